@@ -95,8 +95,8 @@ bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit
 	$(CLARION) bench $(CASE) $(if $(N),--n $(N)) $(if $(RATE),--rate $(RATE)) \
 	$(if $(AGAINST),--against $(AGAINST)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline) $(if $(RTT_MS),--rtt-ms $(RTT_MS))
 
-chaos: $(STAMP)  ## Break things on purpose (CASE=name KILLS=how-many SEED=number)
-	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+chaos: $(STAMP)  ## Break things on purpose (CASE=kill9|workflows|outage|edge KILLS=how-many SEED=number ONLY=attacks)
+	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from its code
 	$(BIN)/python -m clarion_lab.pages.vendors docs/providers

@@ -1,4 +1,4 @@
-"""Puts the rigs into the wheel: their sources stand beside those of the product, outside of this folder."""
+"""Adds the rigs to the wheel: their sources are next to those of the product, outside this folder."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ PACKAGE = "clarion_lab"
 
 
 class Sources(BuildHookInterface[Any]):
-    """Adds the package where it is not in this folder. An editable installation names the sources and copies nothing; a source
-    distribution brings its own."""
+    """Adds the package when it is not in this folder. An editable installation refers to the sources and copies
+    nothing; a source distribution includes them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Name what else is put into the wheel."""
+        """Set the additional files of the wheel in `build_data`."""
         if version == "standard" and not Path(self.root, "src").exists():
             build_data["force_include"][str(Path(self.root).parent / "src" / PACKAGE)] = PACKAGE

@@ -1,10 +1,12 @@
-"""Suite-wide rules: what a test may touch follows from the folder that it lives in."""
+"""Suite-wide rules: the folder of a test decides which resources it may use."""
 
 import gc
+import logging
 import os
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 pytest_plugins = ["tests.contract.counting"]
@@ -13,20 +15,20 @@ LOOPBACK = ["127.0.0.1", "::1"]
 FOLDERS_WITH_LOOPBACK = {"e2e", "peers", "providers"}
 FOLDERS_WITH_MARKS = {"e2e", "peers"}
 
-# A busy machine is no reason to fail a property; the blob lets anyone replay what was found. How far a law is tried is
-# the profile's to say: `quick` on every change, `thorough` by `make test-slow`.
+# A busy machine must not fail a property, so there is no deadline; the printed blob reproduces a failure. The profile
+# sets the number of examples: `quick` on every change, `thorough` by `make test-slow`.
 settings.register_profile("quick", deadline=None, print_blob=True, max_examples=15)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def folder_of(path: Path, tests: Path) -> str:
-    """The folder under tests/ that a test file belongs to."""
+    """Return the folder under tests/ that a test file belongs to."""
     return path.relative_to(tests).parts[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Close sockets by folder. A test that truly needs loopback elsewhere says so with its own allow_hosts mark."""
+    """Close sockets by folder. A test that needs loopback elsewhere has an allow_hosts mark of its own."""
     tests = Path(__file__).parent
     for item in items:
         folder = folder_of(item.path, tests)
@@ -41,5 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what was collected out of the garbage collector's rounds: thousands of tests, looked at again and again."""
+    """Exclude the collected tests from garbage collection: there are thousands, and each cycle would scan them."""
     gc.freeze()
+
+
+@pytest.fixture
+def restored_logging():
+    """Restore the logging of the process after a test that configures it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""Folding stored frames where no worker runs: the moves of the record stage one after the other, in one call."""
+"""Folding of stored frames without a worker: the steps of the record stage in one call."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -6,7 +6,7 @@ from clarion.domain.errors import AlreadyStored
 from clarion.domain.history import Changes, ChunkState, Delivery
 from clarion.ports.state import Advance, Ledger
 from clarion.ports.streams import StoredFrame
-from clarion.record.columns import Facts, decide
+from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import decoded, touched
 from clarion.record.gather import OpenRows, gather
 
@@ -15,7 +15,8 @@ Load = Callable[[Collection[bytes], Collection[bytes]], Rows]
 
 
 async def fold_stored(stored: Iterable[StoredFrame], ledger: Ledger, rows: OpenRows | None = None) -> Changes:
-    """Return what frames of one partition change in a ledger, with or without a memory of open rows. Every row is looked for."""
+    """Return the changes that frames of one partition make in a ledger, with or without a cache of open rows. Every row is
+    looked up."""
     frames = decoded(stored).events
     known = rows or OpenRows()
     return decide(frames, await gather(ledger, known, touched(frames)._replace(planned=frozenset())))
@@ -24,7 +25,7 @@ async def fold_stored(stored: Iterable[StoredFrame], ledger: Ledger, rows: OpenR
 async def fold_on(
     stored: Sequence[StoredFrame], ledger: Ledger, rows: OpenRows, advances: Sequence[Advance] = ()
 ) -> None:
-    """Fold frames of one partition into a ledger: what is planned is new unless the ledger says that it is not."""
+    """Fold frames of one partition into a ledger: a planned delivery counts as new unless the ledger has a row of it."""
     frames = decoded(stored).events
     changes = decide(frames, await gather(ledger, rows, touched(frames)))
     try:
@@ -38,6 +39,6 @@ async def fold_on(
 def fold_rows(stored: Iterable[StoredFrame], load: Load, rows: OpenRows) -> Changes:
     """`fold_stored` over rows in dictionaries."""
     frames = decoded(stored).events
-    facts, lacking = rows.take(touched(frames)._replace(planned=frozenset()))
-    deliveries, chunks = load(lacking.delivery_ids, lacking.chunk_ids)
-    return decide(frames, Facts({**deliveries, **facts.deliveries}, {**chunks, **facts.chunks}))
+    facts, missing = rows.take_open(touched(frames)._replace(planned=frozenset()))
+    deliveries, chunks = load(missing.delivery_ids, missing.chunk_ids)
+    return decide(frames, FoldFacts({**deliveries, **facts.deliveries}, {**chunks, **facts.chunks}))

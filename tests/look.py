@@ -1,4 +1,4 @@
-"""Reads of streams and stage stores for one key, where a test asks for no more."""
+"""Reads of streams and stage stores for a single key, as tests need them."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from clarion.ports.streams import Place, StoredFrame
 
 
 class Look:
-    """Asks an engine that is both streams and stage store."""
+    """Reads of a backend that is both streams and stage store."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
@@ -62,7 +62,7 @@ class Look:
 
 
 class Glance:
-    """The same outside of coroutines, for engines that answer without waiting."""
+    """The same reads outside of coroutines, for backends that return without waiting."""
 
     def __init__(self, engine: Any) -> None:
         self._look = Look(engine)
@@ -73,7 +73,7 @@ class Glance:
 
 
 def at_once(read: Coroutine[Any, Any, Any]) -> Any:
-    """Return what a coroutine returns that never waits."""
+    """Return the result of a coroutine that never waits."""
     try:
         read.send(None)
     except StopIteration as done:

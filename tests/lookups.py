@@ -1,4 +1,4 @@
-"""Single look-ups in a directory, which answers for many tenants at once."""
+"""Single lookups in a directory, whose methods take many tenants at once."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from clarion.ports.directory import D, Defined, Directory
 
 
 async def users(directory: Directory, tenant: str, user_ids: Iterable[str]) -> dict[str, User]:
-    """Return the known users of a tenant among ids."""
+    """Return the users of a tenant that exist among these ids."""
     return (await directory.users({tenant: list(user_ids)}))[tenant]
 
 
@@ -24,7 +24,7 @@ async def category(directory: Directory, tenant: str, key: str) -> Category | No
 
 
 async def topic_exists(directory: Directory, tenant: str, key: str) -> bool:
-    """Return whether there is a topic."""
+    """Return whether a topic exists."""
     return (tenant, key) in await directory.topics([(tenant, key)])
 
 
@@ -39,7 +39,7 @@ async def defaults(directory: Directory, tenant: str) -> dict[str, Any]:
 
 
 async def suppressed(directory: Directory, tenant: str, channel: str, addresses: Iterable[str]) -> dict[str, str]:
-    """Return the suppressed ones among addresses."""
+    """Return the suppressed addresses among these."""
     return (await directory.suppressed({(tenant, channel): list(addresses)}))[tenant, channel]
 
 

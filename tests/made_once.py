@@ -1,4 +1,4 @@
-"""Keys and certificates that take long to make: one of each per process."""
+"""Keys and certificates that are slow to generate: one of each per process."""
 
 import shutil
 from functools import cache
@@ -22,7 +22,7 @@ def rsa_pem() -> str:
 
 
 def identity_in(folder: Path, host: str) -> Identity:
-    """Return a simulator's identity in a folder, the same in each."""
+    """Return a simulator's identity in a folder; it is the same in every folder."""
     shutil.copytree(_identity(host).name, folder, dirs_exist_ok=True)
     return identity(folder, host)
 

@@ -1,5 +1,5 @@
-"""Files of stores with the newest schema, copied from one that is made once per process: to migrate takes longer than most
-tests do."""
+"""Files of stores with the newest schema, copied from one that is made once per process: a migration takes longer than
+most tests."""
 
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from clarion.backends.sqlite.migrate import path_of, upgrade
 
 
 def prepared(folder: Path, *names: str) -> Path:
-    """Return a folder with the file of each of those stores; one that is there already is left alone."""
+    """Return a folder with the file of each of these stores. A file that exists is not changed."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = path_of(folder, name)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what travels on the journal: one for each event kind, columns equally long."""
+"""Hypothesis strategies for the events on the journal: one for each kind, with columns of equal length."""
 
 from typing import Any, get_args, get_origin
 

@@ -1,3 +1,3 @@
-"""Clarion: one API that decides who is told, on which channel, when and through whom, and can say why."""
+"""Clarion: one API that decides who is notified, on which channel, when and through which provider."""
 
 __version__ = "0.1.0"

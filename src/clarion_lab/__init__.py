@@ -1,1 +1,2 @@
-"""Rigs around Clarion: simulator, load generator, benches, chaos, demo and generated pages. Clarion runs without them."""
+"""Rigs around Clarion: simulator, load generator, benches, chaos runs, demo and generated pages. Clarion runs without
+them."""

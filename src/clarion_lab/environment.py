@@ -1,6 +1,7 @@
-"""An environment with Clarion alone, for running it: libraries by their hashes, the wheel of this checkout, no rigs, no installer.
+"""Builds an environment that runs Clarion alone: libraries by their hashes, the wheel of this checkout, no rigs, no
+installer.
 
-`python -m clarion_lab.environment FOLDER` builds one where there is none and prints its size.
+`python -m clarion_lab.environment FOLDER` builds one in an empty or absent folder and prints its size.
 """
 
 import os
@@ -18,13 +19,13 @@ from clarion.domain.errors import OperatorError
 ROOT: Final = Path(__file__).resolve().parents[2]
 LOCK_FILE: Final = "requirements.lock"
 SIZE_MAX: Final = 150_000_000
-"""Bytes that an environment may have once Clarion has run in it."""
+"""The largest size (bytes) of an environment after Clarion has run in it."""
 _KEPT_OUT: Final = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
 _PYTHON: Final = sys.executable
 
 
 def build(folder: Path, root: Path = ROOT) -> None:
-    """Build it in an empty or absent folder. Raises `OperatorError` with what a step complains of."""
+    """Build it in an empty or absent folder. Raises `OperatorError` with the error message of a step that fails."""
     if not (root / LOCK_FILE).exists():
         raise OperatorError(f"An environment is built from a checkout, and {root} has no {LOCK_FILE}.")
     if folder.exists() and any(folder.iterdir()):
@@ -39,7 +40,7 @@ def build(folder: Path, root: Path = ROOT) -> None:
         "--python",
         str(folder / "bin" / "python"),
     ]
-    # Python keeps the bytecode of what it imports, when it does: half of what a library brings is never imported.
+    # Python writes the bytecode of a module at its import, and half of a library's modules are never imported.
     install = [*pip, "install", "--quiet", "--no-compile"]
     _done([*install, "--require-hashes", "-r", LOCK_FILE], root)
     with TemporaryDirectory(prefix="clarion-wheel-") as built:
@@ -49,8 +50,8 @@ def build(folder: Path, root: Path = ROOT) -> None:
 
 
 def strip(folder: Path) -> None:
-    """Take symbols out of native libraries, which only debuggers read: some are nine tenths of their file. Raises `OperatorError`
-    where the program for it is missing."""
+    """Remove the symbols of native libraries, which only debuggers read: in some files they are nine tenths. Raises
+    `OperatorError` when the program `strip` is missing."""
     if not sys.platform.startswith("linux"):
         return
     program = shutil.which("strip")
@@ -63,17 +64,17 @@ def strip(folder: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of all files of an environment; what it links to is elsewhere."""
+    """Return the bytes of all files of an environment, without those that it links to."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def bytecode(folder: Path) -> int:
-    """Return how many of them are bytecode."""
+    """Return the bytes of an environment's bytecode."""
     return sum(path.lstat().st_size for path in folder.rglob("*.pyc"))
 
 
-def told(folder: Path) -> str:
-    """Return the size in words: as it is, and what it would be with the installer that environments mostly have."""
+def size_report(folder: Path) -> str:
+    """Return the size as a sentence: the current one, and that with the installer that most environments have."""
     installer = sum(file.size or 0 for file in distribution("pip").files or ())
     all_, kept = size(folder), bytecode(folder)
     return (
@@ -91,7 +92,7 @@ def _done(command: Sequence[str], folder: Path) -> None:
 
 
 def main(words: Sequence[str]) -> None:
-    """Build the environment in the folder that is named, and print its size."""
+    """Build the environment in the named folder, and print its size."""
     try:
         (name,) = words
         build(Path(name).absolute())
@@ -99,7 +100,7 @@ def main(words: Sequence[str]) -> None:
         sys.exit("usage: python -m clarion_lab.environment FOLDER")
     except OperatorError as error:
         sys.exit(str(error))
-    sys.stdout.write(f"{name}: {told(Path(name))}\n")
+    sys.stdout.write(f"{name}: {size_report(Path(name))}\n")
 
 
 if __name__ == "__main__":

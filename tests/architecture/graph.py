@@ -1,4 +1,4 @@
-"""The import graph of the source tree: read off the code, searched for circles, drawn for people."""
+"""The import graph of the source tree: read from the code, searched for cycles, and drawn as a diagram."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,13 +14,13 @@ LAYERS = (
     {"ports"},
     {"domain"},
 )
-"""First folders from top to bottom. What stands on one line never meets, but for what `MEET` allows."""
+"""First folders from top to bottom. Folders on one line do not import each other, except for the pairs in `MEET`."""
 
 Graph = Mapping[str, set[str]]
 
 
 def modules(root: Path) -> dict[str, str]:
-    """Source by module name, for everything below a package's folder."""
+    """Return the source by module name, for every module below a package's folder."""
     found = {}
     for path in sorted(root.rglob("*.py")):
         parts = [root.name, *path.relative_to(root).with_suffix("").parts]
@@ -30,7 +30,8 @@ def modules(root: Path) -> dict[str, str]:
 
 
 def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """Which module imports which at its start; what stands under `TYPE_CHECKING` or inside a function is left out."""
+    """Return the modules that each module imports when it is loaded; imports under `TYPE_CHECKING` or inside a function
+    do not count."""
     return {name: set(_imports(parsed(source).body, sources)) - {name} for name, source in sources.items()}
 
 
@@ -50,7 +51,7 @@ def _imports(body: Iterable[ast.stmt], known: Mapping[str, str]) -> Iterator[str
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Groups of modules that reach each other (strongly connected components by Tarjan, larger than one)."""
+    """Return groups of modules that reach each other (strongly connected components by Tarjan, larger than one)."""
     number: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -78,7 +79,7 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def upward(graph: Graph) -> list[str]:
-    """Imports that lead from a folder to one above it or beside it."""
+    """Return imports that lead from a folder to one above it or on the same level."""
     height = {folder: row for row, folders in enumerate(LAYERS) for folder in folders}
     found = []
     for name, others in graph.items():
@@ -91,13 +92,14 @@ def upward(graph: Graph) -> list[str]:
 
 
 def folder_of(module: str) -> str:
-    """The first folder of a module below the package."""
+    """Return the first folder of a module below the package."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
 
 def drawing(graph: Graph) -> str:
-    """The graph of first folders as a Mermaid flowchart: an arrow for each pair of folders, with how many imports it is."""
+    """Return the graph of first folders as a Mermaid flowchart: an arrow for each pair of folders, labelled with the number of
+    imports."""
     counts: dict[tuple[str, str], int] = {}
     for name, others in graph.items():
         for other in others:

@@ -1,4 +1,4 @@
-"""Sources as syntax trees, each parsed once for all checks. Nobody may change what they get."""
+"""Sources as syntax trees, each parsed once for all checks. Callers must not change the result."""
 
 import ast
 from functools import cache

@@ -1,7 +1,7 @@
-"""Which modules may do I/O, as functions from a module and its source to complaints.
+"""Which modules may do I/O, as functions from a module and its source to error messages.
 
 In a stage only *shell* modules do I/O, synchronous or not: files named `worker`, `routes`, `socket`, `gather` or `intake`,
-or beginning with one of these and an underscore. Everything else decides, from what it is given.
+or beginning with one of these and an underscore. Every other module decides from its arguments.
 """
 
 import ast
@@ -17,15 +17,24 @@ LIBRARIES = {
     "prometheus_client", "psutil", "pyreqwest", "random", "secrets", "select", "shutil", "socket", "sqlalchemy", "sqlite3",
     "ssl", "starlette", "structlog", "subprocess", "tempfile", "threading", "time", "uvicorn", "uvloop",
 }  # fmt: skip
-"""What reads, writes, waits, or asks clock or chance."""
+"""Modules that read, write, wait, or use the clock or random numbers."""
 IN_PROCESS = {"Clock", "Telemetry"}
-"""Ports whose methods are synchronous and effects all the same."""
+"""Ports whose methods are synchronous and yet have effects."""
 CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
+METHODS = {
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("uuid", "uuid1"),
+    ("uuid", "uuid4"),
+}
+"""Functions of modules that are otherwise pure: the clock and random numbers."""
 
 
 def protocols(ports: Mapping[str, str]) -> dict[str, bool]:
-    """Every protocol of the ports, by name, with whether it does I/O: it awaits, is told to be an effect, or is made of
-    protocols that do."""
+    """Return every protocol of the ports, by name, with whether it does I/O: it awaits, is listed in `IN_PROCESS`, or is
+    composed of protocols that do."""
     classes = {
         node.name: node for source in ports.values() for node in parsed(source).body if isinstance(node, ast.ClassDef)
     }
@@ -44,7 +53,7 @@ def _is_protocol(node: ast.ClassDef) -> bool:
 
 
 def _bases(node: ast.ClassDef) -> list[str]:
-    """Names of what a class extends, without what they are generic in."""
+    """Return the names of the base classes, without type arguments."""
     plain = (base.value if isinstance(base, ast.Subscript) else base for base in node.bases)
     return [base.id for base in plain if isinstance(base, ast.Name)]
 
@@ -54,7 +63,7 @@ def _awaits(node: ast.ClassDef) -> bool:
 
 
 def _mentioned(node: ast.ClassDef) -> Iterator[str]:
-    """Protocols that a protocol extends, or hands out by a property."""
+    """Return the protocols that a protocol extends or returns from a property."""
     yield from _bases(node)
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.decorator_list and isinstance(member.returns, ast.Name):
@@ -62,7 +71,8 @@ def _mentioned(node: ast.ClassDef) -> Iterator[str]:
 
 
 def complaints(path: str, source: str, effects: Collection[str]) -> Iterator[str]:
-    """What a module of a stage does that only a shell module may; `effects` are the protocols that do I/O."""
+    """Return an error message for each thing that a module of a stage does and only a shell module may do; `effects` are
+    the protocols that do I/O."""
     parts = PurePosixPath(path).relative_to("src/clarion").with_suffix("").parts
     if parts[0] not in STAGES or is_shell(parts):
         return
@@ -81,6 +91,11 @@ def complaints(path: str, source: str, effects: Collection[str]) -> Iterator[str
                 )
             case ast.Call(func=ast.Name(id=name)) if name in CALLS:
                 yield _said(path, node, f"calls {name}()")
+            case ast.Call(func=ast.Attribute(attr=name, value=(ast.Name(id=of) | ast.Attribute(attr=of)))) if (
+                of,
+                name,
+            ) in METHODS:
+                yield _said(path, node, f"calls {of}.{name}()")
 
 
 def _imported(module: str, names: list[str], effects: Collection[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The folder decides whether a test may open sockets; this one is in a folder that may not."""
+"""The folder of a test decides whether it may open sockets; tests in this folder may not."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Cases of contract suites are counted per port and engine, and a case that an engine is spared has a declared reason."""
+"""Cases of contract suites are counted per port and backend, and a case that a backend skips has a declared reason."""
 
 import subprocess
 import sys
@@ -54,38 +54,38 @@ def test_cases_are_counted_wherever_they_ran(tmp_path, workers):
 @pytest.mark.parametrize(
     "more",
     [
-        "\n@pytest.mark.parametrize('engine', ['sqlite'])\ndef test_for_one(engine): pass\n",
+        "\n@pytest.mark.parametrize('backend', ['sqlite'])\ndef test_for_one(backend): pass\n",
         "\ndef test_skipped_without_a_trait(store):\n    if store == 'memory':\n        pytest.skip('hard')\n",
     ],
 )
-def test_an_engine_with_fewer_cases_fails_the_run_unless_some_were_picked(tmp_path, more):
+def test_a_backend_with_fewer_cases_fails_the_run_unless_some_were_picked(tmp_path, more):
     done = run(tmp_path, SUITE + more)
     assert done.returncode == 1
-    assert "FAILED: the engines of letters have not the same number of cases" in done.stdout
+    assert "FAILED: the backends of letters have not the same number of cases" in done.stdout
     assert run(tmp_path, SUITE + more, "-k", "test_").returncode == 0
 
 
 @pytest.mark.slow
-def test_an_engine_of_every_port_without_a_case_fails_the_run(tmp_path):
+def test_a_backend_of_every_port_without_a_case_fails_the_run(tmp_path):
     done = run(tmp_path, SUITE.replace('["memory", "sqlite"]', '["sqlite"]'))
     assert done.returncode == 1
-    assert "FAILED: the engines of letters have not the same number of cases" in done.stdout
+    assert "FAILED: the backends of letters have not the same number of cases" in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
-        "\ndef test_of_no_engine(): pass\n",
+        "\ndef test_of_no_backend(): pass\n",
         "\n@pytest.mark.parametrize('other', ['sqlite'])\ndef test_of_two(store, other): pass\n",
     ],
 )
-def test_a_case_that_no_one_engine_would_be_counted_for_is_a_mistake(tmp_path, more):
+def test_a_case_that_no_one_backend_would_be_counted_for_is_a_mistake(tmp_path, more):
     done = run(tmp_path, SUITE + more)
-    assert done.returncode == 4 and "its parameters do not name one engine" in done.stdout + done.stderr
+    assert done.returncode == 4 and "its parameters do not name one backend" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_a_trait_that_no_engine_declares_is_a_mistake(tmp_path):
+def test_a_trait_that_no_backend_declares_is_a_mistake(tmp_path):
     done = run(tmp_path, SUITE.replace("survives_process_kill", "flies"))
-    assert done.returncode == 4 and "no engine declares flies" in done.stdout + done.stderr
+    assert done.returncode == 4 and "no backend declares flies" in done.stdout + done.stderr

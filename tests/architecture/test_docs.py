@@ -1,4 +1,4 @@
-"""The pages stay true: the folder map equals the tree, and every relative link leads somewhere."""
+"""The pages agree with the project: the folder map equals the tree, and every relative link has a target."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 
 
 def name_of(folder: Path) -> str:
-    """How the map calls a folder: below `clarion`, or beside it."""
+    """Return the name of a folder in the map: relative to `clarion`, or to the folder that contains it."""
     return folder.relative_to(SOURCE if folder.is_relative_to(SOURCE) else SOURCE.parent).as_posix()
 
 
@@ -27,7 +27,7 @@ def test_the_folder_map_equals_the_tree():
     missing = [f"add to the folder map in docs/ARCHITECTURE.md: | `{f}/` | what it is for |" for f in tree - {*mapped}]
     gone = [f"remove from the folder map in docs/ARCHITECTURE.md: `{f}/`" for f in {*mapped} - tree]
     assert not missing + gone, "\n" + "\n".join(sorted(missing + gone))
-    assert len(mapped) == len(set(mapped)), "a folder stands in the map twice"
+    assert len(mapped) == len(set(mapped)), "the map lists a folder twice"
 
 
 def test_every_folder_with_code_is_a_package():

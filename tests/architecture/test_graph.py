@@ -1,4 +1,4 @@
-"""The import graph has no circle, nothing leads upward, and the page that draws it is true."""
+"""The import graph has no cycle and no upward import, and the diagram on the page is current."""
 
 import re
 from functools import cache

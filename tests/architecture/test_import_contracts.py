@@ -1,4 +1,4 @@
-"""The import contracts bite: a copy of the tree with one planted fault per contract breaks every contract."""
+"""The import contracts are effective: a copy of the tree with one planted violation per contract breaks every contract."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ PLANTED = {
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the project's contracts over the packages found in this folder."""
+    """Run the project's contracts over the packages in this folder."""
     return subprocess.run(
         [LINT_IMPORTS, "--no-cache", "--config", ROOT / "pyproject.toml"],
         capture_output=True,

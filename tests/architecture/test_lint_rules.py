@@ -1,4 +1,4 @@
-"""The project's own lint rules catch what they are there for and leave clean code alone."""
+"""The project's own lint rules find the code that they forbid and accept clean code."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ PURE = "from datetime import datetime, timedelta\n\n\ndef after(now: datetime, w
 
 
 def ruff(path: str, source: str, select: str) -> set[str]:
-    """The codes that ruff, with the project's configuration, gives a file at this path."""
+    """Return the codes that ruff, with the project's configuration, reports for a file at this path."""
     run = subprocess.run(
         [RUFF, "check", "--no-cache", "--output-format=concise", f"--select={select}", f"--stdin-filename={path}", "-"],
         input=source,

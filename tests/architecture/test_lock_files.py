@@ -1,4 +1,4 @@
-"""The lock files pin every byte by hash, name no address, and hold what pyproject.toml asks for."""
+"""The lock files pin every distribution by hash, contain no address, and satisfy pyproject.toml."""
 
 import re
 import tomllib
@@ -12,18 +12,18 @@ PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z0-9,_-]+\])?==(?P<version>\S+)"
 
 
 def entries(lock: str) -> list[str]:
-    """The logical lines of a lock file."""
+    """Return the logical lines of a lock file."""
     text = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ")
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def pins(lock: str) -> set[tuple[str, str]]:
-    """Name and version of everything pinned."""
+    """Return the name and version of everything pinned."""
     return {(m["name"], m["version"]) for line in entries(lock) if (m := PIN.match(line))}
 
 
 def normal(requirement: str) -> str:
-    """The canonical name of what a requirement asks for."""
+    """Return the canonical name of the distribution in a requirement."""
     name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
     return re.sub(r"[-_.]+", "-", name).lower()
 

@@ -1,4 +1,4 @@
-"""Only shell modules do I/O. Every kind of violation, planted, is caught; and the tree has none."""
+"""Only shell modules do I/O. Each kind of planted violation is found, and the tree has none."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ PACKAGE = ROOT / "src" / "clarion"
 PORTS = shell.protocols({path.name: path.read_text(encoding="utf-8") for path in (PACKAGE / "ports").glob("*.py")})
 EFFECTS = {name for name, effect in PORTS.items() if effect}
 STORES = {
-    "Control", "Directory", "History", "Inbox", "Ledger", "DeliveryStates", "Sightings", "ToldHistory", "Quotas",
-    "Standings", "Streams", "StageStore",
+    "Control", "Directory", "History", "Inbox", "Ledger", "DeliveryStates", "SeenReceipts", "ReceiptLookup", "Quotas",
+    "AccountHealthStore", "Streams", "StageStore",
 }  # fmt: skip
 PURE = {"Kind", "Renderer", "Expressions", "Schemas", "Vendor"}
 
@@ -26,6 +26,9 @@ PLANTED = {
     "is given an egress": "from clarion.ports.egress import HttpEgress\n",
     "imports a clock": "import time\n",
     "imports from the loop": "from asyncio import sleep\n",
+    "asks the clock through datetime": "from datetime import datetime\ndef f():\n    return datetime.now()\n",
+    "asks it in full": "import datetime\ndef f():\n    return datetime.datetime.now(datetime.UTC)\n",
+    "makes a random number": "import uuid\ndef f():\n    return uuid.uuid4()\n",
     "imports a file system": "from pathlib import Path\n",
     "imports a driver": "import apsw\n",
     "imports a log": "import structlog\n",
@@ -50,7 +53,7 @@ def test_the_tree_has_none():
 
 
 @pytest.mark.parametrize(
-    "path", ["plan/facts.py", "plan/rules/decide.py", "deliver/partition/sift.py", "record/columns.py"]
+    "path", ["plan/facts.py", "plan/rules/decide.py", "deliver/partition/triage.py", "record/columns.py"]
 )
 @pytest.mark.parametrize("source", PLANTED.values(), ids=PLANTED.keys())
 def test_each_planted_violation_is_caught(path: str, source: str):
@@ -60,7 +63,7 @@ def test_each_planted_violation_is_caught(path: str, source: str):
 @pytest.mark.parametrize("source", PLANTED.values(), ids=PLANTED.keys())
 @pytest.mark.parametrize(
     "path",
-    ["plan/worker.py", "plan/gather.py", "plan/gather_sends.py", "accept/intake.py", "deliver/send/worker_mail.py",
+    ["plan/worker.py", "plan/gather.py", "plan/gather_sends.py", "accept/intake.py", "deliver/send/worker_email.py",
      "realtime/routes.py", "plan/workflow/gather.py", "backends/sqlite/journal.py", "control/users/routes.py"],
 )  # fmt: skip
 def test_shell_modules_and_other_folders_may(path: str, source: str):

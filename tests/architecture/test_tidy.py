@@ -1,4 +1,4 @@
-"""The source stays small, named and explained. Each check also has a bad example that it must catch."""
+"""Files and functions stay small, have clear names and docstrings. Each check also has a bad example that it must find."""
 
 from pathlib import Path
 
@@ -24,6 +24,21 @@ def test_files_and_functions_stay_small():
 
 def test_every_module_opens_with_a_docstring():
     complain([c for path, source in SOURCES.items() for c in tidy.docstring(path, source)])
+
+
+def test_no_wait_loses_a_cancellation():
+    complain([c for path, source in SOURCES.items() for c in tidy.swallowing_wait(path, source)])
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import asyncio\n\nasync def f(e):\n    await asyncio.wait_for(e.wait(), 1)\n", 1),
+        ("import asyncio\n\nasync def f(e):\n    async with asyncio.timeout(1):\n        await e.wait()\n", 0),
+    ],
+)
+def test_a_wait_that_may_lose_a_cancellation_is_found(source: str, found: int):
+    assert len(list(tidy.swallowing_wait("a.py", source))) == found
 
 
 def test_no_file_is_a_drawer():
@@ -61,7 +76,7 @@ def test_the_ratchet_accepts_what_fits_and_what_was_let_in():
     assert not list(tidy.oversize({"a.py": (400, 400), "b.py": (420, 400)}, {"b.py": 420}))
 
 
-def test_an_entry_for_a_file_that_is_gone_is_told():
+def test_an_entry_for_a_missing_file_is_reported():
     (complaint,) = tidy.oversize({}, {"a.py": 320})
     assert "is gone" in complaint
 

@@ -1,4 +1,4 @@
-"""What a tidy file is, as functions from a path and its source to complaints. `test_tidy.py` runs them over src."""
+"""Rules of file layout, as functions from a path and its source to error messages. `test_tidy.py` runs them over src."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def sizes(path: str, source: str) -> Iterator[tuple[str, int, int]]:
-    """Name, lines and bound of the file and of each function in it."""
+    """Return name, lines and bound of the file and of each function in it."""
     yield path, len(source.splitlines()), FILE_LINES_MAX
     yield from _function_sizes(path, parsed(source))
 
@@ -33,7 +33,7 @@ def _function_sizes(prefix: str, node: ast.AST) -> Iterator[tuple[str, int, int]
 
 
 def oversize(found: Mapping[str, tuple[int, int]], allowed: Mapping[str, int]) -> Iterator[str]:
-    """What breaks the ratchet: new offenders, grown ones, and entries that are larger than they need to be."""
+    """Return violations of the size list: new ones, ones that grew, and entries that are larger than needed."""
     for name, (lines, bound) in found.items():
         if name not in allowed:
             if lines > bound:
@@ -48,21 +48,29 @@ def oversize(found: Mapping[str, tuple[int, int]], allowed: Mapping[str, int]) -
         yield f"{name}: is gone. Delete its entry in tests/architecture/allowed_sizes.py."
 
 
+def swallowing_wait(path: str, source: str) -> Iterator[str]:
+    """Return an error message for each use of `asyncio.wait_for`, which Python 3.11 ends normally when it is cancelled
+    just as its result arrives (https://github.com/python/cpython/issues/86296): the task that was cancelled goes on."""
+    for node in ast.walk(parsed(source)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "asyncio.wait_for":
+            yield f"{path}:{node.lineno}: asyncio.wait_for may lose a cancellation. Use asyncio.timeout."
+
+
 def docstring(path: str, source: str) -> Iterator[str]:
-    """A module that doesn't open by saying what it is for."""
+    """Return an error message for a module without a docstring."""
     if not ast.get_docstring(parsed(source)):
         yield f"{path}: opens without a docstring. Say in one line what the module is for."
 
 
 def drawer(path: str) -> Iterator[str]:
-    """Names that say nothing about what is inside."""
+    """Return an error message for a file name that does not describe its contents."""
     for part in PurePosixPath(path).with_suffix("").parts:
         if DRAWERS & set(part.split("_")):
             yield f"{path}: '{part}' names a drawer. Name the file for what is in it."
 
 
 def waiting(path: str, source: str) -> Iterator[str]:
-    """Coroutines in a stage outside the files that own the waiting."""
+    """Return an error message for each coroutine in a stage outside of the files that may wait."""
     distribution, *package = PurePosixPath(path).relative_to("src").with_suffix("").parts
     if distribution != "clarion":
         return

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over the pipes of its DevTools protocol: no port, no driver, no further library."""
+"""A headless Chromium, driven by its DevTools protocol over pipes: no port, no driver, no further library."""
 
 import base64
 import contextlib
@@ -26,7 +26,7 @@ _COMPLAINTS = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entry
 
 
 class Page:
-    """One page of the browser: shows HTML in a window of some width and says what is to be seen there."""
+    """One page of the browser: shows HTML in a window of a given width and returns measurements of it."""
 
     def __init__(self, reader: int, writer: int) -> None:
         self._reader, self._writer = reader, writer
@@ -41,7 +41,7 @@ class Page:
         self._frame = self._call("Page.getFrameTree")["frameTree"]["frame"]["id"]
 
     def look(self, width_px: int, height_px: int = 900, *, dark: bool = False) -> None:
-        """Set the size of the window, and whether its owner prefers dark."""
+        """Set the size of the window and the preferred color scheme."""
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width_px, height=height_px, deviceScaleFactor=1, mobile=True
         )
@@ -49,7 +49,7 @@ class Page:
         self._call("Emulation.setEmulatedMedia", features=[scheme])
 
     def show(self, html: str) -> None:
-        """Show a document in place of the last one."""
+        """Show a document instead of the previous one."""
         self._call("Page.setDocumentContent", frameId=self._frame, html=html)
 
     def ask(self, script: str) -> Any:
@@ -87,9 +87,9 @@ class Page:
         until = time.monotonic() + _ANSWER_S
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._reader], [], [], max(0, until - time.monotonic()))
-            assert ready, "the browser does not answer"
+            assert ready, "the browser does not respond"
             data = os.read(self._reader, _READ_BYTES)
-            assert data, "the browser is gone"
+            assert data, "the browser has ended"
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\0")
         said: dict[str, Any] = json.loads(line)
@@ -98,7 +98,7 @@ class Page:
 
 @contextlib.contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """Run a browser whose profile is kept in the folder, and give its page."""
+    """Run a browser with its profile in the folder, and yield its page."""
     assert CHROMIUM is not None
     (child_reads, writer), (reader, child_writes) = _pipe(), _pipe()
     actions = [
@@ -122,7 +122,7 @@ def browser(folder: Path) -> Iterator[Page]:
 
 
 def _pipe() -> tuple[int, int]:
-    """Return both ends of a pipe, numbered so that none of them is where the child's are put."""
+    """Return both ends of a pipe, with numbers that do not collide with those of the child's ends."""
     ends = os.pipe()
     moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FREE_FROM) for end in ends]
     for end in ends:

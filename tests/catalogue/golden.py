@@ -1,4 +1,4 @@
-"""What every template of the catalogue says, written down: `python -m tests.catalogue.golden` writes it anew."""
+"""Golden files of every template of the catalogue: `python -m tests.catalogue.golden` writes them."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ GOLDEN: Final = Path(__file__).parent / "golden"
 
 
 def files(key: str, locale: str) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a template in a locale, with what belongs into them: one of HTML, one of everything else."""
+    """Yield the files of a template in a locale with their contents: one of HTML, one of everything else."""
     parts = rendered(key, locale)
     html = parts[Channel.EMAIL].pop("html")
     yield GOLDEN / key / f"{locale}.html", html + "\n"
@@ -28,7 +28,7 @@ def _text(value: Any) -> str:
 
 
 def write() -> None:
-    """Write all of them, and remove those of templates that are gone."""
+    """Write all golden files, and remove those of templates that no longer exist."""
     wanted = {path: text for key in KEYS for locale in LOCALES for path, text in files(key, locale)}
     for old in set(GOLDEN.rglob("*.*")) - set(wanted):
         old.unlink()

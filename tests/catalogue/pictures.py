@@ -1,4 +1,4 @@
-"""The pictures of the catalogue in the docs: `python -m tests.catalogue.pictures` takes them anew."""
+"""The pictures of the catalogue in the docs: `python -m tests.catalogue.pictures` renders them."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ SHOWN: Final = ("order-confirmed", "order-shipped", "new-login", "weekly-summary
 
 
 class Look(NamedTuple):
-    """How a template is looked at."""
+    """The settings with which a template is displayed."""
 
     name: str
     locale: str
@@ -29,7 +29,7 @@ LOOKS: Final = (
 
 
 def take() -> None:
-    """Take all of them."""
+    """Render all pictures."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, browser(Path(folder)) as page:
         for key in SHOWN:

@@ -1,4 +1,4 @@
-"""The starter catalogue as it is installed: read, built and rendered with the sample data of each template."""
+"""The starter catalogue as installed: read, built and rendered with the sample data of each template."""
 
 from functools import cache
 from pathlib import Path
@@ -25,26 +25,26 @@ ENGINES: Final = template_engines()
 
 @cache
 def reading() -> Reading:
-    """The whole folder."""
+    """Return the whole folder."""
     paths = (path for path in ROOT.rglob("*") if path.is_file())
     return Reading({path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths})
 
 
 @cache
 def built(key: str) -> Template:
-    """A template as it is sent."""
+    """Return a built template."""
     return built_of(key, reading().folder.templates[key])
 
 
 def built_of(key: str, source: Source) -> Template:
-    """What a source becomes with the layouts and partials that are here."""
+    """Return the template built from a source with the layouts and partials of the catalogue."""
     folder = reading().folder
     layout = folder.layouts[source.layout] if source.layout else None
     return build(BuildJob(key, source, layout, folder.partials), ENGINES)
 
 
 def rendered(key: str, locale: str, user: dict[str, Any] | None = None) -> dict[Channel, dict[str, Any]]:
-    """The parts of all channels with sample data, for the sample's user or another one."""
+    """Return the parts of all channels with sample data, for the sample's user or another one."""
     if user is not None:
         return _rendered(built(key), reading().folder.templates[key].sample, locale, user)
     return {channel: dict(part) for channel, part in _for_the_sample(key, locale).items()}
@@ -56,12 +56,12 @@ def _for_the_sample(key: str, locale: str) -> dict[Channel, dict[str, Any]]:
 
 
 def rendered_of(key: str, source: Source, locale: str) -> dict[Channel, dict[str, Any]]:
-    """The same of a changed source."""
+    """Return the same of a changed source."""
     return _rendered(built_of(key, source), source.sample, locale, None)
 
 
 def tried(template: Template, sample: Sample, locale: str, user: dict[str, Any] | None = None) -> Rendered:
-    """What comes of a template and a sample, errors included."""
+    """Return the result of rendering a template with a sample, errors included."""
     brand = reading().folder.brand
     assert brand is not None
     job = RenderJob(

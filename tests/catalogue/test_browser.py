@@ -1,4 +1,4 @@
-"""Every template of the catalogue shown in a headless Chromium: without a complaint, and no wider than a telephone."""
+"""Every template of the catalogue in a headless Chromium: without an error message, and no wider than a phone."""
 
 from collections.abc import Iterator
 from html import escape
@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 PHONE_PX = 375
-# A toast as a telephone or an inbox shows it.
+# A toast as a phone or an inbox shows it.
 CARD = """<!doctype html><html lang="{locale}"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ margin: 0; color: #222; background: #fff; font: 16px sans-serif }} a {{ color: #0b57a4 }}</style></head>

@@ -1,4 +1,4 @@
-"""What holds for every template of the catalogue, whatever it is about."""
+"""Rules for every template of the catalogue."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ SCHEMAS = JsonSchemas()
 PLURALS = {"zero", "one", "two", "few", "many"}
 SUBJECT_CHARS = 70
 TITLE_CHARS = 60
-CUT_BYTES = 102_400  # Gmail shows no more of an e-mail
+CUT_BYTES = 102_400  # Gmail clips e-mails above this size
 REMOTE = re.compile(r"""<(?:link|script|iframe|object)\b|\ssrc=|@import|url\(""")
 MARKUP_LEFT = re.compile(r"\{\{|\{%|%\}|\}\}")
 
@@ -54,7 +54,7 @@ def test_it_has_every_channel_in_every_locale(key: str):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_each_locale_has_every_message(key: str):
-    """Plural forms are the language's own; what is selected by anything else is the same everywhere."""
+    """Plural forms depend on the language; the keys of every other selection are the same in all locales."""
     locales = source(key).locales
     shapes = [{name: forms(message) - PLURALS for name, message in locales[tag].messages.items()} for tag in LOCALES]
     assert all(shape == shapes[0] for shape in shapes)

@@ -1,4 +1,4 @@
-"""Whatever stands in the data of a template of the catalogue stays data: in HTML it is text, and nothing evaluates it."""
+"""Data of a template of the catalogue stays data: in HTML it is text, and nothing evaluates it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ HOSTILE = '<img src=x onerror="a()">\'&{{ 7 | times: 7 }}{% t x %}'
 
 
 def spoiled(value: Any) -> Iterator[Any]:
-    """Yield the value once for each text in it, with something hostile in place of that text."""
+    """Yield the value once for each text in it, with that text replaced by a hostile one."""
     if isinstance(value, str):
         yield HOSTILE
     elif isinstance(value, dict):
@@ -35,7 +35,7 @@ def samples(key: str) -> Iterator[Sample]:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_hostile_texts_stay_texts(key: str):
-    """A date that is none is an error of its channel; every other text is shown as it is."""
+    """An invalid date is an error of its channel; every other text is shown unchanged."""
     shown = 0
     for sample in samples(key):
         for locale in LOCALES:

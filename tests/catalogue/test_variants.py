@@ -1,4 +1,4 @@
-"""Templates of the catalogue with data that makes them say something else than their sample does."""
+"""Templates of the catalogue with data that selects other texts than their sample does."""
 
 from copy import deepcopy
 from typing import Any
@@ -17,7 +17,7 @@ GONE = object()
 COMMENT = {"author": "Mei", "text": "Yes.", "at": "2026-03-10T07:12:00Z"}
 ITEM = {"name": "Aurora", "quantity": 1, "price": 64.9}
 
-# Template, values at paths of its sample data, and what the HTML of the e-mail then says in English, Spanish and German.
+# Template, values at paths of its sample data, and the text in the HTML of the e-mail in English, Spanish and German.
 CASES: list[tuple[str, dict[str, Any], tuple[str, str, str]]] = [
     ("comment-digest", {"comments": [COMMENT]}, ("A new comment", "Un comentario nuevo", "Ein neuer Kommentar")),
     ("comment-digest", {"comments": [COMMENT] * 6}, ("and 1 more", "y 1 comentario más", "und 1 weiterer Kommentar")),
@@ -81,7 +81,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str, str]]] = [
 
 
 def altered(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the data with other values at some paths, or none."""
+    """Return the data with other values at some paths; `GONE` removes the path."""
     data = deepcopy(data)
     for path, value in changes.items():
         *way, name = (int(step) if step.isdigit() else step for step in path.split("."))

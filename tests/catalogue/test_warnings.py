@@ -1,4 +1,4 @@
-"""Nobody who previews a template of the catalogue is warned of anything."""
+"""A preview of a template of the catalogue has no warnings."""
 
 import pytest
 

@@ -2,36 +2,36 @@
 
 import pytest
 
-from tests.contract.engines import CONTROLS
-from tests.contract.fixtures import bound, clock, empty, house
+from tests.contract.backends import CONTROLS
+from tests.contract.fixtures import bound, clock, control_plane, empty
 from tests.contract.journals import BACKENDS, CARRIERS, PARTITIONS
 from tests.contract.states import STATES
 
-__all__ = ["bound", "clock", "empty", "house"]
+__all__ = ["bound", "clock", "control_plane", "empty"]
 
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
-    """The name of an engine of the stage store."""
+    """Return the name of a backend of the stage store."""
     return request.param
 
 
 @pytest.fixture(params=CARRIERS)
 def carrier(request):
-    """The name of an engine of streams."""
+    """Return the name of a backend of streams."""
     return request.param
 
 
 @pytest.fixture
 async def open_store(backend, tmp_path, clock):
-    """Opens the stage store once more, as another process does or the same one that was started again."""
+    """Return a function that opens the stage store again, as another process or a restarted one does."""
     async for opening in _opening(BACKENDS[backend], tmp_path, clock):
         yield opening
 
 
 @pytest.fixture
 async def open_streams(carrier, tmp_path, clock):
-    """Opens the streams once more, as another process does."""
+    """Return a function that opens the streams again, as another process does."""
     async for opening in _opening(CARRIERS[carrier], tmp_path, clock):
         yield opening
 
@@ -59,13 +59,13 @@ def streams(open_streams):
 
 
 @pytest.fixture(params=STATES)
-def state(request, tmp_path, clock):
-    opened = STATES[request.param](tmp_path, clock)
+def state(request, tmp_path):
+    opened = STATES[request.param](tmp_path)
     yield opened
     opened.close()
 
 
 @pytest.fixture(params=CONTROLS)
-def engine(request):
-    """The name of an engine of control store and directory."""
+def control_backend(request):
+    """Return the name of a backend of control store and directory."""
     return request.param

@@ -1,4 +1,4 @@
-"""What the control-plane suites share: a store in a fresh folder, a clock turned by hand, and a way to call routes."""
+"""Helpers of the control-plane suites: a store in a fresh folder, a manual clock, and calls of routes."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -14,11 +14,12 @@ from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel
-from clarion.domain.limits import REVISION_CHECK_MS
+from clarion.domain.limits_processes import REVISION_CHECK_MS
+from clarion.domain.security_events import SecurityEvent
 from clarion.ops.vault import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
-from tests.contract.engines import CONTROLS
+from tests.contract.backends import CONTROLS
 from tests.stores import prepared
 
 MASTER = bytes(range(32))
@@ -43,7 +44,7 @@ POST_OFFICE = Traits(
 
 @dataclass
 class Clock:
-    """Stands still until it is moved; entropy counts up, so no two draws are the same."""
+    """A clock that tests move. Entropy counts up, so no two draws are equal."""
 
     wall_ms: int = 1_700_000_000_000
     drawn: int = 0
@@ -62,23 +63,34 @@ class Clock:
         return 0.5
 
 
+class SecurityRecorder:
+    """Telemetry that records events of the security log, and nothing else."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[SecurityEvent, dict[str, Any]]] = []
+
+    def security(self, event: SecurityEvent, **fields: Any) -> None:
+        self.events.append((event, fields))
+
+
 def migrated(folder: Path) -> Path:
-    """A data folder with the schema and nothing else."""
+    """Return a data folder with the schema and no rows."""
     return prepared(folder, "control")
 
 
 @dataclass
-class House:
-    """A control store, its directory and its routes on one engine; one on disk is in a folder with its schema."""
+class ControlPlane:
+    """A control store, its directory and its routes on one backend; one on disk is in a folder with its schema."""
 
     data_dir: Path
     clock: Clock = field(default_factory=Clock)
-    engine: str = "sqlite"
+    backend: str = "sqlite"
 
     def __post_init__(self) -> None:
         self.vault = FileVault(MASTER)
-        self.control, self.directory = CONTROLS[self.engine](self.data_dir, self.vault, self.clock)
+        self.control, self.directory = CONTROLS[self.backend](self.data_dir, self.vault, self.clock)
         self.journal = MemoryJournal(self.clock, PARTITIONS)
+        self.notes = SecurityRecorder()
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
         self.routes = routes(
             self.control,
@@ -89,28 +101,29 @@ class House:
             self.clock,
             self.journal,
             CelExpressions(),
+            telemetry=self.notes,
         )
 
     @classmethod
-    def copy_of(cls, empty: Path, folder: Path, engine: str = "sqlite") -> "House":
-        """A house of its own; on disk in a folder that becomes a copy of an empty one."""
-        if engine == "sqlite":
+    def copy_of(cls, empty: Path, folder: Path, backend: str = "sqlite") -> "ControlPlane":
+        """Return a control plane of its own; one on disk is in a copy of an empty data folder."""
+        if backend == "sqlite":
             shutil.copytree(empty, folder, dirs_exist_ok=True)
-        return cls(folder, engine=engine)
+        return cls(folder, backend=backend)
 
     async def close(self) -> None:
         self.directory.close()
         await self.control.close()
 
     def settle(self) -> None:
-        """Let so much time go by that the directory looks at the revision again."""
+        """Move the clock far enough that the directory checks the revision again."""
         self.clock.wall_ms += REVISION_CHECK_MS
 
     async def call(
         self, method: str, target: str, body: Any = None, tenant: str = "acme", user: str | None = None, **query: str
     ) -> Reply:
-        """Call a route as the HTTP layer does: the body goes through JSON into the route's type. `user` calls with a token
-        of their own."""
+        """Call a route as the HTTP layer does: the body goes through JSON into the route's type. With `user`, the caller has
+        that user's token."""
         route, path = self.find(method, target)
         raw = b"" if body is None else msgspec.json.encode(body)
         decoded = msgspec.json.decode(raw, type=route.body) if raw and route.body else None
@@ -120,7 +133,7 @@ class House:
     async def say(
         self, method: str, target: str, body: Any = None, tenant: str = "acme", user: str | None = None, **query: str
     ) -> Any:
-        """Call a route and return the body of its answer as a client reads it."""
+        """Call a route and return the body of the response as a client reads it."""
         reply = await self.call(method, target, body, tenant, user, **query)
         text = reply.raw if reply.raw is not None else msgspec.json.encode(reply.body)
         return msgspec.json.decode(text)

@@ -1,6 +1,6 @@
 """Child of the crash test: folds a stream into `state.db` again and again in small batches, until it is killed.
 
-Usage: crash_folder.py ENGINE DATA_DIR SEED FRAMES. It prints one line per stored batch.
+Usage: crash_folder.py BACKEND DATA_DIR SEED FRAMES. It prints one line per stored batch.
 """
 
 import asyncio
@@ -13,20 +13,19 @@ from clarion.ports.state import Advance
 from clarion.record.gather import OpenRows
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.contract.crash_writer import MachineClock
 from tests.contract.states import STATES
 from tests.contract.story import story
 from tests.folding import fold_on
 
 
-async def main(engine: str, data_dir: Path, seed: int, frames: int) -> None:
-    """Fold from wherever the file says on."""
+async def main(backend: str, data_dir: Path, seed: int, frames: int) -> None:
+    """Fold from the position in the file on."""
     stream = story(seed, frames)
-    state = STATES[engine](data_dir, MachineClock())
+    state = STATES[backend](data_dir)
     rows = OpenRows()
-    offset = (await state.positions()).get(0, Position(0)).offset
+    offset = (await state.ledger.positions()).get(0, Position(0)).offset
     while batch := stream[offset : offset + 3]:
-        await fold_on(batch, state, rows, [Advance(0, offset, batch[-1].offset, fence=1)])
+        await fold_on(batch, state.ledger, rows, [Advance(0, offset, batch[-1].offset, fence=1)])
         offset = batch[-1].offset
         os.write(sys.stdout.fileno(), b"stored\n")
 

@@ -1,7 +1,7 @@
-"""Child of the crash test: appends for ever and writes down each acknowledgement after it came.
+"""Child of the crash test: appends in an endless loop and prints each acknowledgement after it arrived.
 
-Usage: crash_writer.py ENGINE DATA_DIR NAME. Each line is `partition offset payload-hash`; the parent kills this process at any
-moment and holds the journal to every whole line it read.
+Usage: crash_writer.py BACKEND DATA_DIR NAME. Each line is `partition offset payload-hash`; the parent kills this process at any
+moment and checks that the journal has every whole line it read.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ class MachineClock:
 
 
 def payload(name: str, task: int, number: int) -> bytes:
-    """Return bytes that differ per append and span several pages now and then."""
+    """Return bytes that differ per append and sometimes span several pages."""
     return f"{name}/{task}/{number}/".encode() * (1 + number % 7 * 300)
 
 
 async def step(journal: Journal, blobs: list[bytes], task: int) -> StageResult:
-    """Return an append that counts one up in a cell and in a cap of the task's own, beside a frame per partition."""
+    """Return an append that increments a cell and a cap of the task's own, with a frame per partition."""
     key = b"%d" % task
     before = int((await Look(journal).cells(0, [key])).get(key, b"0"))
     return StageResult(

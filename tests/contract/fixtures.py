@@ -1,11 +1,11 @@
-"""Fixtures that suites over a control store share; a conftest imports what its folder uses."""
+"""Fixtures that suites over a control store share; each conftest imports the ones its folder uses."""
 
 import sys
 from typing import Any
 
 import pytest
 
-from tests.contract.controls import House, migrated
+from tests.contract.controls import ControlPlane, migrated
 from tests.contract.journals import VirtualClock
 
 
@@ -16,20 +16,20 @@ def clock():
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory):
-    """A data folder with the schema and nothing else, to be copied."""
+    """Return a data folder with the schema and no rows, to be copied."""
     return migrated(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.fixture
-async def house(engine, empty, tmp_path):
-    house = House.copy_of(empty, tmp_path, engine)
-    yield house
-    await house.close()
+async def control_plane(control_backend, empty, tmp_path):
+    control_plane = ControlPlane.copy_of(empty, tmp_path, control_backend)
+    yield control_plane
+    await control_plane.close()
 
 
 @pytest.fixture
 def bound(monkeypatch):
-    """Set a bound by its name in every engine."""
+    """Set a bound by its name in every backend."""
 
     def to(name: str, value: Any) -> None:
         modules = [module for path, module in sys.modules.items() if path.startswith("clarion.backends.")]

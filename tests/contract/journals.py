@@ -1,4 +1,4 @@
-"""What the suites of streams and stage stores share: a clock that tests turn by hand, the backends, and short ways to build appends."""
+"""Helpers of the suites of streams and stage stores: a manual clock, the backends, and builders of appends."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.look import Look
 from tests.stores import prepared
 
 Journal = MemoryJournal | SqliteJournal
-"""An engine that is both streams and stage store."""
+"""a backend that is both streams and stage store."""
 
 PARTITIONS = 4
 START_MS = 1_700_000_000_000
@@ -20,7 +20,7 @@ TTL_MS = 10_000
 
 
 class VirtualClock:
-    """Stands still until it is moved; wall and monotonic time move apart on request."""
+    """A clock that tests move; wall and monotonic time can be moved separately."""
 
     def __init__(self) -> None:
         self.wall_ms = START_MS
@@ -52,7 +52,7 @@ def sqlite(data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journa
 
 
 Opener = Callable[..., Journal]
-"""Opens an engine over a folder, under a clock, with a number of partitions unless the usual one will do."""
+"""Opens a backend over a folder, under a clock, with a number of partitions unless the usual one will do."""
 
 BACKENDS: dict[str, Opener] = {"memory": memory, "sqlite": sqlite}
 
@@ -74,7 +74,7 @@ def cursor(name: bytes = b"c", partition: int = 0, created_ms: int = START_MS, s
 
 
 async def held(journal: Journal, group: str = "g", partition: int = 0, owner: str = "me") -> Lease:
-    """Return a lease that has to be free."""
+    """Acquire a lease that must be free, and return it."""
     lease = await journal.acquire(group, partition, owner, TTL_MS)
     assert lease is not None
     return lease
@@ -89,7 +89,7 @@ async def payloads(journal: Journal, topic: str = "t", partition: int = 0) -> li
 
 
 def repeating(_data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journal:
-    """A store whose carrier brings the last frames of a stream again, at new offsets."""
+    """Return a store whose carrier repeats the last frames of a stream, at new offsets."""
     return MemoryJournal(clock, partitions, repeats=3)
 
 

@@ -1,4 +1,4 @@
-"""What the suites of the state store share: a small world of deliveries, and its events as frames."""
+"""Helpers of the suites of the state store: a small set of deliveries, and their events as frames."""
 
 import struct
 from zlib import crc32
@@ -108,8 +108,8 @@ def receipt(
     )  # fmt: skip
 
 
-def standing(before: str, state: str, at_ms: int = AT_MS, provider: str = "fcm-1") -> events.StandingFrame:
-    return events.StandingFrame([TENANT], ["push"], [provider], ["fcm"], [before], [state], ["why"], [at_ms])
+def health_frame(before: str, state: str, at_ms: int = AT_MS, provider: str = "fcm-1") -> events.HealthFrame:
+    return events.HealthFrame([TENANT], ["push"], [provider], ["fcm"], [before], [state], ["why"], [at_ms])
 
 
 def of_newer_build(payload: bytes) -> bytes:
@@ -125,8 +125,8 @@ def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFram
     ]
 
 
-async def fold_all(ledger, batches) -> None:
-    """Fold batches of stored frames one after the other, with a memory of open rows as the worker has."""
+async def fold_all(state, batches) -> None:
+    """Fold batches of stored frames one after the other, with a cache of open rows as the worker has."""
     rows = OpenRows()
     for batch in batches:
-        await fold_on(batch, ledger, rows)
+        await fold_on(batch, state.ledger, rows)

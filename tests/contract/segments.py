@@ -1,12 +1,12 @@
-"""Users that the suites about audiences tell apart: forty of them, and as many of another tenant between them."""
+"""Users of the suites about audiences: forty with different facts, and as many of another tenant between them."""
 
 from clarion.domain.user import Device, UserWrite
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 
 T = "acme"
 USERS = 40
 LOOKED_AT = 7
-"""How many users the suites let an engine look at at once."""
+"""How many users the suites let a backend look at at once."""
 PRO = {"attribute": "plan", "is": "pro"}
 
 
@@ -20,10 +20,10 @@ def person(number: int) -> UserWrite:
     )
 
 
-async def settle_in(house: House) -> None:
+async def settle_in(control_plane: ControlPlane) -> None:
     """Store the users of both tenants, one after the other."""
     for tenant in (T, "other"):
-        await house.control.topics.put(tenant, "thirds", "")
+        await control_plane.control.topics.put(tenant, "thirds", "")
     for number in range(USERS):
         for tenant in (T, "other"):
-            await house.control.users.put_many(tenant, [person(number)])
+            await control_plane.control.users.put_many(tenant, [person(number)])

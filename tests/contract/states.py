@@ -1,4 +1,4 @@
-"""What the suites of the state store run over: every engine, opened the same way, and its rows as plain tables."""
+"""The backends of the state store, opened the same way, and their rows as plain tables."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,22 +9,21 @@ from clarion.backends.memory.state import MemoryState
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.state import SqliteState
-from clarion.ports.clock import Clock
 from tests.stores import prepared
 
 State = MemoryState | SqliteState
 
 
-def memory(_data_dir: Path, _clock: Clock) -> MemoryState:
+def memory(_data_dir: Path) -> MemoryState:
     return MemoryState()
 
 
-def sqlite(data_dir: Path, clock: Clock) -> SqliteState:
-    return SqliteState(prepared(data_dir, "state"), clock)
+def sqlite(data_dir: Path) -> SqliteState:
+    return SqliteState(prepared(data_dir, "state"))
 
 
-STATES: dict[str, Callable[[Path, Clock], State]] = {"memory": memory, "sqlite": sqlite}
-"""Engines of the ports `state`, `history`, `inbox` and `told`."""
+STATES: dict[str, Callable[[Path], State]] = {"memory": memory, "sqlite": sqlite}
+"""Backends of the ports `state`, `history`, `inbox` and `receipt_lookup`."""
 
 _ROWS_WITHOUT_NAMES = ("totals", "counters", "cancellations", "sightings")
 
@@ -37,13 +36,13 @@ def dump_memory(state: MemoryState) -> dict[str, list]:
     found = {
         "notifications": [row for rows in held.notifications.values() for _, row in rows.newest()],
         "deliveries": [row for _, row in held.deliveries.newest()],
-        "attempts": [row for told in held.attempts.values() for row in told.values()],
+        "attempts": [row for result in held.attempts.values() for row in result.values()],
         "chunks": [row for _, row in held.chunks.newest()],
         "chunk_states": held.chunk_states.values(),
         "inbox_items": [row for rows in held.items.values() for _, row in rows.newest()],
         "captures": captures,
         "dead_letters": letters,
-        "standings": [row for rows in held.standings.values() for row in rows],
+        "standings": [row for rows in held.health_changes.values() for row in rows],
     }
     sums = {"totals": held.totals, "counters": held.counters}
     return {
@@ -52,7 +51,7 @@ def dump_memory(state: MemoryState) -> dict[str, list]:
         "settings": sorted(held.settings.items(), key=repr),
         "cancellations": sorted((*key, at_ms) for key, at_ms in held.cancellations.items()),
         "sightings": sorted(
-            (*key, user_id, *times) for key, seen in held.sightings.items() for user_id, times in seen.items()
+            (*key, user_id, *times) for key, seen in held.seen_receipts.items() for user_id, times in seen.items()
         ),
     }
 
@@ -80,7 +79,7 @@ def dump_sqlite(data_dir: Path) -> dict[str, list]:
 
 
 def dump(state: State, data_dir: Path) -> dict[str, list]:
-    """Return every table of a store in a form that is the same for all engines."""
+    """Return every table of a store in a form that is the same for all backends."""
     return plain(dump_memory(state) if isinstance(state, MemoryState) else dump_sqlite(data_dir))
 
 

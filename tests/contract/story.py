@@ -1,4 +1,4 @@
-"""A long, disorderly stream of the small world, the same for the same seed."""
+"""A long stream of the deliveries in `ledgers`, in random order, the same for the same seed."""
 
 import random
 
@@ -8,7 +8,7 @@ from tests.contract import ledgers as world
 
 
 def story(seed: int, frames: int = 200) -> list[StoredFrame]:
-    """Return about that many frames that follow the planning of everything in the world."""
+    """Return about that many frames that follow the planning of all those deliveries."""
     chance = random.Random(seed)
     made = [*(world.planned(n) for n in range(world.SINGLES)), world.chunk()]
     events = sorted(set(Event) - {Event.INTENT, Event.REPLAYED})

@@ -1,4 +1,4 @@
-"""What the suites of versioned stores share."""
+"""Helpers of the suites of versioned stores."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Clockwork:
-    """A clock with no chance in it."""
+    """A clock without randomness."""
 
     def __init__(self, jitter=0.0):
         self._jitter = jitter
@@ -31,25 +31,26 @@ class Clockwork:
 
 
 async def read(store, *names):
-    """The values alone."""
+    """Return the values without their versions."""
     return [one.value for one in await store.read(names)]
 
 
 async def take(store, name, value):
-    """Have a name take a value, whatever it has now."""
+    """Set the value of a name, regardless of its present one."""
     await settle(store, [name], lambda _: ([value], None), Clockwork())
 
 
 async def stored(store, name, value):
-    """The same, and its version then."""
+    """Set the value of a name, and return its new version."""
     ((_, version),), _ = await settle(store, [name], lambda _: ([value], None), Clockwork())
     return version
 
 
-def count_in_processes(counting, engine, folder, number, names):
-    """How processes ended that count to a number by the script `counting`, all with one name and each with another."""
+def count_in_processes(counting, backend, folder, number, names):
+    """Run a process per name that counts to a number by the script `counting`: all count one shared name, and each its
+    own. Return their exit codes."""
     running = [
-        subprocess.Popen([sys.executable, "-c", counting, str(folder), str(number), name, engine], cwd=ROOT)
+        subprocess.Popen([sys.executable, "-c", counting, str(folder), str(number), name, backend], cwd=ROOT)
         for name in names
     ]
     return [process.wait(timeout=60) for process in running]
@@ -57,7 +58,7 @@ def count_in_processes(counting, engine, folder, number, names):
 
 @contextmanager
 def opening(open_one: Callable):
-    """Yield what opens a store once more, as another process does; all are closed in the end."""
+    """Yield a function that opens a store again, as another process does; all are closed at the end."""
     opened = []
 
     def once_more():

@@ -1,4 +1,4 @@
-"""What the control store promises: durable, whole or nothing, and blind to other tenants."""
+"""Guarantees of the control store: durability, atomic writes, and isolation of tenants."""
 
 import asyncio
 import subprocess
@@ -12,9 +12,9 @@ from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEVICES_PER_USER_MAX
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.user import Device, UserWrite
-from clarion.ports.control_accounts import ProviderWrite, Suppression
+from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression
 from tests import lookups
-from tests.contract.engines import SURVIVES
+from tests.contract.backends import SURVIVES
 
 PORT = "control"
 T = "acme"
@@ -22,28 +22,28 @@ T = "acme"
 
 @pytest.mark.slow
 @pytest.mark.needs_trait(SURVIVES)
-async def test_what_was_written_survives_the_kill_of_its_writer(house):
-    """The child is killed by itself, the moment the call has returned."""
+async def test_what_was_written_survives_the_kill_of_its_writer(control_plane):
+    """The child kills itself as soon as the call has returned."""
     script = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 from clarion.domain.user import UserWrite
 async def main():
-    house = House(Path(sys.argv[1]))
-    await house.control.users.put_many("acme", [UserWrite("ana", email="ana@example.com")])
+    control_plane = ControlPlane(Path(sys.argv[1]))
+    await control_plane.control.users.put_many("acme", [UserWrite("ana", email="ana@example.com")])
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
-    command = [sys.executable, "-c", script, str(house.data_dir)]
+    command = [sys.executable, "-c", script, str(control_plane.data_dir)]
     done = await asyncio.to_thread(subprocess.run, command, check=False, env={"PYTHONPATH": "src:."})
     assert done.returncode == -9
-    user = await house.control.users.get(T, "ana")
+    user = await control_plane.control.users.get(T, "ana")
     assert user is not None and user.email == "ana@example.com"
 
 
-async def test_a_user_is_replaced_but_keeps_what_was_not_stated(house):
-    users = house.control.users
+async def test_a_user_is_replaced_but_keeps_what_was_not_stated(control_plane):
+    users = control_plane.control.users
     first = UserWrite(
         "ana", email="a@example.com", zone="Europe/Rome", attributes='{"plan":"pro"}',
         preferences='{"*":{"sms":false}}', devices=(Device("d", "push", "t"),),
@@ -56,15 +56,15 @@ async def test_a_user_is_replaced_but_keeps_what_was_not_stated(house):
     assert user.devices == (Device("d", "push", "t"),)
 
 
-async def test_of_two_users_with_one_id_in_a_batch_the_later_counts(house):
-    users = house.control.users
+async def test_of_two_users_with_one_id_in_a_batch_the_later_counts(control_plane):
+    users = control_plane.control.users
     await users.put_many(T, [UserWrite("ana", preferences='{"*":{"sms":false}}'), UserWrite("ana", locale="de")])
     user = await users.get(T, "ana")
     assert user.locale == "de" and user.preferences == {"*": {"sms": False}}
 
 
-async def test_equal_users_share_a_profile_and_a_change_moves_them_to_another(house):
-    users, directory = house.control.users, house.directory
+async def test_equal_users_share_a_profile_and_a_change_moves_them_to_another(control_plane):
+    users, directory = control_plane.control.users, control_plane.directory
     same = [UserWrite(name, zone="Europe/Rome", preferences='{"*":{"sms":false}}') for name in ("a", "b")]
     await users.put_many(T, same)
     await users.put_many("other", same)
@@ -82,8 +82,8 @@ async def test_equal_users_share_a_profile_and_a_change_moves_them_to_another(ho
     assert {profile.zone for profile in profiles.values()} == {"Europe/Rome"}
 
 
-async def test_a_batch_that_fails_leaves_nothing_behind_not_even_a_remembered_profile(house):
-    users = house.control.users
+async def test_a_batch_that_fails_leaves_nothing_behind_not_even_a_remembered_profile(control_plane):
+    users = control_plane.control.users
     stray = UserWrite("ana", zone="Asia/Tokyo", topics=("nowhere",))
     with pytest.raises(NotFound, match="nowhere"):
         await users.put_many(T, [stray])
@@ -92,18 +92,18 @@ async def test_a_batch_that_fails_leaves_nothing_behind_not_even_a_remembered_pr
     assert (await users.get(T, "ana")).zone == "Asia/Tokyo"
 
 
-async def test_ordinals_are_never_used_again(house):
-    users = house.control.users
+async def test_ordinals_are_never_used_again(control_plane):
+    users = control_plane.control.users
     await users.put_many(T, [UserWrite("a"), UserWrite("b")])
-    gone = (await house.directory.ordinals(T, ["b"]))["b"]
+    gone = (await control_plane.directory.ordinals(T, ["b"]))["b"]
     assert await users.erase(T, "b")
     assert not await users.erase(T, "b")
     await users.put_many(T, [UserWrite("c")])
-    assert (await house.directory.ordinals(T, ["c"]))["c"] > gone
+    assert (await control_plane.directory.ordinals(T, ["c"]))["c"] > gone
 
 
-async def test_devices_are_added_replaced_removed_and_bounded(house):
-    users = house.control.users
+async def test_devices_are_added_replaced_removed_and_bounded(control_plane):
+    users = control_plane.control.users
     assert not await users.put_device(T, "ana", Device("d", "push", "t"))
     await users.put_many(T, [UserWrite("ana")])
     assert await users.put_device(T, "ana", Device("d", "push", "old"))
@@ -118,8 +118,8 @@ async def test_devices_are_added_replaced_removed_and_bounded(house):
     assert len((await users.get(T, "ana")).devices) == DEVICES_PER_USER_MAX
 
 
-async def test_topics_hold_users_and_lose_them_with_their_erasure(house):
-    users, topics = house.control.users, house.control.topics
+async def test_topics_hold_users_and_lose_them_with_their_erasure(control_plane):
+    users, topics = control_plane.control.users, control_plane.control.topics
     await users.put_many(T, [UserWrite(name) for name in "abc"])
     await topics.put(T, "news", "News")
     assert await topics.join(T, "news", ["c", "a", "a"]) == 2
@@ -138,17 +138,17 @@ async def test_topics_hold_users_and_lose_them_with_their_erasure(house):
     assert await topics.members(T, "news", "", 9) == []
 
 
-async def test_an_unknown_user_is_named_and_nobody_joins(house):
-    await house.control.users.put_many(T, [UserWrite("a")])
-    await house.control.topics.put(T, "news", "")
+async def test_an_unknown_user_is_named_and_nobody_joins(control_plane):
+    await control_plane.control.users.put_many(T, [UserWrite("a")])
+    await control_plane.control.topics.put(T, "news", "")
     with pytest.raises(InvalidField) as refused:
-        await house.control.topics.join(T, "news", ["a", "b"])
+        await control_plane.control.topics.join(T, "news", ["a", "b"])
     assert refused.value.field == "user_ids[1]"
-    assert await house.control.topics.members(T, "news", "", 9) == []
+    assert await control_plane.control.topics.members(T, "news", "", 9) == []
 
 
-async def test_template_versions_grow_and_need_their_category(house):
-    templates, categories = house.control.templates, house.control.categories
+async def test_template_versions_grow_and_need_their_category(control_plane):
+    templates, categories = control_plane.control.templates, control_plane.control.categories
     template = Template("hello", 0, "greetings", {Channel.SMS: {"body": "Hi {{ name }}"}}, ("name",), True)
     with pytest.raises(InvalidField):
         await templates.put(T, template)
@@ -164,40 +164,65 @@ async def test_template_versions_grow_and_need_their_category(house):
 
 
 @pytest.mark.slow
-async def test_categories_are_bounded(house):
+async def test_categories_are_bounded(control_plane):
     for number in range(CATEGORIES_PER_TENANT_MAX):
-        await house.control.categories.put(T, Category(f"c{number}"))
+        await control_plane.control.categories.put(T, Category(f"c{number}"))
     with pytest.raises(Conflict):
-        await house.control.categories.put(T, Category("one-more"))
-    assert len(await house.control.categories.keys(T)) == CATEGORIES_PER_TENANT_MAX
+        await control_plane.control.categories.put(T, Category("one-more"))
+    assert len(await control_plane.control.categories.keys(T)) == CATEGORIES_PER_TENANT_MAX
 
 
-async def test_credentials_are_kept_until_others_are_given_and_never_shown(house):
-    def account(name: str, api_key: str | None) -> ProviderWrite:
+async def test_credentials_are_kept_until_others_are_given_and_never_shown(control_plane):
+    def account(name: str, api_key: str | None, kept: ProviderRecord | None = None) -> ProviderWrite:
         credentials = None if api_key is None else {"api_key": api_key}
-        return ProviderWrite(name, Channel.EMAIL, "post_office", 1, True, {}, credentials)
+        return ProviderWrite(name, Channel.EMAIL, "post_office", 1, True, {}, credentials, kept=kept)
 
     secret = "s3cret-of-acme"
-    await house.control.providers.put(T, account("mail", secret))
-    record = await house.control.providers.put(T, account("mail", None))
+    first = await control_plane.control.providers.put(T, account("mail", secret))
+    record = await control_plane.control.providers.put(T, account("mail", None, first))
     assert (record.version, record.credential_names) == (2, ("api_key",))
-    assert [a.credentials for a in await lookups.accounts(house.directory, T, "email")] == [{"api_key": secret}]
+    assert [a.credentials for a in await lookups.accounts(control_plane.directory, T, "email")] == [{"api_key": secret}]
     assert secret not in repr(record) + repr(account("mail", secret)) + repr(
-        await lookups.accounts(house.directory, T, "email")
+        await lookups.accounts(control_plane.directory, T, "email")
     )
-    assert secret not in repr(vars(house.control.providers)) + repr(vars(house.directory))
-    house.settle()
-    record = await house.control.providers.put(T, account("mail", "another"))
-    house.settle()
-    assert (await house.directory.account(T, "mail")).credentials == {"api_key": "another"}
-    assert await house.control.providers.get(T, "mail") == record
-    bare = await house.control.providers.put(T, account("bare", None))
+    assert secret not in repr(vars(control_plane.control.providers)) + repr(vars(control_plane.directory))
+    control_plane.settle()
+    record = await control_plane.control.providers.put(T, account("mail", "another"))
+    control_plane.settle()
+    assert (await control_plane.directory.account(T, "mail")).credentials == {"api_key": "another"}
+    assert await control_plane.control.providers.get(T, "mail") == record
+    bare = await control_plane.control.providers.put(T, account("bare", None))
     assert (bare.version, bare.credential_names) == (1, ())
-    assert (await house.directory.account(T, "bare")).credentials == {}
+    assert (await control_plane.directory.account(T, "bare")).credentials == {}
 
 
-async def test_keys_are_made_once_and_revoked_for_good(house):
-    keys, directory, clock = house.control.keys, house.directory, house.clock
+async def test_credentials_are_kept_only_of_the_account_as_it_was_read(control_plane):
+    """A request that was checked against one account never adds its settings to the credentials of another one."""
+    providers = control_plane.control.providers
+
+    def account(host: str, credentials: dict[str, str] | None, kept: ProviderRecord | None = None) -> ProviderWrite:
+        return ProviderWrite("mail", Channel.EMAIL, "v", 1, True, {"host": host}, credentials, kept=kept)
+
+    theirs = await providers.put(T, account("evil.test", {"k": "fake"}))
+    ours = await providers.put(T, account("mail.test", {"k": "s3cret"}))
+    for kept in (theirs, None):
+        with pytest.raises(Conflict):
+            await providers.put(T, account("evil.test", None, kept))
+    await providers.remove(T, "mail")
+    with pytest.raises(Conflict):
+        await providers.put(T, account("mail.test", None, ours))
+    await providers.put(T, account("evil.test", {"k": "fake"}))
+    again = await providers.put(T, account("mail.test", {"k": "s3cret"}))
+    assert again.version == ours.version
+    with pytest.raises(Conflict):
+        await providers.put(T, account("evil.test", None, theirs))
+    control_plane.settle()
+    stored = await control_plane.directory.account(T, "mail")
+    assert (stored.settings, stored.credentials) == ({"host": "mail.test"}, {"k": "s3cret"})
+
+
+async def test_keys_are_made_once_and_revoked_for_good(control_plane):
+    keys, directory, clock = control_plane.control.keys, control_plane.directory, control_plane.clock
     record, secret = await keys.create(T, "ci", ["users:read"], expires_ms=clock.now_ms() + 1000)
     caller = await directory.caller(secret, clock.now_ms())
     assert caller is not None and (caller.tenant, caller.key_id, caller.scopes) == (T, record.key_id, {"users:read"})
@@ -207,13 +232,13 @@ async def test_keys_are_made_once_and_revoked_for_good(house):
     assert await directory.caller("", clock.now_ms()) is None
     assert not await keys.revoke("other", record.key_id)
     assert await keys.revoke(T, record.key_id)
-    house.settle()
+    control_plane.settle()
     assert await directory.caller(secret, record.created_ms) is None
     assert [key.revoked_ms is not None for key in await keys.page(T, "", 9)] == [True]
 
 
-async def test_suppressions_end_and_mail_is_compared_without_case(house):
-    suppressions, directory, clock = house.control.suppressions, house.directory, house.clock
+async def test_suppressions_end_and_mail_is_compared_without_case(control_plane):
+    suppressions, directory, clock = control_plane.control.suppressions, control_plane.directory, control_plane.clock
     assert not (await lookups.has_suppressions(directory, T, "email"))
     await suppressions.add(T, [
         Suppression(Channel.EMAIL, "Ana@Example.com", "bounced", clock.now_ms()),
@@ -236,33 +261,33 @@ async def test_suppressions_end_and_mail_is_compared_without_case(house):
     assert not await suppressions.remove(T, "email", "ana@example.com")
 
 
-async def test_quotas_belong_to_a_tenant_or_to_one_of_its_keys(house):
-    quotas = house.control.quotas
+async def test_quotas_belong_to_a_tenant_or_to_one_of_its_keys(control_plane):
+    quotas = control_plane.control.quotas
     for tenant in (T, "other"):
-        await house.control.tenants.put(tenant, "")
-    key_id = (await house.control.keys.create(T, "", ["*"]))[0].key_id
-    assert await house.directory.quotas(T) == {}
+        await control_plane.control.tenants.put(tenant, "")
+    key_id = (await control_plane.control.keys.create(T, "", ["*"]))[0].key_id
+    assert await control_plane.directory.quotas(T) == {}
     ours, its = Quota(rate_per_s=5, daily=9), Quota(audience_max=3)
     await quotas.put(T, TENANT, ours)
     await quotas.put(T, key_id, its)
     assert (await quotas.get(T, TENANT), await quotas.get(T, key_id)) == (ours, its)
     assert await quotas.get("other", TENANT) == Quota()
-    house.settle()
-    assert await house.directory.quotas(T) == {TENANT: ours, key_id: its}
+    control_plane.settle()
+    assert await control_plane.directory.quotas(T) == {TENANT: ours, key_id: its}
     await quotas.put(T, TENANT, Quota())
-    house.settle()
-    assert await house.directory.quotas(T) == {key_id: its}
+    control_plane.settle()
+    assert await control_plane.directory.quotas(T) == {key_id: its}
     for owner in (("nobody", TENANT), (T, "nokey"), ("other", key_id)):
         with pytest.raises(NotFound):
             await quotas.get(*owner)
         with pytest.raises(NotFound):
             await quotas.put(*owner, ours)
-    house.settle()
-    assert await house.directory.quotas("other") == {}
+    control_plane.settle()
+    assert await control_plane.directory.quotas("other") == {}
 
 
-async def test_no_tenant_sees_or_touches_anything_of_another(house):
-    control = house.control
+async def test_no_tenant_sees_or_touches_anything_of_another(control_plane):
+    control = control_plane.control
     await control.categories.put(T, Category("c"))
     await control.users.put_many(T, [UserWrite("ana", devices=(Device("d", "push", "t"),))])
     await control.topics.put(T, "news", "")
@@ -286,7 +311,7 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
         assert await area.page(o, "", 9) == []
         assert not await area.remove(o, key)
         assert await area.get(T, key) is not None
-    d = house.directory
+    d = control_plane.directory
     both, email = (T, o), Channel.EMAIL
     users = await d.users({tenant: ["ana", "bo"] for tenant in both})
     assert (users[T].keys(), users[o]) == ({"ana"}, {})
@@ -299,8 +324,8 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
     assert await d.defaults(both) == {T: {}, o: {}}
 
 
-async def test_a_tenant_suppresses_on_the_channels_on_which_it_has_anything_suppressed(house):
-    control, directory = house.control, house.directory
+async def test_a_tenant_suppresses_on_the_channels_on_which_it_has_anything_suppressed(control_plane):
+    control, directory = control_plane.control, control_plane.directory
     await control.suppressions.add(
         T, [Suppression(Channel.SMS, "1", "manual", 0), Suppression(CHANNELS[-1], "1", "manual", 0)]
     )
@@ -317,20 +342,20 @@ async def test_a_tenant_suppresses_on_the_channels_on_which_it_has_anything_supp
     assert await directory.suppressed({}) == await directory.suppressing([]) == await directory.users({}) == {}
 
 
-async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it_alone(house):
-    suppressions, directory, clock = house.control.suppressions, house.directory, house.clock
+async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it_alone(control_plane):
+    suppressions, directory, clock = control_plane.control.suppressions, control_plane.directory, control_plane.clock
     now = clock.now_ms()
 
-    async def learn(reason, expires_ms=None):
-        await suppressions.learn(T, [Suppression(Channel.EMAIL, "Ana@example.com", reason, now, expires_ms)])
+    async def load(reason, expires_ms=None):
+        await suppressions.add_missing(T, [Suppression(Channel.EMAIL, "Ana@example.com", reason, now, expires_ms)])
         return (await lookups.suppressed(directory, T, "email", ["ana@example.com"])).get("ana@example.com")
 
-    assert await learn("soft", now + 5_000) == "soft"
-    assert await learn("softer", now + 1_000) == "soft"
-    assert await learn("longer", now + 9_000) == "longer"
-    assert await learn("stop") == "stop"
-    assert await learn("hard_bounce") == "stop"
-    assert await learn("soft", now + 99_000) == "stop"
+    assert await load("soft", now + 5_000) == "soft"
+    assert await load("softer", now + 1_000) == "soft"
+    assert await load("longer", now + 9_000) == "longer"
+    assert await load("stop") == "stop"
+    assert await load("hard_bounce") == "stop"
+    assert await load("soft", now + 99_000) == "stop"
     assert not await suppressions.lift(T, "email", "ana@example.com", "complaint", now)
     assert not await suppressions.lift("other", "email", "ana@example.com", "stop", now)
     assert not await suppressions.lift(T, "email", "ana@example.com", "stop", now - 1)

@@ -1,4 +1,4 @@
-"""What the repository of versioned definitions promises."""
+"""Guarantees of the repository of versioned definitions."""
 
 import asyncio
 
@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from clarion.domain.errors import Conflict
-from clarion.domain.limits_deciding import DEFINITIONS_PER_KIND_MAX
-from tests.contract.controls import House
+from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
+from tests.contract.controls import ControlPlane
 
 PORT = "control"
 T, K = "acme", "workflow"
 
 
-async def test_versions_count_up_and_earlier_ones_stay_readable(house):
-    definitions = house.control.definitions
+async def test_versions_count_up_and_earlier_ones_stay_readable(control_plane):
+    definitions = control_plane.control.definitions
     first = await definitions.put(T, K, "welcome", b'{"n":1}')
-    house.clock.wall_ms += 5
+    control_plane.clock.wall_ms += 5
     second = await definitions.put(T, K, "welcome", b'{"n":2}')
     assert (first.version, second.version) == (1, 2)
     assert (second.created_ms, second.updated_ms) == (first.created_ms, first.updated_ms + 5)
@@ -27,18 +27,18 @@ async def test_versions_count_up_and_earlier_ones_stay_readable(house):
     assert await definitions.get(T, K, "welcome", 3) is None
 
 
-async def test_the_same_body_again_is_the_same_version(house):
-    definitions = house.control.definitions
+async def test_the_same_body_again_is_the_same_version(control_plane):
+    definitions = control_plane.control.definitions
     first = await definitions.put(T, K, "welcome", b'{"n":1}')
-    revision = house.directory.revision(T)
+    revision = control_plane.directory.revision(T)
     assert await definitions.put(T, K, "welcome", b'{"n":1}') == first
-    assert house.directory.revision(T) == revision, "nothing changed, so nobody drops what is cached"
+    assert control_plane.directory.revision(T) == revision, "nothing changed, so no cache is dropped"
     await definitions.put(T, K, "welcome", b'{"n":2}')
     assert (await definitions.put(T, K, "welcome", b'{"n":1}')).version == 3
 
 
-async def test_a_removed_one_is_found_by_number_only_and_counts_on(house):
-    definitions = house.control.definitions
+async def test_a_removed_one_is_found_by_number_only_and_counts_on(control_plane):
+    definitions = control_plane.control.definitions
     first = await definitions.put(T, K, "welcome", '{"n":"é"}'.encode())
     assert await definitions.remove(T, K, "welcome")
     assert not await definitions.remove(T, K, "welcome")
@@ -48,18 +48,18 @@ async def test_a_removed_one_is_found_by_number_only_and_counts_on(house):
     assert (await definitions.put(T, K, "welcome", first.body)).version == 2
 
 
-async def test_pages_hold_the_newest_versions_in_the_order_of_keys(house):
-    definitions = house.control.definitions
+async def test_pages_hold_the_newest_versions_in_the_order_of_keys(control_plane):
+    definitions = control_plane.control.definitions
     for key in ("c", "a", "b", "a"):
-        await definitions.put(T, K, key, f'"{key}{house.clock.wall_ms}"'.encode())
-        house.clock.wall_ms += 1
+        await definitions.put(T, K, key, f'"{key}{control_plane.clock.wall_ms}"'.encode())
+        control_plane.clock.wall_ms += 1
     first = await definitions.page(T, K, "", 2)
     assert [(found.key, found.version) for found in first] == [("a", 2), ("b", 1)]
     assert [found.key for found in await definitions.page(T, K, "b", 2)] == ["c"]
 
 
-async def test_tenants_and_kinds_are_blind_to_each_other(house):
-    definitions = house.control.definitions
+async def test_tenants_and_kinds_are_blind_to_each_other(control_plane):
+    definitions = control_plane.control.definitions
     await definitions.put(T, K, "x", b"{}")
     for tenant, kind in (("other", K), (T, "segment")):
         assert await definitions.get(tenant, kind, "x") is None
@@ -71,8 +71,8 @@ async def test_tenants_and_kinds_are_blind_to_each_other(house):
 
 
 @pytest.mark.slow
-async def test_definitions_are_bounded_and_a_removed_one_makes_room(house):
-    definitions = house.control.definitions
+async def test_definitions_are_bounded_and_a_removed_one_makes_room(control_plane):
+    definitions = control_plane.control.definitions
     for number in range(DEFINITIONS_PER_KIND_MAX):
         await definitions.put(T, K, f"w{number}", b"{}")
     with pytest.raises(Conflict):
@@ -91,12 +91,12 @@ class Versions(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.house = self.fresh()
+        self.control_plane = self.fresh()
         self.bodies = {"a": [], "b": []}
         self.current = {"a": False, "b": False}
 
     def teardown(self):
-        self.run(self.house.close())
+        self.run(self.control_plane.close())
 
     def run(self, coroutine):
         return self.loop.run_until_complete(coroutine)
@@ -106,16 +106,16 @@ class Versions(RuleBasedStateMachine):
         if not self.current[key] or self.bodies[key][-1] != body:
             self.bodies[key].append(body)
         self.current[key] = True
-        assert self.run(self.house.control.definitions.put(T, K, key, body)).version == len(self.bodies[key])
+        assert self.run(self.control_plane.control.definitions.put(T, K, key, body)).version == len(self.bodies[key])
 
     @rule(key=KEYS)
     def remove(self, key):
-        assert self.run(self.house.control.definitions.remove(T, K, key)) == self.current[key]
+        assert self.run(self.control_plane.control.definitions.remove(T, K, key)) == self.current[key]
         self.current[key] = False
 
     @invariant()
     def both_reads_agree_with_the_model(self):
-        definitions = self.house.control.definitions
+        definitions = self.control_plane.control.definitions
         listed = {found.key: found.body for found in self.run(definitions.page(T, K, "", 9))}
         assert listed == {key: self.bodies[key][-1] for key in "ab" if self.current[key]}
         for key in "ab":
@@ -125,11 +125,11 @@ class Versions(RuleBasedStateMachine):
                 assert self.run(definitions.get(T, K, key, number)).body == body
 
 
-def test_any_history_of_puts_and_removals(engine, empty, tmp_path_factory):
+def test_any_history_of_puts_and_removals(control_backend, empty, tmp_path_factory):
     loop = asyncio.new_event_loop()
 
     def fresh():
-        return House.copy_of(empty, tmp_path_factory.mktemp("history"), engine)
+        return ControlPlane.copy_of(empty, tmp_path_factory.mktemp("history"), control_backend)
 
     machine = type("Machine", (Versions,), {"fresh": staticmethod(fresh), "loop": loop}).TestCase
     machine.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)

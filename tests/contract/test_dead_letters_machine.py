@@ -1,4 +1,4 @@
-"""Any order of dying, asking, editing, sending and cancelling: what succeeded is never repeated, and nothing is sent twice."""
+"""Any order of failing, replaying, editing, sending and cancelling: no successful delivery is repeated or sent twice."""
 
 import asyncio
 from pathlib import Path
@@ -14,7 +14,7 @@ from clarion.journal.rows import deliver_rows
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS, VirtualClock
 from tests.contract.states import STATES
-from tests.contract.test_dead_letters import Desk, who
+from tests.contract.test_dead_letters import DeadLetterApi, user_of
 from tests.look import Glance
 
 pytestmark = pytest.mark.slow
@@ -40,34 +40,34 @@ STEPS = st.one_of(
 
 
 class Model:
-    """What must be true of each delivery, beside what the endpoints do."""
+    """A model of each delivery, compared with the results of the endpoints."""
 
-    def __init__(self, desk):
-        self.desk = desk
+    def __init__(self, api):
+        self.api = api
         self.read_to = dict.fromkeys(range(PARTITIONS), 0)
         self.waiting = []
-        self.begun = dict.fromkeys(map(who, PEOPLE), 0)
-        self.taken = dict.fromkeys(map(who, PEOPLE), 0)
+        self.begun = dict.fromkeys(map(user_of, PEOPLE), 0)
+        self.taken = dict.fromkeys(map(user_of, PEOPLE), 0)
         self.sent = set()
         self.attempts = set()
 
     async def begin(self):
-        """Let everyone have died once."""
+        """Make every delivery fail once."""
         for person in PEOPLE:
-            await self.desk.kill(person, expires_ms=None if person else world.AT_MS + 90_000)
+            await self.api.kill(person, expires_ms=None if person else world.AT_MS + 90_000)
 
     async def step(self, kind, *given):
         await getattr(self, f"_{kind}")(*given)
         await self._take()
 
     async def _ids(self, people, asked):
-        await self._ask(asked, ids=[who(person) for person in people])
+        await self._ask(asked, ids=[user_of(person) for person in people])
 
     async def _filter(self, limit, asked):
         await self._ask(asked, filter={}, limit=limit)
 
     async def _ask(self, asked, **which):
-        answer = await self.desk.replay(**which, **asked)
+        answer = await self.api.replay(**which, **asked)
         for result in answer["results"]:
             if result["status"] == "replayed":
                 assert result["id"] not in self.sent
@@ -75,25 +75,25 @@ class Model:
         assert not (asked.get("dry_run") and answer["results"])
 
     async def _fold(self):
-        await self.desk.told()
+        await self.api.fold_replays()
 
     async def _pass(self, ms):
-        self.desk.clock.pass_ms(ms)
-        await self.desk.journal.fire(self.desk.clock.now_ms(), 100)
+        self.api.clock.pass_ms(ms)
+        await self.api.journal.fire(self.api.clock.now_ms(), 100)
 
     async def _suppress(self, person):
-        self.desk.directory.gone.add(f"token-{person}")
+        self.api.directory.gone.add(f"token-{person}")
 
     async def _cancel(self, person):
-        await self.desk.fold(world.cancelled(person))
+        await self.api.fold(world.cancelled(person))
 
     async def _take(self):
-        """Read what is to be delivered, as the worker does."""
+        """Read the deliveries to send, as the worker does."""
         for partition in range(PARTITIONS):
-            for frame in Glance(self.desk.journal).read("deliver.push.high", partition, self.read_to[partition]):
+            for frame in Glance(self.api.journal).read("deliver.push.high", partition, self.read_to[partition]):
                 self.read_to[partition] = frame.offset
                 for row in deliver_rows(decode(frame.payload)):
-                    id_ = who(world.SINGLE_IDS.index(row.delivery_id))
+                    id_ = user_of(world.SINGLE_IDS.index(row.delivery_id))
                     assert (id_, row.attempt) not in self.attempts
                     assert id_ not in self.sent
                     assert row.expires_ms is None or row.trail.since_ms < row.expires_ms
@@ -102,22 +102,20 @@ class Model:
                     self.waiting.append(row)
 
     async def _send(self, well):
-        """Deliver what waits longest; record has been told of its replay by then."""
+        """Send the delivery that waits longest; its replay has been folded by then."""
         if not self.waiting:
             return
         row = self.waiting.pop(0)
         person = world.SINGLE_IDS.index(row.delivery_id)
-        await self.desk.told()
+        await self.api.fold_replays()
         if well:
-            await self.desk.fold(
-                world.intent(person, row.attempt), world.attempted(person, Event.ACCEPTED, row.attempt)
-            )
-            self.sent.add(who(person))
+            await self.api.fold(world.intent(person, row.attempt), world.attempted(person, Event.ACCEPTED, row.attempt))
+            self.sent.add(user_of(person))
         else:
-            await self.desk.kill(person, row.attempt, at_ms=self.desk.clock.now_ms(), expires_ms=row.expires_ms)
+            await self.api.kill(person, row.attempt, at_ms=self.api.clock.now_ms(), expires_ms=row.expires_ms)
 
     async def end(self):
-        """Let all time pass: what was said to be replayed has gone, once each."""
+        """Pass the time of every timer: each delivery reported as replayed was sent exactly once."""
         await self._pass(10**8)
         await self._take()
         assert self.taken == self.begun
@@ -126,17 +124,17 @@ class Model:
 async def lived(steps):
     with TemporaryDirectory() as folder:
         clock = VirtualClock()
-        desk = Desk(STATES["sqlite"](Path(folder), clock), clock)
+        api = DeadLetterApi(STATES["sqlite"](Path(folder)), clock)
         try:
-            model = Model(desk)
+            model = Model(api)
             await model.begin()
             for step in steps:
                 await model.step(*step)
             await model.end()
         finally:
-            desk.state.close()
+            api.state.close()
 
 
 @given(steps=st.lists(STEPS, max_size=25))
-def test_whatever_is_asked_nothing_goes_twice(steps):
+def test_no_order_of_calls_sends_twice(steps):
     asyncio.run(lived(steps))

@@ -1,4 +1,4 @@
-"""What building and rendering drafts promises, wherever it is done: in this process, or in one that can do nothing else."""
+"""Guarantees of building and rendering drafts, in this process or in a confined one."""
 
 import asyncio
 import os
@@ -69,7 +69,7 @@ async def test_channels_are_rendered_in_the_locale_that_suits_best(drafting):
     assert sms == {"body": "17 of Acme"}
 
 
-async def test_what_is_wrong_with_a_source_is_told_by_field_and_code(drafting):
+async def test_faults_of_a_source_are_reported_by_field_and_code(drafting):
     bad = BuildJob("bad", Source({Channel.SMS: {"body": "line one\n{% if %}"}}))
     with pytest.raises(InvalidField, match="line 2") as error:
         await drafting.build(bad)

@@ -1,11 +1,11 @@
-"""The count that processes share, over every backend; and the embedded one between connections and processes."""
+"""Quota usage shared by processes, over every backend; and the embedded one between connections and processes."""
 
 import pytest
 
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import Change, Versioned, settle
-from tests.contract.engines import QUOTAS, SHARED
+from tests.contract.backends import QUOTAS, SHARED
 from tests.contract.swaps import Clockwork, count_in_processes, opening, read, take
 
 PORT = "quotas"
@@ -21,7 +21,7 @@ from clarion.domain.quota import Usage
 from clarion.ops.clock import SystemClock
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import settle
-from tests.contract.engines import QUOTAS
+from tests.contract.backends import QUOTAS
 
 async def main():
     store, clock, left = QUOTAS[sys.argv[4]](Path(sys.argv[1])), SystemClock(), int(sys.argv[2])
@@ -32,7 +32,7 @@ async def main():
             count = lambda usages: ([Usage(one.used_m + 1) for one in usages], None)
             known, _ = await settle(store, names, count, clock, known)
             left -= 1
-        except Overloaded:  # what a caller is told when the others were quicker too often; nothing was stored
+        except Overloaded:  # the error of a caller whose swaps lost too often; nothing was stored
             pass
 
 asyncio.run(main())
@@ -40,9 +40,9 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def open_store(engine, tmp_path):
-    """Opens the store once more, as another process does."""
-    with opening(lambda: QUOTAS[engine](tmp_path)) as once_more:
+def open_store(control_backend, tmp_path):
+    """Return a function that opens the store again, as another process does."""
+    with opening(lambda: QUOTAS[control_backend](tmp_path)) as once_more:
         yield once_more
 
 
@@ -146,8 +146,8 @@ async def test_two_connections_see_what_the_other_stored(open_store):
 
 @pytest.mark.slow
 @pytest.mark.needs_trait(SHARED)
-async def test_processes_lose_no_count(engine, tmp_path, store):
+async def test_processes_lose_no_count(control_backend, tmp_path, store):
     number, kinds = 300, ["rate", "rate", "per_day", "per_day"]
-    assert count_in_processes(COUNTING, engine, tmp_path, number, kinds) == [0] * len(kinds)
+    assert count_in_processes(COUNTING, control_backend, tmp_path, number, kinds) == [0] * len(kinds)
     each = [Usage(number * 2)] * 2
     assert await read(store, DAILY, OURS, OURS._replace(kind="per_day")) == [Usage(number * 4), *each]

@@ -1,9 +1,10 @@
-"""The record worker over every state store: folds what comes, tells the journal, and gives way to a newer holder."""
+"""The record worker over every state store: it folds events, commits to the journal, and yields to a newer lease holder."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from structlog.testing import capture_logs
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.delivery_state import Event, State
@@ -33,22 +34,24 @@ def journal(machine):
 
 
 @pytest.fixture(params=STATES)
-def state(request, tmp_path, machine):
-    opened = STATES[request.param](tmp_path, machine)
+def state(request, tmp_path):
+    opened = STATES[request.param](tmp_path)
     yield opened
     opened.close()
 
 
 def worker(journal, state, machine, owner="worker-0") -> tuple[RecordWorker, LeasedPartitions]:
     leases = LeasedPartitions(journal, GROUP_RECORD, owner, machine)
-    return RecordWorker(journal, journal, state, leases, machine, ProcessTelemetry(Metrics()), linger_ms=50), leases
+    return RecordWorker(
+        journal, journal, state.ledger, leases, machine, ProcessTelemetry(Metrics()), linger_ms=50
+    ), leases
 
 
 async def put(journal, *events, partition: int = 0) -> None:
     await journal.commit(StageResult(frames=[Frame(OUTCOMES, partition, 1, encode(event, 1)) for event in events]))
 
 
-async def test_it_folds_commits_and_stops_when_told(journal, state, machine):
+async def test_it_folds_commits_and_stops_on_request(journal, state, machine):
     await put(journal, world.planned(0), world.intent(0))
     await put(journal, world.planned(1), partition=3)
     record, _ = worker(journal, state, machine)
@@ -62,7 +65,7 @@ async def test_it_folds_commits_and_stops_when_told(journal, state, machine):
         await watch.wait(20)
     stop.set()
     await asyncio.wait_for(running, 5)
-    assert await state.states(world.SINGLE_IDS) == {
+    assert await state.ledger.states(world.SINGLE_IDS) == {
         world.SINGLE_IDS[0]: (State.SENT, 1),
         world.SINGLE_IDS[1]: (State.PLANNED, 0),
     }
@@ -85,40 +88,39 @@ async def test_a_holder_whose_fence_is_stale_folds_nothing_twice(journal, state,
         await old.step(thread)
         assert old.folded == 2
         assert await new.step(thread)
-    assert (new.folded, (await state.positions())[0].offset) == (2, 4)
-    assert len(await state.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
+    assert (new.folded, (await state.ledger.positions())[0].offset) == (2, 4)
+    assert len(await state.history.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
 
 
-async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, capsys):
+async def test_a_damaged_frame_is_skipped_and_logged(journal, state, machine):
     good = encode(world.planned(0), 1)
     frames = [Frame(OUTCOMES, 0, 1, good[:-1] + b"?"), Frame(OUTCOMES, 0, 1, good)]
     await journal.commit(StageResult(frames=frames))
     record, leases = worker(journal, state, machine)
     await leases.step()
-    with ThreadPoolExecutor(1) as thread:
+    with capture_logs() as logged, ThreadPoolExecutor(1) as thread:
         assert await record.step(thread)
-    assert await state.positions() == {0: Position(2)}
-    assert world.SINGLE_IDS[0] in await state.states(world.SINGLE_IDS)
-    assert "frame_quarantined" in capsys.readouterr().out
+    assert await state.ledger.positions() == {0: Position(2)}
+    assert world.SINGLE_IDS[0] in await state.ledger.states(world.SINGLE_IDS)
+    assert "frame_quarantined" in [line["event"] for line in logged]
 
 
-async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal, state, machine, capsys):
+async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal, state, machine):
     newer = world.of_newer_build(encode(world.planned(1), 1))
     frames = [Frame(OUTCOMES, 0, 1, encode(world.planned(0), 1)), Frame(OUTCOMES, 0, 1, newer)]
     await journal.commit(StageResult(frames=frames))
     record, leases = worker(journal, state, machine)
     await leases.step()
-    with ThreadPoolExecutor(1) as thread:
+    with capture_logs() as logged, ThreadPoolExecutor(1) as thread:
         assert await record.step(thread)
         await put(journal, world.planned(2))
         await put(journal, world.planned(3), partition=3)
         assert await record.step(thread)
         assert not await record.step(thread)
-    assert await state.positions() == {0: Position(1), 3: Position(1)}
+    assert await state.ledger.positions() == {0: Position(1), 3: Position(1)}
     assert record.folded == 2
-    said = capsys.readouterr().out
-    assert said.count("record_stopped") == 1
-    assert "frame 2: the frame is whole but of version 2" in said
+    (stopped,) = [line for line in logged if line["event"] == "record_stopped"]
+    assert "frame 2: the frame is whole but of version 2" in str(stopped)
 
 
 async def test_the_rows_of_a_large_batch_are_read_once_and_written_once(journal, state, machine, monkeypatch):
@@ -127,8 +129,10 @@ async def test_the_rows_of_a_large_batch_are_read_once_and_written_once(journal,
     await put(journal, world.receipt(0, "opened"), world.receipt(world.SINGLES, "bounced"), partition=3)
     calls = []
     for name in ("load", "apply"):
-        real = getattr(state, name)
-        monkeypatch.setattr(state, name, lambda *args, _real=real, _name=name: calls.append(_name) or _real(*args))
+        real = getattr(state.ledger, name)
+        monkeypatch.setattr(
+            state.ledger, name, lambda *args, _real=real, _name=name: calls.append(_name) or _real(*args)
+        )
     record, leases = worker(journal, state, machine)
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
@@ -151,9 +155,9 @@ async def test_frames_that_a_carrier_repeats_are_folded_once(state, machine):
             while await first.step(thread):
                 pass
         heads = await carrier.heads_of([(OUTCOMES, 0)])
-        assert heads[OUTCOMES, 0] > 4, "nothing was repeated"
-        counted = await state.counters(world.TENANT, 0, world.AT_MS * 2, 100)
-        assert (await state.positions())[0].offset == heads[OUTCOMES, 0]
+        assert heads[OUTCOMES, 0] > 4, "the carrier repeated nothing"
+        counted = await state.history.counters(world.TENANT, 0, world.AT_MS * 2, 100)
+        assert (await state.ledger.positions())[0].offset == heads[OUTCOMES, 0]
     assert first.folded == 4
     assert [count for *_, count in counted] == [1] * len(counted)
 
@@ -166,7 +170,7 @@ async def test_what_is_planned_again_after_the_row_is_forgotten_folds_once(journ
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
         assert await first.step(thread)
-        calls = told(state, monkeypatch, "load", "apply")
+        calls = count_calls(state.ledger, monkeypatch, "load", "apply")
         second, leases = worker(journal, state, machine)
         await leases.step()
         await put(
@@ -176,21 +180,21 @@ async def test_what_is_planned_again_after_the_row_is_forgotten_folds_once(journ
         assert calls == ["apply", "load", "apply"]
         await put(journal, world.planned(3))
         assert await second.step(thread)
-        assert calls[3:] == ["load", "apply"], "once bitten, it looks"
+        assert calls[3:] == ["load", "apply"], "after a conflict, it loads rows before each batch"
     assert (first.folded, second.folded) == (2, 5)
-    assert await state.states(world.SINGLE_IDS) == {
+    assert await state.ledger.states(world.SINGLE_IDS) == {
         world.SINGLE_IDS[0]: (State.PLANNED, 0),
         world.SINGLE_IDS[1]: (State.SENDING, 1),
         world.SINGLE_IDS[2]: (State.PLANNED, 0),
         world.SINGLE_IDS[3]: (State.PLANNED, 0),
     }
-    counted = await state.counters(world.TENANT, 0, world.AT_MS * 2, 100)
+    counted = await state.history.counters(world.TENANT, 0, world.AT_MS * 2, 100)
     assert sorted((row[2], row[-1]) for row in counted) == [("held", 1), ("planned", 3), ("released", 1)]
 
 
-async def test_the_open_chunks_of_a_broadcast_are_at_hand_until_all_of_it_ended(journal, state, machine, monkeypatch):
+async def test_the_open_chunks_of_a_broadcast_stay_cached_until_all_of_it_ended(journal, state, machine, monkeypatch):
     record, leases = worker(journal, state, machine)
-    calls = told(state, monkeypatch, "load", "apply")
+    calls = count_calls(state.ledger, monkeypatch, "load", "apply")
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
         for event in (
@@ -204,15 +208,15 @@ async def test_the_open_chunks_of_a_broadcast_are_at_hand_until_all_of_it_ended(
         await put(journal, world.receipt(world.SINGLES, "bounced"))
         assert await record.step(thread)
     assert calls[3:] == ["load", "apply"]
-    assert await state.states(world.CHUNK_IDS) == {world.CHUNK_IDS[0]: (State.FAILED, 1)}
+    assert await state.ledger.states(world.CHUNK_IDS) == {world.CHUNK_IDS[0]: (State.FAILED, 1)}
 
 
 async def test_the_next_batch_is_read_while_a_full_one_is_folded(journal, state, machine, monkeypatch):
     monkeypatch.setattr("clarion.record.worker.RECORD_BATCH_EVENTS_MAX", 2)
     await put(journal, *(world.planned(n) for n in range(3)))
     record, leases = worker(journal, state, machine)
-    calls = told(journal, monkeypatch, "read_many")
-    applied = told(state, monkeypatch, "apply", calls=calls)
+    calls = count_calls(journal, monkeypatch, "read_many")
+    applied = count_calls(state.ledger, monkeypatch, "apply", calls=calls)
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
         assert await record.step(thread)
@@ -222,7 +226,7 @@ async def test_the_next_batch_is_read_while_a_full_one_is_folded(journal, state,
         while await record.step(thread):
             pass
     assert record.folded == 4
-    assert await state.positions() == {0: Position(4)}
+    assert await state.ledger.positions() == {0: Position(4)}
 
 
 async def test_frames_read_ahead_are_dropped_when_the_lease_was_lost(journal, state, machine, monkeypatch):
@@ -237,16 +241,16 @@ async def test_frames_read_ahead_are_dropped_when_the_lease_was_lost(journal, st
         assert await new.step(thread)
         await old.step(thread)
         assert old.folded == 2
-        await old_leases.step()  # asks again, for all that the newer one lets it have
+        await old_leases.step()  # acquires again the leases that the newer one leaves free
         await put(journal, world.intent(0))
         while await new.step(thread):
             pass
         await old.step(thread)
     assert (old.folded, new.folded) == (2, 3)
-    assert await state.positions() == {0: Position(5)}
+    assert await state.ledger.positions() == {0: Position(5)}
 
 
-async def test_no_batch_waits_for_the_journal_to_be_told(journal, state, machine, monkeypatch):
+async def test_no_batch_waits_for_the_commit_to_the_journal(journal, state, machine, monkeypatch):
     record, leases = worker(journal, state, machine)
     await leases.step()
     commit, let = journal.commit, asyncio.Event()
@@ -271,8 +275,8 @@ async def test_no_batch_waits_for_the_journal_to_be_told(journal, state, machine
     assert (await Look(journal).committed(GROUP_RECORD, 0))[OUTCOMES].offset in (1, 2)
 
 
-def told(port, monkeypatch, *names, calls=None) -> list[str]:
-    """Note the calls of methods of a port, which still do what they do."""
+def count_calls(port, monkeypatch, *names, calls=None) -> list[str]:
+    """Record the calls of methods of a port; the methods still run."""
     calls = [] if calls is None else calls
     for name in names:
         real = getattr(port, name)

@@ -1,5 +1,5 @@
-"""Schedules from the API to what they send, over both journals: fired once whoever dies, late rather than never, and not when
-it is too late."""
+"""Schedules from the API to the notifications they send, over both journals: fired once whichever process dies, late rather
+than never, and skipped when too late."""
 
 import asyncio
 from datetime import datetime
@@ -23,7 +23,7 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
-from tests.contract.controls import PARTITIONS, House
+from tests.contract.controls import PARTITIONS, ControlPlane
 from tests.contract.journals import BACKENDS, Journal
 from tests.look import Glance
 from tests.stages.world import Ledger, NoEgress, Notes
@@ -40,32 +40,35 @@ FIRST_MS = int(datetime.fromisoformat("2023-11-15T09:00Z").timestamp() * 1000)
 class Works:
     """A control store, a journal and a planner; `fire` is what the scheduler does."""
 
-    def __init__(self, house: House, journal: Journal) -> None:
-        self.house = house
+    def __init__(self, control_plane: ControlPlane, journal: Journal) -> None:
+        self.control_plane = control_plane
         self.journal = journal
         self.notes = Notes()
         self.ledger = Ledger(journal)
-        house.journal = journal
-        house.routes = [*routes(house.control, JsonSchemas(), journal, house.clock), *house.routes]
+        control_plane.journal = journal
+        control_plane.routes = [
+            *routes(control_plane.control, JsonSchemas(), journal, control_plane.clock),
+            *control_plane.routes,
+        ]
 
     @property
     def now_ms(self) -> int:
-        return self.house.clock.wall_ms
+        return self.control_plane.clock.wall_ms
 
     def at(self, text: str) -> None:
-        self.house.clock.wall_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
+        self.control_plane.clock.wall_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
 
     async def put(self, key: str = "daily", body: dict[str, Any] = TO_ADA, **change: Any) -> Any:
-        return await self.house.say("PUT", f"/v1/schedules/{key}", body | change)
+        return await self.control_plane.say("PUT", f"/v1/schedules/{key}", body | change)
 
     async def latest(self, key: str = "daily") -> Any:
-        return (await self.house.say("GET", f"/v1/schedules/{key}"))["latest"]
+        return (await self.control_plane.say("GET", f"/v1/schedules/{key}"))["latest"]
 
     async def fire(self) -> int:
         return await self.journal.fire(self.now_ms, 1_000)
 
     async def plan(self) -> list[StageResult]:
-        """Plan whatever there is in all partitions, with a worker that was just started; return its appends."""
+        """Plan all partitions with a worker that was just started; return its appends."""
         made: list[StageResult] = []
         append = self.journal.commit
 
@@ -74,9 +77,9 @@ class Works:
             return await append(batch)
 
         expressions = CelExpressions()
-        gatherer = step_gatherer(self.journal, self.house.directory, expressions, self.ledger, self.ledger)
-        leases = LeasedPartitions(self.journal, topics.GROUP_PLAN, "planner", self.house.clock)
-        fetches = FetchPool(self.journal, NoEgress(), self.house.clock, self.notes)
+        gatherer = step_gatherer(self.journal, self.control_plane.directory, expressions, self.ledger, self.ledger)
+        leases = LeasedPartitions(self.journal, topics.GROUP_PLAN, "planner", self.control_plane.clock)
+        fetches = FetchPool(self.journal, NoEgress(), self.control_plane.clock, self.notes)
         worker = PlanWorker(
             self.journal,
             self.journal,
@@ -84,7 +87,7 @@ class Works:
             expressions,
             fetches,
             leases,
-            self.house.clock,
+            self.control_plane.clock,
             self.notes,
             batch_events=100,
             linger_ms=1,
@@ -100,7 +103,7 @@ class Works:
         return made
 
     async def die_planning(self) -> StageResult:
-        """Plan and die at the first append; return what it would have been."""
+        """Plan and die at the first append; return that append."""
         append, made = self.journal.commit, []
 
         async def die(batch: StageResult) -> list[int]:
@@ -117,7 +120,7 @@ class Works:
         raise AssertionError("nothing was planned")
 
     def sent(self) -> list[AcceptedFrame]:
-        """Every notification on the journal, oldest first."""
+        """Return every notification on the journal, oldest first."""
         found = []
         for lane_topic in topics.GROUP_TOPICS[topics.GROUP_PLAN]:
             for partition in range(PARTITIONS):
@@ -129,47 +132,49 @@ class Works:
         return sorted(found, key=lambda frame: frame.notification_ids[0])
 
     def due(self) -> list[int]:
-        """When what was sent was due: its ids say so."""
+        """Return the times at which the notifications were due, read from their ids."""
         return [ids.created_ms(frame.notification_ids[0]) for frame in self.sent()]
 
     async def run_until(self, text: str) -> None:
-        """Let time pass, an event at a time."""
+        """Move the clock from one event to the next."""
         end_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
         while (due_ms := Glance(self.journal).next_due_ms()) is not None and due_ms <= end_ms:
-            self.house.clock.wall_ms = max(self.now_ms, due_ms)
+            self.control_plane.clock.wall_ms = max(self.now_ms, due_ms)
             await self.fire()
             await self.plan()
-        self.house.clock.wall_ms = end_ms
+        self.control_plane.clock.wall_ms = end_ms
 
 
 @pytest.fixture(scope="module")
 def furnished(empty, tmp_path_factory):
-    """A control store of a tenant with users, a topic, a segment and templates, to be copied."""
+    """Return a control store of a tenant with users, a topic, a segment and templates, to be copied."""
     folder = tmp_path_factory.mktemp("furnished")
 
-    async def furnish():
-        house = House.copy_of(empty, folder)
-        await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
-        await house.call("PUT", "/v1/categories/alerts", {"priority": "high"})
-        await house.call("PUT", "/v1/topics/riders", {})
-        await house.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
-        await house.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
-        await house.call("PUT", "/v1/users/bob", {})
-        await house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
-        await house.call("PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}})
-        await house.close()
+    async def seed_data():
+        control_plane = ControlPlane.copy_of(empty, folder)
+        await control_plane.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
+        await control_plane.call("PUT", "/v1/categories/alerts", {"priority": "high"})
+        await control_plane.call("PUT", "/v1/topics/riders", {})
+        await control_plane.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
+        await control_plane.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
+        await control_plane.call("PUT", "/v1/users/bob", {})
+        await control_plane.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
+        await control_plane.call(
+            "PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}}
+        )
+        await control_plane.close()
 
-    asyncio.run(furnish())
+    asyncio.run(seed_data())
     return folder
 
 
 @pytest.fixture(params=BACKENDS)
 async def works(request, furnished, tmp_path):
-    house = House.copy_of(furnished, tmp_path / "control")
-    works = Works(house, BACKENDS[request.param](tmp_path / "journal", house.clock, PARTITIONS))
+    control_plane = ControlPlane.copy_of(furnished, tmp_path / "control")
+    works = Works(control_plane, BACKENDS[request.param](tmp_path / "journal", control_plane.clock, PARTITIONS))
     yield works
     await works.journal.close()
-    await house.close()
+    await control_plane.close()
 
 
 def job(cursor: Cursor) -> BroadcastJob:
@@ -247,7 +252,7 @@ async def test_local_time_of_an_audience_starts_a_wave_where_the_day_begins(work
 async def test_local_time_of_a_user_is_the_users_or_else_the_tenants(works):
     await works.put(local_time=True, expires_after="1h")
     await works.put("bobs", TO_ADA | {"to": {"user_id": "bob"}}, local_time=True)
-    await works.house.call("PUT", "/v1/policy", {"zone": "America/New_York"})
+    await works.control_plane.call("PUT", "/v1/policy", {"zone": "America/New_York"})
     await works.run_until("2023-11-15T19:00:00Z")
     sent = {frame.requests[0].to[0].user_id: frame.requests[0] for frame in works.sent()}
     assert sent["ada"].send_at_ms == FIRST_MS + DAY_MS - 5 * HOUR_MS - 30 * MINUTE_MS
@@ -292,7 +297,7 @@ async def test_a_timer_set_anew_by_a_clock_that_went_back_fires_nothing(works):
     await works.put()
     await works.run_until("2023-11-15T09:00:02Z")
     works.at("2023-11-15T08:59:59Z")
-    assert await repair_timers(works.house.control, works.journal, works.now_ms) == 1
+    assert await repair_timers(works.control_plane.control, works.journal, works.now_ms) == 1
     await works.run_until("2023-11-16T10:00:00Z")
     assert works.due() == [FIRST_MS, FIRST_MS + DAY_MS]
 
@@ -326,7 +331,7 @@ async def test_days_later_it_is_not_sent_but_the_next_one_is(works):
     await works.plan()
     assert works.sent() == []
     assert (await works.latest())["result"] == "too_late"
-    # One look is enough to pass over hundreds; those within the hour are made up for.
+    # One pass skips hundreds of missed occurrences; those within the last hour are still sent.
     assert Glance(works.journal).next_due_ms() == FIRST_MS + 3 * DAY_MS - 70 * MINUTE_MS
     assert works.notes.lines == ["occurrence_skipped"]
 
@@ -335,7 +340,7 @@ async def test_days_later_it_is_not_sent_but_the_next_one_is(works):
 async def test_with_local_time_it_is_too_late_when_it_is_for_the_last(works, hours_late, result):
     await works.put("wave", TO_ALL, local_time=True)
     works.at("2023-11-15T19:00:00Z")
-    works.house.clock.wall_ms += hours_late * HOUR_MS
+    works.control_plane.clock.wall_ms += hours_late * HOUR_MS
     await works.fire()
     await works.plan()
     assert (await works.latest("wave"))["result"] == result
@@ -361,7 +366,7 @@ async def test_a_user_whose_own_time_is_long_past_gets_nothing(works):
 )
 async def test_a_timer_of_what_was_changed_since_fires_nothing(works, method, path, body):
     await works.put()
-    await works.house.call(method, path, body)
+    await works.control_plane.call(method, path, body)
     await works.run_until("2023-11-15T09:30:00Z")
     assert works.sent() == []
     await works.run_until("2023-11-15T12:00:00Z")
@@ -374,8 +379,8 @@ async def test_what_was_changed_the_moment_before_counts(works):
     works.at("2023-11-15T09:00:00Z")
     await works.fire()
     await works.die_planning()  # having read them
-    await works.house.call("POST", "/v1/schedules/daily/pause")
-    await works.house.call("DELETE", "/v1/schedules/all")
+    await works.control_plane.call("POST", "/v1/schedules/daily/pause")
+    await works.control_plane.call("DELETE", "/v1/schedules/all")
     await works.plan()
     assert (works.sent(), Glance(works.journal).cursors()) == ([], [])
 
@@ -385,7 +390,7 @@ async def test_removed_nothing_is_kept_of_it(works):
     await works.run_until("2023-11-15T10:00:00Z")
     partition = schedule_partition("acme", "daily", PARTITIONS)
     assert await latest_of(works.journal, "acme", "daily", partition) is not None
-    await works.house.call("DELETE", "/v1/schedules/daily")
+    await works.control_plane.call("DELETE", "/v1/schedules/daily")
     await works.run_until("2023-11-16T10:00:00Z")
     assert await latest_of(works.journal, "acme", "daily", partition) is None
     assert len(works.sent()) == 1
@@ -402,13 +407,13 @@ async def test_removed_nothing_is_kept_of_it(works):
     ],
 )
 async def test_what_it_names_is_gone(works, key, change, gone, result):
-    await works.house.call("DELETE", "/v1/templates/alert")
+    await works.control_plane.call("DELETE", "/v1/templates/alert")
     await works.put(key, **change)
-    await works.house.call("DELETE", gone)
-    works.house.settle()
+    await works.control_plane.call("DELETE", gone)
+    works.control_plane.settle()
     await works.run_until("2023-11-15T09:00:00Z")
-    told = await works.latest()
-    assert (told["result"], told["id"]) == (result, None)
+    report = await works.latest()
+    assert (report["result"], report["id"]) == (result, None)
     assert (works.sent(), Glance(works.journal).cursors()) == ([], [])
     assert Glance(works.journal).next_due_ms() == FIRST_MS + DAY_MS
     assert works.notes.counts["occurrences", result] == 1
@@ -416,12 +421,12 @@ async def test_what_it_names_is_gone(works, key, change, gone, result):
 
 async def test_a_schedule_of_a_newer_build_stops_no_other(works):
     body = msgspec.json.encode(TO_ADA | {"cron": "0 9 * * * in the rain"})
-    odd = await works.house.control.definitions.put("acme", Schedule.KIND, "odd", body)
+    odd = await works.control_plane.control.definitions.put("acme", Schedule.KIND, "odd", body)
     partition = schedule_partition("acme", "odd", PARTITIONS)
     timer = occurrence_timer("acme", "odd", odd.version, FIRST_MS, partition)
     await works.journal.commit(StageResult(timers=[timer]))
     await works.put()
-    assert await repair_timers(works.house.control, works.journal, works.now_ms) == 1
+    assert await repair_timers(works.control_plane.control, works.journal, works.now_ms) == 1
     await works.run_until("2023-11-15T09:00:00Z")
     assert works.due() == [FIRST_MS]
     assert works.notes.lines == ["firing_failed"]
@@ -429,7 +434,7 @@ async def test_a_schedule_of_a_newer_build_stops_no_other(works):
 
 async def test_a_workflow_is_started_in_the_version_of_the_day(works):
     steps = [{"kind": "delay", "name": "a", "for": "1h"}]
-    put = works.house.control.definitions.put
+    put = works.control_plane.control.definitions.put
     await put("acme", "workflow", "onboard", msgspec.json.encode({"steps": steps, "category": "alerts"}))
     await works.put(workflow="onboard", template=None)
     await put("acme", "workflow", "onboard", msgspec.json.encode({"steps": steps, "category": "alerts", "name": "2"}))
@@ -441,11 +446,13 @@ async def test_a_workflow_is_started_in_the_version_of_the_day(works):
 
 
 async def test_tenants_with_the_same_schedule_share_nothing(works):
-    await works.house.call("PUT", "/v1/tenants/other", {"name": "Other"})
-    await works.house.call("PUT", "/v1/users/ada", {}, tenant="other")
-    await works.house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "x"}}}, tenant="other")
+    await works.control_plane.call("PUT", "/v1/tenants/other", {"name": "Other"})
+    await works.control_plane.call("PUT", "/v1/users/ada", {}, tenant="other")
+    await works.control_plane.call(
+        "PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "x"}}}, tenant="other"
+    )
     await works.put()
-    await works.house.say("PUT", "/v1/schedules/daily", TO_ADA, tenant="other")
+    await works.control_plane.say("PUT", "/v1/schedules/daily", TO_ADA, tenant="other")
     await works.run_until("2023-11-15T09:00:00Z")
     assert sorted(frame.tenants[0] for frame in works.sent()) == ["acme", "other"]
     assert len({frame.notification_ids[0] for frame in works.sent()}) == 2

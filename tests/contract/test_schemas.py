@@ -1,4 +1,4 @@
-"""What checking by JSON Schema promises: faults with their paths, bounded work, nothing fetched."""
+"""Guarantees of JSON Schema validation: errors with their paths, bounded work, no remote references."""
 
 import time
 from typing import Any
@@ -66,12 +66,12 @@ def nested(levels):
 
 
 def chain(numbers):
-    """A schema in which each definition refers to the next one."""
+    """Return a schema in which each definition refers to the next one."""
     return {"$defs": {"a2000": {}, **{f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in numbers}}}
 
 
 def doubling(keyword, levels):
-    """A schema of a few lines that is 2 ** levels checks when every reference is followed."""
+    """Return a schema of a few lines that takes 2 ** levels checks when every reference is followed."""
     defs = {f"a{n}": {keyword: [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(levels)}
     return {"$defs": {**defs, f"a{levels}": {"type": "string"}}, "$ref": "#/$defs/a0"}
 
@@ -104,7 +104,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_what_cannot_be_used_is_told_and_soon(name):
+def test_an_unusable_schema_is_refused_soon(name):
     schema, path = UNUSABLE[name]
     began = time.perf_counter()
     fault = JsonSchemas().fault_of(schema)
@@ -114,7 +114,7 @@ def test_what_cannot_be_used_is_told_and_soon(name):
 
 
 @pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
-def test_the_worst_schema_that_is_taken_is_told_of_soon(keyword):
+def test_the_worst_accepted_schema_is_checked_soon(keyword):
     levels = next(n for n in range(40, 0, -1) if JsonSchemas().fault_of(doubling(keyword, n)) is None)
     began = time.perf_counter()
     assert JsonSchemas().check(doubling(keyword, levels), {"a": 1}) is not None
@@ -147,7 +147,7 @@ def test_no_pattern_makes_matching_slow():
     assert time.perf_counter() - began < SOON_S
 
 
-def test_only_so_many_are_kept_and_none_is_taken_for_another(monkeypatch):
+def test_the_cache_is_bounded_and_never_confuses_schemas(monkeypatch):
     monkeypatch.setattr(backend, "SCHEMA_NODES_KEPT_MAX", 100)
     schemas = JsonSchemas()
     for number in range(1_000):
@@ -169,7 +169,7 @@ keywords = st.sampled_from(
 @given(
     st.dictionaries(keywords, json_values, max_size=4), st.dictionaries(st.text(max_size=3), json_values, max_size=3)
 )
-def test_whatever_the_schema_is_it_is_refused_or_checks(schema, data):
+def test_any_schema_is_refused_or_checks(schema, data):
     schemas = JsonSchemas()
     if schemas.fault_of(schema) is None:
         fault = schemas.check(schema, data)

@@ -1,14 +1,14 @@
-"""What every stage store promises: a step is stored whole or not at all, and reads answer for many keys in one call."""
+"""Guarantees of every stage store: a step is stored as a whole or not at all, and one read takes many keys."""
 
 import asyncio
 
 import pytest
 
 from clarion.domain.errors import DurabilityError, StaleLease
-from clarion.domain.limits import PARTITIONS_MAX
+from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
-    Admission,
+    AcceptState,
     Broadcasts,
     Cancellation,
     Commit,
@@ -25,7 +25,7 @@ from clarion.ports.stage_store import (
     StaleKey,
 )
 from clarion.ports.streams import Place
-from tests.contract.engines import SURVIVES, TRAITS
+from tests.contract.backends import SURVIVES, TRAITS
 from tests.contract.journals import PARTITIONS, START_MS, cursor, frame, frames, held, payloads, timer
 
 PORT = "stage store"
@@ -36,7 +36,7 @@ def entry(tenant: str, key: str, answer: bytes = b"answer", expires_ms: int = ST
 
 
 async def before(store) -> None:
-    """Store what the step of `whole` finds."""
+    """Store the state that the step of `whole` changes."""
     await store.commit(
         StageResult(
             plan_state=PlanState(
@@ -58,7 +58,7 @@ async def whole(store, lease) -> StageResult:
         progress=Progress(
             commits=[Commit(lease, "t", 7, {"one": 3})], intents=[IntentWrite(lease, [IntentEntry(1, b"open")])]
         ),
-        admission=Admission([entry("acme", "key")], [Cancellation("acme", b"gone", START_MS)]),
+        accept_state=AcceptState([entry("acme", "key")], [Cancellation("acme", b"gone", START_MS)]),
         plan_state=PlanState(
             cells=[Cell(0, b"cell", b"value"), Cell(0, b"old", None)],
             caps=[CapWrite("acme", b"rule", 1, ((2, 5, 9),))],
@@ -107,10 +107,10 @@ async def test_a_step_is_stored_whole(store):
 
 @pytest.mark.parametrize("why", ["lease", "commit", "intents", "cursor", "key", "caps"])
 async def test_a_refused_step_changes_nothing_and_spares_its_neighbours(store, why):
-    """Whatever part of it is refused: the fence of its own lease, of a commit or of open intents, or what it read."""
+    """Any part can be refused: the fence of its own lease, of a commit or of open intents, or a stale read."""
     await before(store)
     others = StageResult(
-        admission=Admission([entry("acme", "taken", b"first")]),
+        accept_state=AcceptState([entry("acme", "taken", b"first")]),
         plan_state=PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 0, 5),))]),
     )
     await store.commit(others)
@@ -122,7 +122,7 @@ async def test_a_refused_step_changes_nothing_and_spares_its_neighbours(store, w
         "commit": ({"progress": Progress([*good.progress.commits, Commit(stale, "u", 1)])}, StaleLease),
         "intents": ({"progress": Progress(intents=[IntentWrite(stale, [IntentEntry(9, b"")])])}, StaleLease),
         "cursor": ({"broadcasts": Broadcasts(moves=[CursorMove(lease, b"d", 5, 6, 0, 0, 0, done=False)])}, StaleCursor),
-        "key": ({"admission": Admission([entry("acme", "taken", b"second")])}, StaleKey),
+        "key": ({"accept_state": AcceptState([entry("acme", "taken", b"second")])}, StaleKey),
         "caps": ({"plan_state": PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 4, 6),))])}, StaleCaps),
     }[why]
     parts = {name: getattr(good, name) for name in StageResult.__struct_fields__}
@@ -147,7 +147,7 @@ async def test_reads_answer_for_many_partitions_and_tenants_at_once(store):
                     Wait(tenant, b"k", b"%d" % n, "t", 0, START_MS + 9) for tenant in ("acme", "beta") for n in (1, 2)
                 ],
             ),
-            admission=Admission(
+            accept_state=AcceptState(
                 [entry(tenant, "k", expires_ms=START_MS + n) for n, tenant in enumerate(("acme", "beta"))]
             ),
         )

@@ -1,10 +1,10 @@
-"""What every stage store promises acceptance: keys with one answer, and cancellations."""
+"""Guarantees of every stage store for acceptance: one response per idempotency key, and cancellations."""
 
 import pytest
 
-from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX
 from clarion.ports.stage_store import (
-    Admission,
+    AcceptState,
     Cancellation,
     IdempotencyEntry,
     StageResult,
@@ -23,7 +23,7 @@ PORT = "stage store"
 class TestIdempotency:
     def entry(self, answer: bytes, expires_ms: int, tenant: str = "acme") -> StageResult:
         return StageResult(
-            admission=Admission(idempotency=[IdempotencyEntry(tenant, "key", b"hash", answer, expires_ms)])
+            accept_state=AcceptState(idempotency=[IdempotencyEntry(tenant, "key", b"hash", answer, expires_ms)])
         )
 
     async def test_a_key_is_remembered_per_tenant_until_it_expires(self, store):
@@ -39,10 +39,10 @@ class TestIdempotency:
         await store.commit(self.entry(b"first", START_MS + 100))
         both = StageResult(
             frames=[frame()],
-            admission=Admission(
+            accept_state=AcceptState(
                 idempotency=[
                     IdempotencyEntry("acme", "new", b"", b"", START_MS + 1),
-                    *self.entry(b"2", 500).admission.idempotency,
+                    *self.entry(b"2", 500).accept_state.idempotency,
                 ]
             ),
         )
@@ -57,47 +57,47 @@ class TestIdempotency:
 
     async def test_the_same_answer_again_changes_nothing(self, store):
         await store.commit(self.entry(b"first", START_MS + 100))
-        again = self.entry(b"first", START_MS + 900).admission.idempotency
-        told = await store.commit(StageResult(frames=[frame()], admission=Admission(idempotency=again)))
-        assert told.offsets == [1]
+        again = self.entry(b"first", START_MS + 900).accept_state.idempotency
+        result = await store.commit(StageResult(frames=[frame()], accept_state=AcceptState(idempotency=again)))
+        assert result.offsets == [1]
         assert (await Look(store).idempotency("acme", "key", START_MS)).expires_ms == START_MS + 100
 
     async def test_one_append_gives_a_key_one_answer(self, store):
         first, second = (
-            self.entry(answer, START_MS + 100).admission.idempotency[0] for answer in (b"first", b"second")
+            self.entry(answer, START_MS + 100).accept_state.idempotency[0] for answer in (b"first", b"second")
         )
         with pytest.raises(StaleKey):
-            await store.commit(StageResult(admission=Admission(idempotency=[first, second])))
+            await store.commit(StageResult(accept_state=AcceptState(idempotency=[first, second])))
         assert await Look(store).idempotency("acme", "key", START_MS) is None
 
 
 class TestCancellations:
-    async def test_each_is_told_once_after_the_sequence_number_one_knows(self, store):
+    async def test_each_is_read_once_after_a_known_sequence_number(self, store):
         assert await Look(store).cancelled_since(0) == (0, [])
         await store.commit(
             StageResult(
-                admission=Admission(cancellations=[Cancellation("acme", b"a", 1), Cancellation("acme", b"b", 2)])
+                accept_state=AcceptState(cancellations=[Cancellation("acme", b"a", 1), Cancellation("acme", b"b", 2)])
             )
         )
         sequence, ids = await Look(store).cancelled_since(0)
         assert ids == [b"a", b"b"]
         assert await Look(store).cancelled_since(sequence) == (sequence, [])
-        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"c", 3)])))
+        await store.commit(StageResult(accept_state=AcceptState(cancellations=[Cancellation("acme", b"c", 3)])))
         newer, ids = await Look(store).cancelled_since(sequence)
         assert (newer > sequence, ids) == (True, [b"c"])
 
     async def test_sequence_numbers_do_not_come_again_after_a_trim(self, store):
-        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"a", 1)])))
+        await store.commit(StageResult(accept_state=AcceptState(cancellations=[Cancellation("acme", b"a", 1)])))
         sequence, _ = await Look(store).cancelled_since(0)
         await store.trim(2 + HOLD_MS_MAX)
         assert await Look(store).cancelled_since(0) == (0, [])
-        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"b", 3)])))
+        await store.commit(StageResult(accept_state=AcceptState(cancellations=[Cancellation("acme", b"b", 3)])))
         assert (await Look(store).cancelled_since(sequence))[1] == [b"b"]
 
     async def test_a_cancellation_outlives_the_timer_of_what_it_cancels(self, store, clock):
         subject = Cancellation("acme", b"a", 1)
         await store.commit(
-            StageResult(timers=[timer(b"a", START_MS + 5)], admission=Admission(cancellations=[subject]))
+            StageResult(timers=[timer(b"a", START_MS + 5)], accept_state=AcceptState(cancellations=[subject]))
         )
         await store.trim(START_MS)
         assert (await Look(store).cancelled_since(0))[1] == [b"a"]
@@ -105,8 +105,8 @@ class TestCancellations:
         await store.trim(START_MS)
         assert (await Look(store).cancelled_since(0))[1] == []
 
-    async def test_a_cancellation_outlives_whatever_may_be_held(self, store):
-        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"a", START_MS)])))
+    async def test_a_cancellation_outlives_any_hold(self, store):
+        await store.commit(StageResult(accept_state=AcceptState(cancellations=[Cancellation("acme", b"a", START_MS)])))
         await store.trim(START_MS + HOLD_MS_MAX)
         assert (await Look(store).cancelled_since(0))[1] == [b"a"]
         await store.trim(START_MS + HOLD_MS_MAX + 1)
@@ -116,7 +116,7 @@ class TestCancellations:
 async def test_expired_keys_and_old_cancellations_go_too(store, clock):
     entries = [IdempotencyEntry("acme", str(n), b"", b"", START_MS + n) for n in range(4)]
     cancelled = [Cancellation("acme", b"%d" % n, START_MS + n) for n in range(4)]
-    await store.commit(StageResult(admission=Admission(idempotency=entries, cancellations=cancelled)))
+    await store.commit(StageResult(accept_state=AcceptState(idempotency=entries, cancellations=cancelled)))
     clock.pass_ms(2)
     assert await store.trim(START_MS + 1 + HOLD_MS_MAX) == 0
     assert [await Look(store).idempotency("acme", str(n), 0) is None for n in range(4)] == [

@@ -1,23 +1,25 @@
-"""What a commit of any stage store says of cancellations: everything that anybody was told of before it was durable."""
+"""The cancellations that a commit of any stage store returns: every one that was acknowledged before the commit was durable."""
 
 import asyncio
 
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
-from clarion.ports.stage_store import Admission, Cancellation, Committed, StageResult
-from tests.contract.engines import SHARED
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX
+from clarion.ports.stage_store import AcceptState, Cancellation, Committed, StageResult
+from tests.contract.backends import SHARED
 from tests.contract.journals import START_MS, frame, held
 
 PORT = "stage store"
 
 
 def cancelling(*subjects: bytes) -> StageResult:
-    return StageResult(admission=Admission(cancellations=[Cancellation("acme", one, START_MS) for one in subjects]))
+    return StageResult(
+        accept_state=AcceptState(cancellations=[Cancellation("acme", one, START_MS) for one in subjects])
+    )
 
 
-async def test_a_commit_says_what_was_cancelled_when_it_is_asked(store):
+async def test_a_commit_returns_cancellations_on_request(store):
     asked = StageResult(frames=[frame()], cancellations_after=0)
     assert await store.commit(asked) == Committed([1], (0, []))
     await store.commit(cancelling(b"one", b"two"))
@@ -27,14 +29,14 @@ async def test_a_commit_says_what_was_cancelled_when_it_is_asked(store):
     assert await store.commit(StageResult(frames=[frame()])) == Committed([3])
 
 
-async def test_a_commit_says_what_it_cancels_itself(store):
+async def test_a_commit_returns_its_own_cancellations(store):
     both = StageResult(
-        admission=Admission(cancellations=[Cancellation("acme", b"own", START_MS)]), cancellations_after=0
+        accept_state=AcceptState(cancellations=[Cancellation("acme", b"own", START_MS)]), cancellations_after=0
     )
     assert (await store.commit(both)).cancelled == (1, [b"own"])
 
 
-async def test_a_commit_says_no_more_cancellations_than_a_read_does(store):
+async def test_a_commit_returns_no_more_cancellations_than_a_read(store):
     subjects = [b"%d" % number for number in range(CANCELLATIONS_PER_READ_MAX + 1)]
     await store.commit(cancelling(*subjects))
     sequence, found = (await store.commit(StageResult(cancellations_after=0))).cancelled
@@ -43,15 +45,15 @@ async def test_a_commit_says_no_more_cancellations_than_a_read_does(store):
     assert (await store.commit(StageResult(cancellations_after=sequence))).cancelled == (sequence + 1, subjects[-1:])
 
 
-async def test_a_refused_commit_says_nothing_of_cancellations(store):
+async def test_a_refused_commit_returns_no_cancellations(store):
     stale, _ = await held(store), await held(store)
     await store.commit(cancelling(b"one"))
     with pytest.raises(StaleLease):
         await store.commit(StageResult(lease=stale, cancellations_after=0))
 
 
-async def test_whoever_was_told_of_a_cancellation_before_a_commit_was_durable_finds_it_there(store):
-    """However they come together: once the canceller goes on, no commit that ends later may miss it."""
+async def test_a_cancellation_acknowledged_before_a_commit_was_durable_is_in_it(store):
+    """In any interleaving: after a cancellation is acknowledged, no commit that ends later may miss it."""
     durable: list[bytes] = []
 
     async def cancel(number: int) -> None:
@@ -70,7 +72,7 @@ async def test_whoever_was_told_of_a_cancellation_before_a_commit_was_durable_fi
 
 
 @pytest.mark.needs_trait(SHARED)
-async def test_a_commit_sees_every_cancellation_that_another_process_was_told_of(open_store):
+async def test_a_commit_returns_every_cancellation_acknowledged_to_another_process(open_store):
     one, two = open_store(), open_store()
     durable: list[bytes] = []
 
@@ -83,7 +85,7 @@ async def test_a_commit_sees_every_cancellation_that_another_process_was_told_of
         while len(durable) < 100:
             before = set(durable)
             committed = await two.commit(StageResult(frames=[frame()], cancellations_after=0))
-            # One that is told of while we hear of our commit may be durable only after it.
+            # A cancellation acknowledged while this commit returns may be durable only after it.
             assert before <= set(committed.cancelled[1])
 
     await asyncio.gather(cancel(), intend())

@@ -1,5 +1,5 @@
-"""What is acknowledged outlives its process, closed or killed at a random moment: it is there, whole and in its place, and
-nothing has a gap."""
+"""Acknowledged appends survive their process, closed or killed at a random moment: complete, at their offsets, and without
+gaps."""
 
 import os
 import random
@@ -12,10 +12,10 @@ from struct import unpack_from
 
 import pytest
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.ports.stage_store import Commit, Progress, StageResult
+from tests.contract.backends import SURVIVES
 from tests.contract.crash_writer import PARTITIONS, TASKS
-from tests.contract.engines import SURVIVES
 from tests.contract.journals import frame, held, offsets, timer
 from tests.look import Look
 
@@ -27,7 +27,7 @@ SEED = 20
 
 
 def run_until_killed(backend: str, data_dir: Path, name: str, lines: int) -> list[tuple[int, int, str]]:
-    """Start a writer, kill it once it acknowledged that many lines, and return all it acknowledged."""
+    """Start a writer, kill it once it acknowledged that many lines, and return all acknowledged lines."""
     script = Path(__file__).with_name("crash_writer.py")
     with subprocess.Popen([sys.executable, script, backend, data_dir, name], stdout=subprocess.PIPE) as child:
         read = b""
@@ -42,7 +42,7 @@ def run_until_killed(backend: str, data_dir: Path, name: str, lines: int) -> lis
 
 
 async def counted(store, task: int) -> int:
-    """Return how many appends of a task are stored, as its cell, its cap and its wait say, which have to agree."""
+    """Return the number of stored appends of a task by its cell, its cap and its wait, which must agree."""
     key = b"%d" % task
     count = int((await Look(store).cells(0, [key])).get(key, b"0"))
     block = (await Look(store).caps("acme", b"rule", [task])).get(task, bytes(4 * CAP_BLOCK_USERS))

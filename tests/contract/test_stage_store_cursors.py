@@ -1,4 +1,4 @@
-"""What every stage store promises about cursors of broadcasts: they move only from where they are."""
+"""Guarantees of every stage store for cursors of broadcasts: they move only from their present position."""
 
 import pytest
 

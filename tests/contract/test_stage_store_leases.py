@@ -1,9 +1,9 @@
-"""What every stage store promises about leases: one holder at a time, known by its fence."""
+"""Guarantees of every stage store for leases: one holder at a time, identified by its fence."""
 
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.ports.stage_store import (
     Lease,
     StageResult,
@@ -77,8 +77,8 @@ class TestLeases:
         dead = [await held(store, owner="w-1"), await held(store, partition=1, owner="w-1")]
         other = await held(store, partition=2, owner="w-2")
         await store.release(dead[1:])
-        assert await store.vacate(["w-1", "w-0"]) == 1
-        assert await store.vacate(["w-1"]) == 0
+        assert await store.release_dead(["w-1", "w-0"]) == 1
+        assert await store.release_dead(["w-1"]) == 0
         heir = await held(store, owner="w-3")
         assert heir.fence == dead[0].fence + 1
         with pytest.raises(StaleLease):

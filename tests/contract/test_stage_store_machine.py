@@ -1,4 +1,4 @@
-"""Random histories, run by an engine and by the referee: every answer and every state in between has to be the same."""
+"""Random histories, run by a backend and by the reference: every answer and every state in between has to be the same."""
 
 import asyncio
 import shutil
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
-    Admission,
+    AcceptState,
     Broadcasts,
     Cancellation,
     Commit,
@@ -67,7 +67,7 @@ waits = st.lists(
 )
 ended = st.lists(st.builds(WaitEnd, st.just("acme"), ids, ids), max_size=2)
 signals = st.lists(st.builds(Signal, st.just("acme"), ids, ids), max_size=1)
-# Few slots and times, so that what was read is right about as often as it is stale.
+# Few slots and times, so that a read is current about as often as it is stale.
 changes = st.tuples(st.sampled_from([0, 1, 63]), st.integers(0, 2), st.integers(0, 2))
 caps = st.lists(
     st.builds(CapWrite, st.just("acme"), ids, st.integers(0, 1), st.lists(changes, max_size=2).map(tuple)), max_size=2
@@ -77,8 +77,8 @@ intents = st.lists(st.builds(IntentWrite, leases, st.lists(entries, max_size=3),
 moves = st.lists(st.builds(CursorMove, leases, ids, small, small, small, small, small, st.booleans()), max_size=1)
 
 
-class TwoEngines(RuleBasedStateMachine):
-    """Does everything twice, once with each backend, under one clock."""
+class TwoBackends(RuleBasedStateMachine):
+    """Runs every operation on both backends, under one clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class TwoEngines(RuleBasedStateMachine):
         return BACKENDS["sqlite"](self.data_dir, self.clock, PARTITIONS)
 
     def both(self, name: str, *arguments: Any) -> Any:
-        """Call one method of both and return their common answer, which may be a refusal."""
+        """Call one method of both and return their common result, which may be a refusal."""
         answers = [self.runner.run(self.answer(journal, name, arguments)) for journal in (self.model, self.real)]
         assert answers[0] == answers[1]
         return answers[0]
@@ -132,8 +132,8 @@ class TwoEngines(RuleBasedStateMachine):
         self.both("release", asked)
 
     @rule(asked=st.lists(owners, max_size=2))
-    def vacate(self, asked: list[str]) -> None:
-        self.both("vacate", asked)
+    def release_dead(self, asked: list[str]) -> None:
+        self.both("release_dead", asked)
 
     @rule(new=frames)
     def append_frames(self, new: list[Frame]) -> None:
@@ -145,7 +145,7 @@ class TwoEngines(RuleBasedStateMachine):
             frames=frames,
             timers=timers,
             progress=st.builds(Progress, commits),
-            admission=st.builds(Admission, st.lists(keys, max_size=2), cancellations),
+            accept_state=st.builds(AcceptState, st.lists(keys, max_size=2), cancellations),
             broadcasts=st.builds(Broadcasts, cursors),
         )
     )
@@ -162,7 +162,7 @@ class TwoEngines(RuleBasedStateMachine):
         kept=cells,
         begun=waits,
         over=ended,
-        told=signals,
+        sent=signals,
         taken=caps,
         opened=intents,
     )
@@ -173,7 +173,7 @@ class TwoEngines(RuleBasedStateMachine):
         kept: list[Cell],
         begun: list[Wait],
         over: list[WaitEnd],
-        told: list[Signal],
+        sent: list[Signal],
         taken: list[CapWrite],
         opened: list[IntentWrite],
     ) -> None:
@@ -182,7 +182,7 @@ class TwoEngines(RuleBasedStateMachine):
             StageResult(
                 frames=new,
                 lease=lease,
-                plan_state=PlanState(cells=kept, waits=begun, ended_waits=over, signals=told, caps=taken),
+                plan_state=PlanState(cells=kept, waits=begun, ended_waits=over, signals=sent, caps=taken),
                 progress=Progress(intents=opened),
             ),
         )
@@ -209,7 +209,7 @@ class TwoEngines(RuleBasedStateMachine):
         assert self.seen(self.model) == self.seen(self.real)
 
     def seen(self, journal: Any) -> list[Any]:
-        """Return all that the port lets anyone see."""
+        """Return all state that the port exposes."""
         streams = [(topic, partition) for topic in TOPICS for partition in range(PARTITIONS)]
         return [
             [Glance(journal).read(*stream, after, 2) for stream in streams for after in (0, 3)],
@@ -237,5 +237,5 @@ class TwoEngines(RuleBasedStateMachine):
         shutil.rmtree(self.data_dir)
 
 
-TwoEngines.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
-test_sqlite_does_what_the_referee_does = pytest.mark.slow(TwoEngines.TestCase)
+TwoBackends.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+test_sqlite_does_what_the_referee_does = pytest.mark.slow(TwoBackends.TestCase)

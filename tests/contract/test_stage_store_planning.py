@@ -1,11 +1,11 @@
-"""What every stage store promises about what planning keeps: cells, waits and signals, and cap times."""
+"""Guarantees of every stage store for the state of planning: cells, waits and signals, and cap times."""
 
 import asyncio
 from struct import unpack
 
 import pytest
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
     Commit,
@@ -45,7 +45,7 @@ def cap(block: int, *changes: tuple[int, int, int], tenant: str = "acme", rule: 
 
 
 async def times(store, block: int = 0, tenant: str = "acme", rule: bytes = RULE) -> dict[int, int]:
-    """Return slots of a block that hold a time."""
+    """Return the slots of a block that have a time."""
     block_bytes = (await Look(store).caps(tenant, rule, [block])).get(block, bytes(4 * CAP_BLOCK_USERS))
     return {slot: at_s for slot, at_s in enumerate(unpack(f"<{CAP_BLOCK_USERS}I", block_bytes)) if at_s}
 
@@ -108,14 +108,14 @@ class TestCells:
 
 
 class TestWaits:
-    async def test_who_waits_is_told_by_tenant_and_key_until_the_wait_ends_or_expires(self, store, clock):
-        mine, late = wait(subject=b"1"), wait(subject=b"2", ttl_ms=200)
+    async def test_a_waiter_is_signalled_by_tenant_and_key_until_the_wait_ends_or_expires(self, store, clock):
+        own, late = wait(subject=b"1"), wait(subject=b"2", ttl_ms=200)
         await store.commit(
-            StageResult(plan_state=PlanState(waits=[late, mine, wait(b"other key"), wait(tenant="other")]))
+            StageResult(plan_state=PlanState(waits=[late, own, wait(b"other key"), wait(tenant="other")]))
         )
         assert (await Look(store).waits("acme", b"k"), await Look(store).waits("acme", b"k", limit=1)) == (
-            [mine, late],
-            [mine],
+            [own, late],
+            [own],
         )
         clock.pass_ms(100)
         assert await Look(store).waits("acme", b"k") == [late]
@@ -156,9 +156,9 @@ class TestWaits:
             )
         )
         clock.pass_ms(10)
-        mine = [frame("accepted.high", 1, b"mine")]
+        own = [frame("accepted.high", 1, b"mine")]
         signalled = PlanState(signals=[Signal("acme", b"k", b"now")])
-        assert (await store.commit(StageResult(frames=mine, plan_state=signalled))).offsets == [1]
+        assert (await store.commit(StageResult(frames=own, plan_state=signalled))).offsets == [1]
         assert await payloads(store, "accepted.high", 1) == [b"mine", b"now"]
         assert await payloads(store, "accepted.high", 2) == await payloads(store, "accepted.bulk", 1) == [b"now"]
         assert await Look(store).head("accepted.high", 3) == 0
@@ -198,7 +198,7 @@ class TestWaits:
         )
         clock.pass_ms(400)
         await store.trim(0)
-        clock.wall_ms = START_MS - 1  # the clock goes back, but what was deleted stays so
+        clock.wall_ms = START_MS - 1  # the clock goes back, but a deleted wait stays deleted
         assert len(await Look(store).waits("acme", b"k")) == 99
 
 

@@ -1,9 +1,9 @@
-"""What every stage store promises consumer groups: positions, and what is open beside them."""
+"""Guarantees of every stage store for consumer groups: positions and open intents."""
 
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import INTENT_ENTRIES_PER_READ_MAX
+from clarion.domain.limits_processes import INTENT_ENTRIES_PER_READ_MAX
 from clarion.ports.stage_store import (
     Commit,
     IntentEntry,

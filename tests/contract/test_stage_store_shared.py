@@ -1,4 +1,5 @@
-"""A stage store that two processes have open, and one that is opened again: one holder, one answer, one number of partitions."""
+"""A stage store open in two processes, and one opened again: one lease holder, one response per key, one number of
+partitions."""
 
 import asyncio
 
@@ -7,7 +8,7 @@ import pytest
 from clarion.domain.errors import StaleLease
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
 from clarion.ports.stage_store import (
-    Admission,
+    AcceptState,
     Commit,
     Committed,
     IdempotencyEntry,
@@ -17,7 +18,7 @@ from clarion.ports.stage_store import (
     StaleCaps,
     StaleKey,
 )
-from tests.contract.engines import SHARED
+from tests.contract.backends import SHARED
 from tests.contract.journals import (
     PARTITIONS,
     START_MS,
@@ -56,9 +57,11 @@ async def test_of_those_who_take_the_last_room_of_a_cap_one_gets_it(pair):
         StageResult(frames=[frame()], plan_state=PlanState(caps=[write], cells=[Cell(0, b"n", b"%d" % n)]))
         for n in range(20)
     ]
-    told = await asyncio.gather(*(pair[n % 2].commit(batch) for n, batch in enumerate(batches)), return_exceptions=True)
-    assert sum(isinstance(answer, StaleCaps) for answer in told) == 19
-    (won,) = (n for n, answer in enumerate(told) if answer == Committed([1]))
+    result = await asyncio.gather(
+        *(pair[n % 2].commit(batch) for n, batch in enumerate(batches)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, StaleCaps) for answer in result) == 19
+    (won,) = (n for n, answer in enumerate(result) if answer == Committed([1]))
     assert (await offsets(pair[0]), await Look(pair[1]).cells(0, [b"n"])) == ([1], {b"n": b"%d" % won})
 
 
@@ -84,15 +87,15 @@ async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
 
 async def test_of_those_who_answer_a_key_one_is_stored(pair):
     entries = [IdempotencyEntry("acme", "key", b"hash", b"%d" % n, START_MS + 1) for n in range(20)]
-    told = await asyncio.gather(
+    result = await asyncio.gather(
         *(
-            pair[n % 2].commit(StageResult(frames=[frame()], admission=Admission(idempotency=[entry])))
+            pair[n % 2].commit(StageResult(frames=[frame()], accept_state=AcceptState(idempotency=[entry])))
             for n, entry in enumerate(entries)
         ),
         return_exceptions=True,
     )
-    assert sum(isinstance(answer, StaleKey) for answer in told) == 19
-    (won,) = (n for n, answer in enumerate(told) if answer == Committed([1]))
+    assert sum(isinstance(answer, StaleKey) for answer in result) == 19
+    (won,) = (n for n, answer in enumerate(result) if answer == Committed([1]))
     assert await Look(pair[1]).idempotency("acme", "key", START_MS) == entries[won]
 
 

@@ -1,4 +1,4 @@
-"""What every stage store promises about timers: each fires once, the most urgent lane first."""
+"""Guarantees of every stage store for timers: each fires once, the most urgent lane first."""
 
 from clarion.ports.stage_store import (
     Broadcasts,
@@ -53,7 +53,7 @@ class TestUrgency:
         assert order == [lanes[4], lanes[2], lanes[5], lanes[3], lanes[1], lanes[0]]
         assert await Look(store).next_due_ms() == 1_000
 
-    async def test_one_call_goes_on_with_the_next_lane(self, store):
+    async def test_one_call_continues_with_the_next_lane(self, store):
         topics = ["accepted.bulk"] * 3 + ["accepted.critical"] * 3
         await store.commit(StageResult(timers=[timer(b"%d" % n, n, topic) for n, topic in enumerate(topics)]))
         assert [await store.fire(100, 5) for _ in range(3)] == [5, 1, 0]

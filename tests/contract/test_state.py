@@ -1,4 +1,4 @@
-"""The state store holds what the one in memory holds, moves only under its fence, and answers by tenant."""
+"""The state store has the same rows as the one in memory, moves only under its fence, and isolates tenants."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from clarion.domain.history import Changes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
-from clarion.record.columns import Facts, decide
+from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import touched
 from tests.contract import ledgers as world
 from tests.contract.states import dump
@@ -33,72 +33,74 @@ async def test_folding_batch_by_batch_gives_the_rows_of_the_referee(state, tmp_p
 
 
 async def test_a_position_moves_only_from_where_it_is(state):
-    await state.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, 1, {"a": 7, "b": 2})])
+    await state.ledger.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, 1, {"a": 7, "b": 2})])
     with pytest.raises(StaleLease):
-        await state.apply(Changes(), [Advance(0, 4, 6, fence=1)])
-    assert await state.positions() == {0: Position(5), 3: Position(2, {"a": 7, "b": 2})}
+        await state.ledger.apply(Changes(), [Advance(0, 4, 6, fence=1)])
+    assert await state.ledger.positions() == {0: Position(5), 3: Position(2, {"a": 7, "b": 2})}
 
 
 async def test_an_older_fence_stores_nothing(state):
-    await state.apply(Changes(), [Advance(0, 0, 5, fence=2)])
+    await state.ledger.apply(Changes(), [Advance(0, 0, 5, fence=2)])
     changes = Changes(cancellations=[(world.TENANT, b"n" * 16, 1)])
     with pytest.raises(StaleLease):
-        await state.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
-    assert await state.positions() == {0: Position(5)}
-    assert await state.cancelled_ms(world.TENANT, b"n" * 16) is None
+        await state.ledger.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
+    assert await state.ledger.positions() == {0: Position(5)}
+    assert await state.history.cancelled_ms(world.TENANT, b"n" * 16) is None
 
 
 @pytest.mark.parametrize("again", [world.planned(0), world.chunk()])
-async def test_what_was_taken_for_new_and_has_a_row_stores_nothing(state, again):
+async def test_a_delivery_assumed_new_that_has_a_row_stores_nothing(state, again):
     await world.fold_all(state, [world.stored([world.planned(0), world.chunk()])])
     events = [again, world.cancelled(1)]
-    changes = decide(events, Facts({}, {}, touched(events).planned))
+    changes = decide(events, FoldFacts({}, {}, touched(events).planned))
     with pytest.raises(AlreadyStored):
-        await state.apply(changes, [Advance(0, 0, 2, fence=1)])
-    assert await state.positions() == {}
-    assert await state.cancelled_ms(world.TENANT, world.NOTIFICATIONS[1]) is None
-    await state.apply(decide(events[1:], Facts({}, {}, frozenset())), [Advance(0, 0, 2, fence=1)])
-    assert await state.positions() == {0: Position(2)}
+        await state.ledger.apply(changes, [Advance(0, 0, 2, fence=1)])
+    assert await state.ledger.positions() == {}
+    assert await state.history.cancelled_ms(world.TENANT, world.NOTIFICATIONS[1]) is None
+    await state.ledger.apply(decide(events[1:], FoldFacts({}, {}, frozenset())), [Advance(0, 0, 2, fence=1)])
+    assert await state.ledger.positions() == {0: Position(2)}
 
 
 async def test_another_tenant_sees_nothing(state):
     await world.fold_all(state, [story(SEED)])
     id_, other = world.NOTIFICATIONS[0], "other"
-    assert await state.notification(world.TENANT, id_) is not None
-    assert await state.notification(other, id_) is None
-    assert await state.deliveries_of(other, id_) == []
-    assert await state.deliveries(other, world.SINGLE_IDS) == {}
-    assert await state.attempts_of(other, world.SINGLE_IDS) == []
-    assert await state.cancelled_ms(other, id_) is None
-    assert await state.totals(other, world.BROADCAST) == []
-    assert await state.chunks(other, world.BROADCAST, None, 10) == []
-    assert await state.dead_letters(other, Window(10), DeadLetterFilter()) == []
-    assert await state.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
-    assert await state.seen_ms([(other, id_, "user-0")]) == {}
-    assert await state.seen_by(other, id_) == []
+    assert await state.history.notification(world.TENANT, id_) is not None
+    assert await state.history.notification(other, id_) is None
+    assert await state.history.deliveries_of(other, id_) == []
+    assert await state.history.deliveries(other, world.SINGLE_IDS) == {}
+    assert await state.history.attempts_of(other, world.SINGLE_IDS) == []
+    assert await state.history.cancelled_ms(other, id_) is None
+    assert await state.history.totals(other, world.BROADCAST) == []
+    assert await state.history.chunks(other, world.BROADCAST, None, 10) == []
+    assert await state.history.dead_letters(other, Window(10), DeadLetterFilter()) == []
+    assert await state.history.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
+    assert await state.history.seen_ms([(other, id_, "user-0")]) == {}
+    assert await state.history.seen_by(other, id_) == []
 
 
 async def test_lists_are_newest_first_and_keep_to_their_window(state):
     await world.fold_all(state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
     newest = world.NOTIFICATIONS[::-1]
-    assert [row.id for row in await state.notifications(world.TENANT, Window(3))] == newest[:3]
-    assert [row.id for row in await state.notifications(world.TENANT, Window(3, before=newest[1]))] == newest[2:]
+    assert [row.id for row in await state.history.notifications(world.TENANT, Window(3))] == newest[:3]
+    assert [row.id for row in await state.history.notifications(world.TENANT, Window(3, before=newest[1]))] == newest[
+        2:
+    ]
     inside = Window(9, from_ms=world.AT_MS + 1, to_ms=world.AT_MS + 3)
-    assert [row.id for row in await state.notifications(world.TENANT, inside)] == newest[1:3]
+    assert [row.id for row in await state.history.notifications(world.TENANT, inside)] == newest[1:3]
 
 
 async def test_a_dead_letter_is_claimed_once_until_it_is_dead_again(state):
     dead = [world.planned(0), world.attempted(0, Event.EXHAUSTED)]
     await world.fold_all(state, [world.stored(dead)])
-    mine = world.SINGLE_IDS[:1]
-    assert await state.claim_replays(world.TENANT, mine, world.AT_MS) == {mine[0]}
-    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 59_999) == set()
-    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 60_000) == {mine[0]}
+    own = world.SINGLE_IDS[:1]
+    assert await state.history.claim_replays(world.TENANT, own, world.AT_MS) == {own[0]}
+    assert await state.history.claim_replays(world.TENANT, own, world.AT_MS + 59_999) == set()
+    assert await state.history.claim_replays(world.TENANT, own, world.AT_MS + 60_000) == {own[0]}
     await world.fold_all(state, [world.stored([world.replayed(0)])])
-    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == set()
-    assert await state.states(mine) == {mine[0]: (State.PLANNED, 1)}
+    assert await state.history.claim_replays(world.TENANT, own, world.AT_MS + 999_999) == set()
+    assert await state.ledger.states(own) == {own[0]: (State.PLANNED, 1)}
     await world.fold_all(state, [world.stored([world.attempted(0, Event.EXHAUSTED, 2)])])
-    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == {mine[0]}
+    assert await state.history.claim_replays(world.TENANT, own, world.AT_MS + 999_999) == {own[0]}
 
 
 async def test_captures_are_bounded_by_age_and_number(state):
@@ -111,27 +113,27 @@ async def test_captures_are_bounded_by_age_and_number(state):
         )
     ]
     await world.fold_all(state, [world.stored(frames)])
-    listed = await state.captures(world.TENANT, Window(10), None, None)
+    listed = await state.history.captures(world.TENANT, Window(10), None, None)
     assert [capture.content for capture in listed] == [b'{"title":"hi %d"}' % n for n in (3, 2, 1, 0)]
-    assert await state.prune_captures(world.AT_MS + 1, 10) == 1
-    assert await state.prune_captures(0, 2) == 1
-    assert [c.delivery_id for c in await state.captures(world.TENANT, Window(10), None, None)] == world.SINGLE_IDS[
-        :1:-1
-    ]
+    assert await state.ledger.prune_captures(world.AT_MS + 1, 10) == 1
+    assert await state.ledger.prune_captures(0, 2) == 1
+    assert [
+        c.delivery_id for c in await state.history.captures(world.TENANT, Window(10), None, None)
+    ] == world.SINGLE_IDS[:1:-1]
 
 
-async def test_states_tell_the_deliver_stage_what_was_done(state):
+async def test_states_show_the_deliver_stage_finished_work(state):
     frames = [world.planned(0), world.planned(1), world.intent(1), world.attempted(1, Event.RETRY), world.chunk()]
     await world.fold_all(state, [world.stored([*frames, world.chunk_attempted(1, bytes([10, 10]))])])
-    assert await state.states(world.SINGLE_IDS) == {
+    assert await state.ledger.states(world.SINGLE_IDS) == {
         world.SINGLE_IDS[0]: (State.PLANNED, 0),
         world.SINGLE_IDS[1]: (State.RETRYING, 1),
     }
-    assert await state.chunk_states(world.CHUNK) == bytes([1, 10, 10, 1, 1])
-    assert await state.chunk_states(b"?" * 24) is None
+    assert await state.ledger.chunk_states(world.CHUNK) == bytes([1, 10, 10, 1, 1])
+    assert await state.ledger.chunk_states(b"?" * 24) is None
 
 
-async def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
+async def test_the_first_and_the_last_seen_event_of_a_user_are_stored(state):
     at_ms, id_ = world.AT_MS, world.NOTIFICATIONS[0]
     two = world.seen(0, at_ms + 7)
     two.tenants, two.notification_ids, two.user_ids, two.at_ms = (
@@ -142,6 +144,6 @@ async def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
     )
     here, elsewhere = (world.TENANT, id_), (world.TENANT, world.NOTIFICATIONS[1])
     asked = [(*here, "user-0"), (*here, "bob"), (*here, "user-1"), (*elsewhere, "user-0"), ("other", id_, "bob")]
-    assert await state.seen_ms(asked) == {(*here, "user-0"): at_ms + 9, (*here, "bob"): at_ms + 8}
-    assert await state.seen_ms([]) == {}
-    assert await state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
+    assert await state.history.seen_ms(asked) == {(*here, "user-0"): at_ms + 9, (*here, "bob"): at_ms + 8}
+    assert await state.history.seen_ms([]) == {}
+    assert await state.history.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]

@@ -1,4 +1,4 @@
-"""Workflow instances in the state store and beside their notification: where they stand, and what they did in order."""
+"""Workflow instances in the state store and in their notification: their state, and their history in order."""
 
 import pytest
 
@@ -31,8 +31,8 @@ class Fold:
     async def frame(self, frame: ProgressFrame | PlannedFrame) -> None:
         self._offset += 1
         stored = StoredFrame("outcomes", 0, self._offset, 1, AT_MS, encode(frame, 1))
-        changes = await fold_stored([stored], self.state)
-        await self.state.apply(changes, [Advance(0, self._offset - 1, self._offset, 1)])
+        changes = await fold_stored([stored], self.state.ledger)
+        await self.state.ledger.apply(changes, [Advance(0, self._offset - 1, self._offset, 1)])
 
     async def planned(self, recipients: int) -> None:
         request = Request([Recipient(f"u{n}") for n in range(recipients)], "", None, None, "high", {}, workflow="w")
@@ -57,41 +57,41 @@ def fold(state):
 
 async def shown(fold: Fold, journal, tenant: str = TENANT):
     (route,) = [
-        one for one in routes(fold.state, journal, journal, None, None)  # type: ignore[arg-type]
+        one for one in routes(fold.state.history, journal, journal, None, None)  # type: ignore[arg-type]
         if (one.method, one.path) == ("GET", "/v1/notifications/{id}")
     ]  # fmt: skip
     caller = Caller(tenant, "key", frozenset({"*"}))
     return (await route.handler(Call(caller, {"id": ids.write("ntf_", NOTIFICATION)}, {}, {}, b""))).body
 
 
-async def test_an_instance_stands_where_its_newest_progress_left_it(fold):
+async def test_an_instance_has_the_state_of_its_newest_progress(fold):
     await fold.did(0, "started", "step", step="first")
     await fold.did(0, "waiting", step="second")
-    (run,) = await fold.state.instances_of(TENANT, NOTIFICATION)
+    (run,) = await fold.state.history.instances_of(TENANT, NOTIFICATION)
     assert run == Instance(
         RUNS[0], TENANT, NOTIFICATION, "u0", "w", 3, "second", "waiting", AT_MS, None, "about waiting"
     )
 
 
-async def test_what_comes_after_the_end_changes_nothing_but_is_told(fold):
+async def test_progress_after_the_end_changes_nothing_but_is_recorded(fold):
     await fold.did(0, "started", "merged", "step", "completed")
-    (run,) = await fold.state.instances_of(TENANT, NOTIFICATION)
+    (run,) = await fold.state.history.instances_of(TENANT, NOTIFICATION)
     assert (run.state, run.ended_ms, run.detail) == ("merged", AT_MS + 1, "about merged")
-    assert [row.event for row in await fold.state.progress_of(TENANT, [RUNS[0]])] == [
+    assert [row.event for row in await fold.state.history.progress_of(TENANT, [RUNS[0]])] == [
         "started", "merged", "step", "completed",
     ]  # fmt: skip
 
 
 async def test_another_tenant_sees_no_instances(fold):
     await fold.did(0, "started")
-    assert await fold.state.instances_of("other", NOTIFICATION) == []
-    assert await fold.state.progress_of("other", [RUNS[0]]) == []
+    assert await fold.state.history.instances_of("other", NOTIFICATION) == []
+    assert await fold.state.history.progress_of("other", [RUNS[0]]) == []
 
 
 async def test_a_notification_shows_its_instances_and_is_in_progress_until_all_have_ended(fold, clock):
     journal = MemoryJournal(clock, 1)
     await fold.planned(2)
-    assert (await shown(fold, journal)).status == "in_progress", "its instances have yet to begin"
+    assert (await shown(fold, journal)).status == "in_progress", "its instances have not begun"
     await fold.did(0, "started", "completed")
     assert (await shown(fold, journal)).status == "in_progress", "one of two has ended"
     await fold.did(1, "started", "waiting")

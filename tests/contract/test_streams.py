@@ -1,11 +1,11 @@
-"""What every carrier promises: order, nothing lost, reads of many streams in one call; and what repeats can be told."""
+"""Guarantees of every carrier: order, no loss, reads of many streams in one call, and detectable repeats."""
 
 import pytest
 
-from clarion.journal.repeats import fresh
+from clarion.journal.repeats import without_repeats
 from clarion.ports.stage_store import Commit, Lease, Progress, StageResult
 from clarion.ports.streams import Place, StoredFrame
-from tests.contract.engines import ONCE, REPEATS, TRAITS
+from tests.contract.backends import ONCE, REPEATS, TRAITS
 from tests.contract.journals import START_MS, frame
 
 PORT = "streams"
@@ -27,9 +27,9 @@ async def test_many_streams_are_read_in_one_call_each_from_its_place(streams):
     await put(streams, b"1", b"2")
     await put(streams, b"3", topic="u", partition=1)
     t, nothing, u = await streams.read_many([Place("t", 0), Place("t", 2), Place("u", 1)])
-    assert [one.payload for one in fresh(t, {})[0]] == [b"1", b"2"]
+    assert [one.payload for one in without_repeats(t, {})[0]] == [b"1", b"2"]
     assert nothing == []
-    assert [one.payload for one in fresh(u, {})[0]] == [b"3"]
+    assert [one.payload for one in without_repeats(u, {})[0]] == [b"3"]
     assert await streams.read_many([]) == []
 
 
@@ -38,23 +38,23 @@ async def test_offsets_have_no_gaps_and_what_is_new_comes_in_order(streams):
         await put(streams, b"%d" % n)
     found = await read(streams)
     assert [one.offset for one in found] == list(range(1, len(found) + 1))
-    new, _ = fresh(found, {})
+    new, _ = without_repeats(found, {})
     assert [one.payload for one in new] == [b"%d" % n for n in range(10)]
 
 
 async def test_a_consumer_that_keeps_its_numbers_takes_each_frame_once(streams):
-    """It stops and goes on after every frame, with what a commit keeps: the offset and the numbers."""
+    """It stops and resumes after every frame from a commit: the offset and the sequence numbers."""
     taken: list[bytes] = []
     lease = await streams.acquire("g", 0, "me", 10_000)
     for n in range(12):
         await put(streams, b"%d" % n, b"%d+" % n)
         position = (await streams.positions("g", [0]))[0].get("t")
         ((stored, *_),) = await streams.read_many([Place("t", 0, position.offset if position else 0)])
-        new, numbers = fresh([stored], position.numbers if position else {})
+        new, numbers = without_repeats([stored], position.numbers if position else {})
         taken += [one.payload for one in new]
         await done(streams, lease, stored.offset, dict(numbers))
     position = (await streams.positions("g", [0]))[0]["t"]
-    rest, _ = fresh(await read(streams, after=position.offset), position.numbers)
+    rest, _ = without_repeats(await read(streams, after=position.offset), position.numbers)
     taken += [one.payload for one in rest]
     assert taken == [payload for n in range(12) for payload in (b"%d" % n, b"%d+" % n)]
 
@@ -90,7 +90,7 @@ async def test_frames_are_found_by_their_time(streams, clock):
     for n in range(4):
         await put(streams, b"%d" % n)
         clock.pass_ms(10)
-    found, _ = fresh(await streams.read_since("t", 0, START_MS + 20), {})
+    found, _ = without_repeats(await streams.read_since("t", 0, START_MS + 20), {})
     assert [one.payload for one in found if one.appended_ms >= START_MS + 20][-2:] == [b"2", b"3"]
     assert all(one.appended_ms >= START_MS + 20 for one in found)
 

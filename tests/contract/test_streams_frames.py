@@ -1,15 +1,15 @@
-"""What every carrier promises about frames and those who watch for them."""
+"""Guarantees of every carrier for frames and watches."""
 
 import asyncio
 
 import pytest
 
-from clarion.domain.limits import JOURNAL_READ_BYTES_MAX
+from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
 from clarion.ports.stage_store import (
     Broadcasts,
     StageResult,
 )
-from tests.contract.engines import ONCE
+from tests.contract.backends import ONCE
 from tests.contract.journals import (
     START_MS,
     cursor,
@@ -110,7 +110,7 @@ class TestWatch:
         assert await streams.fire(100, 10) == 1
         assert await watch.wait(10_000)
 
-    async def test_a_broadcast_that_begins_or_goes_on_wakes_who_watches_everything(self, streams):
+    async def test_a_broadcast_that_begins_or_resumes_wakes_watches_of_everything(self, streams):
         watch = streams.watch()
         begun = cursor()
         await streams.commit(StageResult(broadcasts=Broadcasts([begun])))

@@ -1,4 +1,4 @@
-"""Streams that two processes have open: nothing doubled, nothing missed."""
+"""Streams open in two processes: no frame is duplicated or missed."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from clarion.ports.stage_store import (
     Progress,
     StageResult,
 )
-from tests.contract.engines import SHARED
+from tests.contract.backends import SHARED
 from tests.contract.journals import (
     START_MS,
     frame,

@@ -1,4 +1,4 @@
-"""What every carrier promises about frames that are old: they go when every group is done with them, and no offset comes again."""
+"""Guarantees of every carrier for old frames: they are deleted once every group has committed them, and no offset is reused."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from clarion.ports.stage_store import (
     Progress,
     StageResult,
 )
-from tests.contract.engines import ONCE
+from tests.contract.backends import ONCE
 from tests.contract.journals import (
     PARTITIONS,
     START_MS,
@@ -41,7 +41,7 @@ async def test_only_what_is_old_and_committed_by_every_group_goes(streams, clock
     assert await payloads(streams, "u") == [b"nobody reads this"]
 
 
-async def test_offsets_go_on_where_they_were_when_all_is_gone(streams, clock):
+async def test_offsets_continue_after_every_frame_is_trimmed(streams, clock):
     lease = await held(streams)
     await streams.commit(StageResult(frames=[frame(count=5)] * 3, progress=Progress(commits=[Commit(lease, "t", 3)])))
     assert await streams.trim(clock.now_ms() + 1) == 3

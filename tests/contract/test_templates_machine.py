@@ -1,4 +1,4 @@
-"""Random lives of templates, in the store and in a model of a few lines: what is read has to be the same at every moment."""
+"""Random histories of templates, in the store and in a small model: all reads must be equal after every step."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.template import Source
 from tests import lookups
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 
 PORT = "control"
 T = "acme"
@@ -65,10 +65,10 @@ class Life:
 class Lives(RuleBasedStateMachine):
     @initialize()
     def begin(self):
-        self.house = self.fresh()
+        self.control_plane = self.fresh()
         self.runner = asyncio.Runner()
         self.lives = {key: Life() for key in KEYS}
-        self.templates = self.house.control.templates
+        self.templates = self.control_plane.control.templates
 
     def done(self, call):
         return self.runner.run(call)
@@ -127,7 +127,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def reads_the_same(self):
-        self.done(self.house.directory.learn())
+        self.done(self.control_plane.directory.refresh())
         for key, life in self.lives.items():
             current = life.currents[-1] if life.currents else None
             assert self.done(self.read(key)) == (None if current is None else (current, life.builds[current]))
@@ -152,18 +152,18 @@ class Lives(RuleBasedStateMachine):
         ]
 
     async def read(self, name):
-        template = await lookups.template(self.house.directory, T, name)
+        template = await lookups.template(self.control_plane.directory, T, name)
         return None if template is None else (template.version, template.parts[Channel.SMS]["body"])
 
     def teardown(self):
-        self.runner.run(self.house.close())
+        self.runner.run(self.control_plane.close())
         self.runner.close()
 
 
 @pytest.mark.slow
-def test_the_store_does_what_the_model_does(engine, empty, tmp_path_factory):
+def test_the_store_does_what_the_model_does(control_backend, empty, tmp_path_factory):
     def fresh():
-        return House.copy_of(empty, tmp_path_factory.mktemp("lives"), engine)
+        return ControlPlane.copy_of(empty, tmp_path_factory.mktemp("lives"), control_backend)
 
     machine = type("Machine", (Lives,), {"fresh": staticmethod(fresh)}).TestCase
     machine.settings = settings(max_examples=settings().max_examples // 5, stateful_step_count=25)

@@ -1,4 +1,4 @@
-"""Deciding from versioned values and swapping them: whoever is late decides again, a bounded number of times."""
+"""Deciding from versioned values and swapping them: a caller whose version is stale decides again, a bounded number of times."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from tests.contract.swaps import Clockwork
 
 
 class Contested(MemoryVersions):
-    """A store in which somebody else is first with some names, so many times."""
+    """A store in which another writer changes some names first, a given number of times."""
 
     def __init__(self, first):
         super().__init__(int)
@@ -36,7 +36,7 @@ def more(_index, values):
     return [value + 1 for value in values], sum(values)
 
 
-async def test_whoever_is_late_decides_again_from_what_the_swap_told():
+async def test_a_stale_caller_decides_again_from_the_result_of_the_swap():
     store = Contested({"a": 3})
     now, answer = await settle(store, ["a", "b"], lambda values: more(0, values), Clockwork())
     assert [one.value for one in now] == [301, 1]
@@ -58,13 +58,13 @@ async def test_what_is_known_is_not_read_and_one_that_is_not_is():
     (one,), _ = await settle(store, ["a"], lambda values: more(0, values), Clockwork(), [one])
     assert (one.value, store.reads) == (2, before)
     (old,), _ = await settle(store, ["a"], lambda values: more(0, values), Clockwork(), [Versioned(0, 0)])
-    assert (old.value, store.reads) == (3, before), "what was known was old, and the swap said so"
+    assert (old.value, store.reads) == (3, before), "the known version was stale, and the swap returned the present one"
     done = await settle_each(store, [["a"], ["b"]], more, Clockwork(), [[old], None])
     assert [one.now[0].value for one in done] == [4, 1]
     assert store.reads == before + 1
 
 
-async def test_whoever_is_late_each_time_is_told_that_it_is_overloaded():
+async def test_a_caller_that_is_stale_each_time_is_overloaded():
     store = Contested({"a": 1_000})
     with pytest.raises(Overloaded, match=f"changed the same values {SWAP_TRIES_MAX} times"):
         await settle(store, ["a"], lambda values: more(0, values), Clockwork())
@@ -92,7 +92,7 @@ async def test_later_tries_come_after_a_pause(monkeypatch):
     st.lists(st.lists(st.sampled_from("abcd"), unique=True, min_size=1, max_size=3), max_size=20),
     st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5)),
 )
-async def test_no_count_is_lost_whoever_is_first(groups, first):
+async def test_no_count_is_lost_in_any_order(groups, first):
     store = Contested(first)
     for names in groups:
         await settle(store, names, lambda values: more(0, values), Clockwork())

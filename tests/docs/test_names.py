@@ -1,4 +1,4 @@
-"""What pages name is there: commands, targets, settings, bounds, metrics, files, and what backends say of themselves."""
+"""Everything that pages name exists: commands, targets, settings, bounds, metrics, files, and failure models of backends."""
 
 import re
 import tomllib
@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from clarion.app.cli import COMMANDS
-from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, defaults_text
+from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, REFERENCE_VARIABLES, defaults_text
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal
-from clarion.domain import limits, limits_content, limits_deciding
+from clarion.domain import limits, limits_content, limits_delivery, limits_processes
 from clarion.ops.metrics import COUNTERS
 from tests.docs.walk import API_PORT, ROOT
 
 SOURCE = ROOT / "src" / "clarion"
 ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 OPERATE = (ROOT / "docs" / "howto" / "operate.md").read_text(encoding="utf-8")
-# It names the files that its reader is about to write.
+# It names files that the reader creates.
 OWN_FILES = {"add-a-provider.md"}
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -54,7 +54,11 @@ class TestEveryPage:
         assert found(page, r"^make ([a-z0-9-]+)") - targets == set()
 
     def test_names_variables_there_are(self, page):
-        known = {ENV_PREFIX + path.replace(".", "_").upper() for path in settings()} | ENV_OF_THE_CLI
+        known = (
+            {ENV_PREFIX + path.replace(".", "_").upper() for path in settings()}
+            | ENV_OF_THE_CLI
+            | REFERENCE_VARIABLES.keys()
+        )
         assert found(page, r"\bCLARION_[A-Z_]+\b") - known == set()
 
     def test_names_settings_there_are(self, page):
@@ -63,7 +67,7 @@ class TestEveryPage:
 
     def test_names_files_there_are(self, page):
         named = found(page, r"^((?:[a-z0-9_]+/)+[a-zA-Z0-9_*.-]+\.(?:py|toml|md|db))$")
-        gone = {name for name in named if not any(any(root.glob(name)) for root in (ROOT, SOURCE, SOURCE.parent))}
+        gone = {name for name in named if not any(list(root.glob(name)) for root in (ROOT, SOURCE, SOURCE.parent))}
         assert page.name in OWN_FILES or gone == set()
 
 
@@ -95,7 +99,7 @@ def test_bounds_are_as_the_architecture_page_says():
         for name in re.findall(r"\b[A-Z][A-Z_]+\b", path.read_text(encoding="utf-8"))
     }
     for name, value in rows:
-        module = next(one for one in (limits, limits_deciding, limits_content) if hasattr(one, name))
+        module = next(one for one in (limits, limits_content, limits_delivery, limits_processes) if hasattr(one, name))
         assert getattr(module, name) == int(value.replace(",", "")), name
         assert name in used, f"{name} bounds nothing"
 

@@ -1,4 +1,4 @@
-"""Every page with commands does what it says, from its first block to its last."""
+"""Every page with commands works as described, from its first block to its last."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ PAGES = [
 
 
 class Installations:
-    """One running installation for each way in which pages start it."""
+    """One running installation for each set of variables with which pages start it."""
 
     def __init__(self, stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> None:
         self._stack = stack
@@ -44,7 +44,7 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installa
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_does_what_it_says(page: Path, installations: Installations):
-    assert any(block.language == "sh" for block in blocks(page)), "nothing to walk through"
+    assert any(block.language == "sh" for block in blocks(page)), "the page has no block to run"
     walk(page, installations.of(page))
 
 

@@ -1,4 +1,4 @@
-"""The page on previews names every warning there is, and no other."""
+"""The page on previews names every warning that exists, and no other."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/providers says what the code says, and the words in vendors' data mean what `read` makes of them."""
+"""docs/providers agrees with the code, and the codes in vendors' data lead to the outcomes that `read` returns."""
 
 import re
 
@@ -17,7 +17,7 @@ TABLES = {name: table for name, table in battery.tables().items() if outcomes.ta
 
 
 class Recorded(dict):
-    """A vendor's table that remembers the last word it was asked for."""
+    """A vendor's table that records the last code looked up in it."""
 
     def get(self, key, default=None):
         found = super().get(key, default)
@@ -27,7 +27,7 @@ class Recorded(dict):
 
 
 class Pattern:
-    """A vendor's pattern that remembers the word of the last row in which it was found."""
+    """A vendor's pattern that records the code of the last row that it matched."""
 
     def __init__(self, pattern, word, asked):
         self.pattern, self.word, self.asked = pattern, word, asked
@@ -45,7 +45,7 @@ class Pattern:
 
 
 def recorded(vendor, monkeypatch):
-    """Let the tables of a vendor remember; return what they do, as (table, word)."""
+    """Make the tables of a vendor record their lookups; return the record as (table, code)."""
     asked = {}
     for name, table in outcomes.tables_of(vendor).items():
         words = asked.setdefault(name, [])
@@ -65,7 +65,7 @@ def test_pages_are_as_the_code_says():
     assert not stale, f"docs/providers: {', '.join(stale)} would be written otherwise now: {vendors.RENEW}"
 
 
-def test_a_page_without_a_place_for_a_block_is_told_by_name(tmp_path):
+def test_a_page_without_a_place_for_a_block_is_named(tmp_path):
     for path in FOLDER.glob("*.md"):
         (tmp_path / path.name).write_text(path.read_text())
     page = tmp_path / "twilio.md"
@@ -93,7 +93,7 @@ def test_examples_are_taken_by_the_fields_they_are_for(vendor):
 
 
 def status_decides(vendor, row):
-    """Return whether an answer has no code of the vendor's, or one that does not count."""
+    """Return whether a response has no code of the vendor's, or one that does not count."""
     uncoded = vendor == "postmark" and "ErrorCode" not in object_of(row.get("body", "").encode())
     return uncoded or (vendor == "twilio" and row["status"] >= 500)
 

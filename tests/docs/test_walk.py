@@ -1,4 +1,4 @@
-"""The walk notices when a page and the program disagree."""
+"""The walk fails when a page and the program disagree."""
 
 import pytest
 

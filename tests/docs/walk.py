@@ -1,13 +1,13 @@
-"""Walks through a page as a reader would: its shell blocks run in order, in one shell, beside a fresh `clarion up`.
+"""Follows a page as a reader would: its shell blocks run in order, in one shell, against a fresh `clarion up`.
 
 | block | what happens to it |
 |---|---|
 | `sh` | is run; a failing command fails the page, and so does a refusal that the page does not show |
-| `json` or `text` after one | is compared with what the block printed; `...` stands for anything |
+| `json` or `text` after one | is compared with what the block printed; `...` matches anything |
 | a language and a file name | is written to that file |
-| `console` | is only read: `clarion up` in it says with which variables this page's installation is started |
+| `console` | is not run: `clarion up` in it gives the variables with which this page's installation is started |
 
-A page names the ports 8400 and 9000; the walk puts free ones in their place.
+A page names the ports 8400 and 9000; the walk replaces them with free ones.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _MARK = "-- end of block --"
 
 
 class Block(NamedTuple):
-    """A fenced block of a page and the line it begins on."""
+    """A fenced block of a page and its first line."""
 
     language: str
     file: str
@@ -52,7 +52,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def variables(page: Path) -> dict[str, str]:
-    """Return the variables with which a page tells its reader to start `clarion up`."""
+    """Return the variables with which a page starts `clarion up`."""
     for block in blocks(page):
         if block.language == "console" and (found := _UP.search(block.text)):
             return dict(pair.split("=", 1) for pair in found[1].split())
@@ -61,8 +61,8 @@ def variables(page: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def installation(folder: Path, environment: dict[str, str], python: str = sys.executable) -> Iterator[System]:
-    """Run `clarion up` for pages whose reader stands in `folder`, as in a checkout: with `.venv`, whose programs run by
-    `python`, and `clarion-data`."""
+    """Run `clarion up` for pages whose working directory is `folder`, laid out like a checkout: with `.venv`, whose
+    programs run by `python`, and `clarion-data`."""
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name, words in (("clarion", "-m clarion "), ("python", "")):
@@ -74,7 +74,7 @@ def installation(folder: Path, environment: dict[str, str], python: str = sys.ex
 
 
 def walk(page: Path, system: System) -> None:
-    """Do what a page says. Raises `AssertionError` naming the line of the block that did not go as the page says."""
+    """Follow a page. Raises `AssertionError` naming the line of the first block whose result differs from the page."""
     ports = {API_PORT: str(system.port), HOOK_PORT: str(free_port())}
     steps = blocks(page)
     with _shell(system) as shell:
@@ -88,8 +88,8 @@ def walk(page: Path, system: System) -> None:
 
 
 def _follow(shell: "Shell", place: str, text: str, shown: Block | None, ports: dict[str, str]) -> None:
-    """Run a block and compare. As readers do, ask again until the answer is what the page shows: the last line of the
-    block is repeated, if all it does is read."""
+    """Run a block and compare. As readers do, repeat the request until the response is the one on the page: the last line
+    of the block runs again, if it only reads."""
     printed = shell.run(text, place)
     if shown is None:
         assert '"urn:clarion:' not in printed, f"{place} was refused: {printed}"
@@ -103,7 +103,7 @@ def _follow(shell: "Shell", place: str, text: str, shown: Block | None, ports: d
 
 
 def differs(shown: Block, text: str, printed: str) -> str:
-    """Return where an answer is not as the page shows it, or an empty string."""
+    """Return where a response differs from the page, or an empty string."""
     if shown.language == "text":
         return "" if _alike(text.strip(), printed.strip()) else f"not as shown in line {shown.line}"
     try:
@@ -114,7 +114,7 @@ def differs(shown: Block, text: str, printed: str) -> str:
 
 
 def _json_differs(shown: Any, real: Any, path: str) -> str:
-    """Compare; an answer may hold more fields than the page shows, and more items where the list ends in `...`."""
+    """Compare two values. A response may have more fields than the page shows, and more items where the list ends in `...`."""
     if isinstance(shown, dict) and isinstance(real, dict):
         missing = sorted(shown.keys() - real.keys())
         if missing:
@@ -141,7 +141,7 @@ def _with_ports(text: str, ports: dict[str, str]) -> str:
 
 
 class Shell:
-    """One bash for a whole page, so that variables and functions stay. It ends at the first command that fails."""
+    """One bash process for a whole page, which keeps variables and functions. It ends at the first command that fails."""
 
     def __init__(self, process: subprocess.Popen[str], errors: Path, scratch: Path) -> None:
         self._process = process
@@ -149,11 +149,11 @@ class Shell:
         self._scratch = scratch
 
     def run(self, text: str, place: str) -> str:
-        """Return what a block prints."""
+        """Return the output of a block."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._scratch.write_text(text)
-        # Read from a file, so that a command that reads its input does not eat the page.
+        # Read from a file, so that a command that reads stdin does not consume the page.
         self._process.stdin.write(f"source {self._scratch} </dev/null; printf '\\n{_MARK}\\n'\n")
         self._process.stdin.flush()
         watchdog = threading.Timer(BLOCK_TIMEOUT_S, os.killpg, (self._process.pid, signal.SIGKILL))

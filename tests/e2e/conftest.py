@@ -1,4 +1,4 @@
-"""Installations the end-to-end tests share: each is started once, and every test has a tenant of its own in it."""
+"""Installations that the end-to-end tests share: each is started once, and every test has a tenant of its own in it."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ from clarion.domain.channel import Channel
 from clarion_lab.load.programs import SimulatorReady, System, running
 from tests.e2e.outside import Api, new_tenant
 
-QUICK = {"CLARION_DELIVER_PASSES_MAX": "3"} | {
+QUICK = {"CLARION_DELIVER_PASSES_MAX": "3", "CLARION_API_LIMITS_REFUSED_KEYS": "0"} | {
     f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "100,200" for channel in Channel
 }
 
 
 STORE = os.environ.get("E2E_STORE", "")
-"""The engine that every installation of these tests stands on; empty for the default."""
+"""The store backend of every installation in these tests; empty for the default."""
 
 
 def pytest_configure():
@@ -24,15 +24,15 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what needs several processes where stores live in one."""
+    """Deselect tests that need several processes when the stores are in one process."""
     if STORE == "memory":
         left_out = [item for item in items if item.get_closest_marker("processes")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 
 
-def beside(ready: SimulatorReady) -> dict[str, str]:
-    """Settings of an installation that may call loopback and trusts a simulator."""
+def simulator_settings(ready: SimulatorReady) -> dict[str, str]:
+    """Return settings of an installation that may call loopback and trusts a simulator."""
     return {
         "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
         "CLARION_EGRESS_CA_FILE": str(ready.ca_file),
@@ -41,17 +41,17 @@ def beside(ready: SimulatorReady) -> dict[str, str]:
 
 
 FAILURES = ("request_failed", "attempt_crashed", "Traceback", "cannot stay up")
-"""What a log line of a process says when something went wrong in it that no caller is to blame for."""
+"""Words in a log line of a process after an internal failure that no caller caused."""
 
 
 def operator_of(system):
-    """A client with the operator's key of a running system."""
+    """Return a client with the operator's key of a running system."""
     return Api(system.port, (system.folder / "data" / "operator.key").read_text().strip())
 
 
 @contextlib.contextmanager
 def watched(system):
-    """Run a system; whatever the tests did to it, none of its processes may have failed inside."""
+    """Run a system. Raises `AssertionError` at the end when one of its processes logged an internal failure."""
     with running(system):
         yield system
     log = (system.folder / "clarion.log").read_text(errors="replace").splitlines()
@@ -60,7 +60,8 @@ def watched(system):
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory):
-    """`clarion up` as it is by default, but that retries come sooner: nothing private may be called."""
+    """`clarion up` with its defaults except for shorter retry pauses, and no waits after refused keys, as all tests share an
+    address: private addresses may not be called."""
     with watched(System(tmp_path_factory.mktemp("plain"), QUICK)) as started:
         yield started
 
@@ -72,5 +73,5 @@ def operator(system):
 
 @pytest.fixture
 def tenant(operator):
-    """A fresh tenant with nothing in it."""
+    """Return a new, empty tenant."""
     return new_tenant(operator)

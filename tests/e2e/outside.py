@@ -1,4 +1,4 @@
-"""Clarion as the outside sees it: a small HTTP client that hides nothing, tenants furnished over the API, and waiting."""
+"""Clarion over HTTP: a small client that hides nothing, tenants set up over the API, and waiting."""
 
 import contextlib
 import http.client
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlencode
 
-from clarion.domain.limits import REVISION_CHECK_MS
+from clarion.domain.limits_processes import REVISION_CHECK_MS
 
 HOST = "127.0.0.1"
 CALL_TIMEOUT_S = 30.0
@@ -22,7 +22,7 @@ _NUMBERS = itertools.count(1)
 
 
 class Answer(NamedTuple):
-    """What came back; header names are lower-case."""
+    """A response; header names are lower-case."""
 
     status: int
     headers: dict[str, str]
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class Api:
-    """One address and one credential. `call` returns whatever is answered; the verbs insist on success."""
+    """A client of one address with one credential. `call` returns any response; the verbs raise unless it is a success."""
 
     def __init__(self, port: int, key: str = "") -> None:
         self.port = port
@@ -61,7 +61,7 @@ class Api:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=CALL_TIMEOUT_S)
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            # A body can be refused while it is still going out; the answer is there already then.
+            # A body can be refused while it is being sent; the response has arrived by then.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body, sent | dict(headers or {}))
             response = connection.getresponse()
@@ -96,7 +96,7 @@ class Api:
             query["after"] = page["next"]
 
     def refused(self, status: int, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
-        """Make a call that has to be refused with a whole problem document; return the document."""
+        """Make a call that must be refused with a complete problem document; return the document."""
         answer = self.call(method, path, body, **more)
         assert answer.status == status, f"{method} {path}: {answer.status} {answer.body[:500]!r}"
         assert answer.headers["content-type"] == PROBLEM
@@ -109,11 +109,11 @@ class Api:
 
 
 class Tenant(Api):
-    """A tenant of its own with a key for everything, and shorthands for what most stories need."""
+    """A client of a new tenant with a key for everything, and shorthands for common calls."""
 
     name = ""
 
-    def furnish(self, templates: Mapping[str, Any], channels: Iterable[str] = CHANNELS) -> Self:
+    def seed_data(self, templates: Mapping[str, Any], channels: Iterable[str] = CHANNELS) -> Self:
         """Store templates (channel to parts) and a sandbox provider for each channel but in-app."""
         for key, parts in templates.items():
             self.put(f"/v1/templates/{key}", {"channels": parts})
@@ -127,7 +127,7 @@ class Tenant(Api):
         self.put(f"/v1/providers/sandbox-{channel}", body)
 
     def changed(self) -> None:
-        """Wait until every process has forgotten older definitions: nothing tells when, but there is a bound."""
+        """Wait until no process uses older definitions any more: no signal exists, but the delay has a bound."""
         time.sleep(1.5 * REVISION_CHECK_MS / 1000)
 
     def user(self, user_id: str, **facts: Any) -> str:
@@ -135,7 +135,7 @@ class Tenant(Api):
         return user_id
 
     def inbox_of(self, user_id: str) -> Api:
-        """A client with a user's own token."""
+        """Return a client with a user's own token."""
         return Api(self.port, self.post(f"/v1/users/{user_id}/tokens", {})["token"])
 
     def send(self, to: Any, template: str, data: Any = None, **more: Any) -> str:
@@ -146,11 +146,11 @@ class Tenant(Api):
         return self.get(f"/v1/notifications/{id_}")
 
     def ended(self, id_: str, wait_s: float = WAIT_S) -> dict[str, Any]:
-        """Return the notification once every delivery rests."""
+        """Return the notification once every delivery is at rest."""
         return until(lambda: ended(self.seen(id_)), f"{id_} at rest", wait_s)
 
-    def told(self, to: Any, template: str, data: Any = None, **more: Any) -> dict[str, Any]:
-        """Send one notification and return it at rest."""
+    def send_and_wait(self, to: Any, template: str, data: Any = None, **more: Any) -> dict[str, Any]:
+        """Send one notification and return it once every delivery is at rest."""
         return self.ended(self.send(to, template, data, **more))
 
     def captured(self, **query: Any) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ class Tenant(Api):
 
 
 def ended(notification: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the notification if nothing happens to it any more, unless somebody mends an account it waits for."""
+    """Return the notification if all its deliveries are final or wait for an account to be repaired, else None."""
     deliveries = notification["deliveries"]
     rests = notification["status"] in ("completed", "cancelled") or any(waits(one) for one in deliveries)
     return notification if rests and all(one["state"] in AT_REST or waits(one) for one in deliveries) else None
@@ -170,7 +170,7 @@ def waits(delivery: dict[str, Any]) -> bool:
 
 
 def until(probe: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
-    """Return what the probe returns as soon as it is true."""
+    """Return the result of the probe as soon as it is true. Raises `AssertionError` after `wait_s`."""
     deadline = time.monotonic() + wait_s
     while not (found := probe()):
         assert time.monotonic() < deadline, f"{what}: not within {wait_s:g} s"
@@ -179,7 +179,7 @@ def until(probe: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
 
 
 def new_tenant(operator: Api, name: str = "", scopes: Iterable[str] = ("*",)) -> Tenant:
-    """Create a tenant nobody else uses."""
+    """Create a tenant that no other test uses."""
     id_ = f"{name or 't'}-{next(_NUMBERS)}"
     operator.put(f"/v1/tenants/{id_}", {"name": id_})
     made = operator.post(f"/v1/tenants/{id_}/keys", {"name": "test", "scopes": list(scopes)})

@@ -1,4 +1,4 @@
-"""A webhook endpoint of somebody else's: answers as it is told, and keeps what it was sent."""
+"""A webhook endpoint of a third party: responds as configured, and records the calls."""
 
 import contextlib
 import ssl
@@ -30,7 +30,7 @@ class Receiver:
         self.answers: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
 
     def at(self, path: str) -> list[Call]:
-        """What arrived at a path so far."""
+        """Return the calls of a path so far."""
         return [call for call in self.calls if call.path == path]
 
 
@@ -42,7 +42,7 @@ def receiving(certificate: Path | None = None, key: Path | None = None) -> Itera
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(int(self.headers["content-length"] or 0))
             receiver.calls.append(Call(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             queued = receiver.answers[self.path]
             status, headers = queued.pop(0) if queued else (204, {})

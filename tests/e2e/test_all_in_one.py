@@ -1,4 +1,4 @@
-"""`clarion all-in-one` as an operator meets it: what stands in its way is told in one sentence, and it ends when it is told to."""
+"""`clarion all-in-one` for an operator: startup errors are one sentence, and it ends on SIGTERM."""
 
 import contextlib
 import os
@@ -48,7 +48,7 @@ def until_ready(port):
 
 @pytest.mark.parametrize("command", ["all-in-one", "api"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_as_told_and_calls_that_a_success(tmp_path, command, number):
+def test_it_ends_on_a_signal_with_success(tmp_path, command, number):
     port = free_port()
     with started(tmp_path / "data", port, command) as process:
         assert until_ready(port) == 200
@@ -59,7 +59,7 @@ def test_it_ends_as_told_and_calls_that_a_success(tmp_path, command, number):
 
 
 @pytest.mark.parametrize("store", ["sqlite", "memory"])
-def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path, store):
+def test_a_port_in_use_is_reported_in_one_sentence(tmp_path, store):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

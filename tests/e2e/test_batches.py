@@ -1,4 +1,4 @@
-"""Many e-mails at once through vendors that take them together: each arrives once, in fewer calls than there are e-mails."""
+"""Many e-mails at once through vendors with batch calls: each arrives once, in fewer calls than e-mails."""
 
 import collections
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 
 from clarion_lab.load.programs import Simulator, System
-from tests.e2e.conftest import QUICK, beside, operator_of, watched
+from tests.e2e.conftest import QUICK, operator_of, simulator_settings, watched
 from tests.e2e.outside import ended, new_tenant, one, until
 
 CONTENT = {"subject": "Grüße", "text": "We are closed on Monday.", "html": "<p>We are closed on Monday.</p>"}
@@ -25,8 +25,8 @@ def simulated(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory, simulated):
-    """The operator of an installation that may call loopback and trusts the simulator."""
-    with watched(System(tmp_path_factory.mktemp("batches-system"), QUICK | beside(simulated))) as system:
+    """Yield the operator's client of an installation that may call loopback and trusts the simulator."""
+    with watched(System(tmp_path_factory.mktemp("batches-system"), QUICK | simulator_settings(simulated))) as system:
         yield operator_of(system)
 
 
@@ -38,8 +38,8 @@ def test_each_arrives_once_and_one_dead_address_is_one(here, simulated, vendor):
     tenant.put("/v1/templates/closed", {"channels": {"email": CONTENT}})
     to = [f"ada-{number}-{404 if number == DEAD else 777}@example.com" for number in range(COUNT)]
     asked = [{"to": {"email": address}, "template": "closed"} for address in to]
-    told = tenant.post("/v1/notifications/batch", {"notifications": asked})["results"]
-    seen = [until(lambda id_=result["id"]: ended(tenant.seen(id_)), result["id"], 40) for result in told]
+    report = tenant.post("/v1/notifications/batch", {"notifications": asked})["results"]
+    seen = [until(lambda id_=result["id"]: ended(tenant.seen(id_)), result["id"], 40) for result in report]
     deliveries = {address: one(notification["deliveries"]) for address, notification in zip(to, seen, strict=True)}
 
     failed = {address: delivery["reason"] for address, delivery in deliveries.items() if delivery["state"] != "sent"}

@@ -1,4 +1,4 @@
-"""Broadcasts by the rules that hold for single notifications: caps, quiet hours, routes, workflows."""
+"""Broadcasts under the rules of single notifications: caps, quiet hours, routes, workflows."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ OFFER = {"push": {"title": "Offer"}, "email": {"subject": "Offer", "text": "Offe
 
 
 def person(number):
-    """Every 3rd has no device; every 4th lives where it is night from an hour ago until in two hours."""
+    """Return a user: every 3rd has no device; every 4th is in quiet hours from an hour ago until in two hours."""
     now = datetime.now(UTC)
     night = {"windows": [{"start": f"{now - timedelta(hours=1):%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}"}]}
     return {
@@ -26,14 +26,14 @@ def person(number):
 
 @pytest.fixture
 def home(operator):
-    tenant = new_tenant(operator, "rules").furnish({"offer": OFFER}, ("push", "email"))
+    tenant = new_tenant(operator, "rules").seed_data({"offer": OFFER}, ("push", "email"))
     lines = b"\n".join(json.dumps(person(number)).encode() for number in range(USERS))
     assert tenant.post("/v1/users/bulk", lines)["stored"] == USERS
     return tenant
 
 
 def finished(home, category, channels=("push",), **more):
-    """Send to everyone; return the counts per channel once everything is recorded."""
+    """Send to all users; return the counts per channel once all results are recorded."""
     body = {"audience": {"all": True}, "category": category, **more}
     if "workflow" not in body:
         body["template"] = "offer"
@@ -42,10 +42,10 @@ def finished(home, category, channels=("push",), **more):
     id_ = home.post("/v1/broadcasts", body)["id"]
 
     def settled():
-        told = home.get(f"/v1/broadcasts/{id_}")
-        counted = sum(told["states"].values()) == told["planned"] + told["skipped"]
-        under_way = {"planned", "sending", "retrying"} & set(told["states"])
-        return told if told["status"] == "done" and counted and not under_way else None
+        result = home.get(f"/v1/broadcasts/{id_}")
+        counted = sum(result["states"].values()) == result["planned"] + result["skipped"]
+        under_way = {"planned", "sending", "retrying"} & set(result["states"])
+        return result if result["status"] == "done" and counted and not under_way else None
 
     return id_, until(settled, f"{id_} settled", 30)["channels"]
 
@@ -61,8 +61,8 @@ ASLEEP = count(lambda n: n % 3 and n % 4 == 0)
 
 def test_quiet_hours_hold_those_who_sleep(home):
     home.put("/v1/categories/news", {})
-    id_, told = finished(home, "news")
-    assert told["push"] == {
+    id_, result = finished(home, "news")
+    assert result["push"] == {
         "states": {"sent": AWAKE, "held": ASLEEP, "skipped": DEVICELESS},
         "reasons": {"quiet_hours": ASLEEP, "no_contact": DEVICELESS},
     }
@@ -74,7 +74,7 @@ def test_a_cap_counts_broadcasts_and_single_notifications_alike(home):
     caps = [{"limit": 2, "per": "1d"}]
     home.put("/v1/categories/tips", {"caps": caps, "quiet_hours": False})
     single = {"to": "user-0001", "template": "offer", "category": "tips", "channels": ["push"]}
-    assert one(home.told(**single)["deliveries"])["state"] == "sent"
+    assert one(home.send_and_wait(**single)["deliveries"])["state"] == "sent"
     _, first = finished(home, "tips")
     assert first["push"]["states"] == {"sent": USERS - DEVICELESS, "skipped": DEVICELESS}
     _, second = finished(home, "tips")
@@ -82,15 +82,15 @@ def test_a_cap_counts_broadcasts_and_single_notifications_alike(home):
         "states": {"sent": USERS - DEVICELESS - 1, "skipped": DEVICELESS + 1},
         "reasons": {"capped": 1, "no_contact": DEVICELESS},
     }
-    assert one(home.told(**single)["deliveries"])["reason"] == "capped"
+    assert one(home.send_and_wait(**single)["deliveries"])["reason"] == "capped"
 
 
 def test_a_route_takes_the_first_channel_that_reaches_each(home):
     home.put("/v1/categories/offers", {"route": {"first": ["push", "email"]}, "quiet_hours": False})
-    id_, told = finished(home, "offers", channels=())
-    assert told["push"]["states"]["sent"] == USERS - DEVICELESS
-    assert told["email"]["states"]["sent"] == DEVICELESS
-    assert "inapp" not in told
+    id_, result = finished(home, "offers", channels=())
+    assert result["push"]["states"]["sent"] == USERS - DEVICELESS
+    assert result["email"]["states"]["sent"] == DEVICELESS
+    assert "inapp" not in result
     rows = home.pages(f"/v1/broadcasts/{id_}/deliveries", state="sent", limit=200)
     mailed = {row["user_id"] for row in rows if row["channel"] == "email"}
     assert mailed == {f"user-{number:04}" for number in range(0, USERS, 3)}

@@ -1,11 +1,11 @@
-"""Taking notifications back by the caller's own key: all that carry it, nobody else's, and only while they have not gone."""
+"""Cancelling notifications by the caller's own key: all that carry it, no other tenant's, and only while they are unsent."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.furniture import NOTE
 from tests.e2e.outside import new_tenant, until
+from tests.e2e.seed import NOTE
 
 CANCEL = "/v1/notifications/cancel"
 BODY = {"to": "ada", "template": "note", "data": {"text": "your table"}, "channels": ["inapp"]}
@@ -13,7 +13,7 @@ BODY = {"to": "ada", "template": "note", "data": {"text": "your table"}, "channe
 
 @pytest.fixture
 def home(tenant):
-    tenant.furnish({"note": NOTE}, [])
+    tenant.seed_data({"note": NOTE}, [])
     tenant.user("ada")
     tenant.user("bob")
     return tenant

@@ -16,7 +16,7 @@ TIMEOUT_S = 60
 
 
 class Shell:
-    """Runs `clarion` as a person would, in a folder of its own."""
+    """Runs `clarion` as a user does, in a folder of its own."""
 
     def __init__(self, folder: Path, **env: str) -> None:
         self._folder = folder
@@ -24,7 +24,7 @@ class Shell:
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")} | env
 
     def __call__(self, *words: str, code: int = 0, stdin: str | None = None, output: bool = False) -> str:
-        """Run a command that has to end with `code`; return its `output`, or (the default after a failure) the error."""
+        """Run a command that must end with `code`; return its `output`, or (the default after a failure) its error."""
         command = [sys.executable, "-m", "clarion", *words]
         done = subprocess.run(
             command, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=TIMEOUT_S, input=stdin
@@ -151,10 +151,12 @@ def test_config_prints_a_file_that_can_be_used(shell, tmp_path):
 def test_the_demo_runs_and_runs_again_on_its_own_data(shell, tmp_path):
     for _ in range(2):
         *lines, last = shell("demo", "--once", "--data-dir", str(tmp_path / "demo")).splitlines()
-        told = dict(line.split(maxsplit=1) for line in lines if line.split()[:1] in (["Held"], ["Digest"], ["Explain"]))
-        assert "quiet_hours hold" in told["Explain"]
-        assert "is held until" in told["Held"]
-        assert told["Digest"].endswith("20 comments on your run, runner 1 first")
+        result = dict(
+            line.split(maxsplit=1) for line in lines if line.split()[:1] in (["Held"], ["Digest"], ["Explain"])
+        )
+        assert "quiet_hours hold" in result["Explain"]
+        assert "is held until" in result["Held"]
+        assert result["Digest"].endswith("20 comments on your run, runner 1 first")
         summary = msgspec.json.decode(last)
         assert summary["lost"] == summary["failed"] == 0
         assert summary["accepted"] == 23

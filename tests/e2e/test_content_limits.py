@@ -1,9 +1,9 @@
-"""What is over the limits of a vendor: it is shortened, split or refused, and the timeline says which."""
+"""Content over the limits of a vendor: it is shortened, split or refused, and the timeline reports which."""
 
 import pytest
 
-from tests.e2e.furniture import phone
 from tests.e2e.outside import one
+from tests.e2e.seed import phone
 
 LONG = {
     "push": {"title": "News", "body": "{{ text }}"},
@@ -14,11 +14,11 @@ LONG = {
 
 @pytest.fixture
 def home(tenant):
-    return tenant.furnish({"long": LONG}, ["push", "sms", "email"])
+    return tenant.seed_data({"long": LONG}, ["push", "sms", "email"])
 
 
 def accepted(notification):
-    """The accepted attempt, and the moment of the timeline that tells of it."""
+    """Return the details of the accepted attempt and of its line in the timeline."""
     delivery = one(notification["deliveries"])
     moments = [moment for moment in notification["timeline"] if moment["event"] == "accepted" and moment["delivery_id"]]
     assert delivery["state"] == "sent"
@@ -27,7 +27,7 @@ def accepted(notification):
 
 def test_a_push_that_is_shortened_says_so(home):
     home.user("ada", devices=[{"id": "phone", "channel": "push", "token": "token-1"}])
-    attempt, moment = accepted(home.told({"user_id": "ada"}, "long", {"text": "é" * 5_120}, channels=["push"]))
+    attempt, moment = accepted(home.send_and_wait({"user_id": "ada"}, "long", {"text": "é" * 5_120}, channels=["push"]))
     sent = one(home.captured())["content"]["parts"]["body"]
     size = len(sent.encode())
     assert attempt == moment
@@ -35,7 +35,9 @@ def test_a_push_that_is_shortened_says_so(home):
 
 
 def test_a_subject_that_is_shortened_says_so(home):
-    attempt, moment = accepted(home.told({"email": "a@b.example"}, "long", {"text": "x" * 1_200}, channels=["email"]))
+    attempt, moment = accepted(
+        home.send_and_wait({"email": "a@b.example"}, "long", {"text": "x" * 1_200}, channels=["email"])
+    )
     assert attempt == moment
     assert attempt.startswith("the subject was shortened from 1,200 to 998 characters: ")
 
@@ -49,7 +51,7 @@ def test_a_subject_that_is_shortened_says_so(home):
     ],
 )
 def test_a_text_message_that_is_split_says_so(home, text, words):
-    assert accepted(home.told({"phone": phone(1)}, "long", {"text": text}, channels=["sms"])) == (words, words)
+    assert accepted(home.send_and_wait({"phone": phone(1)}, "long", {"text": text}, channels=["sms"])) == (words, words)
 
 
 def test_what_is_refused_says_by_how_much(home):
@@ -58,12 +60,12 @@ def test_what_is_refused_says_by_how_much(home):
     body = {"channel": "sms", "vendor": "twilio", "settings": account, "credentials": {"secret": "not-used-here"}}
     home.put("/v1/providers/texts", body)
     home.changed()
-    told = home.told({"phone": phone(2)}, "long", {"text": "x" * 1_601}, channels=["sms"])
-    delivery = one(told["deliveries"])
+    result = home.send_and_wait({"phone": phone(2)}, "long", {"text": "x" * 1_601}, channels=["sms"])
+    delivery = one(result["deliveries"])
     assert (delivery["state"], delivery["reason"]) == ("failed", "refused")
     words = "over_limit: the body has 1,601 characters, 1,600 are allowed"
     assert one(delivery["attempts"])["detail"] == delivery["detail"] == words
-    assert [moment["detail"] for moment in told["timeline"] if moment["event"] == "refused"] == [words]
+    assert [moment["detail"] for moment in result["timeline"] if moment["event"] == "refused"] == [words]
 
 
 def test_an_explanation_says_it_beforehand(home):

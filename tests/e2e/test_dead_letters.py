@@ -1,4 +1,4 @@
-"""Dead letters and accounts from outside: look, edit, replay at a pace, and mend what was down."""
+"""Dead letters and accounts over the API: list, edit, replay at a rate, and reset an account."""
 
 import os
 import subprocess
@@ -7,20 +7,20 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.e2e.furniture import NOTE, phone
 from tests.e2e.outside import one, until
+from tests.e2e.seed import NOTE, phone
 
 SPAM = {"outcome": "refused", "reason": "spam", "detail": "550 we think this is spam"}
 
 
 @pytest.fixture
 def home(tenant):
-    tenant.furnish({"note": NOTE, "other": {"sms": {"body": "Again: {{ text }}"}}}, [])
+    tenant.seed_data({"note": NOTE, "other": {"sms": {"body": "Again: {{ text }}"}}}, [])
     return tenant
 
 
 def buried(home, numbers):
-    """Let a text to each of these numbers be refused; return the ids of notifications."""
+    """Send a text that is refused to each of these numbers; return the ids of the notifications."""
     home.sandbox("sms", by_address={"+1415555*": SPAM})
     home.changed()
     sent = [home.send({"phone": phone(n)}, "note", {"text": f"t{n}"}, channels=["sms"]) for n in numbers]
@@ -31,22 +31,22 @@ def buried(home, numbers):
     return sent
 
 
-def told(home, **body):
+def send_and_wait(home, **body):
     return home.post("/v1/dead-letters/replay", body)
 
 
 def test_a_pile_is_counted_and_then_replayed_at_a_pace_each_once(home):
     sent = buried(home, range(200, 206))
     home.post("/v1/suppressions", {"channel": "sms", "address": phone(200)})
-    dry = told(home, filter={"channel": "sms", "template": "note"}, dry_run=True)
+    dry = send_and_wait(home, filter={"channel": "sms", "template": "note"}, dry_run=True)
     assert (dry["preview"]["letters"], dry["preview"]["replayable"]) == (6, 5)
     assert dry["preview"]["by_provider"] == {"sandbox-sms": 5}
     assert dry["preview"]["skipped"] == {"suppressed": 1}
     assert home.captured() == []
     began = datetime.now().astimezone()
-    done = told(home, filter={"provider": "sandbox-sms"}, rate_per_s=5)
+    done = send_and_wait(home, filter={"provider": "sandbox-sms"}, rate_per_s=5)
     assert done["counts"] == {"replayed": 5, "suppressed": 1}
-    again = told(home, ids=[result["id"] for result in done["results"]])["counts"]
+    again = send_and_wait(home, ids=[result["id"] for result in done["results"]])["counts"]
     assert "replayed" not in again
     for id_ in sent[1:]:
         until(lambda id_=id_: one(home.seen(id_)["deliveries"])["state"] == "sent", "the replay is sent")
@@ -66,7 +66,7 @@ def test_a_letter_is_edited_before_it_goes(home):
     )
     assert problem["field"] == "edit.address"
     edit = {"address": phone(211), "data": {"text": "mended"}, "template": "other"}
-    assert told(home, ids=[letter["id"]], edit=edit)["counts"] == {"replayed": 1}
+    assert send_and_wait(home, ids=[letter["id"]], edit=edit)["counts"] == {"replayed": 1}
     delivery = until(lambda: [d for d in home.seen(sent)["deliveries"] if d["state"] == "sent"], "the replay is sent")
     assert (one(delivery)["id"], one(delivery)["address"]) == (letter["id"], phone(211))
     message = one(home.captured())
@@ -83,13 +83,13 @@ def test_an_account_that_is_down_says_so_and_is_closed_by_hand(home):
     path = "/v1/providers/texts/health"
     down = until(lambda: opened(home.get(path)), "the account is open")
     assert down["until"] and down["detail"]
-    until(lambda: [c for c in home.get(path)["changes"] if c["state"] == "open"], "history says so")
+    until(lambda: [c for c in home.get(path)["changes"] if c["state"] == "open"], "the history has the opening")
     assert home.call("POST", "/v1/providers/texts/reset").status == 204
     until(lambda: [c for c in home.get(path)["changes"] if c["detail"].startswith("closed by hand")], "that, too")
 
 
-def opened(standing):
-    return standing if standing["state"] == "open" else None
+def opened(health):
+    return health if health["state"] == "open" else None
 
 
 def test_an_account_is_tried_before_it_is_stored(home):
@@ -124,6 +124,6 @@ def test_the_command_line_lists_shows_counts_and_replays(home, system, tmp_path)
     assert "2 of 2 would be sent again" in clarion("dead-letters", "replay", "--reason", "refused", "--dry-run")
     assert clarion("dead-letters", "replay", letter["id"], "--data", "text=new") == "1 replayed\n"
     assert clarion("dead-letters", "replay", "--every", "--rate", "100") == "1 replayed\n"
-    assert clarion("dead-letters", "replay", "--every") == "no dead letter meets this\n"
+    assert clarion("dead-letters", "replay", "--every") == "no dead letter matches\n"
     assert clarion("providers", "health", "sandbox-sms").startswith("sandbox-sms: closed")
     assert clarion("providers", "reset", "sandbox-sms") == "sandbox-sms: closed\n"

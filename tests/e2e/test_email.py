@@ -1,4 +1,4 @@
-"""E-mail end to end: files by content and by URL through a mail server, and one click that ends what it came with."""
+"""E-mail end to end: files by content and by URL through a mail server, and one-click unsubscription."""
 
 import base64
 import contextlib
@@ -22,7 +22,7 @@ ONE_CLICK = b"List-Unsubscribe=One-Click"
 
 
 class Files(BaseHTTPRequestHandler):
-    """Answers with the status its path begins with; `busy` is busy the first time."""
+    """Responds with the status at the start of the path; `busy` gets a 503 the first time."""
 
     asked: ClassVar[list[str]] = []
 
@@ -68,7 +68,7 @@ def mailbox(folder):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, mailbox):
-    """A tenant of an installation that is reached over https, as its recipients see it."""
+    """Return a tenant of an installation whose public address is https."""
     trusting = {
         "CLARION_API_PUBLIC_URL": "https://notify.example.com",
         "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
@@ -94,7 +94,7 @@ def home(tmp_path_factory, mailbox):
 
 
 def sent(home, folder, to, template="news", **more):
-    delivery = one(home.told(to, template, **more)["deliveries"])
+    delivery = one(home.send_and_wait(to, template, **more)["deliveries"])
     assert delivery["state"] == "sent", delivery
     raw = (folder / "mail" / f"{delivery['id']}.eml").read_bytes()
     return email.message_from_bytes(raw, policy=policy.default)
@@ -115,24 +115,24 @@ def test_files_by_content_and_by_url_arrive(home, folder, files):
 
 
 @pytest.mark.parametrize(("path", "why"), [("404", "HTTP 404"), ("302", "HTTP 302"), ("huge", "too large")])
-def test_a_file_that_cannot_be_had_is_told_of(home, files, path, why):
-    told = home.told("ada", "news", attachments=[{"filename": "a.pdf", "url": f"{files}/{path}"}])
-    delivery = one(told["deliveries"])
+def test_a_file_that_cannot_be_fetched_is_reported(home, files, path, why):
+    result = home.send_and_wait("ada", "news", attachments=[{"filename": "a.pdf", "url": f"{files}/{path}"}])
+    delivery = one(result["deliveries"])
     assert (delivery["state"], delivery["reason"]) == ("failed", "refused")
     assert f"attachment a.pdf: {'the files' if path == 'huge' else 'HTTP'}" in delivery["detail"]
     assert why in delivery["detail"]
 
 
 def test_a_file_on_the_network_of_the_installation_is_not_fetched(home):
-    told = home.told(
+    result = home.send_and_wait(
         "ada", "news", attachments=[{"filename": "a.pdf", "url": "http://169.254.169.254/latest/meta-data"}]
     )
-    delivery = one(told["deliveries"])
+    delivery = one(result["deliveries"])
     assert (delivery["state"], delivery["reason"]) == ("failed", "refused")
     assert "link-local" in delivery["detail"]
 
 
-def test_a_file_that_cannot_be_had_now_is_waited_for(home, files):
+def test_a_file_that_cannot_be_fetched_now_is_retried(home, files):
     id_ = home.send("ada", "news", attachments=[{"filename": "a.pdf", "url": f"{files}/busy"}])
 
     def waiting():
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_had_now_is_waited_for(home, files):
         ({"filename": "a.pdf", "content": "%"}, "attachments[0].content"),
     ],
 )
-def test_a_file_that_is_none_is_refused_at_the_door(home, file, field):
+def test_an_invalid_file_is_refused_at_intake(home, file, field):
     body = {"to": "ada", "template": "news", "attachments": [file]}
     assert home.refused(422, "POST", "/v1/notifications", body)["field"] == field
 
@@ -171,7 +171,7 @@ def test_one_click_ends_mail_of_that_category(home, folder):
     assert home.get("/v1/users/eve/preferences") == {"news": {"email": False}}
     consent = one(home.pages("/v1/users/eve/consents"))
     assert (consent["allowed"], consent["source"]) == (False, "unsubscribe")
-    delivery = one(home.told("eve", "news")["deliveries"])
+    delivery = one(home.send_and_wait("eve", "news")["deliveries"])
     assert (delivery["state"], delivery["reason"]) == ("skipped", "opted_out")
     assert sent(home, folder, "eve", "plain")["List-Unsubscribe"] is None
     assert sent(home, folder, "eve", "security")["List-Unsubscribe"] is None

@@ -1,4 +1,4 @@
-"""Clarion alone: its wheel in an environment without the rigs sends the README's first notification, and stays small."""
+"""Clarion's wheel in an environment without the rigs: it sends the README's first notification, and stays small."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ OF_THE_RIGS = ("clarion_lab", "aiosmtpd", "hpack", "psutil", "standardwebhooks")
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """The folder of an environment that was built from the lock file and the wheel."""
+    """Return the folder of an environment built from the lock file and the wheel."""
     folder = tmp_path_factory.mktemp("environment") / "alone"
     environment.build(folder)
     return folder
@@ -43,9 +43,9 @@ def test_the_first_notification_of_the_readme_is_sent_and_all_of_it_stays_small(
     page.write_text((ROOT / "README.md").read_text(encoding="utf-8").partition(FIRST)[2].partition(AFTER)[0])
     with installation(tmp_path, {}, str(alone / "bin" / "python")) as system:
         walk(page, system)
-    assert environment.bytecode(alone), "nothing of it ran"
+    assert environment.bytecode(alone), "no command of the README ran"
     with capsys.disabled():
-        print(f"\nenvironment: {environment.told(alone)}")  # noqa: T201 - the figure is for whoever reads the run
+        print(f"\nenvironment: {environment.size_report(alone)}")  # noqa: T201 - the figure is for the reader of the run's output
     assert environment.size(alone) <= environment.SIZE_MAX
 
 
@@ -65,7 +65,7 @@ def test_commands_of_the_rigs_say_in_one_sentence_how_to_get_them(run, words):
     done = run("clarion", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"clarion: 'clarion {words[0]}' comes with clarion-lab, which is not installed here; get it with: pip install clarion-lab\n"
+        f"clarion: 'clarion {words[0]}' comes with clarion-lab, which is not installed here; to get it, run 'make setup' in a checkout of Clarion.\n"
     )
 
 
@@ -81,4 +81,5 @@ def test_the_wheel_of_the_rigs_holds_them_and_nothing_of_the_product(tmp_path):
 def test_the_list_of_commands_names_what_is_missing(run):
     listed = run("clarion", "--help")
     assert listed.returncode == 0
-    assert listed.stdout.count("Not installed: pip install clarion-lab") == 4
+    shown = " ".join(listed.stdout.replace("│", " ").split())
+    assert shown.count("Not installed here; to get it, run 'make setup' in a checkout of Clarion") == 4

@@ -1,9 +1,9 @@
-"""Events over HTTP: one ride makes a receipt for the rider and a word for the driver; what cannot be made is said."""
+"""Events over HTTP: one ride makes a receipt for the rider and a message for the driver; failures are reported."""
 
 import pytest
 
-from tests.e2e.furniture import ADA
 from tests.e2e.outside import new_tenant, one, until
+from tests.e2e.seed import ADA
 
 RECEIPT = {
     "push": {"title": "Thanks, {{ name }}", "body": "You paid {{ price }}"},
@@ -26,8 +26,8 @@ RIDE = {"rider_id": "ria", "rider_name": "Ria", "driver_id": "dan", "fare": 20, 
 
 @pytest.fixture(scope="module")
 def home(operator):
-    """A tenant with a rider, a driver and the rule between them."""
-    tenant = new_tenant(operator).furnish({"receipt": RECEIPT, "earned": EARNED}, ("push", "email", "sms"))
+    """Return a tenant with a rider, a driver and an event rule for both."""
+    tenant = new_tenant(operator).seed_data({"receipt": RECEIPT, "earned": EARNED}, ("push", "email", "sms"))
     for user in ("ria", "dan"):
         device = {"id": "phone", "channel": "push", "token": f"token-of-{user}"}
         tenant.user(user, email=f"{user}@example.com", phone=ADA["phone"], devices=[device])
@@ -46,8 +46,8 @@ def test_one_ride_is_push_and_email_for_the_rider_and_push_alone_for_the_driver(
     rider, driver = ({(d["user_id"], d["channel"], d["state"]) for d in one["deliveries"]} for one in ended)
     assert rider == {("ria", "push", "sent"), ("ria", "email", "sent")}
     assert driver == {("dan", "push", "sent")}
-    mine = {delivery["id"] for one in ended for delivery in one["deliveries"]}
-    captured = {(m["user_id"], m["channel"]): m["content"] for m in home.captured() if m["delivery_id"] in mine}
+    own = {delivery["id"] for one in ended for delivery in one["deliveries"]}
+    captured = {(m["user_id"], m["channel"]): m["content"] for m in home.captured() if m["delivery_id"] in own}
     assert captured["ria", "push"]["parts"] == {"title": "Thanks, Ria", "body": "You paid EUR 20"}
     assert captured["ria", "email"]["parts"]["text"] == "Ria, you paid EUR 20."
     assert captured["dan", "push"]["parts"]["body"] == "You earned EUR 16"
@@ -72,7 +72,7 @@ def test_a_dry_run_says_what_would_happen_and_nothing_does(home):
     assert [item["id"] for item in home.pages("/v1/notifications")] == before
 
 
-def test_whoever_is_unknown_is_reported_and_keeps_nobody_else_from_it(home):
+def test_an_unknown_user_is_reported_and_blocks_no_other(home):
     answer = happened(home, {**RIDE, "rider_id": ["ria", "nobody"], "driver_id": None})
     assert [made["to"] for made in answer["notifications"]] == [["ria"]]
     assert [(skip["index"], skip["reason"]) for skip in answer["skipped"]] == [(1, "no_recipient"), (0, "unknown_user")]
@@ -133,14 +133,14 @@ def test_what_an_app_says_was_seen_stands_in_the_timeline(home):
     def seen_by(id_):
         return [line["user_id"] for line in home.seen(id_)["timeline"] if line["event"] == "seen"]
 
-    until(lambda: seen_by(rider) == ["ria"] and seen_by(driver) == ["dan"], "both sightings")
+    until(lambda: seen_by(rider) == ["ria"] and seen_by(driver) == ["dan"], "both seen events")
     assert home.inbox_of("dan").call("POST", f"/v1/notifications/{rider}/seen").status == 404
     problem = home.refused(422, "POST", f"/v1/notifications/{rider}/seen", {"user_id": "dan"})
     assert problem["field"] == "user_id"
     home.refused(400, "POST", f"/v1/notifications/{rider}/seen")
 
 
-def test_a_rule_starts_a_workflow_that_waits_for_a_sighting_and_then_for_an_event(home):
+def test_a_rule_starts_a_workflow_that_waits_for_a_seen_event_and_then_for_an_event(home):
     steps = [
         {"kind": "send", "name": "ask", "template": "receipt", "channels": ["push"]},
         {"kind": "wait_until", "name": "look", "seen": "ask", "timeout": "1h"},
@@ -162,7 +162,7 @@ def test_a_rule_starts_a_workflow_that_waits_for_a_sighting_and_then_for_an_even
 
     until(lambda: sent("push"), "the push")
     assert home.inbox_of("ria").call("POST", f"/v1/notifications/{id_}/seen").status == 204
-    until(lambda: stands_in("pay"), "the sighting to be heard")
+    until(lambda: stands_in("pay"), "the seen event to arrive")
     for ride, price in ((8, "EUR 8"), (7, "EUR 7")):
         paid = {"type": "ride.paid", "user_id": "ria", "data": {"ride": ride, "price": price}}
         assert home.post("/v1/events", paid)["notifications"] == []

@@ -1,11 +1,11 @@
-"""What an explanation promises is what then happens, for every reason there is."""
+"""An explanation predicts the actual result, for every reason."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.furniture import phone
 from tests.e2e.outside import one, until
+from tests.e2e.seed import phone
 
 CONTENT = {
     "push": {"title": "{{ text }}"},
@@ -18,19 +18,19 @@ RULES = ["content", "provider", "preferences", "quiet_hours", "contact", "suppre
 
 @pytest.fixture
 def home(tenant):
-    """Ada has a mailbox and a telephone, but no device."""
-    tenant.furnish({"news": CONTENT}, ("push", "sms", "email"))
+    """Return a tenant where Ada has a mailbox and a phone, but no device."""
+    tenant.seed_data({"news": CONTENT}, ("push", "sms", "email"))
     tenant.user("ada", email="ada@example.com", phone=phone(101), zone="Asia/Kolkata")
     return tenant
 
 
 def explained(home, **request):
-    """Explain, then really send. Return the channels as they were promised, once what was promised has happened and is
-    told of alike."""
+    """Explain, then send. Return the explained channels, once the actual results and the explanation of the sent
+    notification agree with them."""
     body = {"to": "ada", "template": "news", "data": {"text": "hi"}, **request}
     (would,) = home.post("/v1/notifications/explain", body)["recipients"]
     promised = {one["channel"]: one for one in would["channels"]}
-    assert home.get("/v1/notifications")["data"] == [], "explaining sends nothing"
+    assert home.get("/v1/notifications")["data"] == [], "an explanation sends nothing"
     id_ = home.post("/v1/notifications", body)["id"]
     happened = until(lambda: decided(home.seen(id_)), "it is decided")
     expected = {name: word(one) for name, one in promised.items() if not elsewhere(one)}
@@ -41,7 +41,7 @@ def explained(home, **request):
 
 
 def decided(notification):
-    """What became of each channel, unless something is still under way."""
+    """Return state and reason of each channel, or None while a delivery is in progress."""
     found = {d["channel"]: (d["state"], d["reason"]) for d in notification["deliveries"]}
     return found if found and {state for state, _ in found.values()} <= VERDICT_OF.keys() else None
 
@@ -51,37 +51,37 @@ def word(channel):
 
 
 def elsewhere(channel):
-    """Whether a route has not come to the channel: there is no delivery then."""
+    """Return whether the route does not reach the channel, so that it has no delivery."""
     return channel["decision"] == "later" or channel.get("reason") == "routed_elsewhere"
 
 
-def said(channel, rule):
-    """What a rule said of a channel."""
+def verdict_of(channel, rule):
+    """Return the verdict of a rule for a channel."""
     found = one(each for each in channel["rules"] if each["rule"] == rule)
     return found["verdict"], found.get("reason"), found["saw"]
 
 
 def test_sent_and_no_contact_with_every_rule_in_order(home):
-    told = explained(home)
-    assert {name: word(one) for name, one in told.items()} == {
+    result = explained(home)
+    assert {name: word(one) for name, one in result.items()} == {
         "push": ("skip", "no_contact"), "sms": ("send", None), "email": ("send", None)
     }  # fmt: skip
-    sms = told["sms"]
+    sms = result["sms"]
     assert [each["rule"] for each in sms["rules"]] == RULES
     assert {each["verdict"] for each in sms["rules"]} == {"pass"}
     assert (sms["addresses"], sms["template"], sms["template_version"]) == ([phone(101)], "news", 1)
     assert (sms["provider"], sms["content"]) == ("sandbox-sms", {"body": "hi, ada"})
-    assert said(sms, "content")[2] == {"template": "news", "version": 1, "channels": ["push", "sms", "email"]}
-    assert said(told["push"], "contact")[:2] == ("skip", "no_contact")
+    assert verdict_of(sms, "content")[2] == {"template": "news", "version": 1, "channels": ["push", "sms", "email"]}
+    assert verdict_of(result["push"], "contact")[:2] == ("skip", "no_contact")
 
 
 def test_opted_out(home):
     home.put("/v1/categories/marketing", {"defaults": {"email": False}})
     home.put("/v1/users/ada/preferences", {"marketing": {"sms": False}})
-    told = explained(home, category="marketing")
-    assert word(told["sms"]) == word(told["email"]) == ("skip", "opted_out")
-    assert said(told["sms"], "preferences")[2]["setting"] == "user preference marketing.sms"
-    assert said(told["email"], "preferences")[2]["setting"] == "category default marketing.email"
+    result = explained(home, category="marketing")
+    assert word(result["sms"]) == word(result["email"]) == ("skip", "opted_out")
+    assert verdict_of(result["sms"], "preferences")[2]["setting"] == "user preference marketing.sms"
+    assert verdict_of(result["email"], "preferences")[2]["setting"] == "category default marketing.email"
 
 
 def test_quiet(home):
@@ -93,41 +93,41 @@ def test_quiet(home):
     assert word(sms) == ("hold", "quiet_hours")
     ends = (now + timedelta(hours=2)).replace(second=0, microsecond=0)
     assert datetime.fromisoformat(sms["until"]) == ends
-    verdict, _, saw = said(sms, "quiet_hours")
+    verdict, _, saw = verdict_of(sms, "quiet_hours")
     assert (verdict, saw["zone"], saw["of"]) == ("hold", "UTC", "user")
     assert saw["windows"] == [f"{window['start']}-{window['end']}"]
 
 
-def test_recipients_without_an_id_are_told_apart_each_in_their_zone(home):
+def test_recipients_without_an_id_are_distinguished_each_in_their_zone(home):
     now = datetime.now(UTC)
     window = {"start": f"{now - timedelta(hours=1):%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}"}
     home.put("/v1/policy", {"quiet_hours": {"windows": [window]}, "zone": "UTC"})
     to = [{"phone": phone(7)}, {"phone": phone(8), "zone": "Pacific/Auckland"}]
     body = {"to": to, "template": "news", "data": {"text": "hi"}, "channels": ["sms"]}
 
-    def told(answer):
+    def result(answer):
         channels = [one(each["channels"]) for each in answer["recipients"]]
-        return {(one(c["addresses"]), word(c), said(c, "quiet_hours")[0]) for c in channels}
+        return {(one(c["addresses"]), word(c), verdict_of(c, "quiet_hours")[0]) for c in channels}
 
-    would = told(home.post("/v1/notifications/explain", body))
+    would = result(home.post("/v1/notifications/explain", body))
     assert would == {(phone(7), ("hold", "quiet_hours"), "hold"), (phone(8), ("send", None), "pass")}
     id_ = home.post("/v1/notifications", body)["id"]
     until(lambda: {d["state"] for d in home.seen(id_)["deliveries"]} == {"held", "sent"}, "one waits, one is sent")
-    assert told(home.get(f"/v1/notifications/{id_}/explain")) == would
+    assert result(home.get(f"/v1/notifications/{id_}/explain")) == would
 
 
 @pytest.mark.parametrize(("over_cap", "verdict"), [("skip", "skip"), ("defer", "hold")])
 def test_capped(home, over_cap, verdict):
     home.put("/v1/categories/tips", {"caps": [{"limit": 1, "per": "1h"}], "over_cap": over_cap})
     first = {"to": "ada", "template": "news", "data": {"text": "hi"}, "category": "tips", "channels": ["sms"]}
-    for _ in range(3):  # asking counts nothing
+    for _ in range(3):  # an explanation does not count
         (would,) = home.post("/v1/notifications/explain", first)["recipients"]
         assert word(one(would["channels"])) == ("send", None)
-    home.told(**first)
+    home.send_and_wait(**first)
     id_ = home.send(**first)
     (would,) = home.post("/v1/notifications/explain", first)["recipients"]
     assert word(one(would["channels"])) == (verdict, "capped")
-    assert said(one(would["channels"]), "caps")[:2] == (verdict, "capped")
+    assert verdict_of(one(would["channels"]), "caps")[:2] == (verdict, "capped")
     assert until(lambda: decided(home.seen(id_)), "it is decided") == {
         "sms": ("held" if over_cap == "defer" else "skipped", "capped")
     }
@@ -137,18 +137,18 @@ def test_suppressed(home):
     home.post("/v1/suppressions", {"channel": "email", "address": "ada@example.com", "reason": "complaint"})
     email = explained(home, channels=["email"])["email"]
     assert (word(email), email["detail"]) == (("skip", "suppressed"), "complaint")
-    assert said(email, "suppression") == ("skip", "suppressed", {"ada@example.com": "complaint"})
+    assert verdict_of(email, "suppression") == ("skip", "suppressed", {"ada@example.com": "complaint"})
 
 
 def test_routed(home):
     home.put("/v1/categories/chat", {"route": {"first": ["push", "sms", "email"]}})
-    told = explained(home, category="chat")
-    assert {name: word(one) for name, one in told.items()} == {
+    result = explained(home, category="chat")
+    assert {name: word(one) for name, one in result.items()} == {
         "push": ("skip", "no_contact"),
         "sms": ("send", None),
         "email": ("skip", "routed_elsewhere"),
     }
-    assert said(told["email"], "route")[:2] == ("skip", "routed_elsewhere")
+    assert verdict_of(result["email"], "route")[:2] == ("skip", "routed_elsewhere")
 
 
 def test_a_workflow_is_explained_step_by_step(home):

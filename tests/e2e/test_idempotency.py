@@ -1,4 +1,4 @@
-"""Idempotency keys: one notification whatever the client and the processes go through."""
+"""Idempotency keys: one notification through any failures of the client and the processes."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clarion_lab.load.programs import clarion, free_port
-from tests.e2e.furniture import NOTE
 from tests.e2e.outside import HOST, Tenant, one, until
+from tests.e2e.seed import NOTE
 
 BODY = {"to": "ada", "template": "note", "data": {"text": "once"}, "channels": ["inapp"]}
 PATHS = {
@@ -23,7 +23,7 @@ PATHS = {
 
 @pytest.fixture
 def home(tenant):
-    tenant.furnish({"note": NOTE}, ["sms"])
+    tenant.seed_data({"note": NOTE}, ["sms"])
     tenant.user("ada", phone="+14155550101")
     return tenant
 
@@ -37,7 +37,7 @@ def keyed(home, path, body, key):
 
 
 def changed(body):
-    """Another body that would do the same."""
+    """Return a different body with the same effect."""
     return body | {"notifications": [BODY]} if "notifications" in body else body | {"metadata": {}}
 
 
@@ -73,7 +73,7 @@ def test_a_key_in_the_body_is_as_good_as_one_in_the_header(home):
 def test_a_key_is_its_tenants_alone(home, operator):
     from tests.e2e.outside import new_tenant
 
-    other = new_tenant(operator).furnish({"note": NOTE}, [])
+    other = new_tenant(operator).seed_data({"note": NOTE}, [])
     other.user("ada")
     first, second = (keyed(tenant, "/v1/notifications", BODY, "shared") for tenant in (home, other))
     assert (first.status, second.status) == (202, 202)
@@ -106,7 +106,7 @@ def test_50_at_the_same_time_are_one_notification(home):
 
 @pytest.fixture
 def second_port(system):
-    """The port of another API process of the same installation."""
+    """Yield the port of another API process of the same installation."""
     port = free_port()
     own = {"CLARION_DATA_DIR": str(system.folder / "data"), "CLARION_API_PORT": str(port), "CLARION_API_HOST": HOST}
     log = system.folder / "second.log"
@@ -126,11 +126,11 @@ def listens(port):
 
 @pytest.mark.processes
 def test_what_comes_to_two_processes_at_the_same_time_is_one_notification(home, second_port):
-    doors = [home, Tenant(second_port, home.key)]
+    clients = [home, Tenant(second_port, home.key)]
 
     def ask(place):
-        number, door = divmod(place, 2)
-        return keyed(doors[door], "/v1/notifications", BODY, f"pair {number}")
+        number, process = divmod(place, 2)
+        return keyed(clients[process], "/v1/notifications", BODY, f"pair {number}")
 
     with ThreadPoolExecutor(8) as crowd:
         answers = list(crowd.map(ask, range(200)))
@@ -177,7 +177,7 @@ def test_a_key_outlives_the_process_that_took_it(home, system):
 
 
 def hang_up(home, key, share):
-    """Send that share of a request and close the connection without reading an answer."""
+    """Send that share of a request and close the connection without reading a response."""
     body = json.dumps(BODY).encode()
     head = (
         f"POST /v1/notifications HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {home.key}\r\n"
@@ -192,14 +192,14 @@ def hang_up(home, key, share):
 def test_a_client_that_hung_up_may_ask_again(home, share):
     for number in range(5):
         hang_up(home, f"key-{number}", share)
-        first = until(lambda: taken(home, f"key-{number}"), "the retry is taken", 5)  # noqa: B023
+        first = until(lambda: accepted(home, f"key-{number}"), "the retry is taken", 5)  # noqa: B023
         if share < 1:
             assert "idempotency-replayed" not in first.headers
     until(lambda: len(sent(home)) == 5, "five are listed")
     assert len(sent(home)) == 5
 
 
-def taken(home, key):
+def accepted(home, key):
     answer = keyed(home, "/v1/notifications", BODY, key)
     assert answer.status in (202, 409), answer
     return answer if answer.status == 202 else None

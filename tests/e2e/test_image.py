@@ -1,5 +1,5 @@
-"""Processes that are copies of their supervisor: what they share, what each has for itself, and what happens where there can be
-no copy."""
+"""Processes that are copies of their supervisor: the state they share, the state each has of its own, and the fallback where a
+process cannot be copied."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ import pytest
 
 from clarion_lab.load.programs import System, running, wait_for
 from tests.e2e.conftest import QUICK, operator_of, watched
-from tests.e2e.furniture import NOTE, phone
 from tests.e2e.outside import new_tenant
+from tests.e2e.seed import NOTE, phone
 
 pytestmark = [
     pytest.mark.processes,
@@ -21,7 +21,7 @@ pytestmark = [
 TIMEOUT_S = 20
 COPY = """
 import os, sys, time
-from clarion.app.image import Copies
+from clarion.app.image import CopyStarter
 from clarion.app.supervisor import Role
 
 def main():
@@ -29,7 +29,7 @@ def main():
 
 lock = open(sys.argv[1], "w")
 sys.stdout.write("before ")
-copies = Copies(main)
+copies = CopyStarter(main)
 role = Role("child", [sys.executable, "-m", "clarion", "worker"], ["worker", "--index", "7"])
 for number in range({times}):
     child = copies(role, {{"CLARION_START": str(number)}})
@@ -50,7 +50,7 @@ PF_FORKNOEXEC = 0x40
 
 
 def said_by_copies(tmp_path: Path, *body: str, times: int = 1) -> list[str]:
-    """What copies print that do this one after the other, and the codes they end with."""
+    """Return the output of copies that run this one after the other, and their exit codes."""
     script = COPY.format(body="".join(f"    {line}\n" for line in body), times=times)
     command = [sys.executable, "-c", script, str(tmp_path / "lock")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, input="for the supervisor")
@@ -64,7 +64,7 @@ def is_copy(process: psutil.Process) -> bool:
 
 
 def roles(system: System) -> dict[str, list[psutil.Process]]:
-    """The processes that a supervisor keeps, by role."""
+    """Return the processes of a supervisor, by role."""
     found = system.processes()
     return {role: found.get(role, []) for role in ("api", "worker", "scheduler")}
 
@@ -114,11 +114,11 @@ def test_a_supervisor_learns_how_a_copy_ended(tmp_path, end, code):
 def test_what_has_a_second_thread_is_not_copied(tmp_path):
     script = """
 import sys, threading, time
-from clarion.app.image import Copies
+from clarion.app.image import CopyStarter
 from clarion.app.supervisor import Role
 stop = threading.Event()
 threading.Thread(target=stop.wait).start()
-child = Copies()(Role("child", [sys.executable, "-c", "print('an interpreter of its own')"]), {})
+child = CopyStarter()(Role("child", [sys.executable, "-c", "print('an interpreter of its own')"]), {})
 while child.poll() is None:
     time.sleep(0.01)
 stop.set()
@@ -142,20 +142,20 @@ def test_a_killed_process_is_made_again_from_the_image(tmp_path):
 
 
 def kill(system: System, processes: list[psutil.Process]) -> None:
-    """Kill processes, and wait until the supervisor has started as many others."""
+    """Kill processes, and wait until the supervisor has started as many new ones."""
     number = sum(map(len, roles(system).values()))
     for process in processes:
         process.kill()
     assert not psutil.wait_procs(processes, TIMEOUT_S)[1]
-    wait_for("others are started", lambda: sum(map(len, roles(system).values())) == number, TIMEOUT_S)
+    wait_for("new ones are started", lambda: sum(map(len, roles(system).values())) == number, TIMEOUT_S)
 
 
 def assert_sends(system: System) -> None:
     tenant = new_tenant(operator_of(system))
-    tenant.furnish({"note": NOTE}, [])
+    tenant.seed_data({"note": NOTE}, [])
     tenant.sandbox("sms")
-    told = tenant.told({"phone": phone(1)}, "note", {"text": "t"}, channels=["sms"])
-    assert [delivery["state"] for delivery in told["deliveries"]] == ["sent"]
+    result = tenant.send_and_wait({"phone": phone(1)}, "note", {"text": "t"}, channels=["sms"])
+    assert [delivery["state"] for delivery in result["deliveries"]] == ["sent"]
 
 
 def test_a_supervisor_has_one_thread_and_no_database_open(tmp_path):
@@ -167,10 +167,10 @@ def test_a_supervisor_has_one_thread_and_no_database_open(tmp_path):
 
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path):
     with running(System(tmp_path, QUICK)) as system:
-        kept = [process for group in roles(system).values() for process in group]
+        children = [process for group in roles(system).values() for process in group]
         system.kill_supervisor()
-        assert not psutil.wait_procs(kept, TIMEOUT_S)[1]
-        system.start()  # nobody holds the lock of the folder
+        assert not psutil.wait_procs(children, TIMEOUT_S)[1]
+        system.start()  # no process holds the lock of the folder
         system.wait_ready()
 
 
@@ -182,9 +182,9 @@ def test_where_no_process_can_be_copied_each_loads_its_own_code_and_a_line_says_
         assert_sends(system)
         kill(system, roles(system)["api"])
         system.wait_ready()
-    told = [line for line in log_of(system).splitlines() if "shares no memory" in line]
-    assert len(told) == 1
-    assert "Resource temporarily unavailable" in told[0]
+    result = [line for line in log_of(system).splitlines() if "shares no memory" in line]
+    assert len(result) == 1
+    assert "Resource temporarily unavailable" in result[0]
 
 
 def test_copies_can_be_switched_off(tmp_path):

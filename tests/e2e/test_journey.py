@@ -1,11 +1,11 @@
-"""One notification on every channel, from the request to what a person sees."""
+"""One notification on every channel, from the request to the message that a user sees."""
 
 from datetime import datetime
 
 import pytest
 
-from tests.e2e.furniture import ADA, NOTE, WELCOME
 from tests.e2e.outside import CHANNELS, one
+from tests.e2e.seed import ADA, NOTE, WELCOME
 
 DATA = {"name": "Ada <3", "code": "4711"}
 ADDRESSES = {
@@ -33,24 +33,24 @@ RENDERED = {
 
 @pytest.fixture(scope="module")
 def home(operator):
-    """A tenant where Ada can be reached everywhere."""
+    """Return a tenant where Ada has a contact on every channel."""
     from tests.e2e.outside import new_tenant
 
-    tenant = new_tenant(operator).furnish({"welcome": WELCOME, "note": NOTE})
+    tenant = new_tenant(operator).seed_data({"welcome": WELCOME, "note": NOTE})
     tenant.user("ada", **ADA)
     return tenant
 
 
 @pytest.fixture(scope="module")
-def told(home):
-    return home.told("ada", "welcome", DATA, metadata={"order": "77"})
+def result(home):
+    return home.send_and_wait("ada", "welcome", DATA, metadata={"order": "77"})
 
 
-def test_every_channel_is_sent_at_its_first_attempt_in_the_providers_words(told):
-    assert told["status"] == "completed"
-    assert told["states"] == {"sent": len(CHANNELS)}
-    assert {delivery["channel"] for delivery in told["deliveries"]} == set(CHANNELS)
-    for delivery in told["deliveries"]:
+def test_every_channel_is_sent_at_its_first_attempt_in_the_providers_words(result):
+    assert result["status"] == "completed"
+    assert result["states"] == {"sent": len(CHANNELS)}
+    assert {delivery["channel"] for delivery in result["deliveries"]} == set(CHANNELS)
+    for delivery in result["deliveries"]:
         channel = delivery["channel"]
         attempt = one(delivery["attempts"])
         assert (delivery["user_id"], delivery["state"], delivery["reason"]) == ("ada", "sent", None)
@@ -64,17 +64,17 @@ def test_every_channel_is_sent_at_its_first_attempt_in_the_providers_words(told)
         assert attempt["started_at"] <= attempt["finished_at"] == delivery["finished_at"]
 
 
-def test_the_timeline_tells_it_in_order(told):
-    story = told["timeline"]
+def test_the_timeline_has_the_events_in_order(result):
+    story = result["timeline"]
     assert [moment["event"] for moment in story] == ["accepted"] + ["planned"] * 8 + ["accepted"] * 8
     times = [datetime.fromisoformat(moment["at"]) for moment in story]
     assert times == sorted(times)
-    assert told["data"] == DATA
-    assert told["metadata"] == {"order": "77"}
+    assert result["data"] == DATA
+    assert result["metadata"] == {"order": "77"}
 
 
-def test_what_was_sent_is_what_the_templates_say(home, told):
-    ids = {delivery["id"]: delivery["channel"] for delivery in told["deliveries"]}
+def test_what_was_sent_is_what_the_templates_say(home, result):
+    ids = {delivery["id"]: delivery["channel"] for delivery in result["deliveries"]}
     captured = {message["channel"]: message for message in home.captured() if message["delivery_id"] in ids}
     assert {channel: message["content"]["parts"] for channel, message in captured.items()} == RENDERED
     for channel, message in captured.items():
@@ -83,10 +83,10 @@ def test_what_was_sent_is_what_the_templates_say(home, told):
         assert message["content"]["metadata"] == {"order": "77"}
 
 
-def test_one_channel_of_captures_and_of_the_list_can_be_asked_for(home, told):
+def test_one_channel_of_captures_and_of_the_list_can_be_asked_for(home, result):
     assert {message["channel"] for message in home.captured(channel="sms", user_id="ada")} == {"sms"}
     assert home.captured(user_id="nobody") == []
-    assert told["id"] in {item["id"] for item in home.pages("/v1/notifications", channel="chat", state="sent")}
+    assert result["id"] in {item["id"] for item in home.pages("/v1/notifications", channel="chat", state="sent")}
     assert list(home.pages("/v1/notifications", state="dead")) == []
 
 
@@ -99,8 +99,8 @@ def test_a_notification_can_be_read_from_the_moment_it_is_accepted(home):
 
 def test_explicit_channels_and_inline_recipients(home):
     to = [{"email": "Grace@EXAMPLE.com", "phone": "+1 415 555 0199"}, "ada", "ada"]
-    told = home.told(to, "welcome", DATA, channels=["email", "sms", "inapp"])
-    found = {(d["user_id"], d["channel"]): (d["state"], d["reason"], d["address"]) for d in told["deliveries"]}
+    result = home.send_and_wait(to, "welcome", DATA, channels=["email", "sms", "inapp"])
+    found = {(d["user_id"], d["channel"]): (d["state"], d["reason"], d["address"]) for d in result["deliveries"]}
     assert found == {
         (None, "email"): ("sent", None, "Grace@example.com"),
         (None, "sms"): ("sent", None, "+14155550199"),
@@ -114,17 +114,17 @@ def test_explicit_channels_and_inline_recipients(home):
 def test_a_channel_without_content_provider_or_contact_is_skipped_with_its_reason(home):
     home.user("bare", email="bare@example.com")
     home.put("/v1/templates/only-mail", {"channels": {"email": {"subject": "s", "text": "t"}}})
-    told = home.told("bare", "only-mail", channels=["email", "sms"])
-    assert {d["channel"]: d["reason"] for d in told["deliveries"]} == {"email": None, "sms": "no_content"}
+    result = home.send_and_wait("bare", "only-mail", channels=["email", "sms"])
+    assert {d["channel"]: d["reason"] for d in result["deliveries"]} == {"email": None, "sms": "no_content"}
     home.delete("/v1/providers/sandbox-chat")
     home.changed()
-    told = home.told("bare", "welcome", DATA, channels=["chat", "sms", "push"])
-    assert {d["channel"]: d["reason"] for d in told["deliveries"]} == {
+    result = home.send_and_wait("bare", "welcome", DATA, channels=["chat", "sms", "push"])
+    assert {d["channel"]: d["reason"] for d in result["deliveries"]} == {
         "chat": "no_provider",
         "sms": "no_contact",
         "push": "no_contact",
     }
-    skips = {moment["channel"]: moment for moment in told["timeline"] if moment["event"] == "skipped"}
+    skips = {moment["channel"]: moment for moment in result["timeline"] if moment["event"] == "skipped"}
     assert skips["chat"]["detail"] == "no provider for chat"
     assert skips["sms"]["reason"] == "no_contact"
     home.sandbox("chat")

@@ -1,4 +1,4 @@
-"""The load generator as a real process against a small server that answers as the API does."""
+"""The load generator as a real process against a small server that responds as the API does."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ def accepted(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def server(answer: Answer) -> AsyncIterator[int]:
-    """Serve on loopback; `answer` gets the request's number and body."""
+    """Serve on loopback; `answer` is called with the request's number and body."""
     numbers = itertools.count()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,7 +83,7 @@ async def test_refusals_with_retry_after_are_sent_again_with_the_same_body(tmp_p
     assert bodies[0] == bodies[1]
 
 
-async def test_a_cut_connection_is_an_error_and_the_load_goes_on(tmp_path: Path) -> None:
+async def test_a_cut_connection_is_an_error_and_the_load_continues(tmp_path: Path) -> None:
     async with server(lambda number, _: b"" if number == 3 else accepted(b'{"id":"a"}')) as port:
         result = await load(port, tmp_path, connections=1)
     assert len(result.acks) == 9

@@ -1,4 +1,4 @@
-"""What an operator looks at: health, metrics, tenants, counters, and the description of the API."""
+"""The operator's endpoints: health, metrics, tenants, counters, and the description of the API."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.e2e.furniture import NOTE, phone
 from tests.e2e.outside import Api, until
+from tests.e2e.seed import NOTE, phone
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BROWSER_TIMEOUT_S = 60
@@ -24,18 +24,18 @@ def test_it_says_that_it_lives_and_is_ready(system):
 
 
 def samples(api):
-    """Prometheus samples as a map from the line's name with labels to its value."""
+    """Return Prometheus samples as a map from the line's name with labels to its value."""
     text = api.call("GET", "/metrics").body.decode()
     lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
 
 
 def test_metrics_count_what_happens(tenant):
-    tenant.furnish({"note": NOTE}, [])
+    tenant.seed_data({"note": NOTE}, [])
     tenant.sandbox("sms", by_address={phone(2): "refused"})
     before = samples(tenant)
     for number in (1, 2):
-        tenant.told({"phone": phone(number)}, "note", {"text": "t"}, channels=["sms"])
+        tenant.send_and_wait({"phone": phone(number)}, "note", {"text": "t"}, channels=["sms"])
     tenant.call("POST", "/v1/notifications", b"{")
 
     def grown():
@@ -53,11 +53,11 @@ def test_metrics_count_what_happens(tenant):
     assert tenant.name not in tenant.call("GET", "/metrics").body.decode()
 
 
-def test_counters_tell_a_tenant_what_happened_per_minute(tenant):
-    tenant.furnish({"note": NOTE}, [])
+def test_counters_show_a_tenants_events_per_minute(tenant):
+    tenant.seed_data({"note": NOTE}, [])
     tenant.sandbox("sms", by_address={phone(2): "refused"})
     for number in (1, 1, 2):
-        tenant.told({"phone": phone(number)}, "note", {"text": "t"}, channels=["sms"])
+        tenant.send_and_wait({"phone": phone(number)}, "note", {"text": "t"}, channels=["sms"])
     rows = tenant.get("/v1/counters")["data"]
     found = {}
     for row in rows:
@@ -112,7 +112,7 @@ VERBS = {"cancel", "pause", "resume", "seen", "read", "unread", "archive", "unar
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
 def test_the_docs_page_opens_without_a_complaint(system, tmp_path):
-    """Headless and without a network but loopback; whatever the page complains about goes to the browser's log."""
+    """Headless and with no network but loopback; errors of the page are in the browser's log."""
     picture = tmp_path / "docs.png"
     command = [
         CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",

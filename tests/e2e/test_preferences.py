@@ -1,4 +1,4 @@
-"""Who does not get a notification, and the reason the timeline gives."""
+"""Skipped and held deliveries, and the reason in the timeline."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -17,8 +17,8 @@ SHOWN = {"email", "sms", "inapp"}
 
 @pytest.fixture
 def home(tenant):
-    """Three categories with a template each; `plain` has none."""
-    tenant.furnish({"plain": CONTENT}, ["email", "sms"])
+    """Return a tenant with three categories with a template each; `plain` has none."""
+    tenant.seed_data({"plain": CONTENT}, ["email", "sms"])
     tenant.put("/v1/categories/orders", {"priority": "high"})
     tenant.put("/v1/categories/marketing", {"defaults": {"sms": False}, "priority": "bulk"})
     tenant.put("/v1/categories/security", {"critical": True, "priority": "critical"})
@@ -29,10 +29,10 @@ def home(tenant):
 
 
 def outcome(home, template, to="ada", **more):
-    """What became of a notification on each channel: `sent`, or (reason, detail) as delivery and timeline tell it."""
-    told = home.told(to, template, **more)
-    skips = {(m["channel"], m["reason"], m["detail"]) for m in told["timeline"] if m["event"] == "skipped"}
-    found = {d["channel"]: d for d in told["deliveries"]}
+    """Return the result of a notification per channel: `sent`, or (reason, detail) as in delivery and timeline."""
+    result = home.send_and_wait(to, template, **more)
+    skips = {(m["channel"], m["reason"], m["detail"]) for m in result["timeline"] if m["event"] == "skipped"}
+    found = {d["channel"]: d for d in result["deliveries"]}
     assert {(c, d["reason"], d["detail"]) for c, d in found.items() if d["state"] == "skipped"} == skips
     assert all(not delivery["attempts"] for delivery in found.values() if delivery["state"] == "skipped")
     return {c: d["state"] if d["state"] == "sent" else (d["reason"], d["detail"]) for c, d in found.items()}
@@ -68,7 +68,7 @@ def test_the_more_specific_wins_and_the_user_before_the_defaults(home):
     assert outcome(home, "marketing")["sms"] == "sent"
 
 
-def test_a_tenants_defaults_hold_for_whoever_said_nothing(home):
+def test_a_tenants_defaults_hold_for_users_without_a_choice(home):
     home.put("/v1/preferences/defaults", {"*": {"email": False}})
     assert home.get("/v1/preferences/defaults") == {"*": {"email": False}}
     assert outcome(home, "orders")["email"] == ("opted_out", "tenant default *.email")
@@ -83,7 +83,7 @@ def test_an_opt_out_ends_when_it_says(home):
     until(lambda: outcome(home, "orders")["email"] == "sent", "the opt-out is over", 10)
 
 
-def test_users_choose_for_themselves_and_who_told_is_kept(home):
+def test_users_choose_for_themselves_and_the_source_is_stored(home):
     ada = home.inbox_of("ada")
     ada.put("/v1/me/preferences", {"orders": {"sms": False}})
     assert home.get("/v1/users/ada/preferences") == ada.get("/v1/me/preferences") == {"orders": {"sms": False}}
@@ -117,14 +117,14 @@ def test_a_tenants_quiet_hours_hold_for_who_has_none_and_a_category_may_ignore_t
 
 
 def quiet_now(zone="UTC"):
-    """Quiet hours for text messages that last from an hour ago until in two hours."""
+    """Return quiet hours for text messages that last from an hour ago until in two hours."""
     now = datetime.now(ZoneInfo(zone))
     start, end = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (-1, 2))
     return {"windows": [{"start": start, "end": end}], "channels": ["sms"]}
 
 
 def held_by(notification):
-    """Channels that are held with the reason, once all others are at rest."""
+    """Return the held channels with their reason, once all other channels are sent."""
     found = {d["channel"]: (d["state"], d["reason"]) for d in notification["deliveries"]}
     rest = {state for state, _ in found.values()} <= {"held", "sent"}
     return {channel: why for channel, (state, why) in found.items() if state == "held"} if rest else None
@@ -132,8 +132,8 @@ def held_by(notification):
 
 def test_every_contact_of_a_channel_is_written_to(home):
     home.user("ada", email="ada@example.com", contacts={"email": ["office@example.com", "ada@example.com"]})
-    told = home.told("ada", "orders", channels=["email"])
-    assert {(d["address"], d["state"]) for d in told["deliveries"]} == {
+    result = home.send_and_wait("ada", "orders", channels=["email"])
+    assert {(d["address"], d["state"]) for d in result["deliveries"]} == {
         ("ada@example.com", "sent"),
         ("office@example.com", "sent"),
     }
@@ -145,21 +145,21 @@ def test_reading_the_inbox_is_being_seen(home):
     assert home.get("/v1/users/ada")["last_seen_at"] is not None
 
 
-def test_critical_is_sent_whatever_anyone_prefers(home):
+def test_critical_is_sent_regardless_of_preferences(home):
     problem = home.refused(422, "PUT", "/v1/users/ada/preferences", {"security": {"*": False}})
     assert (problem["field"], problem["code"]) == ("security.*", "critical_category")
     prefer(home, {"*": {"*": False}})
     home.put("/v1/preferences/defaults", {"*": {"*": False}})
     assert outcome(home, "security") == dict.fromkeys(SHOWN, "sent")
-    assert home.told("ada", "security")["priority"] == "critical"
+    assert home.send_and_wait("ada", "security")["priority"] == "critical"
     assert outcome(home, "plain", category="security") == dict.fromkeys(SHOWN, "sent")
 
 
 def test_a_request_may_name_the_category_and_lower_the_lane_only(home):
     prefer(home, {"marketing": {"inapp": False}})
     assert outcome(home, "plain", category="marketing")["inapp"] == ("opted_out", "user preference marketing.inapp")
-    assert home.told("ada", "orders", priority="bulk")["priority"] == "bulk"
-    assert home.told("ada", "orders", priority="critical")["priority"] == "high"
+    assert home.send_and_wait("ada", "orders", priority="bulk")["priority"] == "bulk"
+    assert home.send_and_wait("ada", "orders", priority="critical")["priority"] == "high"
 
 
 def test_a_suppressed_address_is_skipped_until_it_is_lifted(home):
@@ -167,7 +167,7 @@ def test_a_suppressed_address_is_skipped_until_it_is_lifted(home):
     listed = one(home.pages("/v1/suppressions", channel="email"))
     assert (listed["address"], listed["reason"]) == ("ada@example.com", "complaint")
     assert outcome(home, "orders") == dict.fromkeys(SHOWN, "sent") | {"email": ("suppressed", "complaint")}
-    # Critical ignores opt-outs, not a dead or complaining mailbox.
+    # Critical ignores opt-outs, but not suppressed addresses.
     assert outcome(home, "security")["email"] == ("suppressed", "complaint")
     inline = outcome(home, "orders", to={"email": "aDa@example.com"})
     assert inline["email"] == ("suppressed", "complaint")

@@ -1,4 +1,4 @@
-"""Previews and tests of templates in a running installation, and what becomes of the processes that drafts are built in."""
+"""Previews and tests of templates in a running installation, and the lifetime of the processes that build drafts."""
 
 import contextlib
 
@@ -35,9 +35,9 @@ def test_a_template_is_looked_at_tested_and_its_attacks_stopped(tenant):
     page = tenant.call("POST", PREVIEW, {}, query={"format": "html"})
     assert (page.status, page.body) == (200, b"<p>1234</p>")
     assert page.headers["content-security-policy"].startswith("sandbox")
-    told = tenant.ended(tenant.post("/v1/templates/code/test", {"channel": "sms", "address": "+4915112345678"})["id"])
-    assert told["metadata"] == {"clarion.test": "true"}
-    assert one(told["deliveries"])["state"] == "sent"
+    result = tenant.ended(tenant.post("/v1/templates/code/test", {"channel": "sms", "address": "+4915112345678"})["id"])
+    assert result["metadata"] == {"clarion.test": "true"}
+    assert one(result["deliveries"])["state"] == "sent"
     assert [message["content"]["parts"]["body"] for message in tenant.captured()] == ["[Test] Code 1234"]
 
 

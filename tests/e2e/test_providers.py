@@ -30,7 +30,7 @@ DATA = {"name": "Ada", "n": 7}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One made-up identity that every server here shares and the installation trusts."""
+    """Return a folder with one test identity that every server here shares and the installation trusts."""
     folder = tmp_path_factory.mktemp("wired")
     identity(folder / "certificates", HOST)
     return folder
@@ -63,7 +63,7 @@ def fcm(folder):
 
 
 @pytest.fixture(scope="module")
-def moody_fcm(folder):
+def faulty_fcm(folder):
     started = simulator(folder, "moody", FAULTS)
     yield started.ready
     started.stop()
@@ -71,7 +71,7 @@ def moody_fcm(folder):
 
 @pytest.fixture(scope="module")
 def home(folder, tmp_path_factory, mailbox):
-    """A tenant of an installation that may call loopback and trusts the servers here; it hangs up before they end."""
+    """Yield a tenant of an installation that may call loopback and trusts the servers here; it stops before they do."""
     trusting = {
         "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
         "CLARION_EGRESS_CA_FILE": str(folder / "certificates" / "ca.pem"),
@@ -100,7 +100,7 @@ def use_fcm(home, ready, breaker=None, **changes):
 
 
 def pushes(home, name, number):
-    """Send so many pushes in one batch; return their only deliveries at rest."""
+    """Send this number of pushes in one batch; return their single deliveries at rest."""
     items = [
         {"to": {"push": f"{name}-{n}"}, "template": "all", "data": DATA, "channels": ["push"]} for n in range(number)
     ]
@@ -121,11 +121,11 @@ def test_fcm_gets_every_push_once_and_its_name_is_kept(home, fcm):
     assert all(receipt["taken"] for receipt in receipts)
 
 
-def test_a_moody_fcm_is_told_of_truthfully(home, moody_fcm):
-    use_fcm(home, moody_fcm, {"calls_min": 1_000_000})  # or it would be left alone after a while
-    deliveries = pushes(home, "moody", 60)  # few enough that the budget for retries bears them
+def test_a_faulty_fcm_is_reported_truthfully(home, faulty_fcm):
+    use_fcm(home, faulty_fcm, {"calls_min": 1_000_000})  # or its breaker would open after a while
+    deliveries = pushes(home, "moody", 60)  # few enough for the retry budget
     arrived = defaultdict(list)
-    for receipt in receipts_of(moody_fcm):
+    for receipt in receipts_of(faulty_fcm):
         arrived[receipt["key"]].append(receipt["answer"])
     means = {
         "accepted": "accepted", "throttle": "throttled", "error_500": "transient", "accept_then_drop": "ambiguous",
@@ -133,12 +133,12 @@ def test_a_moody_fcm_is_told_of_truthfully(home, moody_fcm):
     }  # fmt: skip
     for delivery in deliveries:
         answers = arrived.pop(delivery["id"], [])
-        told = [attempt["outcome"] for attempt in delivery["attempts"]]
-        assert agree(told, [means[answer] for answer in answers])
+        report = [attempt["outcome"] for attempt in delivery["attempts"]]
+        assert agree(report, [means[answer] for answer in answers])
         ends = {"accepted": "sent", "invalid_recipient": "failed"}
-        assert delivery["state"] == ends.get(told[-1], "dead")
+        assert delivery["state"] == ends.get(report[-1], "dead")
         if delivery["state"] == "dead":
-            assert (len(told), delivery["reason"]) == (3, "attempts_exhausted")
+            assert (len(report), delivery["reason"]) == (3, "attempts_exhausted")
     assert not arrived
     found = Counter(attempt["outcome"] for delivery in deliveries for attempt in delivery["attempts"])
     assert len(found) == 5, found
@@ -149,15 +149,15 @@ def test_a_moody_fcm_is_told_of_truthfully(home, moody_fcm):
     assert any("UNREGISTERED" in text for text in words)
 
 
-def agree(told, answers):
-    """Whether what was told fits what was answered. A cut connection takes other calls with it: those may have arrived
-    or not, and whatever was answered then was not heard."""
-    if not told:
+def agree(report, answers):
+    """Return whether the reported outcomes match the responses. A cut connection ends other calls, too: they may have
+    arrived or not, and their responses were lost."""
+    if not report:
         return not answers
-    heard = bool(answers) and agree(told[1:], answers[1:])
-    if told[0] == "ambiguous":
-        return heard or agree(told[1:], answers)
-    return heard and told[0] == answers[0]
+    heard = bool(answers) and agree(report[1:], answers[1:])
+    if report[0] == "ambiguous":
+        return heard or agree(report[1:], answers)
+    return heard and report[0] == answers[0]
 
 
 def test_an_account_that_fcm_does_not_know_is_misconfigured_in_its_own_words(home, fcm):
@@ -183,8 +183,8 @@ def use_smtp(home, mailbox, **changes):
 
 
 def mailed(home, name="Ada", to="ada@example.com", **more):
-    told = home.told({"email": to}, "all", {"name": name, "n": 1}, channels=["email"], **more)
-    return one(told["deliveries"])
+    report = home.send_and_wait({"email": to}, "all", {"name": name, "n": 1}, channels=["email"], **more)
+    return one(report["deliveries"])
 
 
 def test_a_mail_arrives_whole_over_starttls_and_auth(home, mailbox, folder):
@@ -230,6 +230,29 @@ def test_a_mail_server_that_is_not_there_is_tried_again_and_then_given_up(home, 
     assert [attempt["outcome"] for attempt in delivery["attempts"]] == ["transient"] * 3
 
 
+def test_a_stored_token_is_not_sent_to_a_new_address(home, receiver, folder):
+    """Neither `?verify=true` nor a message carries it there; a connection would be enough to fail."""
+    files = identity(folder / "certificates", HOST)
+    account = {"channel": "chat", "vendor": "slack", "settings": {"base_url": receiver.url}}
+    home.put("/v1/providers/bound?verify=true", account | {"credentials": {"bot_token": "xoxb-bound"}})
+    home.changed()
+    with receiving(files.certificate_file, files.key_file) as other:
+        moved = account | {"settings": {"base_url": other.url}}
+        for path in ("/v1/providers/bound?verify=true", "/v1/providers/bound"):
+            problem = home.refused(422, "PUT", path, moved)
+            assert (problem["code"], problem["field"]) == ("credentials_required", "settings.base_url")
+        home.changed()
+        home.put("/v1/templates/bound", {"channels": {"chat": {"text": "Hello"}}})
+        home.send_and_wait({"chat": "C1"}, "bound", {}, channels=["chat"])
+        home.put("/v1/providers/bound?verify=true", account)
+        assert other.connections == 0
+        home.put("/v1/providers/bound?verify=true", moved | {"credentials": {"bot_token": "xoxb-other"}})
+        assert {call.headers["authorization"] for call in other.calls} == {"Bearer xoxb-other"}
+    tokens = [call.headers["authorization"] for call in receiver.calls if call.path.startswith("/api/")]
+    assert tokens.count("Bearer xoxb-bound") == len(tokens) >= 3
+    home.delete("/v1/providers/bound")
+
+
 def use_webhook(home, **credentials):
     body = {"channel": "webhook", "vendor": "webhook", "credentials": {"secret": SECRET} | credentials}
     home.put("/v1/providers/hooks", body)
@@ -237,7 +260,7 @@ def use_webhook(home, **credentials):
 
 
 def hooked(home, url):
-    return one(home.told({"webhook": url}, "all", DATA, channels=["webhook"])["deliveries"])
+    return one(home.send_and_wait({"webhook": url}, "all", DATA, channels=["webhook"])["deliveries"])
 
 
 def test_a_webhook_is_signed_as_the_standard_says(home, receiver):
@@ -288,7 +311,7 @@ def test_a_webhook_that_is_gone_is_suppressed_and_a_redirect_is_not_followed(hom
     "host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:127.0.0.1]"]
 )
 def test_nothing_private_is_called_without_leave(tenant, receiver, host):
-    """On an installation as it is by default."""
+    """On an installation with default settings."""
     tenant.put("/v1/templates/all", {"channels": CONTENT})
     use_webhook(tenant)
     connections = receiver.connections

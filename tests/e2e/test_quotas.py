@@ -1,4 +1,4 @@
-"""Quotas as callers meet them: what is refused and said, what is stored, and that two API processes are one door."""
+"""Quotas for API clients: refusals and headers, stored settings, and one shared quota for two API processes."""
 
 import contextlib
 import os
@@ -10,18 +10,19 @@ import pytest
 
 from clarion_lab.load.programs import HOST, System, clarion, free_port
 from tests.e2e.conftest import operator_of, watched
-from tests.e2e.furniture import NOTE
 from tests.e2e.outside import CALL_TIMEOUT_S, Api, new_tenant, one, until
+from tests.e2e.seed import NOTE
+from tests.unit.http.test_rate_limit_fields import parsed
 
 ONE, BATCH, BLAST = "/v1/notifications", "/v1/notifications/batch", "/v1/broadcasts"
 BODY = {"to": "ada", "template": "note", "data": {"text": "t"}, "channels": ["inapp"]}
-UNLIMITED = {"rate_per_s": None, "burst": None, "daily": None, "audience_max": None}
+UNLIMITED = dict.fromkeys(("rate_per_s", "burst", "daily", "audience_max", "requests_per_s", "requests_burst"))
 
 
 @pytest.fixture
 def home(tenant):
-    """A tenant with two users who read their inbox."""
-    tenant.furnish({"note": NOTE}, [])
+    """Return a tenant with two users who read their inbox."""
+    tenant.seed_data({"note": NOTE}, [])
     tenant.user("ada")
     tenant.user("bo")
     return tenant
@@ -29,7 +30,7 @@ def home(tenant):
 
 @pytest.fixture
 def quota(operator, home):
-    """Sets a quota of the tenant and waits until it holds everywhere."""
+    """Return a function that sets a quota of the tenant and waits until every process uses it."""
 
     def put(**figures):
         answer = operator.put(f"/v1/tenants/{home.name}/quota", figures)
@@ -44,11 +45,13 @@ def key_of(operator, home):
 
 
 def fields(answer):
-    """The `RateLimit-*` fields as numbers: limit, remaining, reset."""
-    return tuple(int(answer.headers[f"ratelimit-{name}"]) for name in ("limit", "remaining", "reset"))
+    """Return the limit and the rest of the quota of events in the `RateLimit` fields."""
+    policy, state = (parsed(answer.headers[name])["events"] for name in ("ratelimit-policy", "ratelimit"))
+    assert policy["qu"] == "events"
+    return policy["q"], state["r"]
 
 
-def kept(home):
+def stored(home):
     return len(list(home.pages(ONE)))
 
 
@@ -74,6 +77,9 @@ def test_quotas_of_tenant_and_key_are_put_and_shown(operator, home):
         ({"audience_max": "many"}, "audience_max"),
         ({"daily": 10**30}, "daily"),
         ({"rates": 1}, "rates"),
+        ({"requests_burst": 5}, "requests_burst"),
+        ({"requests_per_s": 0}, "requests_per_s"),
+        ({"requests_per_s": 10**7}, "requests_per_s"),
     ],
 )
 def test_a_bad_quota_names_its_field_and_changes_nothing(operator, home, body, field):
@@ -97,33 +103,33 @@ def test_only_the_operator_sets_quotas_and_only_of_what_there_is(operator, home)
 def test_without_a_quota_nothing_is_said_of_one(home):
     answer = home.call("POST", ONE, BODY)
     assert answer.status == 202
-    assert not [name for name in answer.headers if name.startswith("ratelimit")]
+    assert list(parsed(answer.headers["ratelimit"])) == list(parsed(answer.headers["ratelimit-policy"])) == ["requests"]
 
 
 def test_over_the_quota_is_429_until_it_has_refilled_and_keeps_nothing(home, quota):
     quota(rate_per_s=1, burst=3)
     answers = [home.call("POST", ONE, BODY) for _ in range(3)]
     assert [answer.status for answer in answers] == [202] * 3
-    assert fields(answers[0])[:2] == (3, 2)
+    assert fields(answers[0]) == (3, 2)
     refused = home.call("POST", ONE, BODY | {"to": ["ada", "bo"]}, headers={"Idempotency-Key": "again"})
     assert (refused.status, refused.json["code"]) == (429, "quota_exceeded")
     assert "1 a second, 3 at once" in refused.json["detail"]
     assert fields(refused)[0] == 3
     wait_s = int(refused.headers["retry-after"])
     assert 1 <= wait_s <= 2
-    time.sleep(wait_s)  # what a client does with Retry-After
+    time.sleep(wait_s)  # as a client does with Retry-After
     later = home.call("POST", ONE, BODY | {"to": ["ada", "bo"]}, headers={"Idempotency-Key": "again"})
     assert (later.status, later.headers.get("idempotency-replayed")) == (202, None)
-    until(lambda: kept(home) == 4, "four are listed")
+    until(lambda: stored(home) == 4, "four are listed")
 
 
 def test_recipients_count_and_refused_or_repeated_requests_do_not(home, quota):
     quota(daily=10)
-    assert fields(home.call("POST", ONE, BODY | {"to": ["ada", "bo"]}))[:2] == (10, 8)
+    assert fields(home.call("POST", ONE, BODY | {"to": ["ada", "bo"]})) == (10, 8)
     home.refused(422, "POST", ONE, BODY | {"to": "nobody"})
     for _ in range(3):
         assert home.call("POST", ONE, BODY, headers={"Idempotency-Key": "k"}).status == 202
-    assert fields(home.call("POST", ONE, BODY))[:2] == (10, 6)
+    assert fields(home.call("POST", ONE, BODY)) == (10, 6)
 
 
 def test_items_of_a_batch_are_taken_as_far_as_they_fit(home, quota):
@@ -136,8 +142,8 @@ def test_items_of_a_batch_are_taken_as_far_as_they_fit(home, quota):
     for result in results[3:]:
         assert result["error"]["code"] == "daily_quota_exceeded"
         assert result["error"]["retry_after_s"] > 0
-    assert fields(answer)[:2] == (3, 0)
-    until(lambda: kept(home) == 2, "two are listed")
+    assert fields(answer) == (3, 0)
+    until(lambda: stored(home) == 2, "two are listed")
 
 
 def test_a_batch_of_which_nothing_fits_is_refused_as_a_whole(home, quota):
@@ -172,7 +178,7 @@ def test_a_broadcast_is_one_event(home, quota):
     blast = {name: value for name, value in BODY.items() if name != "to"} | {"audience": {"all": True}}
     answers = [home.call("POST", BLAST, blast) for _ in range(3)]
     assert [answer.status for answer in answers] == [202, 202, 429]
-    assert fields(answers[0])[:2] == (2, 1)
+    assert fields(answers[0]) == (2, 1)
 
 
 def test_events_refused_are_counted(operator, home, quota):
@@ -185,7 +191,7 @@ def test_events_refused_are_counted(operator, home, quota):
 
 @contextlib.contextmanager
 def another_api(system):
-    """One more API process of a running installation."""
+    """Yield one more API process of a running installation."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")} | {
         "CLARION_DATA_DIR": str(system.folder / "data"),
@@ -211,7 +217,7 @@ def _answers(port):
 def test_two_processes_let_through_no_more_than_one_would(tmp_path):
     with watched(System(tmp_path, {})) as system, another_api(system) as port:
         operator = operator_of(system)
-        home = new_tenant(operator).furnish({"note": NOTE}, [])
+        home = new_tenant(operator).seed_data({"note": NOTE}, [])
         home.user("ada")
         operator.put(f"/v1/tenants/{home.name}/quota", {"rate_per_s": 20, "burst": 100})
         home.changed()
@@ -221,8 +227,8 @@ def test_two_processes_let_through_no_more_than_one_would(tmp_path):
             answers = list(pool.map(lambda number: doors[number % 2].call("POST", ONE, BODY), range(300)))
         took_s = time.monotonic() - began
         taken = [answer.status for answer in answers].count(202)
-        # A process may lose what it held and did not use: at most a tenth of a second's worth each time.
+        # A process may lose reserved and unused quota: at most a tenth of a second's worth each time.
         assert 100 * 0.9 <= taken <= 100 + 20 * took_s
         assert {answer.status for answer in answers} == {202, 429}
         assert all(int(answer.headers["retry-after"]) == 1 for answer in answers if answer.status == 429)
-        until(lambda: kept(home) == taken, "all that was taken is listed, and nothing else")
+        until(lambda: stored(home) == taken, "all that was taken is listed, and nothing else")

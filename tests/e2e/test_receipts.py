@@ -1,4 +1,4 @@
-"""What providers tell after a send: believed by their signature, shown in the timeline, heeded by the next send."""
+"""Delivery receipts: authenticated by their signature, shown in the timeline, and applied to the next send."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clarion_lab.load.programs import Simulator, System
-from tests.e2e.conftest import QUICK, beside, operator_of, watched
+from tests.e2e.conftest import QUICK, operator_of, simulator_settings, watched
 from tests.e2e.outside import Api, new_tenant, one, until
 
 MAIL = {"email": {"subject": "Hello", "text": "Hello {{ user.id }}"}}
@@ -27,7 +27,7 @@ def simulated(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory, simulated):
-    with watched(System(tmp_path_factory.mktemp("receipts-system"), QUICK | beside(simulated))) as system:
+    with watched(System(tmp_path_factory.mktemp("receipts-system"), QUICK | simulator_settings(simulated))) as system:
         yield operator_of(system)
 
 
@@ -48,8 +48,8 @@ def postmark(here, simulated):
     return connected(here, simulated, "postmark", credentials=credentials)
 
 
-def tell(tenant, body, headers, provider="mail"):
-    """Call as a provider does: without any key of ours."""
+def post_receipt(tenant, body, headers, provider="mail"):
+    """Call as a provider does: without an API key."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Api(tenant.port).call("POST", f"/v1/receipts/{tenant.name}/{provider}", raw, headers)
 
@@ -64,34 +64,36 @@ def bounced(reference, address):
 
 def sent(tenant, address):
     """Send one e-mail; return its notification's id and its delivery once it is sent."""
-    told = tenant.told({"email": address}, "hello", channels=["email"])
-    delivery = one(told["deliveries"])
+    result = tenant.send_and_wait({"email": address}, "hello", channels=["email"])
+    delivery = one(result["deliveries"])
     assert delivery["state"] == "sent", delivery
-    return told["id"], delivery
+    return result["id"], delivery
 
 
 def shown(tenant, id_, state):
     """Return the notification as soon as its delivery is in a state."""
-    return until(lambda: (told := tenant.seen(id_))["deliveries"][0]["state"] == state and told, f"{id_} is {state}")
+    return until(
+        lambda: (result := tenant.seen(id_))["deliveries"][0]["state"] == state and result, f"{id_} is {state}"
+    )
 
 
-def events(told):
-    return [moment["event"] for moment in told["timeline"]]
+def events(result):
+    return [moment["event"] for moment in result["timeline"]]
 
 
 def test_a_hard_bounce_fails_the_delivery_and_nothing_is_sent_there_again(postmark):
     id_, delivery = sent(postmark, "gone@example.com")
     for _ in range(2):
-        answer = tell(postmark, bounced(delivery["id"], "Gone@Example.com"), {"authorization": BASIC})
+        answer = post_receipt(postmark, bounced(delivery["id"], "Gone@Example.com"), {"authorization": BASIC})
         assert (answer.status, answer.body) == (200, b"")
-    told = shown(postmark, id_, "failed")
-    assert told["deliveries"][0]["reason"] == "bounced"
-    assert told["deliveries"][0]["detail"] == "HardBounce No such mailbox"
-    assert len(told["deliveries"][0]["attempts"]) == 1
-    assert events(told) == ["accepted", "planned", "accepted", "bounced"]
+    result = shown(postmark, id_, "failed")
+    assert result["deliveries"][0]["reason"] == "bounced"
+    assert result["deliveries"][0]["detail"] == "HardBounce No such mailbox"
+    assert len(result["deliveries"][0]["attempts"]) == 1
+    assert events(result) == ["accepted", "planned", "accepted", "bounced"]
     (entry,) = postmark.get("/v1/suppressions", channel="email", address="gone@example.com")["data"]
     assert (entry["reason"], entry["expires_at"]) == ("hard_bounce", None)
-    again = postmark.told({"email": "gone@example.com"}, "hello", channels=["email"])
+    again = postmark.send_and_wait({"email": "gone@example.com"}, "hello", channels=["email"])
     assert [(one_["state"], one_["reason"]) for one_ in again["deliveries"]] == [("skipped", "suppressed")]
 
 
@@ -99,18 +101,18 @@ def test_what_is_not_provably_the_providers_stores_nothing_and_says_nothing(post
     id_, delivery = sent(postmark, "spoof@example.com")
     forged = bounced(delivery["id"], "spoof@example.com")
     answers = [
-        tell(postmark, forged, {"authorization": "Basic " + base64.b64encode(b"postmark:guess").decode()}),
-        tell(postmark, forged, {}),
-        tell(postmark, forged, {"authorization": f"Bearer {postmark.key}"}),
-        tell(postmark, forged, {"authorization": BASIC}, provider="nobody"),
+        post_receipt(postmark, forged, {"authorization": "Basic " + base64.b64encode(b"postmark:guess").decode()}),
+        post_receipt(postmark, forged, {}),
+        post_receipt(postmark, forged, {"authorization": f"Bearer {postmark.key}"}),
+        post_receipt(postmark, forged, {"authorization": BASIC}, provider="nobody"),
         Api(postmark.port).call("POST", "/v1/receipts/nobody/mail", b"{}", {"authorization": BASIC}),
         Api(postmark.port).call("GET", f"/v1/receipts/{postmark.name}/mail", headers={"authorization": BASIC}),
     ]
     assert {answer.status for answer in answers} == {401}
     assert len({answer.body for answer in answers}) == 1
-    large = tell(postmark, b"[" + b" " * 1_100_000 + b"]", {"authorization": BASIC})
+    large = post_receipt(postmark, b"[" + b" " * 1_100_000 + b"]", {"authorization": BASIC})
     assert large.status == 413
-    assert tell(postmark, b"{", {"authorization": BASIC}).status == 400
+    assert post_receipt(postmark, b"{", {"authorization": BASIC}).status == 400
     assert postmark.seen(id_)["deliveries"][0]["state"] == "sent"
     assert postmark.get("/v1/suppressions", channel="email", address="spoof@example.com")["data"] == []
 
@@ -119,10 +121,10 @@ def test_another_tenants_receipts_move_nothing_of_ours(here, simulated, postmark
     id_, delivery = sent(postmark, "mine@example.com")
     credentials = {"webhook_username": "postmark", "webhook_password": PASSWORD}
     other = connected(here, simulated, "postmark", credentials=credentials)
-    assert tell(other, bounced(delivery["id"], "mine@example.com"), {"authorization": BASIC}).status == 200
-    assert tell(postmark, record("Delivery", delivery["id"]), {"authorization": BASIC}).status == 200
-    told = shown(postmark, id_, "delivered")
-    assert events(told) == ["accepted", "planned", "accepted", "confirmed"]
+    assert post_receipt(other, bounced(delivery["id"], "mine@example.com"), {"authorization": BASIC}).status == 200
+    assert post_receipt(postmark, record("Delivery", delivery["id"]), {"authorization": BASIC}).status == 200
+    result = shown(postmark, id_, "delivered")
+    assert events(result) == ["accepted", "planned", "accepted", "confirmed"]
 
 
 def signed(batch):
@@ -152,9 +154,9 @@ def test_receipts_in_any_order_end_alike(here, simulated):
         for name in ("open", "delivered", "deferred", "processed")
     ]
     for part in (batch[:1], batch[1:], batch):
-        assert tell(tenant, *signed(part)).status == 200
-    told = shown(tenant, id_, "delivered")
-    assert sorted(events(told)) == ["accepted", "accepted", "confirmed", "deferred", "opened", "planned"]
+        assert post_receipt(tenant, *signed(part)).status == 200
+    result = shown(tenant, id_, "delivered")
+    assert sorted(events(result)) == ["accepted", "accepted", "confirmed", "deferred", "opened", "planned"]
     counted = {row["event"]: row["count"] for row in tenant.get("/v1/counters")["data"]}
     assert [counted[name] for name in ("confirmed", "opened", "deferred")] == [1, 1, 1]
 
@@ -173,8 +175,8 @@ def test_a_broadcast_learns_what_became_of_each_of_its_deliveries(simulated, pos
     references = [key for key in arrived if id_.removeprefix("brd_") in key]
     assert len(set(references)) == 4
     kinds = [record("Delivery", references[0]), record("Delivery", references[1]), record("Open", references[1])]
-    for told in (*kinds, bounced(references[2], "crowd-x@example.com"), *kinds):
-        assert tell(postmark, told, {"authorization": BASIC}).status == 200
-    until(lambda: progress() == {"sent": 1, "delivered": 2, "failed": 1}, "told")
+    for result in (*kinds, bounced(references[2], "crowd-x@example.com"), *kinds):
+        assert post_receipt(postmark, result, {"authorization": BASIC}).status == 200
+    until(lambda: progress() == {"sent": 1, "delivered": 2, "failed": 1}, "receipts are folded")
     found = postmark.get(f"/v1/broadcasts/{id_}/deliveries", state="failed")["data"]
     assert [(one_["reason"], one_["user_id"] in people) for one_ in found] == [("bounced", True)]

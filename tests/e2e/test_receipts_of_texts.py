@@ -1,4 +1,5 @@
-"""SMS and WhatsApp from the send to the receipt: sent through a simulator, told of as the vendors tell, in their own signatures."""
+"""SMS and WhatsApp from the send to the delivery receipt: sent through a simulator, with receipts and signatures in the
+vendors' formats."""
 
 import base64
 import hmac
@@ -37,7 +38,7 @@ def here(tmp_path_factory, simulated):
 
 @pytest.fixture(params=VENDORS)
 def shop(request, here, simulated):
-    """A tenant with one vendor, whose receipts are on, and what signs them."""
+    """Return a tenant with one vendor, whose receipts are on, and the secrets that sign them."""
     provider = json.loads((simulated.receipts_file.parent / "providers.json").read_text())[request.param]["provider"]
     provider["credentials"] |= SECRETS.get(request.param, {})
     tenant = new_tenant(here, request.param)
@@ -92,8 +93,8 @@ def by_whatsapp(shop, delivery, word):
     return "", body, {"X-Hub-Signature-256": "sha256=" + hexed(shop.secrets["app_secret"], body, "sha256")}
 
 
-def tells(shop, delivery, word=""):
-    """Return the call in which the vendor tells that a message was delivered, or of a word."""
+def receipt_call(shop, delivery, word=""):
+    """Return the vendor's call with a receipt of a delivered message, or with an inbound word."""
     return globals()[f"by_{shop.vendor}"](shop, delivery, word)
 
 
@@ -106,10 +107,10 @@ def called(shop, query, body, headers):
 
 def test_a_receipt_moves_its_delivery_and_a_stop_holds(shop):
     contact = {"phone" if shop.channel == "sms" else shop.channel: NUMBER}
-    told = shop.told(contact, "hello", channels=[shop.channel])
-    id_, sent = told["id"], one(told["deliveries"])
+    result = shop.send_and_wait(contact, "hello", channels=[shop.channel])
+    id_, sent = result["id"], one(result["deliveries"])
     assert sent["state"] == "sent", sent
-    query, body, headers = tells(shop, sent)
+    query, body, headers = receipt_call(shop, sent)
 
     assert called(shop, query, body + b" ", headers) == 401
     assert called(shop, query, body.replace(b"elivered", b"eliverex").replace(b"ELIVERED", b"ELIVEREX"), headers) == 401
@@ -118,15 +119,15 @@ def test_a_receipt_moves_its_delivery_and_a_stop_holds(shop):
         assert called(shop, query, body, headers) == 200
     until(lambda: one(shop.seen(id_)["deliveries"])["state"] == "delivered", "delivered")
 
-    assert called(shop, *tells(shop, sent, "Stop")) == 200
+    assert called(shop, *receipt_call(shop, sent, "Stop")) == 200
     stopped = one(shop.get("/v1/suppressions", channel=shop.channel)["data"])
     assert (stopped["address"], stopped["reason"]) == (NUMBER, "stop")
-    kept = one(shop.told(contact, "hello", channels=[shop.channel])["deliveries"])
-    assert (kept["state"], kept["reason"]) == ("skipped", "suppressed")
+    skipped = one(shop.send_and_wait(contact, "hello", channels=[shop.channel])["deliveries"])
+    assert (skipped["state"], skipped["reason"]) == ("skipped", "suppressed")
 
-    assert called(shop, *tells(shop, sent, "START")) == 200
+    assert called(shop, *receipt_call(shop, sent, "START")) == 200
     assert shop.get("/v1/suppressions", channel=shop.channel)["data"] == []
-    assert one(shop.told(contact, "hello", channels=[shop.channel])["deliveries"])["state"] == "sent"
+    assert one(shop.send_and_wait(contact, "hello", channels=[shop.channel])["deliveries"])["state"] == "sent"
 
 
 def test_whatsapp_shakes_hands(here):

@@ -1,4 +1,4 @@
-"""Everything killed at once, in the middle of its work, and started again: nothing is lost and nothing is made up."""
+"""All processes killed at once, under load, and started again: no notification is lost or duplicated."""
 
 import contextlib
 from collections import Counter
@@ -10,8 +10,8 @@ import pytest
 
 from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
-from tests.e2e.furniture import phone
 from tests.e2e.outside import AT_REST, new_tenant, one, until
+from tests.e2e.seed import phone
 
 pytestmark = pytest.mark.processes
 SINGLES = 500
@@ -24,13 +24,13 @@ SCRIPT = {
 
 
 def kill_everything(system):
-    """SIGKILL the supervisor and all it started, and wait until the last is gone."""
+    """SIGKILL the supervisor and all its children, and wait until the last has ended."""
     processes = [process for group in system.processes().values() for process in group]
     assert len(processes) >= 4
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    system.kill_supervisor()  # dead already; this takes note of it
+    system.kill_supervisor()  # dead already; this reaps it
     psutil.wait_procs(processes, 10)
 
 
@@ -45,8 +45,8 @@ def furnished(operator):
 
 
 def state_of(tenant, id_):
-    told = tenant.ended(id_, 60)
-    return one(told["deliveries"])
+    result = tenant.ended(id_, 60)
+    return one(result["deliveries"])
 
 
 def test_all_that_was_accepted_comes_to_its_end(tmp_path):
@@ -72,8 +72,8 @@ def test_all_that_was_accepted_comes_to_its_end(tmp_path):
         for number, delivery in enumerate(deliveries):
             assert delivery["address"] == phone(number)
             assert delivery["state"] == ("failed" if number % 10 == 1 else "sent"), delivery
-        told = until(lambda: ended(tenant, crowd), "the broadcast is at rest", 60)
-        assert (told["users"], told["planned"], told["states"]) == (CROWD, CROWD, {"sent": CROWD})
+        result = until(lambda: ended(tenant, crowd), "the broadcast is at rest", 60)
+        assert (result["users"], result["planned"], result["states"]) == (CROWD, CROWD, {"sent": CROWD})
         listed = list(tenant.pages("/v1/notifications", limit=200))
         assert sorted(item["id"] for item in listed) == sorted(ids)
         captured = Counter(message["delivery_id"] for message in tenant.pages("/v1/sandbox/messages", limit=200))
@@ -84,6 +84,6 @@ def test_all_that_was_accepted_comes_to_its_end(tmp_path):
 
 
 def ended(tenant, id_):
-    told = tenant.get(f"/v1/broadcasts/{id_}")
-    rests = set(told["states"]) <= AT_REST and sum(told["states"].values()) == told["planned"] + told["skipped"]
-    return told if told["status"] == "done" and rests else None
+    result = tenant.get(f"/v1/broadcasts/{id_}")
+    rests = set(result["states"]) <= AT_REST and sum(result["states"].values()) == result["planned"] + result["skipped"]
+    return result if result["status"] == "done" and rests else None

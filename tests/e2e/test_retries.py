@@ -1,18 +1,18 @@
-"""Providers that fail, and time: retries, dead letters and their replay, schedules, cancellation, expiry."""
+"""Failing providers and times: retries, dead letters and their replay, send times, cancellation, expiry."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.furniture import NOTE, phone
 from tests.e2e.outside import one, until, waits
+from tests.e2e.seed import NOTE, phone
 
 REFUSED = {"outcome": "refused", "reason": "spam", "detail": "550 we think this is spam"}
 
 
 @pytest.fixture
 def home(tenant):
-    tenant.furnish({"note": NOTE}, [])
+    tenant.seed_data({"note": NOTE}, [])
     return tenant
 
 
@@ -27,11 +27,11 @@ def ahead(seconds):
 def texted(home, script, **more):
     """Send one text message through a scripted provider; return its delivery at rest."""
     home.sandbox("sms", by_attempt=script)
-    return one(home.told({"phone": phone(100)}, "note", {"text": "t"}, channels=["sms"], **more)["deliveries"])
+    return one(home.send_and_wait({"phone": phone(100)}, "note", {"text": "t"}, channels=["sms"], **more)["deliveries"])
 
 
 def mend(home):
-    """Let the scripted provider accept everything from now on."""
+    """Make the scripted provider accept everything from now on."""
     home.sandbox("sms")
     home.changed()
 
@@ -104,7 +104,7 @@ def test_a_replay_that_fails_again_is_dead_again_and_can_be_replayed_again(home)
 
 
 def test_a_misconfigured_account_costs_no_message(home):
-    """What it could not send waits until somebody mends the account, and so does what comes after."""
+    """Failed and later deliveries wait until the account is repaired."""
     home.sandbox("sms", by_attempt=["misconfigured"])
     sent = [home.send({"phone": phone(100 + n)}, "note", {"text": "t"}, channels=["sms"]) for n in range(3)]
     waiting = [one(home.ended(id_)["deliveries"]) for id_ in sent]
@@ -141,8 +141,8 @@ def test_a_dead_address_is_suppressed_and_skipped_next_time(home):
 
 def test_another_provider_of_the_channel_is_not_the_suppressed_ones_concern(home):
     home.sandbox("sms", by_address={phone(1): "refused", "+1415555*": "accepted"})
-    told = home.told([{"phone": phone(1)}, {"phone": phone(2)}], "note", {"text": "t"}, channels=["sms"])
-    assert {d["address"]: d["state"] for d in told["deliveries"]} == {phone(1): "failed", phone(2): "sent"}
+    result = home.send_and_wait([{"phone": phone(1)}, {"phone": phone(2)}], "note", {"text": "t"}, channels=["sms"])
+    assert {d["address"]: d["state"] for d in result["deliveries"]} == {phone(1): "failed", phone(2): "sent"}
 
 
 def test_a_script_that_makes_no_sense_costs_its_delivery_alone(home):
@@ -155,8 +155,8 @@ def test_a_template_that_fails_to_render_costs_its_delivery_alone(home):
     home.put("/v1/templates/bad", {"channels": {"sms": {"body": "{{ n | divided_by: d }}"}, "inapp": {"title": "t"}}})
     home.sandbox("sms")
     home.user("ada", phone=phone(3))
-    told = home.told("ada", "bad", {"n": 1, "d": 0})
-    assert {d["channel"]: (d["state"], d["reason"]) for d in told["deliveries"]} == {
+    result = home.send_and_wait("ada", "bad", {"n": 1, "d": 0})
+    assert {d["channel"]: (d["state"], d["reason"]) for d in result["deliveries"]} == {
         "sms": ("failed", "render_failed"),
         "inapp": ("sent", None),
     }
@@ -173,24 +173,24 @@ def test_a_notification_for_later_waits_and_goes_at_its_time(home):
     waiting = until(lambda: scheduled(home, made["id"]), "it is listed as scheduled", 1.4)
     assert at(waiting["scheduled_at"]) == at(when).replace(microsecond=at(when).microsecond // 1000 * 1000)
     assert waiting["deliveries"] == []
-    told = home.ended(made["id"])
-    assert [m["event"] for m in told["timeline"]] == ["accepted", "scheduled", "planned", "accepted"]
-    delivery = one(told["deliveries"])
+    result = home.ended(made["id"])
+    assert [m["event"] for m in result["timeline"]] == ["accepted", "scheduled", "planned", "accepted"]
+    delivery = one(result["deliveries"])
     assert timedelta(0) <= at(delivery["finished_at"]) - at(waiting["scheduled_at"]) < timedelta(seconds=1.5)
 
 
 def scheduled(home, id_):
-    told = home.seen(id_)
-    return told if told["status"] == "scheduled" else None
+    result = home.seen(id_)
+    return result if result["status"] == "scheduled" else None
 
 
 def test_what_waits_can_be_cancelled(home):
     home.sandbox("sms")
     id_ = home.send({"phone": phone(5)}, "note", {"text": "no"}, channels=["sms"], send_at=ahead(1.5))
     assert home.post(f"/v1/notifications/{id_}/cancel") == {"id": id_, "status": "cancelled"}
-    told = until(lambda: cancelled(home, id_), "it is shown as cancelled")
-    assert told["timeline"][-1]["event"] == "cancel_requested"
-    # One that was sent at the same time with the same delay shows that the time has passed.
+    result = until(lambda: cancelled(home, id_), "it is shown as cancelled")
+    assert result["timeline"][-1]["event"] == "cancel_requested"
+    # Another notification, sent at the same time with the same delay, shows that the time has passed.
     marker = home.send({"phone": phone(6)}, "note", {"text": "yes"}, channels=["sms"], send_at=ahead(1.5))
     home.ended(marker)
     assert [message["address"] for message in home.captured()] == [phone(6)]
@@ -200,8 +200,8 @@ def test_what_waits_can_be_cancelled(home):
 
 
 def cancelled(home, id_):
-    told = home.seen(id_)
-    return told if told["status"] == "cancelled" else None
+    result = home.seen(id_)
+    return result if result["status"] == "cancelled" else None
 
 
 def test_a_retry_can_be_cancelled_and_what_was_sent_stays_sent(home):
@@ -213,7 +213,7 @@ def test_a_retry_can_be_cancelled_and_what_was_sent_stays_sent(home):
     assert (delivery["state"], delivery["reason"]) == ("cancelled", "cancelled")
     assert home.captured() == []
     mend(home)
-    sent = home.told({"phone": phone(8)}, "note", {"text": "t"}, channels=["sms"])["id"]
+    sent = home.send_and_wait({"phone": phone(8)}, "note", {"text": "t"}, channels=["sms"])["id"]
     home.post(f"/v1/notifications/{sent}/cancel")
     until(lambda: "cancel_requested" in [m["event"] for m in home.seen(sent)["timeline"]], "the request is recorded")
     assert one(home.seen(sent)["deliveries"])["state"] == "sent"

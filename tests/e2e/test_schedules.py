@@ -1,4 +1,4 @@
-"""Schedules over HTTP, up to what they send."""
+"""Schedules over HTTP, up to the notifications they send."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ MINUTE_WAIT_S = 75.0
 
 @pytest.fixture
 def tenant(operator):
-    tenant = new_tenant(operator).furnish({"daily": {"inapp": {"title": "Day {{ n }}"}}}, [])
+    tenant = new_tenant(operator).seed_data({"daily": {"inapp": {"title": "Day {{ n }}"}}}, [])
     tenant.put("/v1/topics/riders", {})
     tenant.user("ada", topics=["riders"])
     tenant.user("bob")
@@ -71,16 +71,18 @@ def test_every_minute_it_sends_to_users_and_audiences(tenant):
     def latest(key):
         return tenant.get(f"/v1/schedules/{key}")["latest"]
 
-    told = {key: until(lambda key=key: latest(key), f"{key} came round", MINUTE_WAIT_S) for key in ("one", "some")}
-    assert {key: each["result"] for key, each in told.items()} == {"one": "started", "some": "started"}
-    due = datetime.fromisoformat(told["one"]["due_at"])
+    result = {key: until(lambda key=key: latest(key), f"{key} came round", MINUTE_WAIT_S) for key in ("one", "some")}
+    assert {key: each["result"] for key, each in result.items()} == {"one": "started", "some": "started"}
+    due = datetime.fromisoformat(result["one"]["due_at"])
     assert began - timedelta(minutes=1) < due <= datetime.now(UTC)
     assert (due.second, due.microsecond) == (0, 0)
-    notification = tenant.ended(told["one"]["id"])
+    notification = tenant.ended(result["one"]["id"])
     assert notification["metadata"] == {"schedule": "one"}
     delivery = one(notification["deliveries"])
     assert (delivery["user_id"], delivery["channel"], delivery["state"]) == ("ada", "inapp", "sent")
-    until(lambda: tenant.get(f"/v1/broadcasts/{told['some']['id']}")["states"] == {"sent": 1}, "the topic was reached")
+    until(
+        lambda: tenant.get(f"/v1/broadcasts/{result['some']['id']}")["states"] == {"sent": 1}, "the topic was reached"
+    )
     titles = [item["content"]["title"] for item in tenant.inbox_of("ada").get("/v1/inbox")["data"]]
     assert titles[-2:] == ["Day 7", "Day 7"]
     assert tenant.inbox_of("bob").get("/v1/inbox")["data"] == []

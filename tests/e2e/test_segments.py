@@ -1,4 +1,4 @@
-"""Segments: counted before use, and a broadcast to one reaches exactly those who match."""
+"""Segments: counted before use, and a broadcast to one reaches exactly the users that match."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def person(number):
 
 
 def matches(number):
-    """Return what `FILTER` means."""
+    """Return whether a user matches `FILTER`."""
     paying_or_travelling = number % 10 == 0 or number % 100 == 99
     return number % 3 != 2 and paying_or_travelling and number % 20 != 0 and number % 4 != 1
 
@@ -41,7 +41,7 @@ WANTED = [f"user-{number:05}" for number in range(USERS) if matches(number)]
 
 @pytest.fixture(scope="module")
 def home(operator):
-    tenant = new_tenant(operator, "segments").furnish({"offer": {"inapp": {"title": "For {{ user.plan }}"}}}, [])
+    tenant = new_tenant(operator, "segments").seed_data({"offer": {"inapp": {"title": "For {{ user.plan }}"}}}, [])
     tenant.put("/v1/topics/muted", {})
     report = tenant.post("/v1/users/bulk", b"\n".join(json.dumps(person(number)).encode() for number in range(USERS)))
     assert report["stored"] == USERS
@@ -50,21 +50,21 @@ def home(operator):
 
 
 def reached(home, audience, **more):
-    """Send to an audience and return the finished broadcast and whom it reached."""
+    """Send to an audience and return the finished broadcast and the users it reached."""
     body = {"audience": audience, "template": "offer", "channels": ["inapp"], **more}
     id_ = home.post("/v1/broadcasts", body)["id"]
 
     def over():
-        told = home.get(f"/v1/broadcasts/{id_}")
-        return told if told["status"] == "done" and sum(told["states"].values()) == told["users"] else None
+        result = home.get(f"/v1/broadcasts/{id_}")
+        return result if result["status"] == "done" and sum(result["states"].values()) == result["users"] else None
 
-    told = until(over, f"{id_} at rest", 30)
-    return told, [row["user_id"] for row in home.pages(f"/v1/broadcasts/{id_}/deliveries", limit=200)]
+    result = until(over, f"{id_} at rest", 30)
+    return result, [row["user_id"] for row in home.pages(f"/v1/broadcasts/{id_}/deliveries", limit=200)]
 
 
 def test_a_preview_counts_whom_a_broadcast_then_reaches(home):
-    told = home.post("/v1/segments/preview", {"filter": FILTER})
-    assert (told["count"], told["at_least"], told["sample"]) == (len(WANTED), False, WANTED[:10])
+    result = home.post("/v1/segments/preview", {"filter": FILTER})
+    assert (result["count"], result["at_least"], result["sample"]) == (len(WANTED), False, WANTED[:10])
     assert home.get("/v1/segments/best/preview")["count"] == len(WANTED)
     broadcast, users = reached(home, {"segment": "best"})
     assert sorted(users) == WANTED

@@ -1,4 +1,4 @@
-"""Vendors that tell by themselves what becomes of messages: sent, called back, believed, shown and heeded, duplicates and all."""
+"""Simulated vendors that send delivery receipts, with duplicates: verified, shown in the timeline, and applied."""
 
 import json
 
@@ -18,8 +18,8 @@ DEAD = {"termii": set()}
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """An installation, and a simulator that calls it; each has to know where the other one is."""
-    folder = tmp_path_factory.mktemp("told")
+    """An installation, and a simulator that calls it; each needs the address of the other."""
+    folder = tmp_path_factory.mktemp("receipts")
     system = System(
         folder,
         QUICK | {
@@ -29,7 +29,7 @@ def started(tmp_path_factory):
         },
     )  # fmt: skip
     url = f"http://127.0.0.1:{system.port}/v1/receipts/{{tenant}}-{{provider}}/{{provider}}"
-    simulator = Simulator(folder / "simulator", "--receipts", url, "--tenant", "told", "--receipts-chaos")
+    simulator = Simulator(folder / "simulator", "--receipts", url, "--tenant", "receipts", "--receipts-chaos")
     with watched(system):
         yield operator_of(system), json.loads((folder / "simulator" / "providers.json").read_text())
     simulator.stop()
@@ -41,12 +41,12 @@ def address_of(vendor, end):
 
 @pytest.fixture(scope="module")
 def sent(started):
-    """A message to each kind of address, through each vendor."""
+    """Return a message to each kind of address, through each vendor."""
     operator, accounts = started
     found = {}
     for vendor in VENDORS:
-        operator.put(f"/v1/tenants/told-{vendor}", {"name": vendor})
-        made = operator.post(f"/v1/tenants/told-{vendor}/keys", {"name": "test", "scopes": ["*"]})
+        operator.put(f"/v1/tenants/receipts-{vendor}", {"name": vendor})
+        made = operator.post(f"/v1/tenants/receipts-{vendor}/keys", {"name": "test", "scopes": ["*"]})
         tenant = Tenant(operator.port, made["key"])
         provider = accounts[vendor]["provider"]
         tenant.put(f"/v1/providers/{vendor}", provider)

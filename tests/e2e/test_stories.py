@@ -1,12 +1,12 @@
-"""What product teams ask for, as they would tell it, over HTTP from outside."""
+"""Use cases of product teams, over HTTP."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.e2e.furniture import NOTE, phone
 from tests.e2e.outside import new_tenant, one, until
+from tests.e2e.seed import NOTE, phone
 
 ZONE = "Asia/Kolkata"
 COMMENTS = {
@@ -21,36 +21,36 @@ NEWS = {
 
 @pytest.fixture
 def home(tenant):
-    """Ada in Kolkata, with a phone and a mailbox."""
-    tenant.furnish({"news": NEWS, "note": NOTE}, ("push", "sms", "email"))
+    """Return a tenant with Ada in Kolkata, who has a phone and a mailbox."""
+    tenant.seed_data({"news": NEWS, "note": NOTE}, ("push", "sms", "email"))
     device = {"id": "phone", "channel": "push", "token": "token-of-ada"}
     tenant.user("ada", zone=ZONE, email="ada@example.com", phone=phone(101), devices=[device])
     return tenant
 
 
 def states(notification):
-    """What became of each channel: its state, with the reason where there is one."""
+    """Return the state of each channel, with the reason where there is one."""
     return {d["channel"]: (d["state"], d["reason"]) if d["reason"] else d["state"] for d in notification["deliveries"]}
 
 
 def at(text):
-    """A time of the API."""
+    """Return a time in the format of the API."""
     return datetime.fromisoformat(text)
 
 
 def wall(ahead):
-    """What the clock shows in Kolkata so far from now."""
+    """Return the local time in Kolkata at this distance from now."""
     return f"{datetime.now(ZoneInfo(ZONE)) + ahead:%H:%M}"
 
 
 def quiet(home, until_in, since=timedelta(hours=-1)):
-    """Make it quiet for Ada since an hour ago, until the full minute that is so far from now; return that minute."""
+    """Set quiet hours for Ada from an hour ago until the full minute at this distance from now; return that minute."""
     home.put("/v1/users/ada/quiet-hours", {"windows": [{"start": wall(since), "end": wall(until_in)}]})
     return (datetime.now(UTC) + until_in).replace(second=0, microsecond=0)
 
 
 def test_two_hundred_comments_are_one_message_that_counts_them(home):
-    home.furnish({"comments": COMMENTS}, [])
+    home.seed_data({"comments": COMMENTS}, [])
     steps = [
         {"kind": "digest", "name": "collect", "key": "data.post", "first": 3, "window": {"fixed": "2s"}},
         {"kind": "send", "name": "tell", "template": "comments"},
@@ -62,14 +62,14 @@ def test_two_hundred_comments_are_one_message_that_counts_them(home):
 
     batches = [{"notifications": [comment(50 * part + number) for number in range(50)]} for part in range(4)]
     results = [result for batch in batches for result in home.post("/v1/notifications/batch", batch)["results"]]
-    told = [until(lambda id_=result["id"]: ended_run(home, id_), "its run to end") for result in results]
-    assert sorted(run["state"] for run, _ in told) == ["completed"] + ["merged"] * 199
+    report = [until(lambda id_=result["id"]: ended_run(home, id_), "its run to end") for result in results]
+    assert sorted(run["state"] for run, _ in report) == ["completed"] + ["merged"] * 199
     content = one(item["content"] for item in home.inbox_of("ada").get("/v1/inbox")["data"])
     assert content["title"] == "200 comments"
-    first, leader = content["body"].split(), one(id_ for run, id_ in told if run["state"] == "completed")
+    first, leader = content["body"].split(), one(id_ for run, id_ in report if run["state"] == "completed")
     assert len(first) == 3
     assert home.seen(leader)["data"]["who"] == first[0]
-    assert {run["detail"] for run, _ in told if run["state"] == "merged"} == {f"into {leader}"}
+    assert {run["detail"] for run, _ in report if run["state"] == "merged"} == {f"into {leader}"}
 
 
 def ended_run(home, id_):
@@ -79,13 +79,13 @@ def ended_run(home, id_):
 
 
 def seen_and_unseen(home, request):
-    """Send twice; Ada sees the first push. Return what became of both, when the time to see them is over."""
+    """Send twice; Ada sees the first push. Return both results when the time to see them is over."""
     ids = [home.post("/v1/notifications", {"to": "ada", "data": {"text": "hi"}, **request})["id"] for _ in range(2)]
     for id_ in ids:
         until(lambda id_=id_: states(home.seen(id_)).get("push") == "sent", "the push")
     assert home.inbox_of("ada").call("POST", f"/v1/notifications/{ids[0]}/seen").status == 204
     until(lambda: states(home.seen(ids[1])).get("sms") == "sent", "the text message")
-    # Both were sent before the first was seen, so whatever follows a second one has been decided for the first as well.
+    # Both were sent before the first was seen, so once the second one's follow-up is decided, the first one's is, too.
     third = home.post("/v1/notifications", {"to": "ada", "data": {"text": "hi"}, **request})["id"]
     until(lambda: states(home.seen(third)).get("sms") == "sent", "the text message of a later one")
     return [states(home.seen(id_)) for id_ in ids]
@@ -94,8 +94,8 @@ def seen_and_unseen(home, request):
 def test_a_push_unseen_in_time_becomes_a_text_message_by_its_route(home):
     route = {"first": ["push", "sms"], "until": "seen", "within": "1s"}
     home.put("/v1/categories/chat", {"route": route})
-    told = seen_and_unseen(home, {"template": "news", "category": "chat"})
-    assert told == [{"push": "sent"}, {"push": "sent", "sms": "sent"}]
+    report = seen_and_unseen(home, {"template": "news", "category": "chat"})
+    assert report == [{"push": "sent"}, {"push": "sent", "sms": "sent"}]
 
 
 def test_a_push_unseen_in_time_becomes_a_text_message_by_a_workflow(home):
@@ -121,12 +121,12 @@ def test_in_quiet_hours_marketing_is_held_with_its_time_and_security_goes_at_onc
     home.put("/v1/categories/security", {"critical": True, "priority": "critical"})
     ends = quiet(home, timedelta(hours=8))
     held = home.send("ada", "news", {"text": "sale"}, category="marketing", channels=["push"])
-    alert = home.told("ada", "news", {"text": "login"}, category="security")
+    alert = home.send_and_wait("ada", "news", {"text": "login"}, category="security")
     assert states(alert) == {"push": "sent", "sms": "sent", "email": "sent"}
     until(lambda: states(home.seen(held)) == {"push": ("held", "quiet_hours")}, "it is held")
-    told = home.seen(held)
-    assert at(one(told["deliveries"])["retry_at"]) == ends
-    assert told["status"] == "in_progress"
+    report = home.seen(held)
+    assert at(one(report["deliveries"])["retry_at"]) == ends
+    assert report["status"] == "in_progress"
     decided = one(one(home.get(f"/v1/notifications/{held}/explain")["recipients"])["channels"])
     assert (decided["decision"], at(decided["until"])) == ("hold", ends)
     assert [m["content"]["parts"]["title"] for m in home.captured(channel="push")] == ["login"]
@@ -145,10 +145,10 @@ def test_when_quiet_hours_end_what_was_held_is_decided_by_what_holds_then(home):
         until(lambda id_=id_: states(home.seen(id_)) == {"push": ("held", "quiet_hours")}, "it is held")
     home.put("/v1/users/ada/preferences", {"marketing": {"*": False}})
     home.post(f"/v1/notifications/{taken_back}/cancel")
-    told = home.ended(held, wait_s=75)
-    assert states(told) == {"push": "sent"}
-    assert timedelta() <= at(one(told["deliveries"])["finished_at"]) - ends < timedelta(seconds=10)
-    assert [m["event"] for m in told["timeline"] if m["event"] in ("held", "released")] == ["held", "released"]
+    report = home.ended(held, wait_s=75)
+    assert states(report) == {"push": "sent"}
+    assert timedelta() <= at(one(report["deliveries"])["finished_at"]) - ends < timedelta(seconds=10)
+    assert [m["event"] for m in report["timeline"] if m["event"] in ("held", "released")] == ["held", "released"]
     assert states(home.ended(unwanted)) == {"push": ("skipped", "opted_out")}
     for id_, verdicts in ((held, ["pass", "pass"]), (unwanted, ["skip", "pass"])):
         decided = one(one(home.get(f"/v1/notifications/{id_}/explain")["recipients"])["channels"])
@@ -160,11 +160,15 @@ def test_when_quiet_hours_end_what_was_held_is_decided_by_what_holds_then(home):
 
 def test_the_fourth_of_three_a_day_is_skipped(home):
     home.put("/v1/categories/tips", {"caps": [{"limit": 3, "per": "1d"}]})
-    told = [states(home.told("ada", "news", {"text": n}, category="tips", channels=["push"])) for n in range(4)]
-    assert told == [{"push": "sent"}] * 3 + [{"push": ("skipped", "capped")}]
+    report = [
+        states(home.send_and_wait("ada", "news", {"text": n}, category="tips", channels=["push"])) for n in range(4)
+    ]
+    assert report == [{"push": "sent"}] * 3 + [{"push": ("skipped", "capped")}]
     home.user("bob", email="bob@example.com")
-    assert states(home.told("bob", "news", {"text": "b"}, category="tips", channels=["email"])) == {"email": "sent"}
-    assert states(home.told("ada", "news", {"text": "other"}, channels=["push"])) == {"push": "sent"}
+    assert states(home.send_and_wait("bob", "news", {"text": "b"}, category="tips", channels=["email"])) == {
+        "email": "sent"
+    }
+    assert states(home.send_and_wait("ada", "news", {"text": "other"}, channels=["push"])) == {"push": "sent"}
 
 
 def test_what_is_over_a_cap_can_wait_for_room(home):
@@ -174,14 +178,14 @@ def test_what_is_over_a_cap_can_wait_for_room(home):
     tips = [result["id"] for result in home.post("/v1/notifications/batch", {"notifications": [tip] * 31})["results"]]
     held = until(lambda: [d for id_ in tips for d in home.seen(id_)["deliveries"] if d["state"] == "held"], "one waits")
     assert [(d["reason"], d["detail"]) for d in held] == [("capped", "over 30 per 1m of tips by push")]
-    told = [one(home.ended(id_)["deliveries"]) for id_ in tips]
-    assert {delivery["state"] for delivery in told} == {"sent"}
-    late = one(delivery for delivery in told if delivery["id"] == held[0]["id"])
+    report = [one(home.ended(id_)["deliveries"]) for id_ in tips]
+    assert {delivery["state"] for delivery in report} == {"sent"}
+    late = one(delivery for delivery in report if delivery["id"] == held[0]["id"])
     assert at(late["finished_at"]) >= at(held[0]["retry_at"])
 
 
 def test_what_is_over_a_cap_can_be_collected(home):
-    home.furnish(
+    home.seed_data(
         {"more": {"sms": {"body": "{{ digest.count }}: {% for i in digest.items %}{{ i.text }} {% endfor %}"}}}, []
     )
     steps = [
@@ -193,10 +197,10 @@ def test_what_is_over_a_cap_can_be_collected(home):
     over = {"over_cap": "digest", "digest_workflow": "roundup"}
     home.put("/v1/categories/tips", {"caps": [{"limit": 1, "per": "1d"}], **over})
     ids = [home.send("ada", "news", {"text": n}, category="tips", channels=["push"]) for n in range(4)]
-    told = [states(home.ended(id_)) for id_ in ids]
-    assert sorted(map(str, told)) == sorted(map(str, [{"push": "sent"}] + [{"push": ("merged", "merged")}] * 3))
+    report = [states(home.ended(id_)) for id_ in ids]
+    assert sorted(map(str, report)) == sorted(map(str, [{"push": "sent"}] + [{"push": ("merged", "merged")}] * 3))
     bodies = until(lambda: [m["content"]["parts"]["body"] for m in home.captured(channel="sms")], "the round-up")
-    merged = sorted(n for n, each in enumerate(told) if each != {"push": "sent"})
+    merged = sorted(n for n, each in enumerate(report) if each != {"push": "sent"})
     (count, listed) = one(bodies).split(": ")
     assert (count, sorted(listed.split())) == ("3", [str(n) for n in merged])
 
@@ -219,7 +223,7 @@ def test_a_journey_is_cancelled_by_its_key_in_the_middle(home):
 
 
 def test_a_critical_one_overtakes_a_backlog_of_bulk(operator):
-    home = new_tenant(operator).furnish({"news": NEWS}, [])
+    home = new_tenant(operator).seed_data({"news": NEWS}, [])
     home.sandbox("sms", latency_ms=100)
     home.put("/v1/categories/security", {"critical": True, "priority": "critical"})
     bulk = [{"to": {"phone": phone(n)}, "template": "news", "data": {"text": n}, "priority": "bulk", "channels": ["sms"]}
@@ -232,5 +236,5 @@ def test_a_critical_one_overtakes_a_backlog_of_bulk(operator):
     ]
     assert {one(home.ended(id_)["deliveries"])["state"] for id_ in alerts} == {"sent"}
     left = [r["id"] for r in results[-100:] if home.seen(r["id"])["states"] != {"sent": 1}]
-    assert len(left) > 50, f"{len(left)} of the last hundred were left when the alerts had come through"
+    assert len(left) > 50, f"{len(left)} of the last hundred were left when the alerts were sent"
     until(lambda: len(home.captured(channel="sms", limit=200)) == len(bulk) + len(alerts), "the rest", 60)

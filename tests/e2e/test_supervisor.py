@@ -1,4 +1,4 @@
-"""The supervisor over real processes: restarts, drains, gives up, and takes its children with it."""
+"""The supervisor over real processes: it restarts and drains children, gives up, and ends its children with itself."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clarion.app.supervisor import Backoff
+from clarion.app.supervisor import EXIT_NO_ROOM, Backoff
 
 pytestmark = pytest.mark.processes
 SUPERVISE = """
@@ -58,7 +58,7 @@ def supervised(run_dir: Path, script: str, drain_ms: int = 5_000) -> Iterator[su
 
 
 def child_pid(process: subprocess.Popen[str]) -> int:
-    """The pid of the next child that says it is up."""
+    """Return the pid of the next child that reports that it is up."""
     for line in process.stdout:
         if line.startswith("up "):
             return int(line.split()[1])
@@ -135,3 +135,6 @@ def test_pauses_grow_from_nothing_to_their_bound():
     assert Backoff().pause_s(0.01, -signal.SIGKILL) == 0.1
     assert Backoff().pause_s(0.5, 2) is None
     assert Backoff().pause_s(60, 2) == 0.0
+    full = Backoff()
+    assert [full.pause_s(0.1, EXIT_NO_ROOM) for _ in range(100)] == [1.0] * 100, "a full disk may be emptied"
+    assert full.pause_s(0.1, 1) == 0.0

@@ -159,7 +159,9 @@ def test_the_catalogue_is_listed_installed_and_never_overwritten_unasked(acme, t
     title.write_text(title.read_text().replace("description = ", 'description = "Ours. " # '))
     write(tmp_path, {"brand.toml": 'name = "Ours"\n'})
     acme("templates", "push", ".")
-    assert "template order-shipped: kept as it is; --force replaces it" in acme("templates", "install", "order-shipped")
+    assert "template order-shipped: left unchanged; --force replaces it" in acme(
+        "templates", "install", "order-shipped"
+    )
     assert acme("templates", "diff", ".") == ""
     assert "version 3 published" in acme("templates", "install", "--force", "order-shipped")
     acme("templates", "pull", ".")

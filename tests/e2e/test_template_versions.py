@@ -1,4 +1,4 @@
-"""Publishing and going back under load: every worker follows within a second, and no message is of two versions."""
+"""Publishing and rollback under load: every worker follows within a second, and no message mixes two versions."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ VERSIONS = 4
 
 
 def content(mark):
-    """A template whose parts all carry one mark, a loop among them so that rendering takes its time."""
+    """Return a template whose parts all carry one mark, with a loop that makes rendering slow."""
     body = f"{mark} {{% for n in (1..20) %}}{{{{ n }}}} {{% endfor %}}{{{{ data.name }}}} {mark}"
     return {
         "channels": {
@@ -27,7 +27,7 @@ def content(mark):
 
 
 class Load(threading.Thread):
-    """Sends batches one after the other until told to stop."""
+    """Sends batches one after the other until stopped."""
 
     def __init__(self, home):
         super().__init__(daemon=True)
@@ -40,7 +40,7 @@ class Load(threading.Thread):
             results = self.home.post("/v1/notifications/batch", {"notifications": items})["results"]
             self.refused += [result for result in results if "id" not in result]
             self.sent += BATCH
-            time.sleep(0.03)  # no more messages than a sandbox keeps
+            time.sleep(0.03)  # no more messages than a sandbox stores
 
     def end(self):
         self._stop_it.set()
@@ -50,7 +50,7 @@ class Load(threading.Thread):
 @pytest.fixture
 def home(tenant):
     tenant.put("/v1/templates/note", content("v1"))
-    tenant.furnish({}, ["email", "push"])
+    tenant.seed_data({}, ["email", "push"])
     for n in range(20):
         device = {"id": "phone", "channel": "push", "token": f"token-{n}"}
         tenant.user(f"u{n}", email=f"u{n}@example.com", locale="de" if n % 2 else "en", devices=[device])
@@ -89,7 +89,7 @@ def whole(home, count):
 
 
 def mark_of(message):
-    """Return the one version all parts of a message are of."""
+    """Return the single version of all parts of a message."""
     parts = message["content"]["parts"] if "content" in message else message["parts"]
     leaves = [*parts.values()]
     found = {leaf["version"] if isinstance(leaf, dict) else leaf.removeprefix("<p>").split()[0] for leaf in leaves}
@@ -106,8 +106,8 @@ def current_between(changes, start, end):
 def test_what_was_sent_is_of_the_version_named(home):
     home.put("/v1/templates/note", content("v2"))
     home.changed()
-    told = [home.told("u0", key, {"name": "Ada"}) for key in ("note", "note@1", "note@2")]
-    assert {delivery["state"] for one in told for delivery in one["deliveries"]} <= AT_REST
+    report = [home.send_and_wait("u0", key, {"name": "Ada"}) for key in ("note", "note@1", "note@2")]
+    assert {delivery["state"] for one in report for delivery in one["deliveries"]} <= AT_REST
     marks = sorted(mark_of(message) for message in home.captured(user_id="u0"))
     assert marks == ["v1", "v1", "v2", "v2", "v2", "v2"]
 

@@ -1,12 +1,12 @@
-"""Tenants and credentials: another tenant's things look as if they did not exist, on every route there is."""
+"""Tenants and credentials: another tenant's objects are not found, on every route."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.furniture import NOTE
 from tests.e2e.outside import Api, new_tenant, one, until
+from tests.e2e.seed import NOTE
 
 DEVICE = {"channel": "push", "token": "t"}
 CONTENT = {"channels": {"sms": {"body": "b"}}}
@@ -80,6 +80,9 @@ ABSENT = {
     ("GET", "/v1/tenants/{id}"): None,
     ("GET", "/v1/tenants/{id}/keys"): None,
     ("POST", "/v1/tenants/{id}/keys"): {"scopes": ["*"]},
+    ("GET", "/v1/tenants/{id}/keys/{key_id}"): None,
+    ("POST", "/v1/tenants/{id}/keys/{key_id}/rotate"): {"overlap_s": 60},
+    ("PUT", "/v1/tenants/{id}/keys/{key_id}/networks"): {"networks": []},
     ("DELETE", "/v1/tenants/{id}/keys/{key_id}"): None,
     ("GET", "/v1/tenants/{id}/quota"): None,
     ("PUT", "/v1/tenants/{id}/quota"): {"daily": 1},
@@ -114,8 +117,8 @@ OPERATORS = "/v1/tenants"
 
 @pytest.fixture(scope="module")
 def victim(operator):
-    """A tenant with one of everything; `things` holds what its paths take."""
-    tenant = new_tenant(operator, "victim").furnish({"secret": NOTE}, ["sms"])
+    """Return a tenant with one object of each kind; `things` has the parameters of its paths."""
+    tenant = new_tenant(operator, "victim").seed_data({"secret": NOTE}, ["sms"])
     tenant.sandbox("sms", by_address={"+14155550666": "transient"})
     tenant.user("eve", phone="+14155550666", attributes={"of": "victim"}, devices=[{"id": "phone", **DEVICE}])
     tenant.put("/v1/topics/secret", {"name": "victim"})
@@ -129,14 +132,16 @@ def victim(operator):
     daily = {"to": {"topic": "secret"}, "cron": "0 9 * * *", "template": "secret", "data": {"text": "t"}}
     tenant.put("/v1/schedules/secret", daily)
     tenant.put("/v1/event-rules/secret", {"event": "x", "notify": [{"to": "'eve'", "template": "secret"}]})
-    told = tenant.told("eve", "secret", {"text": "t"})
+    result = tenant.send_and_wait("eve", "secret", {"text": "t"})
     broadcast = {"audience": {"all": True}, "template": "secret", "data": {"text": "t"}, "channels": ["inapp"]}
     started = tenant.post("/v1/broadcasts", broadcast)["id"]
     until(lambda: tenant.get(f"/v1/broadcasts/{started}")["status"] == "done", "the broadcast is done")
+    inbox = tenant.inbox_of("eve")
+    until(lambda: len(inbox.get("/v1/inbox")["data"]) == 2, "both messages are in the inbox")
     key = one(operator.pages(f"/v1/tenants/{tenant.name}/keys"))["id"]
-    by_channel = {delivery["channel"]: delivery["id"] for delivery in told["deliveries"]}
+    by_channel = {delivery["channel"]: delivery["id"] for delivery in result["deliveries"]}
     tenant.things = {
-        "notifications": {"id": told["id"]},
+        "notifications": {"id": result["id"]},
         "broadcasts": {"id": started},
         "dead-letters": {"id": by_channel["sms"]},
         "inbox": {"id": by_channel["inapp"]},
@@ -167,7 +172,7 @@ def intruder(operator):
 
 
 def everything(tenant, operator):
-    """What the victim has, as the victim sees it."""
+    """Return the victim's objects, as the victim reads them."""
     names = (
         "notifications", "users", "topics", "templates", "categories", "providers", "dead-letters", "workflows", "segments",
         "schedules", "event-rules", "layouts", "partials",
@@ -177,7 +182,8 @@ def everything(tenant, operator):
                     if name in ("notifications", "broadcasts", "dead-letters")]  # fmt: skip
     found["members"] = list(tenant.pages("/v1/topics/secret/members"))
     found["inbox"] = tenant.inbox_of("eve").get("/v1/inbox")
-    found["keys"] = list(operator.pages(f"/v1/tenants/{tenant.name}/keys"))
+    keys = operator.pages(f"/v1/tenants/{tenant.name}/keys")
+    found["keys"] = [{name: key[name] for name in key if not name.startswith("last_used")} for key in keys]
     return found
 
 
@@ -187,7 +193,7 @@ def filled(path, things):
 
 
 def unknown_of(things):
-    """Things of the same form that nobody has."""
+    """Return parameters of the same form for objects that do not exist."""
 
     def other(text):
         return text[:-4] + ("0000" if text[3:4] == "_" else "none")
@@ -196,7 +202,7 @@ def unknown_of(things):
 
 
 def client_for(path, intruder, operator):
-    """Whoever has the scope that the route wants, for the wrong tenant."""
+    """Return a client with the scope of the route, for the wrong tenant."""
     if path.startswith(OPERATORS):
         return operator
     return intruder.inbox_of("mine") if path.startswith("/v1/inbox") else intruder
@@ -254,7 +260,7 @@ def test_a_key_is_revoked_only_through_its_own_tenant(victim, intruder, operator
 
 def test_ids_of_another_tenant_in_bodies_and_queries_are_unknown_too(victim, intruder, operator):
     before = everything(victim, operator)
-    intruder.furnish({"mine": NOTE}, ["sms"])
+    intruder.seed_data({"mine": NOTE}, ["sms"])
     send = {"to": "eve", "template": "mine", "data": {"text": "t"}}
     assert intruder.refused(422, "POST", "/v1/notifications", send)["code"] == "unknown_user"
     send = {"to": "mine", "template": "secret", "data": {"text": "t"}}
@@ -290,14 +296,18 @@ CREDENTIALS = {
 }
 
 
+NAMED = {"of the right form": "key_mistyped", "dots": "token_header_refused"}
+
+
 @pytest.mark.parametrize("name", CREDENTIALS)
 @pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
 def test_a_wrong_credential_opens_nothing(operator, name, scheme):
     given = {} if CREDENTIALS[name] is None else {"Authorization": f"{scheme} {CREDENTIALS[name]}"}
     anyone = Api(operator.port)
+    code = NAMED.get(name, "unauthorized") if scheme == "Bearer" else "unauthorized"
     for path in ("/v1/users", "/v1/tenants", "/v1/inbox", "/v1/users/eve"):
         problem = anyone.refused(401, "GET", path, headers=given)
-        assert (problem["code"], problem["field"]) == ("unauthorized", "Authorization")
+        assert (problem["code"], problem["field"]) == (code, "Authorization")
         assert not CREDENTIALS[name] or CREDENTIALS[name] not in problem["detail"]
     assert anyone.call("GET", "/v1/users", headers=given).headers["www-authenticate"] == "Bearer"
 

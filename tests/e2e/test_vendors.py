@@ -1,4 +1,4 @@
-"""Every HTTP vendor, end to end: a tenant for each, one installation, and a simulator that plays all."""
+"""Every HTTP vendor, end to end: a tenant for each, one installation, and a simulator of all vendors."""
 
 import json
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from clarion_lab.load.programs import Simulator, System
-from tests.e2e.conftest import QUICK, beside, operator_of, watched
+from tests.e2e.conftest import QUICK, operator_of, simulator_settings, watched
 from tests.e2e.outside import Tenant, ended, new_tenant, one, until, waits
 
 CONTENT = {
@@ -35,16 +35,16 @@ WRONG = {
     "slack": {"bot_token": "canary-of-a-secret"},
 }
 WRONG_SETTINGS = {"apns": {"topic": "com.example.other"}, "webpush": {"subject": "mailto:push@shop.invalid"}}
-"""What a push service finds wrong with an account whose key is right."""
+"""Settings that a push service refuses although the key is right."""
 VENDORS = sorted(WRONG | WRONG_SETTINGS)
 MAY_HAVE_BEEN_SENT = {"twilio", "vonage", "termii", "sns", "whatsapp", "slack"}
-"""After a 5xx of theirs another attempt may be a second message."""
+"""Vendors for which another attempt after a 5xx may be a second message."""
 KEPT = {"ses"}
-"""Vendors that say nothing of dead addresses at once: what they refuse is the message."""
+"""Vendors that do not report dead addresses at once: a refusal is about the message."""
 
 
 class Played(NamedTuple):
-    """What became of one vendor's notifications: the delivery of each case, everything told of it, suppressions."""
+    """Results of one vendor's notifications: the delivery of each case, its timeline, and suppressions."""
 
     deliveries: dict[str, dict]
     timelines: dict[str, str]
@@ -53,7 +53,7 @@ class Played(NamedTuple):
 
 
 def address_of(channel, example, end):
-    """Return an address of the channel that ends so."""
+    """Return an address of the channel with this ending."""
     match channel:
         case "email":
             return f"ada-{end}@example.com"
@@ -93,14 +93,14 @@ def accounts(simulated):
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory, simulated):
-    """The operator of an installation that may call loopback and trusts the simulator."""
-    with watched(System(tmp_path_factory.mktemp("vendors-system"), QUICK | beside(simulated))) as system:
+    """Yield the operator's client of an installation that may call loopback and trusts the simulator."""
+    with watched(System(tmp_path_factory.mktemp("vendors-system"), QUICK | simulator_settings(simulated))) as system:
         yield operator_of(system)
 
 
 @pytest.fixture(scope="module")
 def played(here, accounts):
-    """Every case of every vendor at rest, one case after the other: what is sent at once may share a call and its end."""
+    """Return every case of every vendor at rest, sent one after the other: concurrent messages may share a call and its result."""
     seen, tenants, strangers = {}, {}, {}
     for vendor in VENDORS:
         provider = accounts[vendor]["provider"]
@@ -121,8 +121,8 @@ def played(here, accounts):
             seen[vendor, case] = until(lambda t=tenant, i=id_: ended(t.seen(i)), f"{vendor} {case}", 40)
     return {
         vendor: Played(
-            {case: one(told["deliveries"]) for (of, case), told in seen.items() if of == vendor},
-            {case: json.dumps(told) for (of, case), told in seen.items() if of == vendor},
+            {case: one(result["deliveries"]) for (of, case), result in seen.items() if of == vendor},
+            {case: json.dumps(result) for (of, case), result in seen.items() if of == vendor},
             accounts[vendor]["provider"]["credentials"],
             tenants[vendor],
         )
@@ -152,15 +152,15 @@ def test_a_message_is_sent_and_the_vendors_id_is_kept(played, receipts, vendor):
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_a_dead_address_fails_and_is_suppressed_where_the_vendor_knows_it(played, vendor):
-    told = played[vendor]
-    delivery = told.deliveries["dead"]
+    result = played[vendor]
+    delivery = result.deliveries["dead"]
     reason = "refused" if vendor in KEPT else "invalid_recipient"
     assert (delivery["state"], delivery["reason"]) == ("failed", reason), delivery
     assert len(delivery["attempts"]) == 1
     suppressed = [] if vendor in KEPT else [delivery["address"]]
 
     def listed():
-        return [s["address"] for s in told.tenant.pages("/v1/suppressions", channel=delivery["channel"])]
+        return [s["address"] for s in result.tenant.pages("/v1/suppressions", channel=delivery["channel"])]
 
     until(lambda: listed() == suppressed, f"suppressions of {vendor}")
 
@@ -184,8 +184,8 @@ def test_a_limit_is_a_pause(played, vendor):
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_a_stranger_is_misconfigured_and_nothing_is_suppressed(played, receipts, vendor):
-    told = played[vendor]
-    delivery = told.deliveries["stranger"]
+    result = played[vendor]
+    delivery = result.deliveries["stranger"]
     assert waits(delivery), delivery
     assert set(outcomes(delivery)) == {"misconfigured"}
     assert delivery["detail"]
@@ -194,9 +194,9 @@ def test_a_stranger_is_misconfigured_and_nothing_is_suppressed(played, receipts,
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_no_timeline_shows_a_secret(played, vendor):
-    told = played[vendor]
-    secrets = [*told.credentials.values(), "canary-of-a-secret"]
-    for case, text in told.timelines.items():
+    result = played[vendor]
+    secrets = [*result.credentials.values(), "canary-of-a-secret"]
+    for case, text in result.timelines.items():
         assert not [secret for secret in secrets if secret in text], case
 
 
@@ -210,18 +210,18 @@ def test_a_webhook_of_slack_needs_no_credentials(here, accounts):
         )
         for case, end in ends.items()
     }
-    told = {case: one(tenant.ended(id_)["deliveries"]) for case, id_ in sent.items()}
-    assert (told["well"]["state"], outcomes(told["well"])) == ("sent", ["accepted"])
-    assert (told["dead"]["state"], told["dead"]["reason"]) == ("failed", "invalid_recipient")
-    assert (told["stranger"]["state"], told["stranger"]["reason"]) == ("failed", "refused")
+    result = {case: one(tenant.ended(id_)["deliveries"]) for case, id_ in sent.items()}
+    assert (result["well"]["state"], outcomes(result["well"])) == ("sent", ["accepted"])
+    assert (result["dead"]["state"], result["dead"]["reason"]) == ("failed", "invalid_recipient")
+    assert (result["stranger"]["state"], result["stranger"]["reason"]) == ("failed", "refused")
 
 
 @pytest.mark.parametrize("vendor", ["fcm", "webhook", "smtp"])
 def test_the_others_are_connected_from_the_same_file(here, accounts, vendor):
-    """What goes wrong with them is in `test_providers.py`."""
+    """Their failures are tested in `test_providers.py`."""
     provider = accounts[vendor]["provider"]
     tenant = connected(here, provider, vendor)
     channel = provider["channel"]
-    told = tenant.told({channel: accounts[vendor]["address"]}, "hello", {"name": "Ada"}, channels=[channel])
-    delivery = one(told["deliveries"])
+    result = tenant.send_and_wait({channel: accounts[vendor]["address"]}, "hello", {"name": "Ada"}, channels=[channel])
+    delivery = one(result["deliveries"])
     assert (delivery["state"], outcomes(delivery)) == ("sent", ["accepted"]), delivery

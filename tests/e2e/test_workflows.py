@@ -1,12 +1,12 @@
-"""Workflows over HTTP: calls to other machines, digests, messages that go on elsewhere when unseen, and kills on the way."""
+"""Workflows over HTTP: fetch steps, digests, fallbacks of unseen messages, and killed processes."""
 
 import pytest
 
 from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
-from tests.e2e.furniture import ADA, NOTE
 from tests.e2e.outside import new_tenant, one, until
 from tests.e2e.receiver import receiving
+from tests.e2e.seed import ADA, NOTE
 from tests.e2e.test_restart import kill_everything
 
 OUTGOING = {"CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8", "CLARION_EGRESS_ALLOW_HTTP": "true"}
@@ -16,7 +16,7 @@ def step(kind, name, **more):
     return {"kind": kind, "name": name, **more}
 
 
-def told(name, text, **more):
+def template(name, text, **more):
     return step("send", name, template="note", channels=["inapp"], data={"text": text}, **more)
 
 
@@ -25,7 +25,7 @@ def titles(tenant, user):
 
 
 def ended(tenant, id_):
-    """The notification's instances once all have ended."""
+    """Return the notification's instances once all have ended."""
 
     def found():
         shown = tenant.seen(id_)
@@ -36,7 +36,7 @@ def ended(tenant, id_):
 
 @pytest.fixture(scope="module")
 def home(operator):
-    tenant = new_tenant(operator).furnish({"note": NOTE}, ("sms",))
+    tenant = new_tenant(operator).seed_data({"note": NOTE}, ("sms",))
     for user in ("ada", "bob"):
         tenant.user(user, phone=ADA["phone"])
     return tenant
@@ -44,7 +44,7 @@ def home(operator):
 
 def test_many_events_are_one_digest(home):
     text = "string(digest.count) + ' comments, first ' + string(digest.first[0].n)"
-    steps = [step("digest", "gather", window={"fixed": "2s"}, key="data.post", first=3), told("tell", text)]
+    steps = [step("digest", "gather", window={"fixed": "2s"}, key="data.post", first=3), template("tell", text)]
     home.put("/v1/workflows/comments", {"steps": steps})
     batch = [{"to": "ada", "workflow": "comments", "data": {"post": 7, "n": n}} for n in range(200)]
     answers = home.post("/v1/notifications/batch", {"notifications": batch})["results"]
@@ -55,9 +55,9 @@ def test_many_events_are_one_digest(home):
     assert titles(home, "ada") == ["200 comments, first 0"]
 
 
-def test_what_is_unseen_goes_on_as_sms_and_what_was_seen_does_not(home):
+def test_an_unseen_message_continues_as_sms_and_a_seen_one_does_not(home):
     steps = [
-        told("first", "'look'"),
+        template("first", "'look'"),
         step("wait_until", "look", seen="first", timeout="3s", next="end", on_timeout="again"),
         step("send", "again", template="note", channels=["sms"], data={"text": "'by sms'"}),
     ]
@@ -84,10 +84,10 @@ def test_a_broken_condition_says_in_which_step_and_why(home):
 
 def test_new_instances_take_the_new_version_and_old_ones_finish_on_theirs(home):
     pause = step("delay", "pause", **{"for": "2s"})
-    home.put("/v1/workflows/versions", {"steps": [pause, told("tell", "'old'")]})
+    home.put("/v1/workflows/versions", {"steps": [pause, template("tell", "'old'")]})
     home.changed()
     old = home.post("/v1/notifications", {"to": "bob", "workflow": "versions"})["id"]
-    home.put("/v1/workflows/versions", {"steps": [told("tell", "'new'")]})
+    home.put("/v1/workflows/versions", {"steps": [template("tell", "'new'")]})
     home.changed()
     new = home.post("/v1/notifications", {"to": "bob", "workflow": "versions"})["id"]
     assert [one(ended(home, id_))["version"] for id_ in (new, old)] == [2, 1]
@@ -96,13 +96,13 @@ def test_new_instances_take_the_new_version_and_old_ones_finish_on_theirs(home):
 
 @pytest.fixture(scope="module")
 def outgoing(tmp_path_factory):
-    """An installation that may call this machine."""
+    """Return an installation that may call this machine."""
     with watched(System(tmp_path_factory.mktemp("outgoing"), {**QUICK, **OUTGOING})) as started:
         yield started
 
 
 def test_a_fetch_is_tried_again_and_keeps_to_its_policy(outgoing):
-    tenant = new_tenant(operator_of(outgoing)).furnish({"note": NOTE}, ())
+    tenant = new_tenant(operator_of(outgoing)).seed_data({"note": NOTE}, ())
     tenant.user("ada")
     with receiving() as receiver:
         receiver.answers["/orders/a%2Fb"] = [(503, {}), (200, {})]
@@ -114,7 +114,7 @@ def test_a_fetch_is_tried_again_and_keeps_to_its_policy(outgoing):
         lost = step(
             "fetch", "lost", url=receiver.url + "/gone", method="POST", body="1", attempts=2, on_error="continue"
         )
-        tell = told("tell", "string(steps.ask.status) + ' ' + steps.lost.error")
+        tell = template("tell", "string(steps.ask.status) + ' ' + steps.lost.error")
         tenant.put("/v1/workflows/orders", {"steps": [ask, lost, tell]})
         id_ = tenant.post("/v1/notifications", {"to": "ada", "workflow": "orders", "data": {"order": "a/b", "n": 1}})[
             "id"
@@ -138,7 +138,7 @@ def test_a_fetch_may_not_call_this_machine_unless_it_is_allowed(home):
 
 
 @pytest.mark.processes
-def test_whatever_is_killed_every_instance_ends_once_and_every_event_is_in_one_digest(tmp_path):
+def test_after_kills_every_instance_ends_once_and_every_event_is_in_one_digest(tmp_path):
     """Killed while instances wait, and again at about the time at which digests close."""
     people, events = 10, 300
     steps = [
@@ -148,7 +148,7 @@ def test_whatever_is_killed_every_instance_ends_once_and_every_event_is_in_one_d
     ]
     with watched(System(tmp_path, QUICK)) as system:
         listing = {"inapp": {"title": "{% for item in digest.items %}{{ item.n }} {% endfor %}"}}
-        tenant = new_tenant(operator_of(system)).furnish({"list": listing}, ())
+        tenant = new_tenant(operator_of(system)).seed_data({"list": listing}, ())
         for number in range(people):
             tenant.user(f"u{number}")
         tenant.put("/v1/workflows/gather", {"steps": steps})
@@ -167,5 +167,5 @@ def test_whatever_is_killed_every_instance_ends_once_and_every_event_is_in_one_d
         digests = sum(run["state"] == "completed" for run in runs)
         until(lambda: sum(len(titles(tenant, f"u{n}")) for n in range(people)) == digests, "all digests to arrive")
         for number in range(people):
-            told = [int(n) for title in titles(tenant, f"u{number}") for n in title.split()]
-            assert sorted(told) == list(range(number, events, people))
+            result = [int(n) for title in titles(tenant, f"u{number}") for n in title.split()]
+            assert sorted(result) == list(range(number, events, people))

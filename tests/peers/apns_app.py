@@ -1,7 +1,7 @@
-"""Answers as APNs does, for any HTTP/2 server. It runs in the environment of peers.
+"""An app that responds as APNs does, for any HTTP/2 server. It runs in the environment of peers.
 
 `/3/device/<token>` accepts once as many calls are open at a time as the header `x-together` says, or after a while; a token that
-ends in `dead` is gone. `/counts` tells what was seen.
+ends in `dead` is unregistered. `/counts` returns the number of calls.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ ENOUGH = asyncio.Condition()
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer a call."""
+    """Respond to a call."""
     if scope["type"] != "http":
         return
     while (await receive()).get("more_body"):

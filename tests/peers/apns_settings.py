@@ -1,4 +1,4 @@
-"""How Hypercorn plays APNs: HTTP/2 only, and goodbye after some calls."""
+"""Settings of Hypercorn as APNs: HTTP/2 only, and GOAWAY after some calls."""
 
 alpn_protocols = ["h2"]
 keep_alive_max_requests = 120

@@ -7,12 +7,12 @@ from tests.peers import processes
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """Tests run on the loop the product runs on."""
+    """Run tests on the event loop of the product."""
     return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
 def peer():
-    """What other implementations say."""
+    """Return the process that asks other implementations."""
     with processes.verifying() as peer:
         yield peer

@@ -1,8 +1,8 @@
-"""An HTTP/2 server that breaks streams and connections as it is told by the path. It runs in the environment of peers.
+"""An HTTP/2 server that breaks streams and connections as the path requests. It runs in the environment of peers.
 
-`/rst/<code>/<n>` resets the stream of the first `n` calls, `/goaway/<how>/<n>` ends their connection: `unseen` says that none of its
-streams was handled, `after` comes behind the answer, and `amid` comes first: streams up to that one are answered, later ones are
-not looked at, as RFC 9113 6.8 has it. Later calls get 200. `/counts` tells how many calls of each path were handled.
+`/rst/<code>/<n>` resets the stream of the first `n` calls, `/goaway/<how>/<n>` ends their connection: `unseen` states that none of its
+streams was handled, `after` comes after the response, and `amid` comes first: streams up to that one get a response, later ones
+are ignored, as in RFC 9113 6.8. Later calls get 200. `/counts` returns the number of handled calls per path.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ class Connection(asyncio.Protocol):
     """One connection; what is sent waits in `h2` until `_flush`."""
 
     def connection_made(self, transport: Any) -> None:
-        """Greet."""
+        """Send the connection preface."""
         self._transport, self._paths, self._last = transport, dict[int, str](), sys.maxsize
         self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self._h2.initiate_connection()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Read events and act on those that end a request."""
+        """Read events and respond to those that end a request."""
         for event in self._h2.receive_data(data):
             if isinstance(event, RequestReceived):
                 self._paths[event.stream_id] = dict(event.headers)[":path"]
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
                 self._h2.close_connection(ErrorCodes.NO_ERROR, last_stream_id=stream)
                 self._close()
             case ["goaway", "amid", times] if COUNTS[path] <= int(times):
-                # `h2` answers nothing once it has said goodbye itself.
+                # `h2` sends no response after a GOAWAY of its own.
                 self._last = max(self._paths)
                 self._transport.write(GoAwayFrame(0, last_stream_id=self._last).serialize())
                 self._answer(stream, {})

@@ -1,4 +1,4 @@
-"""Programs of the environment of peers, as processes: nothing of it is imported here."""
+"""Programs of the environment of peers, as processes: none of its packages are imported here."""
 
 import base64
 import contextlib
@@ -17,20 +17,20 @@ BIN = ROOT / ".venv-peers" / "bin"
 
 
 def program(name: str) -> str:
-    """The path of a program; its absence is a failure, not a reason to skip."""
+    """Return the path of a program. Fails, rather than skips, when it is missing."""
     path = BIN / name
     assert path.exists(), f"{name} is missing from the environment of peers: run `make peers`"
     return str(path)
 
 
 class Peer:
-    """What `verify.py` is asked."""
+    """A client of a running `verify.py`."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def ask(self, check: str, **given: Any) -> dict[str, Any]:
-        """Return the whole answer."""
+        """Return the whole response."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"check": check, **given}) + "\n")
@@ -40,7 +40,7 @@ class Peer:
         return answer
 
     def says(self, check: str, **given: Any) -> Any:
-        """Return what was said, where nothing may be raised."""
+        """Return the result. Raises `AssertionError` when the other implementation raised."""
         answer = self.ask(check, **given)
         assert "said" in answer, answer
         return answer["said"]
@@ -48,7 +48,7 @@ class Peer:
 
 @contextlib.contextmanager
 def verifying() -> Iterator[Peer]:
-    """Run `verify.py`."""
+    """Run `verify.py` and yield its client."""
     command = [program("python"), "-W", "ignore", str(HERE / "verify.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -80,5 +80,5 @@ def serving(*command: str, **environment: str) -> Iterator[int]:
 
 
 def base64_of(data: bytes) -> str:
-    """Bytes as they go into a line of JSON."""
+    """Return bytes as Base64 text for a line of JSON."""
     return base64.b64encode(data).decode()

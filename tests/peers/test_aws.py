@@ -1,7 +1,7 @@
 """SES and SNS against moto, which checks signatures and policies as AWS does, and against AWS' own description of the API.
 
-Moto has neither `SendBulkEmail` nor `GetAccount`, neither numbers that have opted out at `Publish` nor throttling: what we
-send is checked by the description and the library's signature, what is answered by the tables.
+Moto has neither `SendBulkEmail` nor `GetAccount`, neither numbers that have opted out at `Publish` nor throttling: our
+requests are checked by the description and the library's signature, the responses by the tables.
 """
 
 import json
@@ -48,7 +48,7 @@ async def http():
 
 
 def of(vendor, moto, settings=None, **credentials):
-    """The account of a vendor's table at moto."""
+    """Return the account of a vendor's table, with moto as its endpoint."""
     name = {"ses": "email_ses", "sns": "sms_sns"}[vendor.TRAITS.vendor]
     account = battery.account(battery.tables()[name])
     changed = {**account.settings, "region": REGION, "base_url": moto, **(settings or {})}
@@ -57,7 +57,7 @@ def of(vendor, moto, settings=None, **credentials):
 
 @pytest.fixture
 async def aws(moto, http):
-    """What sends and verifies with a user's key, from a verified domain."""
+    """Yield functions that send and verify with a user's key, from a verified domain."""
     blank = {"access_key_id": "AKIA" + "0" * 16, "secret_access_key": "x"}
     assert (await http.send(HttpRequest("POST", f"{moto}/moto-api/reset", {}, b""))).status == 200
 
@@ -87,13 +87,13 @@ async def aws(moto, http):
         account = of(vendor, moto, **(key | credentials))
         return vendor.read_verify(await http.send(vendor.verify_request(account, now_ms=now_ms(), token=None)), account)
 
-    async def kept():
+    async def recorded():
         response = await http.send(
             HttpRequest("GET", f"{moto}/moto-api/data.json", {}, b"", answer_bytes_max=50_000_000)
         )
         return msgspec.json.decode(response.body)
 
-    yield SimpleNamespace(send=send, verify=verify, kept=kept, key=key, http=http, moto=moto)
+    yield SimpleNamespace(send=send, verify=verify, recorded=recorded, key=key, http=http, moto=moto)
     await http.send(msgspec.structs.replace(strict, body=previous.encode()))
 
 
@@ -108,11 +108,11 @@ def text(**changes):
 async def test_ses_takes_an_email_and_keeps_what_was_written(aws):
     outcome = await aws.send(ses, mail())
     assert isinstance(outcome, Accepted), outcome
-    [kept] = (await aws.kept())["ses"]["Message"]
-    assert kept["id"] == outcome.vendor_message_id
-    assert kept["subject"] == "Your order 📦"
-    assert kept["destinations"] == {"ToAddresses": ["ada@xn--bcher-kva.example"]}
-    assert kept["source"].endswith("<news@shop.example>")
+    [recorded] = (await aws.recorded())["ses"]["Message"]
+    assert recorded["id"] == outcome.vendor_message_id
+    assert recorded["subject"] == "Your order 📦"
+    assert recorded["destinations"] == {"ToAddresses": ["ada@xn--bcher-kva.example"]}
+    assert recorded["source"].endswith("<news@shop.example>")
 
 
 async def test_ses_refuses_a_sender_that_is_not_verified_as_the_accounts_fault(aws):
@@ -132,8 +132,8 @@ async def test_a_wrong_key_or_signature_is_the_accounts_fault(aws, vendor, wrong
 async def test_sns_takes_a_text_to_the_letter(aws, body):
     outcome = await aws.send(sns, text(parts={"body": body}))
     assert isinstance(outcome, Accepted), outcome
-    kept = (await aws.kept())["sns"]["SMS"][-1]
-    assert kept == {"message_id": outcome.vendor_message_id, "phone_number": "+4915112345678", "message": body}
+    recorded = (await aws.recorded())["sns"]["SMS"][-1]
+    assert recorded == {"message_id": outcome.vendor_message_id, "phone_number": "+4915112345678", "message": body}
 
 
 async def test_a_number_that_sns_refuses_in_other_words_than_aws_own_stays_alive(aws):
@@ -150,7 +150,7 @@ async def test_accounts_are_verified_without_sending(aws):
     assert await aws.verify(sns) is None
     assert isinstance(await aws.verify(sns, secret_access_key="x" * 40), Misconfigured)
     assert isinstance(await aws.verify(sns, access_key_id="AKIA" + "X" * 16), Misconfigured)
-    assert (await aws.kept())["sns"]["SMS"] == []
+    assert (await aws.recorded())["sns"]["SMS"] == []
 
 
 async def test_where_there_is_no_bulk_call_messages_go_one_by_one(aws):
@@ -162,7 +162,7 @@ async def test_where_there_is_no_bulk_call_messages_go_one_by_one(aws):
 
 
 def requests():
-    """One request of each kind with the operation that it calls."""
+    """Return one request of each kind with the operation that it calls."""
     account = of(ses, "https://email.eu-central-1.amazonaws.com", access_key_id="A" * 16, secret_access_key="s/+=")
     when = {"now_ms": battery.NOW_MS, "token": None}
     invoice = Attachment("Rechnung ü.pdf", content=b"%PDF")

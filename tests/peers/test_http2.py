@@ -1,4 +1,4 @@
-"""The guarded client over HTTP/2 with TLS: Hypercorn answering as APNs, and a server that breaks streams and connections."""
+"""The guarded client over HTTP/2 with TLS: Hypercorn as APNs, and a server that breaks streams and connections."""
 
 import asyncio
 
@@ -82,7 +82,7 @@ async def test_a_dead_token_among_others_is_one_answer(http, apple):
 
 
 async def test_when_a_server_drops_connections_pushes_are_made_at_most_once_and_none_is_lost_silently(http, apple):
-    """Hypercorn ends a connection after a number of calls, in the middle of others, of which some never hear anything."""
+    """Hypercorn ends a connection after a number of calls, while other calls are open; some of these never get a response."""
     wanted = CALLS_MAX * 3
     slots, failed = asyncio.Semaphore(50), []
 
@@ -98,7 +98,7 @@ async def test_when_a_server_drops_connections_pushes_are_made_at_most_once_and_
     await asyncio.gather(*(one(number) for number in range(wanted)))
     seen = await counts(http, apple)
     assert len(seen["ports"]) > 1
-    # Hypercorn drops what is under way: that may have arrived. What was answered arrived exactly once.
+    # Hypercorn drops open calls, which may have arrived. Calls with a response arrived exactly once.
     assert wanted - len(failed) <= seen["calls"] <= wanted
     assert {error.sent for error in failed} <= {Sent.MAYBE}
     assert len(failed) < wanted // 2
@@ -108,7 +108,7 @@ async def test_when_a_server_drops_connections_pushes_are_made_at_most_once_and_
 
 
 async def called(http, breaker, path):
-    """Return what a call to a path came to, and how often the server saw it."""
+    """Return the result of a call to a path, and how often the server handled it."""
     try:
         result = (await http.send(HttpRequest("POST", breaker + path, {}, b"x" * 1_000, 3_000))).status
     except EgressError as error:
@@ -122,7 +122,7 @@ async def test_a_stream_that_is_reset_may_have_been_handled_and_is_not_repeated(
 
 
 async def test_a_stream_that_was_surely_not_handled_is_sent_again(http, breaker):
-    """RFC 9113 8.7: REFUSED_STREAM says that nothing was done."""
+    """RFC 9113 8.7: REFUSED_STREAM guarantees that the request was not processed."""
     assert await called(http, breaker, "/rst/REFUSED_STREAM/1") == (200, 2)
 
 

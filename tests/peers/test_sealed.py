@@ -1,4 +1,4 @@
-"""What is sealed and signed for browsers, Apple and mail servers, opened and checked by other implementations."""
+"""Messages encrypted and signed for browsers, Apple and mail servers, opened and checked by other implementations."""
 
 import base64
 

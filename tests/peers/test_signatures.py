@@ -1,4 +1,4 @@
-"""Signatures of calls in both directions, by the vendors' own libraries: both take, and refuse, the same."""
+"""Signatures of calls in both directions, by the vendors' own libraries: both accept and refuse the same calls."""
 
 import base64
 import hashlib

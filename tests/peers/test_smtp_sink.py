@@ -1,4 +1,4 @@
-"""The SMTP vendor against Postfix' smtp-sink, where it is installed: mail arrives to the byte, and each way of failing is known."""
+"""The SMTP vendor against Postfix' smtp-sink, where it is installed: mail arrives byte for byte, and each failure is recognized."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def free_port():
 
 @contextlib.asynccontextmanager
 async def sink(*options):
-    """Run smtp-sink; yield the request that a message makes for it, and what sends it."""
+    """Run smtp-sink; yield a function that builds a message's request for it, and one that sends it."""
     port, egress = free_port(), GuardedSmtp(("127.0.0.0/8",), allow_plain=True)
     account = battery.account(TABLE)
     where = {"host": "127.0.0.1", "port": port, "security": "none"}
@@ -78,12 +78,12 @@ async def test_mail_arrives_to_the_byte(tmp_path):
         done = await asyncio.gather(*map(send, mails))
         assert all(isinstance(outcome, Accepted) for outcome in done)
         payloads = [request(mail).payload.replace(b"\r\n", b"\n") for mail in mails]
-    kept = (tmp_path / "mails").read_bytes()
-    assert [kept.count(payload) for payload in payloads] == [1] * len(mails)
+    received = (tmp_path / "mails").read_bytes()
+    assert [received.count(payload) for payload in payloads] == [1] * len(mails)
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "."])
-async def test_what_is_refused_for_good_and_for_now_is_told_apart(command):
+async def test_permanent_and_temporary_refusals_are_distinguished(command):
     async with sink("-f", command) as (_, send):
         assert isinstance(await send(mail()), Refused)
     async with sink("-r", command) as (_, send):

@@ -1,7 +1,7 @@
-"""Answers what other implementations say of a signature, a token or a sealed text. It runs in the environment of peers.
+"""Checks signatures, tokens and encrypted texts with other implementations. It runs in the environment of peers.
 
-A line of JSON in is a question: the `check`, and its arguments. A line out is `{"said": ...}`, or `{"error": ...}` with what the
-other implementation raised. Bytes are base64.
+A line of JSON in is a question: the `check`, and its arguments. A line out is `{"said": ...}`, or `{"error": ...}` with the error
+that the other implementation raised. Bytes are Base64.
 """
 
 import base64
@@ -59,20 +59,20 @@ def vonage_valid(secret: str, method: str, params: dict[str, Any]) -> bool:
 
 
 def push_open(scalar: str, auth: str, body: str) -> str:
-    """Return the text of a sealed push, as the browser with this private key reads it."""
+    """Return the text of an encrypted push, as the browser with this private key reads it."""
     key = ec.derive_private_key(int(scalar, 16), ec.SECP256R1())
     plain = http_ece.decrypt(base64.b64decode(body), private_key=key, auth_secret=base64.b64decode(auth))
     return base64.b64encode(plain).decode()
 
 
 def vapid_valid(authorization: str) -> bool:
-    """Return whether the token of a `vapid` header is signed with the key beside it."""
-    # The library does not know the blank that RFC 8292 3 allows after the comma.
+    """Return whether the token of a `vapid` header is signed with the key in that header."""
+    # The library does not accept the space that RFC 8292 3 allows after the comma.
     return bool(Vapid02.verify(authorization.replace(", k=", ",k=")))
 
 
 def token_claims(token: str, pem: str, audience: str | None = None) -> dict[str, Any]:
-    """Return header and claims of an ES256 token for an audience, whatever the time is."""
+    """Return header and claims of an ES256 token for an audience, without a check of its expiry."""
     options = {"verify_exp": False, "verify_iat": False}
     claims = jwt.decode(token, pem, algorithms=["ES256"], audience=audience, options=options)
     return {"header": jwt.get_unverified_header(token), "claims": claims}
@@ -97,7 +97,7 @@ def aws_signature(request: dict[str, Any], service: str, region: str, secret: st
 
 
 def aws_input_flaws(service: str, operation: str, given: dict[str, Any]) -> str:
-    """Return what is wrong with the input of an operation by AWS' own description of it, "" when nothing is."""
+    """Return the errors in the input of an operation by AWS' own description of it, or "" when it is valid."""
     model = ServiceModel(Loader().load_service_model(service, "service-2"))
     return ParamValidator().validate(given, model.operation_model(operation).input_shape).generate_report()
 
@@ -112,7 +112,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
 
 
 def answer(line: str) -> dict[str, Any]:
-    """Return the answer to a question."""
+    """Return the response to a request."""
     question = json.loads(line)
     try:
         return {"said": CHECKS[question.pop("check")](**question)}

@@ -1,4 +1,4 @@
-"""The frame codec: what was encoded comes back, and what was damaged, cut or made by a newer build does not."""
+"""The frame codec: encoded frames decode to the same events; damaged, truncated or newer frames are refused."""
 
 from zlib import crc32
 
@@ -46,7 +46,7 @@ def test_any_changed_byte_of_a_header_is_noticed(event, at, flip):
 
 
 def rewritten(event, *, version=VERSION, kind=None):
-    """Return a frame as another build writes it: whole, of a version or kind of its own."""
+    """Return a frame as another build writes it: undamaged, of another version or kind."""
     frame = bytearray(encode(event, 1))
     frame[VERSION_AT] = version
     frame[KIND_AT] = frame[KIND_AT] if kind is None else kind
@@ -77,7 +77,7 @@ def test_a_damaged_frame_of_another_version_is_damaged(event, version, data):
         decode(bytes(frame))
 
 
-def test_an_unknown_frame_is_not_taken_for_a_damaged_one():
+def test_an_unknown_frame_is_distinguished_from_a_damaged_one():
     assert not issubclass(UnknownFrame, CorruptFrame)
 
 

@@ -1,4 +1,4 @@
-"""Nesting of JSON text, judged and cut without decoding it."""
+"""Nesting of JSON text, measured and cut without decoding it."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def depth(value: Any) -> int:
 
 
 def cut(value: Any, limit: int) -> Any:
-    """What `pruned` promises, on decoded values."""
+    """Return the specified result of `pruned`, computed on decoded values."""
     if isinstance(value, dict | list) and limit == 0:
         return 0
     if isinstance(value, dict):

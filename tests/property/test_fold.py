@@ -1,4 +1,4 @@
-"""The fold: the same rows however a stream is cut, one terminal state, and nothing late or repeated turns it back."""
+"""The fold: the same rows for any split of a stream, one terminal state, and no late or repeated event reverts it."""
 
 import itertools
 from typing import get_args
@@ -44,7 +44,7 @@ FRAMES = st.one_of(
     st.builds(world.cancelled, SINGLE),
     st.builds(world.seen, SINGLE, TIME),
     st.builds(world.receipt, PERSON, st.sampled_from(RECEIPT_KINDS), TIME, st.sampled_from(["acme", "acme", "other"])),
-    st.builds(world.standing, st.just("closed"), st.sampled_from(["open", "degraded"]), TIME),
+    st.builds(world.health_frame, st.just("closed"), st.sampled_from(["open", "degraded"]), TIME),
 )
 STREAMS = st.lists(FRAMES, max_size=25)
 
@@ -116,14 +116,14 @@ async def test_every_delivery_rests_once_a_terminal_event_was_seen(stream, perso
 
 
 @given(STREAMS, st.lists(st.builds(world.receipt, PERSON, st.sampled_from(RECEIPT_KINDS)), max_size=6))
-async def test_receipts_told_again_move_nothing_and_the_timeline_keeps_one_of_each(stream, receipts):
+async def test_repeated_receipts_change_nothing_and_the_timeline_has_one_of_each(stream, receipts):
     once, again = MemoryState(), MemoryState()
     await world.fold_all(once, [world.stored([*stream, *receipts])])
     await world.fold_all(again, [world.stored([*stream, *receipts, *receipts])])
     assert states(again) == states(once)
-    assert set(told(again)) >= set(told(once))
-    applied = {key for key, row in (told(once)).items() if row.applied}
-    assert applied <= {key for key, row in (told(again)).items() if row.applied}
+    assert set(attempts_by_id(again)) >= set(attempts_by_id(once))
+    applied = {key for key, row in (attempts_by_id(once)).items() if row.applied}
+    assert applied <= {key for key, row in (attempts_by_id(again)).items() if row.applied}
 
 
 @given(STREAMS, PERSON, st.sampled_from(RECEIPT_KINDS))
@@ -135,18 +135,18 @@ async def test_a_receipt_of_another_tenant_changes_nothing(stream, person, kind)
 
 
 def states(ledger) -> dict[bytes, int]:
-    """The state of every delivery: of a chunk's from its byte, of the others from their row."""
+    """Return the state of every delivery: for a delivery of a chunk from its byte, otherwise from its row."""
     found = {id_: row.state for id_, row in ledger.tables.deliveries.newest() if row.chunk_id is None}
     for row in ledger.tables.chunk_states.values():
         found.update(zip(world.CHUNK_IDS, row.states, strict=True))
     return found
 
 
-def told(ledger) -> dict[tuple, Attempt]:
-    """Everything that is told of deliveries, by what makes it one thing."""
-    return {(*whose, *key): row for whose, of_one in ledger.tables.attempts.items() for key, row in of_one.items()}
+def attempts_by_id(ledger) -> dict[tuple, Attempt]:
+    """Return every attempt and receipt of deliveries, by its unique key."""
+    return {(*owner, *key): row for owner, of_one in ledger.tables.attempts.items() for key, row in of_one.items()}
 
 
 def reachable(state: int) -> set[State]:
-    """States one frame can lead to: one event, or a chunk's slice told in one."""
+    """Return the states one frame can lead to: by one event, or by one slice of a chunk."""
     return {new for (old, _), new in TRANSITIONS.items() if old == STATES[state]}

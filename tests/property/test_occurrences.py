@@ -1,4 +1,4 @@
-"""Occurrences against walkers that take every minute one by one, and recurrence rules against dateutil's."""
+"""Occurrences against a reference that steps minute by minute, and recurrence rules against dateutil's."""
 
 import warnings
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import RECURRENCE_DAYS_MAX
+from clarion.domain.limits import RECURRENCE_DAYS_MAX
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import check_when, next_after, occurrences_after
 from clarion.domain.recurrence import times_after
@@ -30,14 +30,14 @@ def schedule(**when):
 
 
 def occurrences(one, after_ms, until_ms):
-    """Every occurrence after one instant, up to another."""
+    """Return every occurrence after one instant, up to another."""
     while (after_ms := next_after(one, after_ms)) is not None and after_ms <= until_ms:
         yield after_ms
 
 
 def walked(matches, zone, after_ms, until_ms):
-    """The same by looking at the clock every minute. What it never showed happens when it shows something later; what it
-    shows again has happened."""
+    """Return the same by reading the wall clock every minute. A skipped local time occurs at the next one shown; a repeated
+    local time does not occur again."""
     at_ms = after_ms - after_ms % MINUTE_MS - 30 * HOUR_MS
     latest = local_time(at_ms, zone)
     while (at_ms := at_ms + MINUTE_MS) <= until_ms:
@@ -50,7 +50,7 @@ def walked(matches, zone, after_ms, until_ms):
 
 @st.composite
 def fields(draw, values):
-    """A field of a cron expression and the values it stands for."""
+    """Return a field of a cron expression and the values it matches."""
     kind = draw(st.sampled_from(["*", "list", "range", "step"]))
     if kind == "*":
         return "*", set(values)
@@ -66,7 +66,7 @@ def fields(draw, values):
 
 @st.composite
 def crons(draw):
-    """A cron expression and whether a wall-clock minute is one of its."""
+    """Return a cron expression and a function that returns whether it matches a wall-clock minute."""
     minute, minutes = draw(fields(range(60)))
     hour, hours = draw(fields(range(24)))
     day, days = draw(fields(range(1, 32)))
@@ -83,7 +83,7 @@ def crons(draw):
 
 @st.composite
 def instants(draw):
-    """A zone and an instant in it: if its clocks change in that year, within hours of a change."""
+    """Return a zone and an instant in it: within hours of a clock change, if the zone has one in that year."""
     zone = ZoneInfo(draw(st.sampled_from(ZONES)))
     first = datetime(draw(st.integers(2001, 2036)), 1, 1, tzinfo=UTC)
     days = [int((first + timedelta(days=n)).timestamp()) * 1000 for n in range(367)]
@@ -157,13 +157,13 @@ BY = {
     "BYSETPOS": numbers(1, 5, signed=True),
 }
 LATE_YEARS = range(9950, 9966)
-"""Where a rule that never fires comes to the end of the calendar soon, however long one looks."""
+"""Years near the end of the calendar, so that the search of a rule that never fires ends soon."""
 
 
 @st.composite
 def rules(draw):
-    """The text of a rule that the RFC gives a meaning. Positions in weeks are left out: it does not say whether the week of
-    the start is whole."""
+    """Return the text of a rule that the RFC defines. Positions in weeks are left out: the RFC does not define whether the
+    week of the start is complete."""
     frequency = draw(st.sampled_from(["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"]))
     fits = {
         "YEARLY": set(BY), "MONTHLY": set(BY) - {"BYYEARDAY"}, "WEEKLY": set(BY) - {"BYYEARDAY", "BYMONTHDAY", "BYSETPOS"},
@@ -203,7 +203,7 @@ def test_a_rule_means_what_dateutil_takes_it_for(text, start, later):
         with warnings.catch_warnings(action="ignore"):
             wanted = [at for at in rrulestr(text, dtstart=start).xafter(after, count=5) if at < end]
     except ValueError:
-        wanted = []  # its way to say that the interval never gets to one of the times
+        wanted = []  # dateutil's error when the interval never meets one of the times
     assert list(islice(found, 5)) == wanted
 
 

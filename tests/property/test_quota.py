@@ -1,14 +1,14 @@
-"""Quotas: whatever is asked for by however many processes, no more comes through than a bucket allows, and no less."""
+"""Quotas: for any requests from any number of processes, exactly as many are granted as a bucket allows."""
 
 from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.accept.quota_meter import Tap
+from clarion.accept.quota import LocalBucket
 from clarion.accept.rules.quota import draw, fitting
 from clarion.domain.bucket import THOUSAND, Bucket, settled, wait_ms
-from clarion.domain.limits_deciding import QUOTA_CLOCK_STEP_MS
+from clarion.domain.limits_processes import QUOTA_CLOCK_STEP_MS
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 
@@ -37,12 +37,12 @@ ASKS = st.lists(
 
 
 class Installation:
-    """Processes with holds of their own over one shared bucket, each going on as the gate does."""
+    """Processes with reservations of their own over one shared bucket, each of which works as the gate does."""
 
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = buckets
         self.shared = [Usage() for _ in buckets]
-        self.taps = [[Tap(NAME, bucket) for bucket in buckets] for _ in range(PROCESSES)]
+        self.taps = [[LocalBucket(NAME, bucket) for bucket in buckets] for _ in range(PROCESSES)]
 
     def ask(self, process: int, costs: list[int], now_ms: int) -> list[bool]:
         for tap in self.taps[process]:
@@ -59,7 +59,7 @@ class Installation:
 
 
 def run(installation: Installation, asks: list[Ask]) -> list[tuple[int, int]]:
-    """When how many events came through."""
+    """Return the granted requests as (time, number of events)."""
     now_ms, through = 1_000_000, []
     for ask in asks:
         now_ms += ask.after_ms
@@ -91,7 +91,7 @@ def test_a_daily_total_is_never_exceeded_and_starts_afresh_the_next_day(total, a
 
 @given(BUCKETS, ASKS)
 def test_one_process_lets_through_all_that_a_bucket_allows(bucket, asks):
-    """What it takes ahead costs a single process nothing at all: compared with a bucket that is asked each time."""
+    """Reserving ahead costs a single process no grants, compared with a bucket that is asked each time."""
     installation = Installation(bucket)
     now_ms, plain = 1_000_000, Usage()
     for ask in asks:
@@ -101,7 +101,7 @@ def test_one_process_lets_through_all_that_a_bucket_allows(bucket, asks):
         if granted:
             plain = plain._replace(used_m=plain.used_m + ask.cost * THOUSAND)
         assert plain.used_m <= bucket.capacity * THOUSAND
-        # Of a quarter of the bucket, part may have leaked from what was held; the rest is there for whoever comes.
+        # Part of a reserved quarter of the bucket may have leaked; the rest is free for any request.
         assert granted or plain.used_m + ask.cost * THOUSAND > bucket.capacity * THOUSAND * 3 // 4
 
 
@@ -114,7 +114,7 @@ def test_a_batch_of_n_is_n_single_ones(bucket, number, used_m):
 
 
 @given(BUCKETS, st.lists(st.integers(1, 9), max_size=20), st.integers(0, 20_000), st.integers(0, 20_000))
-def test_whoever_used_less_or_waits_longer_gets_no_less(bucket, costs, one, other):
+def test_less_usage_or_a_longer_wait_grants_no_less(bucket, costs, one, other):
     less, more = sorted((one, other))
     amounts = [
         sum(cost for cost, ok in zip(costs, draw(costs, [bucket], [usage], [0], now_ms).granted, strict=True) if ok)
@@ -161,4 +161,4 @@ def test_a_clock_that_went_back_neither_sticks_nor_gives_anything_away(bucket, u
     assert min(used_m, bucket.capacity * THOUSAND) <= usage.used_m <= used_m
     assert usage.at_ms - now_ms <= QUOTA_CLOCK_STEP_MS
     later = settled(bucket, usage, now_ms + QUOTA_CLOCK_STEP_MS + used_m)
-    assert later.used_m == 0, "whatever was used has leaked by then"
+    assert later.used_m == 0, "all usage has leaked by then"

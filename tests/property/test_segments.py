@@ -1,4 +1,4 @@
-"""Filters: what an engine finds is what the words mean, for any user and any filter, and a checked filter never fails."""
+"""Filters: a backend finds exactly the users that match, for any user and any filter, and a validated filter never fails."""
 
 import apsw
 import msgspec
@@ -92,7 +92,7 @@ class Person(msgspec.Struct):
         return UserFacts(self.attributes, self.locale, self.zone, self.topics, frozenset(reachable), self.last_seen_ms)
 
     def stored(self):
-        """What memory keeps of them."""
+        """Return the row of the user in memory."""
         contacts = {name: self.contacts.get(name) for name in CONTACTS}
         return StoredUser(
             ordinal=1, user_id="ana", profile_id=1, locale=self.locale, zone=self.zone, created_ms=0, updated_ms=0,
@@ -129,7 +129,7 @@ people = st.builds(
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory):
-    """The real tables, in memory."""
+    """Return a database with the real tables, in memory."""
     stored = connect(upgrade(tmp_path_factory.mktemp("segments"), "control"))
     memory = apsw.Connection(":memory:")
     with memory.backup("main", stored, "main") as copying:
@@ -158,7 +158,7 @@ def found(db, filter_):
 
 
 @given(people, st.lists(filters, min_size=1, max_size=6))
-def test_every_engine_finds_whom_the_words_mean(db, person, several):
+def test_every_backend_finds_whom_the_words_mean(db, person, several):
     store(db, person)
     remembered = facts_of(person.stored(), person.topics)
     for filter_ in several:
@@ -170,11 +170,11 @@ def test_every_engine_finds_whom_the_words_mean(db, person, several):
 
 @given(people, st.data())
 def test_what_a_user_has_is_found_by_it(db, person, data):
-    """Random values rarely meet: here the filter is made from the user."""
+    """Random values rarely match: here the filter is made from the user."""
     store(db, person)
     facts = person.facts()
-    told = [(name, value) for name, value in person.attributes.items() if name and not set(name) & set('."\\\0')]
-    for name, value in told:
+    result = [(name, value) for name, value in person.attributes.items() if name and not set(name) & set('."\\\0')]
+    for name, value in result:
         if not isinstance(value, dict | list):
             assert found(db, Filter(attribute=name, is_=value))
             assert found(db, Filter(attribute=name, in_=("nobody", value)))

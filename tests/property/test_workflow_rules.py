@@ -1,4 +1,4 @@
-"""Workflow rules: no move loops, an end is an end, and windows, throttles and local times keep their word."""
+"""Workflow rules: no step loops, an ended instance stays ended, and windows, throttles and local times hold."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,14 +8,24 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.domain.limits_deciding import DIGEST_BYTES_MAX
+from clarion.domain.limits import DIGEST_BYTES_MAX
 from clarion.domain.localtime import local_time
 from clarion.domain.workflow import Window, Workflow
 from clarion.plan.rules.workflow.advance import advance
-from clarion.plan.rules.workflow.digest import full, joined, opened
+from clarion.plan.rules.workflow.digest import is_full, join_digest, open_digest
 from clarion.plan.rules.workflow.moments import next_at
-from clarion.plan.rules.workflow.state import Answered, Begin, Closed, Deliver, Due, Facts, Happened, NoValue, State
-from clarion.plan.rules.workflow.throttle import admitted
+from clarion.plan.rules.workflow.state import (
+    Deliver,
+    DigestClosed,
+    FetchAnswered,
+    InstanceFacts,
+    NoValue,
+    SignalReceived,
+    State,
+    TimerFired,
+    Triggered,
+)
+from clarion.plan.rules.workflow.throttle import admit
 from tests.contract.journals import START_MS
 from tests.stages.flows import ENDINGS
 
@@ -27,7 +37,7 @@ DURATIONS = st.sampled_from(["1s", "5m", "2h", "3d"])
 
 @st.composite
 def workflows(draw: st.DrawFn, most: int = 7) -> Workflow:
-    """A workflow of every kind of step, whose ways lead forward only."""
+    """Return a workflow of every kind of step, whose branches lead forward only."""
     number = draw(st.integers(1, most))
     names = [f"s{n}" for n in range(number)]
     steps = []
@@ -65,8 +75,8 @@ def evaluate(text: str, names: object) -> object:
     return VALUES[text]
 
 
-class Been(NamedTuple):
-    """What has been before a move."""
+class Past(NamedTuple):
+    """The history before a move."""
 
     at_ms: int | None
     times_ms: tuple[int, ...]
@@ -78,16 +88,16 @@ class Been(NamedTuple):
         return self.times_ms
 
 
-def facts(now_ms: int, seen_ms: int | None = None, passed: tuple[int, ...] = ()) -> Facts:
-    return Facts(now_ms, UTC, {"n": 1}, {}, evaluate, Been(seen_ms, passed))
+def facts(now_ms: int, seen_ms: int | None = None, passed: tuple[int, ...] = ()) -> InstanceFacts:
+    return InstanceFacts(now_ms, UTC, {"n": 1}, {}, evaluate, Past(seen_ms, passed))
 
 
 causes = st.one_of(
-    st.just(Begin()),
-    st.integers(0, 4 * 24).map(lambda hours: Due(START_MS + hours * HOUR_MS)),
-    st.just(Happened({"a": 1})),
-    st.builds(Answered, st.just(200), st.just({}), st.sampled_from(["", "no"])),
-    st.just(Closed([{"n": 1}, {"n": 2}])),
+    st.just(Triggered()),
+    st.integers(0, 4 * 24).map(lambda hours: TimerFired(START_MS + hours * HOUR_MS)),
+    st.just(SignalReceived({"a": 1})),
+    st.builds(FetchAnswered, st.just(200), st.just({}), st.sampled_from(["", "no"])),
+    st.just(DigestClosed([{"n": 1}, {"n": 2}])),
 )
 
 
@@ -96,7 +106,7 @@ def test_any_causes_in_any_order_move_it_forward_or_not_at_all(workflow, given_c
     expires_ms = None if expires_h is None else START_MS + expires_h * HOUR_MS
     state, now_ms = State("w", 1, START_MS, expires_ms), START_MS
     visited, ended = [], []
-    for cause, hours in [(Begin(), 0), *given_causes]:
+    for cause, hours in [(Triggered(), 0), *given_causes]:
         now_ms += hours * HOUR_MS
         before = msgspec.msgpack.encode(state)
         move = advance(state, workflow, cause, facts(now_ms))
@@ -104,9 +114,9 @@ def test_any_causes_in_any_order_move_it_forward_or_not_at_all(workflow, given_c
         if move.state is state and move.ended is None:
             assert move.effects == []
         visited += [effect.step.name for effect in move.effects if isinstance(effect, Deliver)]
-        told = [effect.event for effect in move.effects if getattr(effect, "event", "") in ENDINGS]
-        assert told == ([move.ended] if move.ended else [])
-        ended += told
+        result = [effect.event for effect in move.effects if getattr(effect, "event", "") in ENDINGS]
+        assert result == ([move.ended] if move.ended else [])
+        ended += result
         assert (move.state.waiting is not None) or move.ended, "it waits or has ended"
         if move.ended:
             break
@@ -118,7 +128,7 @@ def test_any_causes_in_any_order_move_it_forward_or_not_at_all(workflow, given_c
 
 @given(workflows(), st.integers(0, 3))
 def test_timers_alone_bring_every_instance_to_its_end(workflow, failures):
-    state, now_ms, cause = State("w", 1, START_MS), START_MS, Begin()
+    state, now_ms, cause = State("w", 1, START_MS), START_MS, Triggered()
     for _ in range(len(workflow.steps) * 15 + 1):
         move = advance(state, workflow, cause, facts(now_ms))
         if move.ended:
@@ -126,9 +136,9 @@ def test_timers_alone_bring_every_instance_to_its_end(workflow, failures):
         state = move.state
         assert state.waiting is not None
         now_ms = max(now_ms, state.waiting.until_ms)
-        cause = Closed([{}]) if state.waiting.kind == "digest" else Due(now_ms)
+        cause = DigestClosed([{}]) if state.waiting.kind == "digest" else TimerFired(now_ms)
         if state.waiting.kind == "fetch" and failures:
-            cause = Answered(error="no")
+            cause = FetchAnswered(error="no")
     raise AssertionError("it never ended")
 
 
@@ -137,9 +147,9 @@ def test_a_throttle_lets_no_more_pass_in_any_span(steps_ms, limit):
     now_ms, kept, passed = START_MS, (), []
     for step_ms in steps_ms:
         now_ms += step_ms
-        times = admitted(kept, limit, HOUR_MS, now_ms)
+        times = admit(kept, limit, HOUR_MS, now_ms)
         recent = [at for at in passed if at > now_ms - HOUR_MS]
-        assert (times is None) == (len(recent) >= limit), "it lets pass whom it can"
+        assert (times is None) == (len(recent) >= limit), "it passes all that it may"
         if times is not None:
             kept = times
             passed.append(now_ms)
@@ -155,15 +165,15 @@ windows = st.one_of(
 
 @given(windows, st.lists(st.tuples(st.integers(0, HOUR_MS), st.integers(0, 100_000)), max_size=30))
 def test_a_digest_closes_no_earlier_for_more_and_is_full_of_bytes_in_time(window, events):
-    digest = joined(opened(b"o", window, START_MS, UTC), window, START_MS, 0)
+    digest = join_digest(open_digest(b"o", window, START_MS, UTC), window, START_MS, 0)
     now_ms = START_MS
     assert digest.closes_ms > now_ms
     for number, (step_ms, size) in enumerate(events, 2):
         now_ms = min(now_ms + step_ms, digest.closes_ms)
-        more = joined(digest, window, now_ms, size)
+        more = join_digest(digest, window, now_ms, size)
         assert more.closes_ms >= digest.closes_ms
         assert (more.places, more.size_bytes) == (number, digest.size_bytes + size)
-        assert full(more) == (more.size_bytes >= DIGEST_BYTES_MAX)
+        assert is_full(more) == (more.size_bytes >= DIGEST_BYTES_MAX)
         digest = more
 
 
@@ -181,4 +191,4 @@ def test_the_next_local_time_is_ahead_at_most_a_week_and_is_that_time_or_right_b
         assert not days or shown.isoweekday() in days
     else:
         wanted = datetime(shown.year, shown.month, shown.day, h, m)
-        assert before < wanted < shown or before.date() < shown.date(), "the clock leapt over it"
+        assert before < wanted < shown or before.date() < shown.date(), "the clock skipped it"

@@ -1,4 +1,4 @@
-"""What the tests of calls with many messages share: messages made from a vendor's table, and what is read in an answer."""
+"""Helpers of the tests of batch calls: messages made from a vendor's table, and outcomes read from a response."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""What every vendor has to do, run from one table a vendor: tests/providers/tables/<channel>_<vendor>.toml.
+"""The checks of every vendor, run from one table per vendor: tests/providers/tables/<channel>_<vendor>.toml.
 
-A table holds an account, a message, the request they make, and answers with what each of them means. `$RSA_KEY` stands
-for a fresh private key; `sealed` says that the body is encrypted, and a test of the vendor's own opens it. The rest, from
+A table has an account, a message, the request for them, and responses with the outcome of each. `$RSA_KEY` stands
+for a fresh private key; `sealed` marks an encrypted body, which a test of the vendor's own decrypts. The rest, from
 truncated bodies to secrets in a repr, is the same for all and is checked here.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import RESPONSE_BYTES_MAX
+from clarion.domain.limits_delivery import RESPONSE_BYTES_MAX
 from clarion.domain.message import (
     AppriseReply,
     HttpRequest,
@@ -77,7 +77,7 @@ def build(vendor: Vendor, table: dict[str, Any], **changes: Any) -> Request:
 
 
 def check_request(vendor: Vendor, table: dict[str, Any]) -> None:
-    """The request is the one in the table; nothing of it changes when it is built again."""
+    """Check that the request equals the one in the table, and that building it again gives the same."""
     request, expected = build(vendor, table), table["request"]
     assert request == build(vendor, table)
     got = msgspec.structs.asdict(request)
@@ -95,7 +95,7 @@ def check_request(vendor: Vendor, table: dict[str, Any]) -> None:
 
 
 def answer(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> Outcome:
-    """Return what the vendor reads in a row's answer."""
+    """Return the outcome that the vendor reads from a row's response."""
     sent = message(table, **row.get("message", {}))
     owner = account({**table, **row.get("override", {})})
     if vendor.TRAITS.transport == "http":
@@ -112,7 +112,7 @@ def answer(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> Outcom
 
 
 def apprise_reply(row: dict[str, Any]) -> AppriseReply:
-    """Return what the library came to in a row: its own word, and the decisive answer where there was one."""
+    """Return the library's result in a row: its own text, and the decisive response where there was one."""
     status, headers, body = row.get("status"), row.get("headers", {}), row.get("body", "").encode()
     found = None if status is None else HttpResponse(status, headers, body)
     return AppriseReply(
@@ -121,7 +121,7 @@ def apprise_reply(row: dict[str, Any]) -> AppriseReply:
 
 
 def check_row(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> None:
-    """An answer means what its row says."""
+    """Check that a response leads to the outcome in its row."""
     outcome = answer(vendor, table, row)
     assert type(outcome).__name__ == row["outcome"], outcome
     for name in ("after_ms", "reason", "vendor_message_id", "content", "detail", "scope"):
@@ -130,7 +130,7 @@ def check_row(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> Non
 
 
 def check_hostile_answers(vendor: Vendor, table: dict[str, Any]) -> None:
-    """No status with no body whatever raises; failures stay failures and their words stay short."""
+    """Check that no status and no body raises; failures stay failures and their details stay short."""
     for status in (200, 201, 204, 301, 302, 400, 401, 403, 404, 408, 409, 410, 413, 418, 425, 429, 500, 502, 503, 504):
         for body in (*BODIES, OVERSIZE):
             response = HttpResponse(status, {}, body)
@@ -141,14 +141,14 @@ def check_hostile_answers(vendor: Vendor, table: dict[str, Any]) -> None:
                 hurried = vendor.read(
                     HttpResponse(503, {"retry-after": "7"}, body), message(table), account(table), now_ms=NOW_MS
                 )
-                assert getattr(hurried, "after_ms", 7_000) == 7_000, "a pause that is asked for is kept"
+                assert getattr(hurried, "after_ms", 7_000) == 7_000, "a requested pause is respected"
             if status >= 500:
                 # Ambiguous where the vendor may have sent and a repeat would be a second message.
                 assert isinstance(outcome, Transient | Throttled | Ambiguous)
 
 
 def check_retry_after(vendor: Vendor, table: dict[str, Any]) -> None:
-    """429 is a pause: of the seconds or until the date it names, of no stated length otherwise, never a failure."""
+    """Check that 429 is a pause, never a failure: of the seconds or until the date in it, else of no stated length."""
     dates = {"Mon, 21 Sep 2026 14:14:20 GMT": 60_000, "Mon, 21 Sep 2026 14:13:00 GMT": 0}
     for text, expected in {"7": 7_000, "0": 0, **dates}.items():
         outcome = _throttled(vendor, table, {"retry-after": text})
@@ -165,7 +165,7 @@ def _throttled(vendor: Vendor, table: dict[str, Any], headers: dict[str, str]) -
 
 
 def check_unicode(vendor: Vendor, table: dict[str, Any]) -> None:
-    """Text in any script goes through."""
+    """Check that text in any script arrives."""
     parts = {k: UNICODE if isinstance(v, str) else v for k, v in table["message"]["parts"].items()}
     request = build(vendor, table, parts=parts)
     if isinstance(request, HttpRequest):
@@ -175,7 +175,7 @@ def check_unicode(vendor: Vendor, table: dict[str, Any]) -> None:
 
 
 def check_secrets(vendor: Vendor, table: dict[str, Any]) -> None:
-    """No credential and no access token shows in the repr of anything that could be logged."""
+    """Check that no credential and no access token is in the repr of an object that could be logged."""
     owner = account(table)
     secrets = [value for value in owner.credentials.values() if value != owner.credentials.get("client_email")]
     seen = [repr(owner), repr(build(vendor, table))]
@@ -185,7 +185,7 @@ def check_secrets(vendor: Vendor, table: dict[str, Any]) -> None:
 
 
 def check_traits(vendor: Vendor, table: dict[str, Any]) -> None:
-    """The declaration holds what the table uses, and required fields are in it."""
+    """Check that the declaration contains what the table uses, and its required fields."""
     for fields, used in ((vendor.TRAITS.settings, "settings"), (vendor.TRAITS.credentials, "credentials")):
         given = table.get("account", {}).get(used, {})
         assert set(given) <= {field.name for field in fields}

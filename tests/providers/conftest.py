@@ -19,13 +19,13 @@ from tests.providers import battery
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """Tests run on the loop the product runs on."""
+    """Run tests on the event loop of the product."""
     return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def trusted(tmp_path_factory):
-    """Let the machine's own list of CAs be a short one: to read the real one takes longer than most of these tests."""
+    """Replace the machine's list of CAs by a short one: reading the real one takes longer than most of these tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(identity_in(tmp_path_factory.mktemp("trusted"), "trusted.invalid").ca_file))
         yield
@@ -87,7 +87,7 @@ async def serving(handler, **options):
 
 
 def cut(writer):
-    """End a connection with a reset."""
+    """Reset a connection."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 

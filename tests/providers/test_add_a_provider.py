@@ -1,4 +1,4 @@
-"""docs/howto/add-a-provider.md does what it says: its two files make a vendor, and the battery passes."""
+"""docs/howto/add-a-provider.md works: its two files make a vendor, and the battery passes."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ FILES = dict(re.findall(r"^```(?:python|toml) (\S+)\n(.*?)^```$", PAGE.read_text
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder that Python takes for part of `clarion/providers/sms`."""
+    """Return a folder that Python treats as part of `clarion/providers/sms`."""
     monkeypatch.setattr(clarion.providers.sms, "__path__", [*clarion.providers.sms.__path__, str(tmp_path)])
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("clarion.providers.sms.")]:

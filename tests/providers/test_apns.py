@@ -1,4 +1,4 @@
-"""APNs' provider token, payload and headers; its answers are in the table."""
+"""APNs' provider token, payload and headers; its responses are in the table."""
 
 from itertools import pairwise
 from uuid import UUID

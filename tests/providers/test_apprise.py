@@ -1,4 +1,4 @@
-"""Apprise, the real library: what it sends goes through the guarded client, and nothing else gets out."""
+"""Apprise, the real library: its requests go through the guarded client, and it has no other network access."""
 
 import asyncio
 import contextlib
@@ -29,6 +29,7 @@ from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Refused, 
 from clarion.domain.planned import PlannedDelivery
 from clarion.providers.apprise_schemes import SCHEMES
 from clarion.providers.chat import apprise as vendor
+from clarion.testing.lines import Lines
 from tests.providers import battery
 from tests.providers.conftest import serving
 
@@ -37,7 +38,7 @@ TEXT = "Your order 424242 is on its way."
 
 
 class Wire:
-    """An HTTP client that answers from a script, `status` or a pair of it and a body; the last answer stays."""
+    """An HTTP client with scripted responses, `status` or a pair of it and a body; the last one repeats."""
 
     def __init__(self, *script, port=None):
         self.script, self.seen, self.port = [*script] or [200], [], port
@@ -89,7 +90,7 @@ async def outcome(wire, url, text=TEXT, settings=None, **options):
 
 @contextlib.asynccontextmanager
 async def peer(*answers):
-    """Run a server that keeps what it gets and answers in turn, the last answer for ever; yield its port and what it got."""
+    """Run a server that records its requests and sends responses in turn, repeating the last; yield its port and the requests."""
     got, left = [], [*answers] or [b'{"ok": true}']
 
     async def server(reader, writer):
@@ -191,7 +192,7 @@ async def test_a_service_that_does_not_answer_is_in_doubt():
     assert time.monotonic() - before < 5
 
 
-# --- what answers mean ---
+# --- outcomes of responses ---
 
 TELEGRAM = "tgram://123456789:abcdefghijklmnopqrstuvwxyz0123456789/4242/4343"
 DISCORD = "discord://4242424242/abcdefghijklmnopqrstuvwxyz"
@@ -217,14 +218,14 @@ async def test_what_has_arrived_in_part_is_not_sent_again():
 
 
 async def test_signing_in_is_no_part():
-    class Door(Wire):
+    class SignInWire(Wire):
         async def send(self, request):
             if b"424242" in request.body:
                 self.seen.append(request)
                 return HttpResponse(503, {}, b"")
             return await super().send(request)
 
-    wire = Door((200, b'{"access_token": "t0ken", "user_id": "@ada:shop.example", "device_id": "D"}', {}))
+    wire = SignInWire((200, b'{"access_token": "t0ken", "user_id": "@ada:shop.example", "device_id": "D"}', {}))
     found = await outcome(wire, "matrix://ada:secretpass@peer.example/%21room%3Ashop.example?v=3")
     assert len(wire.seen) > 1
     assert isinstance(found, Transient)
@@ -318,7 +319,7 @@ async def test_a_library_that_never_comes_back_is_left_behind(monkeypatch):
     monkeypatch.setattr("clarion.backends.apprise.egress.APPRISE_CLOSING_MS", 0)
     stuck = threading.Event()
     monkeypatch.setattr(
-        "clarion.backends.apprise.egress._library", lambda: SimpleNamespace(speak=lambda *_: stuck.wait(5))
+        "clarion.backends.apprise.egress._library", lambda: SimpleNamespace(send_message=lambda *_: stuck.wait(5))
     )
     with pytest.raises(EgressError) as caught:
         await spoken(Wire(200), DISCORD, timeout_ms=20)
@@ -339,9 +340,9 @@ def test_every_service_that_can_be_used_has_a_url():
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 async def test_every_service_calls_through_the_guarded_client(scheme):
-    """No socket is opened, no file, no process: a fenced service would have said so, and would have made no call."""
+    """No socket, file or process is opened: the fence would have raised, and the service would have made no call."""
     wire = Wire((200, b'{"ok": true, "status": "ok", "success": true}', {"content-type": "application/json"}))
-    # A test of this suite may reach loopback; here not even that.
+    # Tests of this suite may use loopback; this one may not.
     pytest_socket.disable_socket(allow_unix_socket=True)
     reply = await spoken(wire, URLS[scheme])
     assert wire.seen, reply
@@ -438,7 +439,9 @@ def test_urls_are_checked_before_they_are_stored(url, good):
 
 async def test_without_the_extra_the_account_says_so():
     traits = msgspec.structs.replace(vendor.TRAITS, missing=vendor.NEEDED)
-    put = next(one for one in routes(None, {(Channel.CHAT, "apprise"): traits}) if one.method == "PUT")
+    put = next(
+        one for one in routes(None, {(Channel.CHAT, "apprise"): traits}, None, None, Lines()) if one.method == "PUT"
+    )
     body = ProviderBody(Channel.CHAT, "apprise", credentials={"url": DISCORD})
     with pytest.raises(InvalidField) as refused:
         await put.handler(SimpleNamespace(caller=SimpleNamespace(tenant="acme"), body=body, path={"name": "chat"}))

@@ -1,5 +1,5 @@
-"""Every limit that a vendor declares holds: below and at it a message goes out whole, over it, it is shortened, split or refused
-as declared, and the words for that name the figures."""
+"""Every limit that a vendor declares is applied: below and at it a message is sent whole; over it, it is shortened, split or
+refused as declared, with the figures in the detail."""
 
 import unicodedata
 
@@ -21,7 +21,7 @@ LIMITS = [(vendor, limit) for vendor, module in VENDORS.items() for limit in mod
 REFUSED = [
     (vendor, limit)
     for vendor, limit in LIMITS
-    # Files are in a test of their own; what a service behind Apprise takes only that service knows.
+    # Files have a test of their own; limits of a service behind Apprise are not declared here.
     if limit.over == "refuse" and limit.parts != envelope.WHOLE and limit.most
 ]
 PUSHES = [(vendor, limit) for vendor, limit in LIMITS if limit.over == "shorten" and limit.unit == "bytes"]
@@ -34,7 +34,7 @@ def named(case):
 
 
 def sized(vendor: str, limit: ContentLimit, size: int, sign: str = "x") -> dict:
-    """Return parts of which the limited one has exactly so many units."""
+    """Return parts of which the limited one has exactly this number of units."""
     text, part = sign * size, limit.parts[0]
     if vendor == "whatsapp" and part == "template":
         one = {"name": text, "text": "t"} if limit.about == "the name of a parameter" else text
@@ -79,7 +79,7 @@ def test_what_is_over_is_refused_by_name_and_figure(case):
 
 
 @pytest.mark.parametrize("case", [case for case in REFUSED if case[1].unit == "chars"], ids=named)
-def test_characters_are_counted_whatever_their_bytes(case):
+def test_characters_are_counted_regardless_of_their_bytes(case):
     vendor, limit = case
     assert built(vendor, sized(vendor, limit, limit.most, "漢"))
     with pytest.raises(OverLimit):
@@ -120,16 +120,16 @@ def test_a_headline_is_shortened_where_it_begins_to_be_too_long(case):
 def test_no_sign_is_cut_in_two(signs, part):
     text = "".join(signs) * (8_192 // len(signs))
     channel = Channel.PUSH if part == "body" else Channel.EMAIL
-    kept = fit(channel, {part: text})[part].removesuffix(ELLIPSIS)
-    kept.encode()
-    assert text.startswith(kept)
+    shortened = fit(channel, {part: text})[part].removesuffix(ELLIPSIS)
+    shortened.encode()
+    assert text.startswith(shortened)
     at, places = 0, {0}
-    while at < len(kept):
+    while at < len(shortened):
         for sign in signs:
             at += len(sign)
             places.add(at)
-    assert len(kept) in places
-    assert not unicodedata.category(text[len(kept)]).startswith("M")
+    assert len(shortened) in places
+    assert not unicodedata.category(text[len(shortened)]).startswith("M")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_the_sandbox_keeps_what_was_made_to_fit():
 
 
 @pytest.mark.parametrize(("overflow", "word"), [("split", "split"), ("truncate", "shortened")])
-def test_what_apprise_did_is_told(overflow, word):
+def test_changes_by_apprise_are_reported(overflow, word):
     vendor, table = VENDORS["apprise"], TABLES["apprise"]
     account = battery.account(table)
     account = msgspec.structs.replace(account, settings={**account.settings, "overflow": overflow})

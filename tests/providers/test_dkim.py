@@ -1,4 +1,4 @@
-"""Signatures against a verifier that shares nothing with them, which RFC 8463's example is checked with first."""
+"""Signatures against an independent verifier, which is first checked with RFC 8463's example."""
 
 import base64
 import re
@@ -96,14 +96,14 @@ def test_the_verifier_takes_the_example_of_rfc_8463_and_nothing_beside_it(at, re
 
 
 def test_the_example_of_rfc_8463_has_the_signature_we_would_make():
-    """Ed25519 is deterministic, so what we hash is what the RFC's author hashed."""
+    """Ed25519 is deterministic, so an equal signature means equal signed bytes."""
     head, _, body = RFC_8463.partition(b"\r\n\r\n")
     lines = re.split(rb"\r\n(?![ \t])", head)
     by_name = {line.partition(b":")[0].lower(): line for line in lines[2:]}
-    own, told = lines[0].rsplit(b"b=", 1)
+    own, parsed = lines[0].rsplit(b"b=", 1)
     names = (b"from", b"to", b"subject", b"date", b"message-id")
     covered = b"".join(dkim.relaxed_field(by_name[name]) + b"\r\n" for name in names) + dkim.relaxed_field(own + b"b=")
-    assert dkim._signature(ED25519, covered) == base64.b64decode(told)
+    assert dkim._signature(ED25519, covered) == base64.b64decode(parsed)
     assert body_hash(body.decode().split("\r\n")) == "2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8="
 
 
@@ -153,7 +153,7 @@ def test_what_relays_do_to_blanks_and_folds_does_not_matter():
 @given(subject=header_text, name=header_text, text=body_text, html=body_text)
 @example(subject=" a  b ", name="ß" * 150, text=".\r\n.. \t\r\n \r\n", html="")
 @example(subject="x" * 900, name="", text="-" * 5_000, html=" ")
-def test_whatever_is_written_verifies(subject, name, text, html):
+def test_any_signed_message_verifies(subject, name, text, html):
     parts = {"subject": subject, "sender_name": name, "text": text or "-", "html": html}
     verify(signed(mime.build(**{**GIVEN, **parts})), record(ED25519))
 
@@ -169,7 +169,7 @@ lines = st.one_of(blanks, st.text(st.characters(exclude_characters="\r\n", exclu
 @example(body=b"\r\n \r\n", value=b" \t ")
 @example(body=b"a" * 2_000 + b" ", value=b"a \r\n \t b")
 def test_bodies_and_fields_of_any_shape_verify(body, value):
-    """Ours are base64, but a signature must not depend on that."""
+    """Our bodies are Base64, but a signature must not depend on that."""
     verify(signed(b"From: a@shop.example\r\nSubject : " + value + b"\r\n\r\n" + body), record(ED25519))
 
 

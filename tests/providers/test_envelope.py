@@ -1,4 +1,4 @@
-"""What e-mail APIs are told of a message: checked, and neither folded nor encoded."""
+"""The fields of a message for e-mail APIs: validated, and neither folded nor encoded."""
 
 from email.utils import parseaddr
 

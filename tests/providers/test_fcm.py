@@ -1,4 +1,4 @@
-"""FCM's access token and the bounds of its data map; its answers are in the table."""
+"""FCM's access token and the bounds of its data map; its responses are in the table."""
 
 from urllib.parse import parse_qs
 

@@ -1,4 +1,4 @@
-"""Files of e-mails: what the standard library's parser reads back of them, and what each API is told."""
+"""Files of e-mails: read back by the standard library's parser, and in the request of each API."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clarion.domain.attachment import REFUSED_ENDINGS, Attachment, is_cid, is_content_type, name_fault
-from clarion.domain.limits_email import ATTACHMENT_NAME_CHARS_MAX
+from clarion.domain.limits_content import ATTACHMENT_NAME_CHARS_MAX
 from clarion.providers import form_data, mime, mime_files
 from clarion.providers.email import mailgun, postmark, sendgrid, ses, smtp
 from clarion_lab.simulate.vendors import script
@@ -73,7 +73,7 @@ def test_no_file_can_add_a_header(junk, text, field):
         ("t", "h", [LOGO, PDF], ["mixed", ["alternative", "plain", ["related", "html", "png"]], "pdf"]),
     ],
 )
-def test_what_the_html_shows_stands_beside_it_and_the_rest_at_the_end(text, html, files, wanted):
+def test_inline_files_are_next_to_the_html_and_the_rest_at_the_end(text, html, files, wanted):
     def plain(found):
         return [plain(one) for one in found] if isinstance(found, list) else found.rpartition("/")[2]
 
@@ -125,7 +125,7 @@ def built(name, *files, parts=None):
     return VENDORS[name].build(message, battery.account(table), now_ms=GIVEN["created_ms"], token=None)
 
 
-def test_sendgrid_is_told_of_files():
+def test_sendgrid_gets_files():
     files = json.loads(built("sendgrid", Attachment("a;b.ics", "text/calendar; method=REQUEST", b"x"), LOGO).body)[
         "attachments"
     ]
@@ -135,14 +135,14 @@ def test_sendgrid_is_told_of_files():
     ]  # fmt: skip
 
 
-def test_postmark_is_told_of_files():
+def test_postmark_gets_files():
     files = json.loads(built("postmark", PDF, LOGO).body)["Attachments"]
     assert files[0] | {"Content": ""} == {"Name": PDF.filename, "Content": "", "ContentType": "application/pdf"}
     assert base64.b64decode(files[0]["Content"]) == PDF.content
     assert files[1]["ContentID"] == "cid:logo@shop.example"
 
 
-def test_ses_is_told_of_files():
+def test_ses_gets_files():
     long = "text/plain; x=" + "y" * 100
     files = json.loads(built("ses", PDF, LOGO, Attachment("t.txt", long, b"")).body)["Content"]["Simple"]["Attachments"]
     assert [(file["ContentType"], file["ContentDisposition"], file.get("ContentId")) for file in files] == [
@@ -204,7 +204,7 @@ def test_no_vendor_sends_what_is_no_file(name, file):
 
 
 @pytest.mark.parametrize(("name", "limit"), [("postmark", 10), ("mailgun", 25), ("sendgrid", 30), ("ses", 40)])
-def test_a_vendors_bound_is_told_before_the_call(name, limit, monkeypatch):
+def test_a_vendors_bound_is_reported_before_the_call(name, limit, monkeypatch):
     monkeypatch.setattr(mime_files, "total_bytes", lambda files: limit * 1024 * 1024)
     with pytest.raises(ValueError, match=f"{limit * 1024 * 1024:,} are allowed"):
         built(name, PDF)

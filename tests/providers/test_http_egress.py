@@ -1,4 +1,4 @@
-"""The guarded HTTP client against real sockets: what may have been sent, what surely was not, and where it never goes."""
+"""The guarded HTTP client against real sockets: ambiguous failures, certain failures, and refused destinations."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from clarion.backends.net import http as egress
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.resolver import Resolver
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import EGRESS_ADDRESS_TTL_MS, RESPONSE_BYTES_MAX
+from clarion.domain.limits_delivery import EGRESS_ADDRESS_TTL_MS, RESPONSE_BYTES_MAX
 from clarion.domain.message import HttpRequest
 from tests.providers.conftest import cut, serving
 
@@ -51,7 +51,7 @@ async def test_an_answer_comes_back_whole(plain):
     assert (response.status, response.body, response.headers["retry-after"]) == (200, b"ok", "3")
 
 
-# --- what may have been sent ---
+# --- requests that may have been sent ---
 
 
 async def closes_before_reading(reader, writer):
@@ -117,7 +117,7 @@ async def test_a_kept_connection_that_breaks_is_not_tried_again(plain):
     assert seen == 2
 
 
-# --- what surely was not ---
+# --- requests that were certainly not sent ---
 
 
 async def closed_port():
@@ -163,7 +163,7 @@ async def test_a_certificate_for_another_name_sends_nothing(simulator):
         await http.close()
 
 
-# --- where it never goes ---
+# --- refused destinations ---
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_plain_http_and_odd_ports_need_permission():
 
 
 class Names:
-    """A name service whose answers change, and the clock that ages them."""
+    """A name service whose results change, and the clock that ages them."""
 
     def __init__(self, *answers):
         self.answers, self.asked, self.now_ms = list(answers), 0, 0
@@ -240,7 +240,7 @@ async def test_it_connects_to_the_address_that_was_checked(host):
         for _ in range(3):
             await http.send(post(f"http://{host}:{port}/"))
         assert (seen, names.asked) == (3, 1)
-        # Rebinding: once the answer is old it is asked for and checked again, and refused.
+        # Rebinding: once the result is old the name is resolved and checked again, and refused.
         names.now_ms += EGRESS_ADDRESS_TTL_MS
         assert (await failure(http, f"http://{host}:{port}/")).blocked
         assert (seen, names.asked) == (3, 2)
@@ -301,11 +301,11 @@ async def test_calls_that_must_not_share_a_connection_do_not(plain):
 
     async def server(reader, writer):
         seen.append([])
-        mine = seen[-1]
+        own = seen[-1]
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(len(BODY))
-            mine.append(head.split(b" ")[1])
+            own.append(head.split(b" ")[1])
             writer.write(OK)
 
     async with serving(server) as port:

@@ -1,4 +1,4 @@
-"""STOP, START and HELP: the words mean the same with every vendor, and only when they stand alone."""
+"""STOP, START and HELP: the keywords have the same effect with every vendor, and only as the whole message."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.ports.receipts import HELP_WORDS, START_WORDS, STOP_WORDS, Inbound, ReceiptCall, word_of
+from clarion.ports.receipts import HELP_KEYWORDS, START_KEYWORDS, STOP_KEYWORDS, Inbound, ReceiptCall, keyword_of
 from clarion.providers.sms import termii, twilio, vonage
 from clarion.providers.sms.twilio_receipts import ANSWERED, signature
 from clarion.providers.whatsapp import whatsapp
@@ -20,9 +20,9 @@ URL = "https://notify.shop.example/v1/receipts/acme/words"
 NUMBER = "+4915112345678"
 SECRET = "canary"
 WORDS = {
-    **dict.fromkeys(STOP_WORDS, "stop"),
-    **dict.fromkeys(START_WORDS, "start"),
-    **dict.fromkeys(HELP_WORDS, "help"),
+    **dict.fromkeys(STOP_KEYWORDS, "stop"),
+    **dict.fromkeys(START_KEYWORDS, "start"),
+    **dict.fromkeys(HELP_KEYWORDS, "help"),
 }
 
 
@@ -63,7 +63,7 @@ SPACE = st.text(" \t\r\n\u00a0", max_size=3)
 
 @st.composite
 def spelled(draw):
-    """A word as people write it, and what it means."""
+    """Return a keyword as people write it, and its effect."""
     word = draw(st.sampled_from(sorted(WORDS)))
     upper = draw(st.lists(st.booleans(), min_size=len(word), max_size=len(word)))
     letters = [letter.upper() if up else letter for letter, up in zip(word, upper, strict=True)]
@@ -75,8 +75,8 @@ def test_a_word_alone_counts_however_it_is_written(written, vendor):
     text, meaning = written
     [message] = vendor(text)
     assert isinstance(message, Inbound)
-    assert (message.word, message.address, message.text) == (meaning, NUMBER, text)
-    # Twilio alone replies by itself, and to its own words alone.
+    assert (message.keyword, message.address, message.text) == (meaning, NUMBER, text)
+    # Only Twilio replies by itself, and only to its own keywords.
     assert message.answered == (vendor is by_twilio and text.strip().casefold() in ANSWERED)
 
 
@@ -84,28 +84,28 @@ def test_a_word_alone_counts_however_it_is_written(written, vendor):
 def test_a_word_among_others_does_not(written, other, vendor):
     for text in (f"{written[0]} {other}", f"{other} {written[0]}"):
         [message] = vendor(text)
-        assert message.word == "other"
+        assert message.keyword == "other"
         assert not message.answered
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=20), st.sampled_from(VENDORS))
 def test_any_text_is_read_the_same_by_all(text, vendor):
     [message] = vendor(text)
-    assert (message.word, message.text) == (word_of(text), text)
+    assert (message.keyword, message.text) == (keyword_of(text), text)
 
 
 def test_no_word_has_two_meanings():
-    assert len(WORDS) == len(STOP_WORDS) + len(START_WORDS) + len(HELP_WORDS)
+    assert len(WORDS) == len(STOP_KEYWORDS) + len(START_KEYWORDS) + len(HELP_KEYWORDS)
     assert set(WORDS) >= ANSWERED
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_the_same_message_again_is_the_same_event(vendor):
     assert vendor("stop") == vendor("stop")
-    assert vendor("stop")[0].event_id == vendor("start")[0].event_id, "the vendor's id says which message it is"
+    assert vendor("stop")[0].event_id == vendor("start")[0].event_id, "the vendor's id identifies the message"
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_long_texts_are_cut(vendor):
     [message] = vendor("stop " * 5_000)
-    assert (len(message.text), message.word) == (4_096, "other")
+    assert (len(message.text), message.keyword) == (4_096, "other")

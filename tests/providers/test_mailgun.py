@@ -1,4 +1,4 @@
-"""Mailgun's forms, whatever the text, and which account settings can be part of a URL."""
+"""Mailgun's forms for any text, and the account settings that can be part of a URL."""
 
 import re
 from urllib.parse import parse_qsl

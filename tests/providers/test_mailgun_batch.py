@@ -1,4 +1,4 @@
-"""Mailgun's recipient variables: nobody sees the others, and what is a recipient's own is filled in by Mailgun."""
+"""Mailgun's recipient variables: no recipient sees another's address, and Mailgun fills in the values of each recipient."""
 
 import json
 from urllib.parse import parse_qsl
@@ -23,7 +23,7 @@ def form(request):
 
 
 def filled(text, variables):
-    """Return a field as Mailgun fills it in for one recipient."""
+    """Return a field with the values that Mailgun fills in for one recipient."""
     for name, value in variables.items():
         text = text.replace(f"%recipient.{name}%", value)
     return text
@@ -111,7 +111,7 @@ def test_an_address_is_in_a_call_once():
         batch.build(mailgun, TABLE, sent)
 
 
-def test_a_call_that_is_taken_is_taken_for_all():
+def test_an_accepted_call_is_accepted_for_all():
     assert read(200, {"id": "<1@mg.example>", "message": "Queued. Thank you."}) == [Accepted("1@mg.example")] * 2
 
 

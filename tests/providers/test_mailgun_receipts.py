@@ -1,4 +1,4 @@
-"""What Mailgun tells, in the form of its own page, signed here independently."""
+"""Mailgun's delivery receipts, in the format of its documentation, signed here independently."""
 
 import hashlib
 import hmac
@@ -47,12 +47,12 @@ def call(data, *, age_s=0, key=KEY, token=TOKEN):
     return ReceiptCall("POST", "https://notify.example/v1/receipts/acme/mg", {}, {}, msgspec.json.encode(body))
 
 
-def read(told, account=ACCOUNT):
-    return mailgun.read_receipts(told, account, now_ms=NOW_MS, keys={})
+def read(parsed, account=ACCOUNT):
+    return mailgun.read_receipts(parsed, account, now_ms=NOW_MS, keys={})
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "reason"),
+    ("parsed", "kind", "reason"),
     [
         (event("delivered"), "delivered", None),
         (failed(code=550), "bounced", "hard_bounce"),
@@ -71,19 +71,19 @@ def read(told, account=ACCOUNT):
         (event("clicked", url="http://mailgun.com"), "clicked", None),
     ],
 )
-def test_each_event_means_one_thing(told, kind, reason):
-    (receipt,) = read(call(told))
+def test_each_event_means_one_thing(parsed, kind, reason):
+    (receipt,) = read(call(parsed))
     assert (receipt.kind, receipt.reference, receipt.at_ms) == (kind, REFERENCE, 1_521_233_195_375)
     assert receipt.vendor_message_id == "20130503192659.13651.20287@mg.shop.example"
     assert receipt.suppress == (Suppress("alice@example.com", reason) if reason else None)
     assert receipt.once
 
 
-def test_what_is_on_its_way_or_new_tells_nothing():
+def test_intermediate_or_unknown_events_are_ignored():
     assert read(call(event("accepted"))) == read(call(event("teleported"))) == []
 
 
-def test_a_token_is_one_event_whatever_the_body_says():
+def test_a_token_is_one_event_for_any_body():
     ids = {read(call(event(name)))[0].event_id for name in ("delivered", "complained")}
     assert len(ids) == 1
     assert read(call(event("delivered"), token="f" * 50))[0].event_id not in ids

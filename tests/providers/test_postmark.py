@@ -1,11 +1,11 @@
-"""Postmark's requests beyond the one in the table, and whom the words of an answer name."""
+"""Postmark's requests beyond the one in the table, and the recipients that the text of a response names."""
 
 import time
 
 import msgspec
 import pytest
 
-from clarion.domain.limits import RESPONSE_BYTES_MAX
+from clarion.domain.limits_delivery import RESPONSE_BYTES_MAX
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Accepted, InvalidRecipient
 from clarion.providers.email import postmark

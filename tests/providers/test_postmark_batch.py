@@ -1,4 +1,4 @@
-"""Postmark's batches: each message as it would go alone, each entry of the answer on its own."""
+"""Postmark's batches: each message as in a single call, and each entry of the response read separately."""
 
 import msgspec
 import pytest
@@ -61,10 +61,10 @@ def test_one_that_cannot_be_built_is_no_batch():
 
 
 def test_http_200_says_nothing_of_the_entries():
-    told = read(200, [OK, INACTIVE, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'a2@'."}], count=3)
-    assert told[0] == Accepted("b7bc2f4a")
-    assert told[1].detail.startswith("HTTP 200: 406 You tried to send")
-    assert [type(outcome) for outcome in told] == [Accepted, InvalidRecipient, InvalidRecipient]
+    parsed = read(200, [OK, INACTIVE, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'a2@'."}], count=3)
+    assert parsed[0] == Accepted("b7bc2f4a")
+    assert parsed[1].detail.startswith("HTTP 200: 406 You tried to send")
+    assert [type(outcome) for outcome in parsed] == [Accepted, InvalidRecipient, InvalidRecipient]
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,17 @@ def test_http_200_says_nothing_of_the_entries():
     ],
 )
 def test_each_entry_is_read_as_an_answer_of_its_own(entry, expected):
-    told = read(200, [OK, entry])
-    assert told[0] == Accepted("b7bc2f4a")
-    assert type(told[1]) is expected
-    assert "b7bc2f4a" not in getattr(told[1], "detail", "")
+    parsed = read(200, [OK, entry])
+    assert parsed[0] == Accepted("b7bc2f4a")
+    assert type(parsed[1]) is expected
+    assert "b7bc2f4a" not in getattr(parsed[1], "detail", "")
 
 
 @pytest.mark.parametrize(("entries", "count"), [([], 2), ([OK], 2), ([OK] * 3, 2)])
 def test_a_list_of_another_length_says_nothing_of_any(entries, count):
-    told = read(200, entries, count)
-    assert len(told) == len(entries)
-    assert {type(outcome) for outcome in told} <= {Ambiguous}
+    parsed = read(200, entries, count)
+    assert len(parsed) == len(entries)
+    assert {type(outcome) for outcome in parsed} <= {Ambiguous}
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"{}", b"null", msgspec.json.encode(OK), b"[" * 5_000, b"\xff"])

@@ -1,4 +1,4 @@
-"""What Postmark tells, by the examples of its own pages."""
+"""Postmark's delivery receipts, by the examples of its documentation."""
 
 import base64
 
@@ -41,17 +41,17 @@ def change(suppress, reason):
     )  # fmt: skip
 
 
-def call(told, headers=BASIC, method="POST"):
-    body = told if isinstance(told, bytes) else msgspec.json.encode(told)
+def call(parsed, headers=BASIC, method="POST"):
+    body = parsed if isinstance(parsed, bytes) else msgspec.json.encode(parsed)
     return ReceiptCall(method, "https://notify.example/v1/receipts/acme/pm", {}, headers, body)
 
 
-def read(told, account=ACCOUNT):
-    return postmark.read_receipts(told, account, now_ms=NOW_MS, keys={})
+def read(parsed, account=ACCOUNT):
+    return postmark.read_receipts(parsed, account, now_ms=NOW_MS, keys={})
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "reason"),
+    ("parsed", "kind", "reason"),
     [
         (event("Delivery", Recipient="john@example.com", DeliveredAt="2019-11-05T16:33:54.9070259Z", Details="Test"), "delivered", None),
         (bounce("HardBounce"), "bounced", "hard_bounce"),
@@ -73,8 +73,8 @@ def read(told, account=ACCOUNT):
         (change(True, "SpamComplaint"), "unsubscribed", "complaint"),
     ],
 )  # fmt: skip
-def test_each_event_means_one_thing(told, kind, reason):
-    (receipt,) = read(call(told))
+def test_each_event_means_one_thing(parsed, kind, reason):
+    (receipt,) = read(call(parsed))
     assert (receipt.kind, receipt.reference) == (kind, REFERENCE)
     assert receipt.at_ms in (1_572_971_634_907, 1_580_554_414_416)
     assert receipt.suppress == (Suppress("john@example.com", reason) if reason else None)
@@ -86,10 +86,10 @@ def test_a_recipient_who_comes_back_is_let_in_again():
 
 
 @pytest.mark.parametrize(
-    "told", [bounce("AutoResponder"), bounce("Subscribe"), event("Inbound"), event("SmtpApiError")]
+    "parsed", [bounce("AutoResponder"), bounce("Subscribe"), event("Inbound"), event("SmtpApiError")]
 )
-def test_what_is_not_about_a_message_of_ours_tells_nothing(told):
-    assert read(call(told)) == []
+def test_events_of_other_messages_are_ignored(parsed):
+    assert read(call(parsed)) == []
 
 
 def test_a_repeated_call_is_the_same_event_and_another_is_not():
@@ -122,12 +122,12 @@ def test_a_header_with_the_password_does_as_well():
 @pytest.mark.parametrize("missing", ["webhook_password", "webhook_username"])
 def test_without_a_password_nothing_is_taken_and_without_a_name_no_basic(missing):
     account = msgspec.structs.replace(ACCOUNT, credentials={k: v for k, v in CREDENTIALS.items() if k != missing})
-    for told in (
+    for parsed in (
         call(bounce("HardBounce")),
         call(bounce("HardBounce"), {"authorization": "Basic Og=="}),
         call(b"{}", {}),
     ):
-        assert isinstance(read(told, account), Forged)
+        assert isinstance(read(parsed, account), Forged)
 
 
 def test_hostile_bodies_never_raise():
@@ -146,5 +146,5 @@ def test_the_reference_goes_along_and_fits():
     )  # fmt: skip
     body = msgspec.json.decode(postmark.build(message, ACCOUNT, now_ms=NOW_MS, token=None).body)
     assert body["Metadata"] == {"delivery_id": REFERENCE}
-    # Postmark's bound of a value of Metadata.
+    # Postmark's bound on a value of Metadata.
     assert len(REFERENCE) <= 80

@@ -1,4 +1,4 @@
-"""What every vendor that tells of deliveries has to do with calls that anyone may make."""
+"""Every vendor with delivery receipts, against unauthenticated calls."""
 
 import msgspec
 import pytest
@@ -39,17 +39,17 @@ def test_a_vendor_says_whether_it_has_receipts(vendor):
     headers=st.dictionaries(st.sampled_from(HEADERS), TEXT),
     body=BODIES,
 )
-def test_a_call_that_nobody_signed_tells_nothing(table, method, url, query, headers, body):
+def test_an_unsigned_call_has_no_events(table, method, url, query, headers, body):
     vendor = VENDORS[table["channel"], table["vendor"]]
     call = ReceiptCall(method, url, query, headers, body)
-    told = vendor.read_receipts(call, battery.account(table), now_ms=battery.NOW_MS, keys={})
-    assert isinstance(told, Forged | Unreadable | NeedKey)
+    parsed = vendor.read_receipts(call, battery.account(table), now_ms=battery.NOW_MS, keys={})
+    assert isinstance(parsed, Forged | Unreadable | NeedKey)
     secrets = battery.account(table).credentials.values()
-    assert not any(str(secret) in repr(told) for secret in secrets)
+    assert not any(str(secret) in repr(parsed) for secret in secrets)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=IDS)
-def test_without_any_secret_no_call_tells_anything(table):
+def test_without_any_secret_no_call_has_events(table):
     account = msgspec.structs.replace(battery.account(table), credentials={})
     vendor = VENDORS[table["channel"], table["vendor"]]
     for method in ("GET", "POST"):

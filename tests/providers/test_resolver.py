@@ -1,4 +1,4 @@
-"""Names and their addresses: every answer is checked, and what cannot be resolved was surely not sent."""
+"""Names and their addresses: every result is checked, and a request to an unresolved name was certainly not sent."""
 
 import asyncio
 

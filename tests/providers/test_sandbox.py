@@ -1,4 +1,4 @@
-"""The sandbox serves every channel and says clearly when its script is wrong; its outcomes are in the table."""
+"""The sandbox serves every channel and reports a wrong script clearly; its outcomes are in the table."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""SendGrid's personalizations: one content for all, whatever is a recipient's own beside the address, errors by place."""
+"""SendGrid's personalizations: one content for all, the values of each recipient with the address, errors by position."""
 
 import msgspec
 import pytest
@@ -96,15 +96,15 @@ def test_an_address_is_in_a_call_once(again):
         batch.build(sendgrid, TABLE, sent)
 
 
-def test_a_call_that_is_taken_is_taken_for_all():
+def test_an_accepted_call_is_accepted_for_all():
     assert read(202, **{"x-message-id": "id"}) == [Accepted("id")] * 3
 
 
 def test_the_bad_addresses_are_named_and_the_others_are_free_to_go_again():
-    told = read(400, errors(("personalizations.1.to.0.email", BAD)))
-    assert told == [None, InvalidRecipient(f"HTTP 400: personalizations.1.to.0.email {BAD}"), None]
-    told = read(400, errors(("personalizations.0.to.0.email", BAD), ("personalizations[2].to[0].email", BAD)))
-    assert [type(outcome) for outcome in told] == [InvalidRecipient, type(None), InvalidRecipient]
+    parsed = read(400, errors(("personalizations.1.to.0.email", BAD)))
+    assert parsed == [None, InvalidRecipient(f"HTTP 400: personalizations.1.to.0.email {BAD}"), None]
+    parsed = read(400, errors(("personalizations.0.to.0.email", BAD), ("personalizations[2].to[0].email", BAD)))
+    assert [type(outcome) for outcome in parsed] == [InvalidRecipient, type(None), InvalidRecipient]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What SendGrid tells, by the events of its own page, signed here independently."""
+"""SendGrid's delivery receipts, by the events of its documentation, signed here independently."""
 
 import base64
 
@@ -49,12 +49,12 @@ def call(events, *, age_s=0, key=KEY, method="POST", tail=b"\r\n"):
 sendgrid_headers = ("x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp")
 
 
-def read(told, account=ACCOUNT):
-    return sendgrid.read_receipts(told, account, now_ms=NOW_MS, keys={})
+def read(parsed, account=ACCOUNT):
+    return sendgrid.read_receipts(parsed, account, now_ms=NOW_MS, keys={})
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "reason"),
+    ("parsed", "kind", "reason"),
     [
         (event("delivered", response="250 OK"), "delivered", None),
         (event("deferred", response="400 try again later", attempt="5"), "deferred", None),
@@ -74,14 +74,14 @@ def read(told, account=ACCOUNT):
         (event("group_resubscribe", asm_group_id=10), "resubscribed", None),
     ],
 )
-def test_each_event_means_one_thing(told, kind, reason):
-    (receipt,) = read(call([told]))
+def test_each_event_means_one_thing(parsed, kind, reason):
+    (receipt,) = read(call([parsed]))
     assert (receipt.kind, receipt.reference, receipt.at_ms) == (kind, REFERENCE, 1_513_299_569_000)
     assert receipt.vendor_message_id == "14c5d75ce93"
     assert receipt.suppress == (Suppress("example@test.com", reason) if reason else None)
 
 
-def test_a_batch_is_read_in_order_without_what_tells_nothing():
+def test_a_batch_is_read_in_order_without_irrelevant_events():
     names = ["processed", "delivered", "account_status_change", "open"]
     assert [one.kind for one in read(call([event(name) for name in names]))] == ["delivered", "opened"]
     assert (

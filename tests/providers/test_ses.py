@@ -1,4 +1,4 @@
-"""What SES's table cannot say: encodings, what may not get into a header, and that no error of its API is forgotten."""
+"""SES beyond its table: encodings, header injection, and an outcome for every error of its API."""
 
 import re
 from email import message_from_string, policy
@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clarion.domain.fitting import OverLimit
-from clarion.domain.limits import SUBJECT_CHARS_MAX
+from clarion.domain.limits_content import SUBJECT_CHARS_MAX
 from clarion.providers import sigv4
 from clarion.providers.email import ses
 from tests.providers import battery

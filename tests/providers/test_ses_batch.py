@@ -1,4 +1,4 @@
-"""SES's bulk calls: content as a template without variables, what is a recipient's own in its entry, a status for each."""
+"""SES's bulk calls: content as a template without variables, the values of each recipient in its entry, a status for each."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from clarion.domain.attachment import Attachment
-from clarion.domain.limits_batches import SES_TEMPLATE_CHARS_MAX
+from clarion.domain.limits_delivery import SES_TEMPLATE_CHARS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Refused, Throttled, Transient
 from clarion.providers.email import ses
 from tests.providers import batch, battery
@@ -99,15 +99,15 @@ def test_every_status_of_the_model_has_an_outcome():
 
 @pytest.mark.parametrize("status", ses.STATUSES)
 def test_each_entry_has_its_own_outcome_and_the_page_has_its_status(status):
-    told = read(
+    parsed = read(
         200, entries({"Status": "SUCCESS", "MessageId": "m-1"}, {"Status": status, "MessageId": "m-2", "Error": "why"})
     )
-    assert told[0] == Accepted("m-1")
-    assert type(told[1]) is KINDS.get(ses.STATUSES[status], Refused)
-    if isinstance(told[1], Refused):
-        assert told[1].reason == ses.STATUSES[status]
-    if not isinstance(told[1], Accepted):
-        assert told[1].detail == f"HTTP 200: {status} why"
+    assert parsed[0] == Accepted("m-1")
+    assert type(parsed[1]) is KINDS.get(ses.STATUSES[status], Refused)
+    if isinstance(parsed[1], Refused):
+        assert parsed[1].reason == ses.STATUSES[status]
+    if not isinstance(parsed[1], Accepted):
+        assert parsed[1].detail == f"HTTP 200: {status} why"
     assert re.search(rf"\b{status}\b", PAGE)
 
 
@@ -125,14 +125,14 @@ def test_each_entry_has_its_own_outcome_and_the_page_has_its_status(status):
     ],
 )
 def test_an_entry_that_is_not_plain(entry, expected):
-    told = read(200, entries({"Status": "SUCCESS", "MessageId": "m-1"}, entry))
-    assert type(told[1]) is expected
-    assert "m-1" not in told[1].detail
+    parsed = read(200, entries({"Status": "SUCCESS", "MessageId": "m-1"}, entry))
+    assert type(parsed[1]) is expected
+    assert "m-1" not in parsed[1].detail
 
 
 def test_pauses_are_those_of_single_messages():
-    told = read(200, entries({"Status": "ACCOUNT_THROTTLED"}, {"Status": "ACCOUNT_DAILY_QUOTA_EXCEEDED"}))
-    assert [outcome.after_ms for outcome in told] == [ses.THROTTLED_MS, ses.QUOTA_MS]
+    parsed = read(200, entries({"Status": "ACCOUNT_THROTTLED"}, {"Status": "ACCOUNT_DAILY_QUOTA_EXCEEDED"}))
+    assert [outcome.after_ms for outcome in parsed] == [ses.THROTTLED_MS, ses.QUOTA_MS]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_results_of_another_number_are_not_made_to_fit():
     ],
 )
 def test_a_failure_of_the_call_is_everybodys(status, code, words, expected):
-    told = read(status, {"message": words}, **{"x-amzn-errortype": code})
-    assert [type(outcome) for outcome in told] == [expected, expected]
+    parsed = read(status, {"message": words}, **{"x-amzn-errortype": code})
+    assert [type(outcome) for outcome in parsed] == [expected, expected]
 
 
 @pytest.mark.parametrize(

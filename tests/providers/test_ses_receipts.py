@@ -1,4 +1,4 @@
-"""What SES tells, by the records of its own pages."""
+"""SES's delivery receipts, by the records of its documentation."""
 
 import msgspec
 import pytest
@@ -51,8 +51,8 @@ def read(event, account=ACCOUNT, keys=None):
     )
 
 
-def event(name, object_, told, key="eventType", **mail):
-    return {key: name, object_: told, "mail": {**MAIL, **mail}}
+def event(name, object_, parsed, key="eventType", **mail):
+    return {key: name, object_: parsed, "mail": {**MAIL, **mail}}
 
 
 def test_a_hard_bounce_suppresses_and_names_its_delivery():
@@ -64,7 +64,7 @@ def test_a_hard_bounce_suppresses_and_names_its_delivery():
 
 
 @pytest.mark.parametrize(
-    ("name", "object_", "told", "kind", "reason"),
+    ("name", "object_", "parsed", "kind", "reason"),
     [
         ("Bounce", "bounce", BOUNCE | {"bounceSubType": "OnAccountSuppressionList"}, "bounced", "hard_bounce"),
         ("Bounce", "bounce", BOUNCE | {"bounceType": "Transient", "bounceSubType": "MailboxFull"}, "bounced", None),
@@ -81,8 +81,8 @@ def test_a_hard_bounce_suppresses_and_names_its_delivery():
         ("Subscription", "subscription", {"newTopicPreferences": {"unsubscribeAll": True}}, "unsubscribed", "unsubscribed"),
     ],
 )  # fmt: skip
-def test_each_event_means_one_thing(name, object_, told, kind, reason):
-    (receipt,) = read(event(name, object_, told))
+def test_each_event_means_one_thing(name, object_, parsed, kind, reason):
+    (receipt,) = read(event(name, object_, parsed))
     assert receipt.kind == kind
     assert receipt.suppress == (Suppress("recipient@example.com", reason) if reason else None)
 
@@ -109,7 +109,7 @@ def test_every_recipient_of_an_event_has_a_receipt_of_its_own():
         "{}",
     ],
 )
-def test_what_tells_nothing_is_taken_and_does_nothing(quiet):
+def test_irrelevant_events_are_accepted_and_ignored(quiet):
     assert read(quiet) == []
 
 
@@ -125,10 +125,10 @@ def test_hostile_events_never_raise():
 
 
 def test_a_subscription_of_our_topic_is_confirmed():
-    told = ses.read_receipts(
+    parsed = ses.read_receipts(
         sns.call(sns.signed(sns.confirmation())), ACCOUNT, now_ms=sns.NOW_MS, keys={sns.CERTIFICATE_URL: sns.PEM}
     )
-    assert told == Handshake(confirm_url=sns.confirmation()["SubscribeURL"])
+    assert parsed == Handshake(confirm_url=sns.confirmation()["SubscribeURL"])
     other = msgspec.structs.replace(ACCOUNT, settings={"topic_arn": sns.TOPIC + "x"})
     assert isinstance(
         ses.read_receipts(sns.call(sns.signed(sns.confirmation())), other, now_ms=sns.NOW_MS, keys={}), Forged

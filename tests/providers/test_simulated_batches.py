@@ -33,11 +33,11 @@ def now_ms():
 
 
 class Sender:
-    """Sends e-mails of one vendor to a running simulator through `Batches`."""
+    """A sender of e-mails of one vendor to a running simulator through `Batches`."""
 
     def __init__(self, sim, name, http):
-        told = json.loads(sim.where.providers_file.read_bytes())[name]["provider"]
-        self.account = Account("acme", name, Channel.EMAIL, name, 0, told["settings"], told["credentials"])
+        parsed = json.loads(sim.where.providers_file.read_bytes())[name]["provider"]
+        self.account = Account("acme", name, Channel.EMAIL, name, 0, parsed["settings"], parsed["credentials"])
         self.vendor, self.sim, self._http = VENDORS[Channel.EMAIL, name], sim, http
         self.calls = 0
         self.batches = Batches(self, SimpleNamespace(now_ms=now_ms), SimpleNamespace(log=self._log))
@@ -74,7 +74,7 @@ class Sender:
 
 @pytest.fixture
 async def start(simulator):
-    """Return a function that starts a simulator and gives who sends to it."""
+    """Return a function that starts a simulator and returns a sender to it."""
     closing = []
 
     async def start(name, **fields):
@@ -97,9 +97,9 @@ def addresses(end="777", *, at=7):
 @pytest.mark.parametrize("name", BATCHING)
 async def test_each_arrives_once_in_few_calls(start, name):
     sender = await start(name)
-    told = await sender.all(addresses())
-    assert {type(outcome) for outcome in told} == {Accepted}
-    assert all(outcome.vendor_message_id for outcome in told)
+    parsed = await sender.all(addresses())
+    assert {type(outcome) for outcome in parsed} == {Accepted}
+    assert all(outcome.vendor_message_id for outcome in parsed)
     assert sender.taken() == {delivery(number): 1 for number in range(COUNT)}
     assert sender.calls == -(-COUNT // sender.vendor.TRAITS.batch_max)
 
@@ -107,21 +107,21 @@ async def test_each_arrives_once_in_few_calls(start, name):
 @pytest.mark.parametrize("name", BATCHING)
 async def test_one_dead_address_is_one_dead_address(start, name):
     sender = await start(name, by_address=True)
-    told = await sender.all(addresses("404"))
+    parsed = await sender.all(addresses("404"))
     dead = DEAD.get(name, InvalidRecipient)
-    assert [number for number, outcome in enumerate(told) if type(outcome) is dead] == [7]
-    assert {type(outcome) for outcome in told} == {Accepted, dead}
+    assert [number for number, outcome in enumerate(parsed) if type(outcome) is dead] == [7]
+    assert {type(outcome) for outcome in parsed} == {Accepted, dead}
     assert sender.taken() == {delivery(number): 1 for number in range(COUNT) if number != 7}
-    # Mailgun does not say which it is.
+    # Mailgun does not report which address it is.
     assert sender.calls <= (COUNT + 1 if name == "mailgun" else COUNT // 50 + 1)
 
 
 @pytest.mark.parametrize(("end", "expected"), [("429", Throttled), ("500", Transient)])
 @pytest.mark.parametrize("name", BATCHING)
-async def test_what_goes_wrong_with_a_call_is_told_to_all_in_it(start, name, end, expected):
+async def test_the_failure_of_a_call_is_reported_to_all_in_it(start, name, end, expected):
     sender = await start(name, by_address=True)
-    told = await sender.all(addresses(end))
-    failed = [number for number, outcome in enumerate(told) if type(outcome) is expected]
+    parsed = await sender.all(addresses(end))
+    failed = [number for number, outcome in enumerate(parsed) if type(outcome) is expected]
     assert failed == list(range(min(COUNT, sender.vendor.TRAITS.batch_max)))
     assert sender.taken() == {delivery(number): 1 for number in range(COUNT) if number not in failed}
     again = await sender.all(addresses(end))
@@ -133,21 +133,21 @@ async def test_a_stranger_is_misconfigured(start, name):
     sender = await start(name)
     wrong = dict.fromkeys(sender.account.credentials, "canaryofasecret16")
     account = Account("acme", name, Channel.EMAIL, name, 0, sender.account.settings, wrong)
-    told = await sender.all(addresses(), account)
-    assert {type(outcome) for outcome in told} == {Misconfigured}
+    parsed = await sender.all(addresses(), account)
+    assert {type(outcome) for outcome in parsed} == {Misconfigured}
     assert not sender.taken()
 
 
 @pytest.mark.parametrize("name", BATCHING)
 async def test_an_answer_that_is_lost_leaves_all_in_doubt(start, name):
     sender = await start(name, faults=Faults(accept_then_drop=1.0))
-    told = await sender.all(addresses())
-    assert {type(outcome) for outcome in told} == {Ambiguous}
+    parsed = await sender.all(addresses())
+    assert {type(outcome) for outcome in parsed} == {Ambiguous}
     assert sender.taken() == {delivery(number): 1 for number in range(COUNT)}
 
 
 async def test_mailgun_without_variables_is_refused_by_the_simulator(start):
-    """What would show everybody's address to all never passes for a good call here."""
+    """The simulator refuses a call that would show all addresses to every recipient."""
     sender = await start("mailgun")
     vendor = sender.vendor
     message = Message(delivery(1), "ntf_1", "acme", Channel.EMAIL, "ada", "a@example.com", PARTS, 1, now_ms())

@@ -1,4 +1,4 @@
-"""E-mails with files and one-click links, through every e-mail API to the simulator that plays it."""
+"""E-mails with files and one-click links, through every e-mail API to its simulator."""
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ async def test_files_are_taken(start, name):  # noqa: F811
     sender = await start()
     account = sender.account(name)
     message = Message(
-        f"dlv_{7:048x}", "ntf_1", "acme", account.channel, "ada", sender.told[name]["address"], PARTS["email"], 1,
+        f"dlv_{7:048x}", "ntf_1", "acme", account.channel, "ada", sender.entries[name]["address"], PARTS["email"], 1,
         now_ms(), unsubscribe_url="https://notify.example.com/v1/unsubscribe/AbC", attachments=FILES,
     )  # fmt: skip
     vendor = VENDORS[account.channel, account.vendor]

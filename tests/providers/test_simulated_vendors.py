@@ -1,4 +1,4 @@
-"""Every HTTP vendor against the simulator that plays it: accounts it takes, its own words for each fault, strangers."""
+"""Every HTTP vendor against its simulator: accepted accounts, the vendor's response to each fault, unknown accounts."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ from clarion_lab.simulate.hpack import Decoder, HpackError, literals
 from clarion_lab.simulate.http2 import Request
 from clarion_lab.simulate.receipts import Receipts
 from clarion_lab.simulate.vendors.script import Secrets
-from clarion_lab.simulate.vendors.stage import PLAYED, Stage
+from clarion_lab.simulate.vendors.stage import SCRIPTS, Stage
 
 pytestmark = pytest.mark.slow
 
 VENDORS = catalogue.load()
-NAMES = [played.name or played.vendor for played in PLAYED]
+NAMES = [played.name or played.vendor for played in SCRIPTS]
 PARTS = {
     "email": {"subject": "Grüße", "text": "Hello & = ü", "html": "<p>Hello</p>"},
     "sms": {"body": "Code & = ü 1"},
@@ -45,10 +45,10 @@ PARTS = {
 }
 NO_ID = {"slack-webhook"}
 UNNAMED = {"twilio", "termii", "sns", "slack-webhook"}
-"""Whose calls carry no id of ours."""
+"""Vendors whose calls carry no delivery id."""
 AFTER_5XX = dict.fromkeys(("twilio", "vonage", "termii", "sns", "whatsapp", "slack"), Ambiguous)
 DEAD = {"ses": Refused}
-"""SES takes mail for mailboxes that are not there; what it refuses at once is about the message."""
+"""SES accepts mail for mailboxes that do not exist; a refusal is about the message."""
 WRONG = {
     "sendgrid": {"api_key": "SG.canary"},
     "mailgun": {"api_key": "key-canary"},
@@ -66,8 +66,8 @@ WRONG = {
 ORIGIN = "https://127.0.0.1:1"
 
 
-def told_of(secrets):
-    """What the file of accounts says."""
+def account_entries(secrets):
+    """Return the contents of the file of accounts."""
     others = Others(
         {"project_id": "p", "client_email": "c", "private_key": "k", "private_key_id": "i"}, f"{ORIGIN}/token",
         "whsec_x", f"{ORIGIN}/webhook", "127.0.0.1", 25,
@@ -80,14 +80,14 @@ def now_ms():
 
 
 class Sender:
-    """Sends through one vendor to a running simulator."""
+    """A sender through any vendor to a running simulator."""
 
     def __init__(self, sim, http):
-        self.told = json.loads(sim.where.providers_file.read_bytes())
+        self.entries = json.loads(sim.where.providers_file.read_bytes())
         self._http = http
 
     def account(self, name):
-        provider = self.told[name]["provider"]
+        provider = self.entries[name]["provider"]
         return Account(
             "acme", name, Channel(provider["channel"]), provider["vendor"], 0, provider["settings"],
             provider["credentials"],
@@ -96,7 +96,7 @@ class Sender:
     async def send(self, name, number=1, address="", account=None, parts=None, tamper=bytes):
         account = account or self.account(name)
         message = Message(
-            f"dlv_{number:048x}", "ntf_1", "acme", account.channel, "ada", address or self.told[name]["address"],
+            f"dlv_{number:048x}", "ntf_1", "acme", account.channel, "ada", address or self.entries[name]["address"],
             parts or PARTS[account.channel], 1, now_ms(),
         )  # fmt: skip
         vendor = VENDORS[account.channel, account.vendor]
@@ -107,7 +107,7 @@ class Sender:
 
 @pytest.fixture
 async def start(simulator):
-    """Return a function that starts a simulator and gives who sends to it."""
+    """Return a function that starts a simulator and returns a sender to it."""
     closing = []
 
     async def start(**fields):
@@ -127,20 +127,20 @@ async def start(simulator):
 
 def test_every_http_vendor_is_played():
     http = {vendor.TRAITS.vendor for vendor in VENDORS.values() if vendor.TRAITS.transport == "http"}
-    assert {played.vendor for played in PLAYED} == http - {"fcm", "webhook"}
+    assert {played.vendor for played in SCRIPTS} == http - {"fcm", "webhook"}
 
 
 def test_accounts_are_whole_and_each_simulator_has_its_own():
-    told, other = told_of(Secrets(b"one")), told_of(Secrets(b"another"))
-    assert set(told) == {"fcm", "webhook", "smtp", *NAMES}
-    for name, entry in told.items():
+    parsed, other = account_entries(Secrets(b"one")), account_entries(Secrets(b"another"))
+    assert set(parsed) == {"fcm", "webhook", "smtp", *NAMES}
+    for name, entry in parsed.items():
         provider = entry["provider"]
         traits = VENDORS[provider["channel"], provider["vendor"]].TRAITS
         for fields, given in ((traits.settings, provider["settings"]), (traits.credentials, provider["credentials"])):
             assert {field.name for field in fields if field.required} <= set(given) <= {field.name for field in fields}
         if name in NAMES and provider["credentials"]:
             assert provider["credentials"] != other[name]["provider"]["credentials"]
-    assert told == told_of(Secrets(b"one"))
+    assert parsed == account_entries(Secrets(b"one"))
 
 
 async def test_each_takes_a_message_and_writes_its_id_down(start):
@@ -194,7 +194,7 @@ async def test_strangers_are_misconfigured_in_each_vendors_words(start):
 
 
 def other_pem():
-    made = told_of(Secrets(b"another"))
+    made = account_entries(Secrets(b"another"))
     return {"private_key": made["apns"]["provider"]["credentials"]["private_key"]}
 
 
@@ -205,7 +205,7 @@ def other_pem():
         ("apns", {"team_id": "OTHERTEAM0"}, {}, Misconfigured),
         ("apns", {"topic": "com.example.other"}, {}, Misconfigured),
         ("webpush", {"subject": "mailto:a@shop.invalid"}, {}, Misconfigured),
-        # A browser that subscribed with another key: this subscription never works again.
+        # A browser that subscribed with another key: this subscription cannot work.
         ("webpush", {}, other_pem(), InvalidRecipient),
         ("mailgun", {"domain": "other.example"}, {}, Misconfigured),
         ("twilio", {"account_sid": "AC" + "0" * 32}, {}, Misconfigured),
@@ -263,7 +263,7 @@ async def test_an_api_key_of_twilio(start):
 
 async def test_a_webhook_of_slack_that_is_not_there_keeps_the_account(start):
     at = await start()
-    url = at.told["slack-webhook"]["address"]
+    url = at.entries["slack-webhook"]["address"]
     outcome = await at.send("slack-webhook", address=url[:-4] + "0000")
     assert isinstance(outcome, Refused)
     assert outcome.reason == "invalid_token"
@@ -284,10 +284,10 @@ def test_what_is_no_message_is_malformed_and_never_an_error_inside(tmp_path, bod
         "slack": "/api/chat.postMessage",
         "slack-webhook": "/services/T0SIMULATOR/B0SIMULATOR/" + secrets.hex("slack hook", 24),
     }  # fmt: skip
-    told = told_of(secrets)
-    for played in PLAYED:
+    parsed = account_entries(secrets)
+    for played in SCRIPTS:
         name = played.name or played.vendor
-        credentials = told[name]["provider"]["credentials"]
+        credentials = parsed[name]["provider"]["credentials"]
         bearer = credentials.get("api_key") or credentials.get("access_token") or credentials.get("bot_token")
         known = {"authorization": f"Bearer {bearer}", "x-postmark-server-token": credentials.get("server_token", "")}
         reply = stage.answer(Request(1, request_of(paths.get(name, played.path), **known), body))

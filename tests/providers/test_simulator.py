@@ -1,4 +1,4 @@
-"""The whole way to a provider: vendor, egress and simulator over real HTTP/2 with TLS and real SMTP."""
+"""The whole path to a provider: vendor, egress and simulator over real HTTP/2 with TLS and real SMTP."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ def now_ms():
 
 @pytest.fixture
 async def clients(simulator):
-    """Return a function that starts a simulator and gives clients that trust it."""
+    """Return a function that starts a simulator and returns clients that trust it."""
     closing = []
 
     async def start(**fields):
@@ -163,7 +163,7 @@ async def test_each_fault_is_read_for_what_it_is(clients, fault, push_outcome, m
         assert (await send_push(at, push(3))).after_ms == 7_000
 
 
-async def test_other_streams_go_on_when_one_is_dropped(clients):
+async def test_other_streams_continue_when_one_is_dropped(clients):
     at = await clients(faults=Faults(accept_then_drop=0.2), seed=4)
     results = await asyncio.gather(*(send_push(at, push(n)) for n in range(50)), return_exceptions=True)
     dropped = sum(r["answer"] == "accept_then_drop" for r in at.sim.receipts())
@@ -226,7 +226,7 @@ def test_what_is_encoded_decodes(status, retry_after_s):
 
 
 @pytest.mark.slow
-async def test_outages_reach_every_service_and_end_when_they_are_told_to(clients):
+async def test_outages_reach_every_service_and_end_on_request(clients):
     at = await clients(outages=("fcm down", "smtp 503", "webhook 50% 401", "webhook 500"))
     assert isinstance(await send_push(at, push(1)), Transient)
     assert isinstance(await send_mail(at, 2), Transient)

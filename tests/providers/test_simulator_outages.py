@@ -1,4 +1,4 @@
-"""Outages of the simulator: the language they are written in, when they hold, and what vendors say meanwhile."""
+"""Outages of the simulator: their syntax, their duration, and the vendors' responses during one."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ from clarion.domain.message import Message
 from clarion.domain.outcome import Ambiguous, Misconfigured, Refused, Throttled, Transient
 from clarion.providers import catalogue
 from clarion_lab.simulate.config import Faults
-from clarion_lab.simulate.direct import answered, heard
+from clarion_lab.simulate.direct import answered, call_of
 from clarion_lab.simulate.faults import Answer, Chooser
 from clarion_lab.simulate.http2 import Request
 from clarion_lab.simulate.outages import ANSWERS, NOTHING, Effect, OutageError, Outages, parse
@@ -22,7 +22,7 @@ from clarion_lab.simulate.receipts import Receipts
 from clarion_lab.simulate.run import VENDORS
 from clarion_lab.simulate.services import OUTAGES_PATH, Services
 from clarion_lab.simulate.vendors.script import Secrets
-from clarion_lab.simulate.vendors.stage import PLAYED, Stage
+from clarion_lab.simulate.vendors.stage import SCRIPTS, Stage
 from tests.providers import battery
 
 NOW_MS = 1_700_000_000_000
@@ -54,16 +54,16 @@ def test_what_the_documentation_shows():
         ("", "needs a vendor"),
         ("fcm", "needs a vendor"),
         ("fmc down", "no vendor 'fmc'"),
-        ("fcm broken", "'broken' is nothing that happens"),
+        ("fcm broken", "'broken' is no failure of a vendor"),
         ("fcm 0% 503", "above 0%"),
         ("fcm 101% 503", "above 0%"),
         ("fcm x% 503", "not a share"),
-        ("fcm 20%", "before it says what happens"),
+        ("fcm 20%", "ends before its failure"),
         ("fcm down soon", "'soon' is not a duration"),
-        ("fcm down 10m for 5m", "said twice"),
-        ("fcm 503 for 5m for 5m", "said twice"),
+        ("fcm down 10m for 5m", "given twice"),
+        ("fcm 503 for 5m for 5m", "given twice"),
         ("fcm 503 until 5m", "'until' is not understood"),
-        ("fcm flapping", "how long, after 'flapping'"),
+        ("fcm flapping", "the time after 'flapping'"),
         ("fcm slow 1h", "not between"),
         ("fcm 500 retry-after 7", "goes with 429"),
         ("fcm 429 retry-after soon", "'soon' is not a number"),
@@ -101,7 +101,7 @@ def test_an_outage_holds_from_then_for_as_long_and_no_longer(vendor, kind, share
 def test_flapping_goes_down_first_and_comes_back():
     now = [0.0]
     outages = Outages(VENDORS, lambda: now[0])
-    outages.tell(["ses flapping 30s", "fcm slow 5s", "fcm slow 1s"])
+    outages.report(["ses flapping 30s", "fcm slow 5s", "fcm slow 1s"])
     seen = []
     for at_s in (0, 29.9, 30, 59, 60, 90):
         now[0] = at_s
@@ -114,7 +114,7 @@ def test_flapping_goes_down_first_and_comes_back():
 def test_a_share_hits_about_as_many_and_always_the_same():
     def hit(seed):
         outages = Outages(VENDORS, lambda: 0.0, seed)
-        outages.tell(["fcm 20% 429"])
+        outages.report(["fcm 20% 429"])
         return [outages.effect("fcm").answer for _ in range(2_000)]
 
     assert hit(1) == hit(1) != hit(2)
@@ -123,33 +123,34 @@ def test_a_share_hits_about_as_many_and_always_the_same():
 
 def test_a_list_with_a_mistake_changes_nothing():
     outages = Outages(VENDORS, lambda: 0.0)
-    outages.tell(["fcm down"])
+    outages.report(["fcm down"])
     with pytest.raises(OutageError, match="no vendor"):
-        outages.tell(["twilio down", "nobody down"])
+        outages.report(["twilio down", "nobody down"])
     with pytest.raises(OutageError, match="at most 100"):
-        outages.tell(["twilio down"] * 101)
+        outages.report(["twilio down"] * 101)
     assert outages.texts == ("fcm down",)
-    outages.tell([])
+    outages.report([])
     assert outages.effect("fcm") == NOTHING
 
 
 @pytest.fixture
 def stage(tmp_path):
-    """Every vendor on stage, without a socket; call it with an outage and a door to hear what a message comes to."""
+    """Return a function that sends a message to a simulated vendor, without a socket, during an outage; it returns the reply and
+    the outcome."""
     secrets = Secrets(hashlib.sha256(b"x").digest())
     receipts = Receipts(tmp_path / "r", Chooser(0, Faults()), fsync=False)
     outages = Outages(VENDORS, lambda: 0.0)
     played = Stage(receipts, secrets, 1, outages)
 
-    def send(door, what):
-        outages.tell([f"{door.vendor} {what}"])
-        account = Account("acme", "a", Channel(door.channel), door.vendor, 0, **door.account(secrets, ORIGIN))
-        parts = PARTS if door.channel != "chat" else {"text": "t"}
-        address = door.address(secrets, ORIGIN)
+    def send(script, what):
+        outages.report([f"{script.vendor} {what}"])
+        account = Account("acme", "a", Channel(script.channel), script.vendor, 0, **script.account(secrets, ORIGIN))
+        parts = PARTS if script.channel != "chat" else {"text": "t"}
+        address = script.address(secrets, ORIGIN)
         message = Message(f"dlv_{1:048x}", "ntf_1", "acme", account.channel, "ada", address, parts, 1, NOW_MS)
-        module = MODULES[account.channel, door.vendor]
+        module = MODULES[account.channel, script.vendor]
         request = module.build(message, account, now_ms=NOW_MS, token=None)
-        reply = played.answer(heard(request))
+        reply = played.answer(call_of(request))
         return reply, reply.action == "answer" and module.read(answered(reply), message, account, now_ms=NOW_MS)
 
     yield send
@@ -160,31 +161,31 @@ AMBIGUOUS_5XX = {"twilio", "vonage", "termii", "sns", "whatsapp", "slack"}
 """Where a 5xx may have been sent."""
 
 
-@pytest.mark.parametrize("door", PLAYED, ids=lambda door: door.name or door.vendor)
-def test_each_vendor_is_down_in_its_own_words(stage, door):
-    reply, outcome = stage(door, "down")
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name or script.vendor)
+def test_each_vendor_is_down_in_its_own_words(stage, script):
+    reply, outcome = stage(script, "down")
     assert reply.status == 503
     assert isinstance(outcome, (Transient, Throttled, Ambiguous))
-    assert isinstance(outcome, Ambiguous) <= (door.vendor in AMBIGUOUS_5XX)
-    assert isinstance(stage(door, "429 retry-after 7")[1], Throttled)
-    reply, outcome = stage(door, "500")
+    assert isinstance(outcome, Ambiguous) <= (script.vendor in AMBIGUOUS_5XX)
+    assert isinstance(stage(script, "429 retry-after 7")[1], Throttled)
+    reply, outcome = stage(script, "500")
     assert isinstance(outcome, (Transient, Ambiguous))
-    reply, outcome = stage(door, "hang")
+    reply, outcome = stage(script, "hang")
     assert reply.action == "hang"
-    assert stage(door, "slow 5s")[0].slow_s == 5.0
+    assert stage(script, "slow 5s")[0].slow_s == 5.0
 
 
-@pytest.mark.parametrize("door", PLAYED, ids=lambda door: door.name or door.vendor)
-def test_each_vendor_words_a_wrong_credential(stage, door):
-    outcome = stage(door, "401")[1]
-    # Slack's webhooks have no account: the URL is all there is, and belongs to one address.
-    assert isinstance(outcome, Refused if door.name == "slack-webhook" else Misconfigured)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name or script.vendor)
+def test_each_vendor_words_a_wrong_credential(stage, script):
+    outcome = stage(script, "401")[1]
+    # Slack's webhooks have no account: the URL is the only credential, and belongs to one address.
+    assert isinstance(outcome, Refused if script.name == "slack-webhook" else Misconfigured)
 
 
 def test_a_stated_pause_reaches_the_vendors_module(stage):
-    for door in PLAYED:
-        if door.vendor in ("twilio", "termii", "apns", "webpush", "postmark", "mailgun"):
-            assert stage(door, "429 retry-after 7")[1].after_ms == 7_000, door.vendor
+    for script in SCRIPTS:
+        if script.vendor in ("twilio", "termii", "apns", "webpush", "postmark", "mailgun"):
+            assert stage(script, "429 retry-after 7")[1].after_ms == 7_000, script.vendor
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def services(tmp_path):
     receipts.close()
 
 
-def test_outages_are_told_over_http(services):
+def test_outages_are_reported_over_http(services):
     def ask(method, body=b""):
         (reply,) = services.handle([Request(1, {":method": method, ":path": OUTAGES_PATH}, body)])
         return reply.status, msgspec.json.decode(reply.body)
@@ -206,7 +207,7 @@ def test_outages_are_told_over_http(services):
     assert ask("GET") == (200, {"outages": []})
     assert ask("POST", b'{"outages": ["fcm down 10m", "webhook 401"]}')[0] == 200
     assert ask("POST", b'{"outages": ["fcm dwn"]}') == (
-        400, {"error": f"'dwn' is nothing that happens to a vendor; there is {', '.join((*ANSWERS, 'flapping', 'slow'))}"},
+        400, {"error": f"'dwn' is no failure of a vendor; there is {', '.join((*ANSWERS, 'flapping', 'slow'))}"},
     )  # fmt: skip
     assert ask("POST", b'{"outage": []}')[0] == 400
     assert ask("GET") == (200, {"outages": ["fcm down 10m", "webhook 401"]})

@@ -1,4 +1,4 @@
-"""Receipts of the simulator are those that the vendors' readers understand: two implementations of each signature agree."""
+"""The vendors' readers accept receipts of the simulator: two implementations of each signature agree."""
 
 import asyncio
 import hashlib
@@ -14,13 +14,13 @@ from clarion.domain.message import Message
 from clarion.ports.receipts import Forged, Inbound, Receipt, ReceiptCall
 from clarion.providers import catalogue
 from clarion_lab.simulate.accounts import Others, accounts
-from clarion_lab.simulate.callbacks import TELLERS, Callbacks, due
+from clarion_lab.simulate.callbacks import RECEIPT_FORMATS, Callbacks, due
 from clarion_lab.simulate.config import Faults
-from clarion_lab.simulate.direct import heard
+from clarion_lab.simulate.direct import call_of
 from clarion_lab.simulate.faults import Chooser
 from clarion_lab.simulate.receipts import Receipts
-from clarion_lab.simulate.telling.mails import SES_CERTIFICATE_URL, ses_certificate
-from clarion_lab.simulate.telling.told import Hook, Mail, hooks_of, story
+from clarion_lab.simulate.vendor_receipts.events import Hook, Mail, events_of, hooks_of
+from clarion_lab.simulate.vendor_receipts.mails import SES_CERTIFICATE_URL, ses_certificate
 from clarion_lab.simulate.vendors.script import Secrets
 from clarion_lab.simulate.vendors.stage import Stage
 from tests.providers.conftest import serving
@@ -50,14 +50,14 @@ def account_of(vendor):
 
 
 @pytest.fixture
-def tell(tmp_path):
+def receipts_for(tmp_path):
     """Send a message to an address through a vendor, and return its account and the calls the vendor makes."""
     receipts = Receipts(tmp_path / "r", Chooser(0, Faults()), fsync=False)
     hooks = []
 
     def taken(vendor, request, place, to, id_):
-        mail = Mail(vendor, to, id_, TELLERS[vendor].back(request, place))
-        hooks.extend(hooks_of(TELLERS[vendor], mail, URL.replace("{provider}", vendor), NOW_MS / 1000, SECRETS))
+        mail = Mail(vendor, to, id_, RECEIPT_FORMATS[vendor].back(request, place))
+        hooks.extend(hooks_of(RECEIPT_FORMATS[vendor], mail, URL.replace("{provider}", vendor), NOW_MS / 1000, SECRETS))
 
     stage = Stage(receipts, SECRETS, 1, None, taken)
 
@@ -68,7 +68,7 @@ def tell(tmp_path):
             REFERENCE, "ntf_1", "acme", account.channel, "ada", address, PARTS, 1, NOW_MS, reference=REFERENCE
         )
         request = MODULES[account.channel, vendor].build(message, account, now_ms=NOW_MS, token=None)
-        assert stage.answer(heard(request)).status in (200, 201, 202)
+        assert stage.answer(call_of(request)).status in (200, 201, 202)
         return account, list(hooks)
 
     yield send
@@ -89,46 +89,46 @@ def address_of(vendor, digits):
 
 
 @pytest.mark.parametrize("vendor", [*MAILS, *TEXTS])
-def test_a_message_is_delivered(tell, vendor):
-    account, hooks = tell(vendor, address_of(vendor, "101"))
-    told = [one for hook in hooks for one in read(account, hook)]
-    kinds = [one.kind for one in told]
+def test_a_message_is_delivered(receipts_for, vendor):
+    account, hooks = receipts_for(vendor, address_of(vendor, "101"))
+    parsed = [one for hook in hooks for one in read(account, hook)]
+    kinds = [one.kind for one in parsed]
     assert "delivered" in kinds
     assert set(kinds) <= {"delivered", "read"}
-    for one in told:
+    for one in parsed:
         assert one.reference == REFERENCE or (vendor in ("termii",) and one.vendor_message_id)
         assert one.suppress is None
 
 
 @pytest.mark.parametrize("vendor", [*MAILS, *TEXTS])
-def test_a_message_bounces(tell, vendor):
+def test_a_message_bounces(receipts_for, vendor):
     address = address_of(vendor, "550")
-    account, hooks = tell(vendor, address)
-    told = [one for hook in hooks for one in read(account, hook)]
-    assert [one.kind for one in told] == ["bounced"]
+    account, hooks = receipts_for(vendor, address)
+    parsed = [one for hook in hooks for one in read(account, hook)]
+    assert [one.kind for one in parsed] == ["bounced"]
     if vendor in SUPPRESSED:
-        assert told[0].suppress.address == address
+        assert parsed[0].suppress.address == address
 
 
 @pytest.mark.parametrize("vendor", MAILS)
-def test_somebody_complains(tell, vendor):
-    account, hooks = tell(vendor, address_of(vendor, "551"))
-    told = [one for hook in hooks for one in read(account, hook)]
-    assert [one.kind for one in told] == ["delivered", "complained"]
-    assert told[1].suppress.reason == "complaint"
+def test_somebody_complains(receipts_for, vendor):
+    account, hooks = receipts_for(vendor, address_of(vendor, "551"))
+    parsed = [one for hook in hooks for one in read(account, hook)]
+    assert [one.kind for one in parsed] == ["delivered", "complained"]
+    assert parsed[1].suppress.reason == "complaint"
 
 
 @pytest.mark.parametrize("vendor", TEXTS)
-def test_a_person_answers_stop(tell, vendor):
-    account, hooks = tell(vendor, address_of(vendor, "552"))
-    told = [one for hook in hooks for one in read(account, hook)]
-    assert [type(one) for one in told] == [Receipt, Inbound]
-    assert (told[1].word, told[1].address) == ("stop", address_of(vendor, "552"))
+def test_a_person_answers_stop(receipts_for, vendor):
+    account, hooks = receipts_for(vendor, address_of(vendor, "552"))
+    parsed = [one for hook in hooks for one in read(account, hook)]
+    assert [type(one) for one in parsed] == [Receipt, Inbound]
+    assert (parsed[1].keyword, parsed[1].address) == ("stop", address_of(vendor, "552"))
 
 
 @pytest.mark.parametrize("vendor", [*MAILS, *TEXTS])
-def test_what_was_changed_on_the_way_is_forged(tell, vendor):
-    account, hooks = tell(vendor, address_of(vendor, "550"))
+def test_what_was_changed_on_the_way_is_forged(receipts_for, vendor):
+    account, hooks = receipts_for(vendor, address_of(vendor, "550"))
     if vendor == "mailgun":  # signs no body
         body = hooks[-1].body.replace(b'"token":"', b'"token":"0')
         assert isinstance(read(account, hooks[-1], body=body), Forged)
@@ -139,9 +139,9 @@ def test_what_was_changed_on_the_way_is_forged(tell, vendor):
 
 
 def test_stories_follow_from_the_address():
-    assert story("x@example.com")[1] == "delivered"
-    assert story("x@550.example") == story("x@example.com")
-    assert story("a.550@example.com") == ("bounced",)
+    assert events_of("x@example.com")[1] == "delivered"
+    assert events_of("x@550.example") == events_of("x@example.com")
+    assert events_of("a.550@example.com") == ("bounced",)
 
 
 def test_chaos_repeats_some_calls_and_keeps_no_order():
@@ -155,8 +155,8 @@ def test_chaos_repeats_some_calls_and_keeps_no_order():
 
 
 @pytest.mark.slow
-async def test_calls_are_made_again_until_they_are_taken(tmp_path, tell):
-    account, _ = tell("termii", "+14155550101")
+async def test_calls_are_made_again_until_they_are_taken(tmp_path, receipts_for):
+    account, _ = receipts_for("termii", "+14155550101")
     seen, whole = [], asyncio.Event()
 
     async def handler(reader, writer):
@@ -169,7 +169,7 @@ async def test_calls_are_made_again_until_they_are_taken(tmp_path, tell):
             writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")
 
     message = Message(REFERENCE, "ntf_1", "acme", Channel.SMS, "ada", "+14155550101", PARTS, 1, NOW_MS)
-    request = heard(MODULES[Channel.SMS, "termii"].build(message, account, now_ms=NOW_MS, token=None))
+    request = call_of(MODULES[Channel.SMS, "termii"].build(message, account, now_ms=NOW_MS, token=None))
     async with serving(handler) as port:
         url = f"http://127.0.0.1:{port}/v1/receipts/acme/{{provider}}"
         callbacks = Callbacks(url, SECRETS, tmp_path / "c", seed=1, chaos=False)

@@ -1,4 +1,4 @@
-"""Slack's escaping, limits and webhooks; its answers are in the table."""
+"""Slack's escaping, limits and webhooks; its responses are in the table."""
 
 import html
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.domain.limits_chat import SLACK_BLOCKS_MAX, SLACK_TEXT_CHARS_MAX
+from clarion.domain.limits_content import SLACK_BLOCKS_MAX, SLACK_TEXT_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Throttled, Transient
 from clarion.providers.chat import slack
@@ -153,9 +153,9 @@ def test_a_429_of_either_kind_is_a_pause(address, text, after_ms):
 
 
 @pytest.mark.parametrize(("outcomes", "of_hook"), [(slack.OUTCOMES, False), (slack.WEBHOOK_OUTCOMES, True)])
-def test_every_word_has_a_row_and_stands_on_the_page(outcomes, of_hook):
+def test_every_word_has_a_row_and_is_on_the_page(outcomes, of_hook):
     bodies = [row.get("body", "") for row in TABLE["rows"] if ("message" in row) == of_hook]
     page = (Path(__file__).parents[2] / "docs/providers/slack.md").read_text()
-    api, _, hooks = page.partition("What the answer of a webhook means.")
+    api, _, hooks = page.partition("Meanings of the response of a webhook.")
     assert {word for word in outcomes if word not in bodies and f'"{word}"' not in "".join(bodies)} == set()
     assert {word for word in outcomes if f"`{word}`" not in (hooks if of_hook else api)} == set()

@@ -1,4 +1,4 @@
-"""SMTP messages, beyond what the battery asks of every vendor."""
+"""SMTP messages, beyond the battery's checks of every vendor."""
 
 from email import message_from_bytes, policy
 

@@ -1,4 +1,4 @@
-"""The SMTP egress against aiosmtpd with STARTTLS and AUTH, and against servers that break off at each step."""
+"""The SMTP egress against aiosmtpd with STARTTLS and AUTH, and against servers that disconnect at each step."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from clarion.backends.net import smtp as egress
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import SMTP_SESSIONS_MAX
+from clarion.domain.limits_delivery import SMTP_SESSIONS_MAX
 from clarion.domain.message import SmtpReply, SmtpRequest
 from tests.made_once import identity_in
 from tests.providers.conftest import cut, serving
@@ -21,7 +21,7 @@ PAYLOAD = b"Subject: hi\r\n\r\n.leading dot\r\n..\r\nbody\r\n"
 
 
 class Mailbox:
-    """An aiosmtpd handler that keeps what it gets and refuses what it is told to."""
+    """An aiosmtpd handler that records messages and refuses the configured ones."""
 
     def __init__(self):
         self.messages = []
@@ -51,7 +51,7 @@ def mailbox():
 
 @pytest.fixture
 async def server(tmp_path, mailbox):
-    """aiosmtpd on a port of ours, TLS required before AUTH and AUTH before MAIL."""
+    """Run aiosmtpd on a free port, with TLS required before AUTH and AUTH before MAIL."""
     files = identity_in(tmp_path, "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(files.certificate_file, files.key_file)
@@ -125,7 +125,7 @@ async def test_a_wrong_password_is_refused_at_auth(server, mailbox):
     assert "canary" not in repr(wrong) + repr(reply)
 
 
-async def test_a_dead_mailbox_is_refused_at_rcpt_and_the_session_goes_on(server, mailbox):
+async def test_a_dead_mailbox_is_refused_at_rcpt_and_the_session_continues(server, mailbox):
     smtp, request = server
     reply = await smtp.send(msgspec.structs.replace(request, recipient="dead@example.org"))
     assert reply == SmtpReply("rcpt", 550, "5.1.1 no such user")
@@ -164,7 +164,7 @@ async def test_many_at_once_share_a_bounded_number_of_sessions(simulator):
         await smtp.close()
 
 
-# --- what may not be done ---
+# --- refused sessions ---
 
 
 async def test_plain_sessions_need_permission():
@@ -193,13 +193,13 @@ async def test_the_envelope_cannot_smuggle_commands(simulator, field, junk):
         assert sim.receipts() == []
 
 
-# --- servers that break off ---
+# --- servers that disconnect ---
 
 STEPS = ["connect", "ehlo", "mail", "rcpt", "data", "payload"]
 
 
 def breaking(step, how, banner=b"220 x ESMTP\r\n"):
-    """Return a server that behaves until a step, then does `how(writer)`."""
+    """Return a server that works until a step, then calls `how(writer)`."""
 
     async def server(reader, writer):
         if step == "connect":
@@ -257,7 +257,7 @@ async def test_a_session_that_died_idle_is_replaced_without_anyone_noticing(open
         await breaking("rset", cut)(reader, Once(writer))
 
     class Once:
-        """Passes writes through and hangs up after the first message."""
+        """A writer that passes writes through and disconnects after the first message."""
 
         def __init__(self, writer):
             self.writer = writer
@@ -288,7 +288,7 @@ async def test_a_server_that_speaks_something_else(open_smtp, banner):
         assert (await failure(open_smtp, plain(port))).sent is Sent.NO
 
 
-async def test_words_before_the_handshake_are_not_taken_for_words_inside_it():
+async def test_replies_before_the_handshake_are_not_read_as_replies_inside_it():
     async def injecting(reader, writer):
         writer.write(b"220 x\r\n")
         while line := await reader.readline():
@@ -346,7 +346,7 @@ async def test_what_a_server_says_before_it_hangs_up_counts(open_smtp, words, re
         assert await open_smtp.send(plain(port)) == reply
 
 
-# --- a server that is only tried ---
+# --- verifying an account ---
 
 
 async def test_trying_goes_as_far_as_auth_and_leaves_nothing_behind(server, mailbox):

@@ -1,4 +1,4 @@
-"""The SMTP vendor against aiosmtpd: what its servers offer, refuse for one recipient alone, and find too large."""
+"""The SMTP vendor against aiosmtpd: extensions of servers, replies for one recipient, and size limits."""
 
 import asyncio
 from email import message_from_bytes, message_from_string, policy
@@ -25,7 +25,7 @@ OUTCOMES = {"dead": InvalidRecipient, "gone": InvalidRecipient, "grey": Transien
 
 
 class Peer:
-    """A handler that refuses recipients by their names, and keeps what it takes."""
+    """A handler that refuses recipients by their names, and records accepted messages."""
 
     def __init__(self, *, offers=(), at_mail="", at_data=""):
         self.mails, self.sessions, self.offers, self.at_mail, self.at_data = [], set(), offers, at_mail, at_data
@@ -53,7 +53,7 @@ class Peer:
 
 @pytest.fixture
 async def serve():
-    """Start servers for handlers; the function returns what sends an e-mail to one."""
+    """Return a function that starts a server for a handler and returns a function that sends an e-mail to it."""
     loop, peers, listening = asyncio.get_running_loop(), [], []
     egress = GuardedSmtp(("127.0.0.0/8",), allow_plain=True)
 

@@ -1,4 +1,4 @@
-"""What SNS's table cannot say: the encoding of its form, its XML, and that no error of its API is forgotten."""
+"""SNS beyond its table: the encoding of its form, its XML, and an outcome for every error of its API."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Messages of SNS are believed only as Amazon signs them: by a second reading of its rules, with keys made here."""
+"""Messages of SNS are accepted only with Amazon's signature: by a second implementation of its rules, with test keys."""
 
 import base64
 import datetime
@@ -35,7 +35,7 @@ PEM = certificate()
 
 
 def signed(fields, key=KEY, version="1"):
-    """Sign as the page says, step by step: names in byte order, each with its value on a line of its own."""
+    """Sign as the documentation describes: names in byte order, each with its value on a line of its own."""
     kind = hashes.SHA1() if version == "1" else hashes.SHA256()  # noqa: S303
     wanted = ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
     if fields["Type"] == "Notification":

@@ -1,4 +1,4 @@
-"""Termii's route, address and prose; its answers are in the table."""
+"""Termii's route, address and error texts; its responses are in the table."""
 
 import msgspec
 import pytest
@@ -39,7 +39,7 @@ def test_the_key_is_in_no_url():
 
 @pytest.mark.parametrize("status", [200, 400, 403, 422, 500])
 @pytest.mark.parametrize("words", ["YOUR ACCOUNT IS NOT ACTIVE", "Invalid Sender ID", "You have insufficient balance"])
-def test_the_accounts_faults_are_told_by_words_whatever_the_status(status, words):
+def test_the_accounts_faults_are_recognized_by_words_for_any_status(status, words):
     assert isinstance(outcome(status, words), Misconfigured)
 
 

@@ -1,4 +1,4 @@
-"""What SMS vendors share, and what holds for all that take no idempotency key."""
+"""Rules shared by SMS vendors, and by all vendors without idempotency keys."""
 
 import re
 
@@ -34,7 +34,7 @@ def test_text_of_the_alphabet_is_known(text):
 
 
 @pytest.mark.parametrize("text", ["`", "ç", "á", "\t", "–", "’", "₦", "\x1b", "🎉", "Α"])  # noqa: RUF001 - a Greek alpha
-def test_text_outside_of_it_is_told(text):
+def test_text_outside_of_it_is_reported(text):
     assert not texting.in_gsm(f"ok {text}")
 
 

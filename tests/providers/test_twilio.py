@@ -1,4 +1,4 @@
-"""Twilio's sender, sign-in, validity and length; its answers are in the table."""
+"""Twilio's sender, authentication, validity and length; its responses are in the table."""
 
 import base64
 from urllib.parse import parse_qs, parse_qsl
@@ -35,7 +35,7 @@ def form(settings=(), **changes):
         ("MG" + "0123456789abcdef" * 2, "MessagingServiceSid"),
     ],
 )
-def test_a_messaging_service_is_told_from_a_sender(sender, field):
+def test_a_messaging_service_is_distinguished_from_a_sender(sender, field):
     sent = form({"sender": sender})
     assert sent[field] == sender
     assert ("From" in sent) != ("MessagingServiceSid" in sent)

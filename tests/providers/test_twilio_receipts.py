@@ -1,4 +1,4 @@
-"""Twilio's calls: signatures by its own published vectors, what each status means, and what people answer."""
+"""Twilio's calls: signatures by its own published vectors, the event of each status, and inbound messages."""
 
 import hashlib
 from pathlib import Path
@@ -26,7 +26,7 @@ STATUS = {
 }  # fmt: skip
 PLAIN = st.text(st.characters(codec="utf-8"), max_size=20)
 
-# Of twilio-python, tests/unit/test_request_validator.py.
+# From twilio-python, tests/unit/test_request_validator.py.
 VECTOR_URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
 VECTOR = {
     "CallSid": "CA1234567890ABCDE",
@@ -37,7 +37,7 @@ VECTOR = {
 }
 
 
-def told(body, signed, url=URL, account=ACCOUNT, method="POST", **headers):
+def parse(body, signed, url=URL, account=ACCOUNT, method="POST", **headers):
     body = urlencode(body).encode() if isinstance(body, dict | list) else body
     headers = {"x-twilio-signature": signed, **headers} if signed is not None else headers
     call = ReceiptCall(method, url, dict(parse_qsl(url.partition("?")[2])), headers, body)
@@ -45,8 +45,8 @@ def told(body, signed, url=URL, account=ACCOUNT, method="POST", **headers):
 
 
 def of(fields, url=URL, **options):
-    """Return what a rightly signed form tells."""
-    return told(fields, signature(url, [*fields.items()], TOKEN), url, **options)
+    """Return the events of a correctly signed form."""
+    return parse(fields, signature(url, [*fields.items()], TOKEN), url, **options)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def of(fields, url=URL, **options):
     ],
 )
 def test_signatures_of_forms_are_those_of_twilios_library_with_and_without_a_port(url, expected):
-    assert isinstance(told(VECTOR, expected, url), Unreadable)
-    assert isinstance(told(VECTOR | {"Digits": "1235"}, expected, url), Forged)
-    assert isinstance(told(VECTOR, expected, url + "&x=1"), Forged)
+    assert isinstance(parse(VECTOR, expected, url), Unreadable)
+    assert isinstance(parse(VECTOR | {"Digits": "1235"}, expected, url), Forged)
+    assert isinstance(parse(VECTOR, expected, url + "&x=1"), Forged)
 
 
 def test_a_field_given_twice_counts_with_each_value_once():
@@ -73,15 +73,15 @@ def test_a_field_given_twice_counts_with_each_value_once():
 def test_a_json_body_is_held_by_its_hash_in_the_url():
     body, signed = b'{"property": "value", "boolean": true}', "a9nBmqA0ju/hNViExpshrM61xv4="
     url = VECTOR_URL + "&bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
-    assert isinstance(told(body, signed, url), Unreadable)
-    assert isinstance(told(body + b" ", signed, url), Forged)
-    assert isinstance(told(body, signed, VECTOR_URL), Forged)
+    assert isinstance(parse(body, signed, url), Unreadable)
+    assert isinstance(parse(body + b" ", signed, url), Forged)
+    assert isinstance(parse(body, signed, VECTOR_URL), Forged)
 
 
-def test_json_tells_the_same_as_a_form():
+def test_json_has_the_same_events_as_a_form():
     body = msgspec.json.encode(STATUS)
     url = f"{URL}&bodySHA256={hashlib.sha256(body).hexdigest()}"
-    assert told(body, signature(url, [], TOKEN), url) == of(STATUS)
+    assert parse(body, signature(url, [], TOKEN), url) == of(STATUS)
 
 
 def test_a_delivered_message_is_found_by_our_reference_and_by_twilios_id():
@@ -97,8 +97,8 @@ def test_a_delivered_message_is_found_by_our_reference_and_by_twilios_id():
 
 def test_a_get_is_signed_by_its_url_alone():
     url = f"{URL}&{urlencode(STATUS)}"
-    assert told(b"", signature(url, [], TOKEN), url, method="GET") == of(STATUS)
-    assert isinstance(told(b"", signature(url, [], TOKEN), url + "&a=b", method="GET"), Forged)
+    assert parse(b"", signature(url, [], TOKEN), url, method="GET") == of(STATUS)
+    assert isinstance(parse(b"", signature(url, [], TOKEN), url + "&a=b", method="GET"), Forged)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_a_status_means(status, code, kind, reason):
 
 
 @pytest.mark.parametrize("status", ["accepted", "scheduled", "queued", "sending", "sent"])
-def test_steps_on_the_way_tell_nothing(status):
+def test_intermediate_statuses_are_ignored(status):
     assert of(STATUS | {"MessageStatus": status}) == []
 
 
@@ -151,7 +151,7 @@ INBOUND = {
 def test_inbound_words(fields, word, answered):
     [message] = of(INBOUND | fields)
     assert isinstance(message, Inbound)
-    assert (message.address, message.word, message.answered) == ("+4915112345678", word, answered)
+    assert (message.address, message.keyword, message.answered) == ("+4915112345678", word, answered)
     assert message.text == (INBOUND | fields)["Body"]
     assert of(INBOUND | fields) == [message]
 
@@ -166,23 +166,23 @@ def test_with_an_api_key_the_auth_token_has_to_be_given():
 
 
 def test_a_call_without_a_signature_is_forged():
-    assert isinstance(told(STATUS, None), Forged)
-    assert isinstance(told(STATUS, ""), Forged)
-    assert isinstance(told(STATUS, signature(URL, [*STATUS.items()], "")), Forged)
-    assert isinstance(told(b"\xff", signature(URL, [], TOKEN)), Forged)
-    assert isinstance(told(b"&".join([b"a=b"] * 300), signature(URL, [("a", "b")], TOKEN)), Forged)
+    assert isinstance(parse(STATUS, None), Forged)
+    assert isinstance(parse(STATUS, ""), Forged)
+    assert isinstance(parse(STATUS, signature(URL, [*STATUS.items()], "")), Forged)
+    assert isinstance(parse(b"\xff", signature(URL, [], TOKEN)), Forged)
+    assert isinstance(parse(b"&".join([b"a=b"] * 300), signature(URL, [("a", "b")], TOKEN)), Forged)
 
 
 @given(st.sampled_from(sorted(STATUS)), PLAIN)
 def test_any_other_value_is_forged(name, value):
-    changed = told(STATUS | {name: value}, signature(URL, [*STATUS.items()], TOKEN))
+    changed = parse(STATUS | {name: value}, signature(URL, [*STATUS.items()], TOKEN))
     assert isinstance(changed, Forged) == (value != STATUS[name])
 
 
 @given(st.integers(0, len(URL) - 1), st.characters(codec="utf-8"))
 def test_any_other_url_is_forged(at, character):
     url = URL[:at] + character + URL[at + 1 :]
-    assert isinstance(told(STATUS, signature(URL, [*STATUS.items()], TOKEN), url), Forged) == (url != URL)
+    assert isinstance(parse(STATUS, signature(URL, [*STATUS.items()], TOKEN), url), Forged) == (url != URL)
 
 
 @given(st.data())
@@ -191,12 +191,12 @@ def test_any_other_byte_of_json_is_forged(data):
     url = f"{URL}&bodySHA256={hashlib.sha256(body).hexdigest()}"
     at = data.draw(st.integers(0, len(body) - 1))
     changed = body[:at] + bytes([data.draw(st.integers(0, 255))]) + body[at + 1 :]
-    assert isinstance(told(changed, signature(url, [], TOKEN), url), Forged) == (changed != body)
+    assert isinstance(parse(changed, signature(url, [], TOKEN), url), Forged) == (changed != body)
 
 
 @given(st.binary(max_size=200), PLAIN, PLAIN, st.sampled_from(["GET", "POST", "PUT"]))
 def test_nothing_raises(body, url, signed, method):
-    assert isinstance(told(body, signed, url, method=method), Forged)
+    assert isinstance(parse(body, signed, url, method=method), Forged)
 
 
 @given(st.dictionaries(st.sampled_from([*STATUS, *INBOUND, "OptOutType", "ErrorCode"]), PLAIN))
@@ -204,6 +204,6 @@ def test_nothing_signed_raises(fields):
     assert isinstance(of(fields), list | Unreadable)
 
 
-def test_every_status_and_code_stands_on_the_page():
+def test_every_status_and_code_is_on_the_page():
     page = (Path(__file__).parents[2] / "docs/providers/twilio.md").read_text().partition("## Receipts")[2]
     assert not {word for word in [*KINDS, *SUPPRESSED] if word not in page}

@@ -1,4 +1,4 @@
-"""What each vendor says of an account that works and of one that does not."""
+"""The result of verifying a working and a broken account of each vendor."""
 
 from typing import cast
 
@@ -89,7 +89,7 @@ def test_a_good_account_shows_nothing_wrong(name):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_account_is_told_of_in_the_vendors_words(name):
+def test_a_bad_account_is_reported_in_the_vendors_words(name):
     vendor, account = of(name)
     for *answer, words in BAD[name]:
         wrong = vendor.read_verify(HttpResponse(*answer), account)

@@ -1,4 +1,4 @@
-"""Vonage's signatures, encodings and time to live; its answers are in the table."""
+"""Vonage's signatures, encodings and time to live; its responses are in the table."""
 
 from urllib.parse import parse_qsl
 

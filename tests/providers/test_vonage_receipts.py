@@ -1,4 +1,4 @@
-"""Vonage's calls: signatures by the vectors of its own libraries, in every form they come in, and what they tell."""
+"""Vonage's calls: signatures by the vectors of its own libraries, in every encoding, and their events."""
 
 import re
 from pathlib import Path
@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
-from clarion.domain.limits_resilience import RECEIPT_AGE_MS_MAX
+from clarion.domain.limits_delivery import RECEIPT_AGE_MS_MAX, RECEIPT_AHEAD_MS_MAX
 from clarion.ports.receipts import Forged, Inbound, ReceiptCall, Suppress, Unreadable
 from clarion.providers.sms import vonage
 from clarion.providers.sms.vonage_receipts import ERRORS, KINDS
@@ -49,7 +48,7 @@ def signed(fields, method="sha256", at_s=NOW_S):
     return {**form, "sig": vonage.signature(form, "secret", method)}
 
 
-def told(fields, how="form", who=ACCOUNT, now_s=NOW_S, body=None):
+def parse(fields, how="form", who=ACCOUNT, now_s=NOW_S, body=None):
     query = "?" + urlencode(fields) if how == "GET" else ""
     if body is None:
         body = {"GET": b"", "form": urlencode(fields).encode(), "JSON": msgspec.json.encode(fields)}[how]
@@ -57,7 +56,7 @@ def told(fields, how="form", who=ACCOUNT, now_s=NOW_S, body=None):
     return vonage.read_receipts(call, who, now_ms=now_s * 1000, keys={})
 
 
-# Of vonage-python-sdk, its tests of signatures.
+# From vonage-python-sdk, its tests of signatures.
 @pytest.mark.parametrize("how", FORMS)
 @pytest.mark.parametrize(
     ("method", "sig"),
@@ -75,27 +74,27 @@ def told(fields, how="form", who=ACCOUNT, now_s=NOW_S, body=None):
 )
 def test_signatures_are_those_of_vonages_libraries(how, method, sig):
     fields, at_s = {"a": "1", "b": "2", "timestamp": "1461605396", "sig": sig}, 1_461_605_396
-    assert isinstance(told(fields, how, account(signature_method=method), at_s), Unreadable)
-    assert isinstance(told(fields | {"sig": sig.upper()}, how, account(signature_method=method), at_s), Unreadable)
+    assert isinstance(parse(fields, how, account(signature_method=method), at_s), Unreadable)
+    assert isinstance(parse(fields | {"sig": sig.upper()}, how, account(signature_method=method), at_s), Unreadable)
     for changed in ({"a": "2"}, {"c": ""}, {"sig": "xxx"}, {"sig": ""}):
-        assert isinstance(told(fields | changed, how, account(signature_method=method), at_s), Forged)
+        assert isinstance(parse(fields | changed, how, account(signature_method=method), at_s), Forged)
     other = "sha512" if method != "sha512" else "sha1"
-    assert isinstance(told(fields, how, account(signature_method=other), at_s), Forged)
+    assert isinstance(parse(fields, how, account(signature_method=other), at_s), Forged)
 
 
 @pytest.mark.parametrize("how", FORMS)
 def test_a_receipt_is_about_its_msisdn(how):
-    [receipt] = told(signed(DELIVERED | {"client-ref": REFERENCE}), how)
+    [receipt] = parse(signed(DELIVERED | {"client-ref": REFERENCE}), how)
     assert (receipt.kind, receipt.reference, receipt.detail) == ("delivered", REFERENCE, "delivered")
     assert (receipt.vendor_message_id, receipt.at_ms, receipt.suppress) == ("0B00000127FDBC63", NOW_S * 1000, None)
-    [opted_out] = told(signed(OPTED_OUT), how)
+    [opted_out] = parse(signed(OPTED_OUT), how)
     assert opted_out.suppress == Suppress("+447700900000", "stop")
     assert opted_out.detail == "failed 9 asked not to be messaged"
 
 
 @pytest.mark.parametrize("how", FORMS)
 def test_an_inbound_message_is_from_its_msisdn(how):
-    [message] = told(signed(INBOUND), how)
+    [message] = parse(signed(INBOUND), how)
     assert message == Inbound(message.event_id, "+447700900001", "Stop", "stop", 1_577_880_000_000)
 
 
@@ -111,8 +110,8 @@ def test_an_inbound_message_is_from_its_msisdn(how):
     ],
 )
 def test_inbound_words(fields, word):
-    [message] = told(signed(INBOUND | fields))
-    assert (message.word, message.answered) == (word, False)
+    [message] = parse(signed(INBOUND | fields))
+    assert (message.keyword, message.answered) == (word, False)
 
 
 @pytest.mark.parametrize(
@@ -134,72 +133,72 @@ def test_inbound_words(fields, word):
     ],
 )
 def test_what_a_status_means(status, code, kind, reason):
-    [receipt] = told(signed(OPTED_OUT | {"status": status, "err-code": code}))
+    [receipt] = parse(signed(OPTED_OUT | {"status": status, "err-code": code}))
     assert (receipt.kind, receipt.suppress) == (kind, Suppress("+447700900000", reason) if reason else None)
 
 
-def test_an_accepted_message_tells_nothing_and_what_is_unknown_is_said():
-    assert told(signed(DELIVERED | {"status": "accepted"})) == []
-    assert told(signed(DELIVERED | {"status": "teleported"})) == Unreadable("unknown status teleported")
-    assert isinstance(told(signed({"messageId": "1", "msisdn": "2"})), Unreadable)
+def test_an_accepted_message_has_no_event_and_an_unknown_status_is_reported():
+    assert parse(signed(DELIVERED | {"status": "accepted"})) == []
+    assert parse(signed(DELIVERED | {"status": "teleported"})) == Unreadable("unknown status teleported")
+    assert isinstance(parse(signed({"messageId": "1", "msisdn": "2"})), Unreadable)
 
 
 def test_the_same_event_again_is_the_same_event():
-    [first] = told(signed(DELIVERED))
-    [again] = told(signed(DELIVERED | {"message-timestamp": "2018-10-25 13:00:00"}, at_s=NOW_S + 60))
+    [first] = parse(signed(DELIVERED))
+    [again] = parse(signed(DELIVERED | {"message-timestamp": "2018-10-25 13:00:00"}, at_s=NOW_S + 60))
     assert first.event_id == again.event_id
-    [failed] = told(signed(DELIVERED | {"status": "failed"}))
-    [message] = told(signed(INBOUND | {"messageId": DELIVERED["messageId"]}))
+    [failed] = parse(signed(DELIVERED | {"status": "failed"}))
+    [message] = parse(signed(INBOUND | {"messageId": DELIVERED["messageId"]}))
     assert len({first.event_id, failed.event_id, message.event_id}) == 3
 
 
 def test_the_time_of_a_call_bounds_how_long_it_can_be_repeated():
     fields = signed(DELIVERED)
     for late_s in (0, 24 * 3600, RECEIPT_AGE_MS_MAX // 1000, -RECEIPT_AHEAD_MS_MAX // 1000):
-        assert isinstance(told(fields, now_s=NOW_S + late_s), list)
+        assert isinstance(parse(fields, now_s=NOW_S + late_s), list)
     for late_s in (RECEIPT_AGE_MS_MAX // 1000 + 1, -RECEIPT_AHEAD_MS_MAX // 1000 - 1):
-        assert isinstance(told(fields, now_s=NOW_S + late_s), Forged)
+        assert isinstance(parse(fields, now_s=NOW_S + late_s), Forged)
     for timestamp in ("", "now", f"{NOW_S}000", "-1"):
         odd = {**DELIVERED, "timestamp": timestamp}
-        assert isinstance(told({**odd, "sig": vonage.signature(odd, "secret", "sha256")}), Forged)
+        assert isinstance(parse({**odd, "sig": vonage.signature(odd, "secret", "sha256")}), Forged)
     written = {**DELIVERED, "timestamp": DELIVERED["message-timestamp"]}
-    assert isinstance(told({**written, "sig": vonage.signature(written, "secret", "sha256")}), list)
+    assert isinstance(parse({**written, "sig": vonage.signature(written, "secret", "sha256")}), list)
     untimed = {**DELIVERED, "sig": vonage.signature(DELIVERED, "secret", "sha256")}
-    assert isinstance(told(untimed), Forged)
+    assert isinstance(parse(untimed), Forged)
 
 
 def test_without_a_secret_everything_is_forged():
     nobody = msgspec.structs.replace(ACCOUNT, credentials={"api_secret": "secret"})
-    assert told(signed(DELIVERED), who=nobody) == Forged("no signature_secret is set")
+    assert parse(signed(DELIVERED), who=nobody) == Forged("no signature_secret is set")
 
 
 def test_what_could_be_signed_as_something_else_is_forged():
     fields = signed(DELIVERED)
     good = urlencode(fields)
-    assert isinstance(told(fields, body=good.encode()), list)
-    # Two fields as one whose name holds the other, and a field twice.
+    assert isinstance(parse(fields, body=good.encode()), list)
+    # Two fields as one whose name contains the other, and a repeated field.
     name = next(iter(fields))
     rest = {key: value for key, value in fields.items() if key not in ("msisdn", "network-code")}
     joined = {f"msisdn={DELIVERED['msisdn']}&network-code": DELIVERED["network-code"], **rest}
     assert vonage.signature(joined, "secret", "sha256") == fields["sig"]
-    assert isinstance(told(joined), Forged)
-    assert isinstance(told(fields, body=f"{name}=x&{good}".encode()), Forged)
-    assert isinstance(told(fields | {"price": ["0.03330000"]}, "JSON"), Forged)
-    assert isinstance(told(fields | {"extra": None}, "JSON"), Forged)
+    assert isinstance(parse(joined), Forged)
+    assert isinstance(parse(fields, body=f"{name}=x&{good}".encode()), Forged)
+    assert isinstance(parse(fields | {"price": ["0.03330000"]}, "JSON"), Forged)
+    assert isinstance(parse(fields | {"extra": None}, "JSON"), Forged)
 
 
 @given(st.sampled_from(FORMS), st.sampled_from(sorted(signed(DELIVERED))), PLAIN)
 def test_any_other_value_is_forged(how, name, value):
     fields = signed(DELIVERED)
     assume(value.replace("&", "_").replace("=", "_") != fields[name] and value.lower() != fields[name])
-    assert isinstance(told(fields | {name: value}, how), Forged)
+    assert isinstance(parse(fields | {name: value}, how), Forged)
 
 
 @given(st.sampled_from(FORMS), PLAIN, PLAIN)
 def test_any_further_field_is_forged(how, name, value):
     fields = signed(DELIVERED)
     assume(name not in fields)
-    assert isinstance(told(fields | {name: value}, how), Forged)
+    assert isinstance(parse(fields | {name: value}, how), Forged)
 
 
 @given(st.binary(max_size=200), PLAIN, st.sampled_from(["GET", "POST", "PUT"]))
@@ -212,10 +211,10 @@ def test_nothing_raises(body, url, method):
 
 @given(st.sampled_from(FORMS), st.dictionaries(st.sampled_from(sorted({**OPTED_OUT, **INBOUND})), PLAIN))
 def test_nothing_signed_raises(how, fields):
-    assert isinstance(told(signed(fields), how), list | Unreadable)
+    assert isinstance(parse(signed(fields), how), list | Unreadable)
 
 
-def test_every_status_and_code_stands_on_the_page():
+def test_every_status_and_code_is_on_the_page():
     page = (Path(__file__).parents[2] / "docs/providers/vonage.md").read_text().partition("## Receipts")[2]
     assert not {status for status in KINDS if f"`{status}`" not in page}
     assert not {code for code in ERRORS if not re.search(rf"[|,] {code}[ :]", page)}

@@ -1,4 +1,4 @@
-"""Web Push: what is sealed can be opened by the browser and by nobody else; the answers are in the table."""
+"""Web Push: only the subscribed browser can decrypt a message; the responses are in the table."""
 
 import hashlib
 import hmac
@@ -37,7 +37,7 @@ SEALED = (
 
 
 def browser_opens(body: bytes, auth: str = BROWSER_AUTH) -> bytes:
-    """Open a body as RFC 8291 3.4 and RFC 8188 2 tell the receiver to, with HMAC alone for the keys."""
+    """Decrypt a body as a receiver does by RFC 8291 3.4 and RFC 8188 2, with HMAC alone for the keys."""
 
     def mac(key: bytes, data: bytes) -> bytes:
         return hmac.digest(key, data, hashlib.sha256)
@@ -100,7 +100,7 @@ def test_with_another_auth_secret_nothing_opens():
 
 
 @given(st.binary(max_size=200), st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32), st.binary())
-def test_whatever_is_sealed_opens(plain, salt, secret, about):
+def test_any_encrypted_text_decrypts(plain, salt, secret, about):
     sender, _ = aes128gcm.fresh(secret, about)
     body = aes128gcm.seal(plain, unbase64url(BROWSER_POINT), unbase64url(BROWSER_AUTH), sender=sender, salt=salt)
     assert len(body) == len(plain) + aes128gcm.OVERHEAD_BYTES

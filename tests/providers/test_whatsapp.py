@@ -1,4 +1,4 @@
-"""WhatsApp's templates and limits; its answers are in the table."""
+"""WhatsApp's templates and limits; its responses are in the table."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.domain.limits import RESPONSE_BYTES_MAX
-from clarion.domain.limits_chat import WHATSAPP_TEXT_CHARS_MAX
-from clarion.domain.limits_content import WHATSAPP_PARAMETER_CHARS_MAX
+from clarion.domain.limits_content import WHATSAPP_PARAMETER_CHARS_MAX, WHATSAPP_TEXT_CHARS_MAX
+from clarion.domain.limits_delivery import RESPONSE_BYTES_MAX
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Accepted, Throttled
 from clarion.providers.whatsapp import whatsapp
@@ -143,7 +142,7 @@ def test_an_oversize_answer_is_read():
     assert len(outcome.detail) <= 500
 
 
-def test_every_code_has_a_row_and_stands_on_the_page():
+def test_every_code_has_a_row_and_is_on_the_page():
     rows = {int(code) for row in TABLE["rows"] for code in re.findall(r'"code": (\d+)', row.get("body", ""))}
     page = (Path(__file__).parents[2] / "docs/providers/whatsapp.md").read_text()
     codes = whatsapp.OUTCOMES.keys() - {*range(201, 299)}

@@ -1,4 +1,4 @@
-"""WhatsApp's calls: the handshake, the signature over the raw body, statuses, and what people answer."""
+"""WhatsApp's calls: the handshake, the signature over the raw body, statuses, and inbound messages."""
 
 import hashlib
 import hmac
@@ -58,7 +58,7 @@ def posted(body, signature=None, who=ACCOUNT):
     return whatsapp.read_receipts(ReceiptCall("POST", "https://a.example/", {}, headers, body), who, now_ms=0, keys={})
 
 
-def told(**value):
+def parse(**value):
     change = {"value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1"}, **value}}
     body = {"object": "whatsapp_business_account", "entry": [{"id": "102290129340398", "changes": [change]}]}
     return posted(msgspec.json.encode(body))
@@ -86,7 +86,7 @@ def test_without_secrets_everything_is_forged():
 
 
 def test_a_delivered_message_is_found_by_our_reference_and_by_its_id():
-    [receipt] = told(statuses=[STATUS])
+    [receipt] = parse(statuses=[STATUS])
     assert receipt == Receipt(
         "delivered",
         receipt.event_id,
@@ -95,27 +95,27 @@ def test_a_delivered_message_is_found_by_our_reference_and_by_its_id():
         at_ms=1750030073000,
         detail="delivered",
     )
-    assert told(statuses=[STATUS]) == [receipt]
-    assert told(statuses=[STATUS | {"status": "read"}])[0].event_id != receipt.event_id
+    assert parse(statuses=[STATUS]) == [receipt]
+    assert parse(statuses=[STATUS | {"status": "read"}])[0].event_id != receipt.event_id
 
 
 @pytest.mark.parametrize(
     ("status", "kind"), [("delivered", "delivered"), ("read", "read"), ("played", "read"), ("failed", "bounced")]
 )
 def test_what_a_status_means(status, kind):
-    [receipt] = told(statuses=[STATUS | {"status": status}])
+    [receipt] = parse(statuses=[STATUS | {"status": status}])
     assert (receipt.kind, receipt.suppress) == (kind, None)
 
 
 @pytest.mark.parametrize("status", ["sent", "deleted", "warning", "", None])
-def test_steps_on_the_way_tell_nothing(status):
-    assert told(statuses=[STATUS | {"status": status}]) == []
+def test_intermediate_statuses_are_ignored(status):
+    assert parse(statuses=[STATUS | {"status": status}]) == []
 
 
 @pytest.mark.parametrize("code", [131026, 131047, 131049, 131050, 130472, 131000, 131053, 470])
 def test_only_a_number_that_cannot_be_reached_is_suppressed(code):
     error = FAILED["errors"][0] | {"code": code}
-    [receipt] = told(statuses=[FAILED | {"errors": [error]}])
+    [receipt] = parse(statuses=[FAILED | {"errors": [error]}])
     assert receipt.kind == "bounced"
     assert receipt.suppress == (Suppress("+16505551234", "invalid_recipient") if code == 131026 else None)
     assert receipt.detail == f"failed {code} {error['title']} {error['error_data']['details']}"
@@ -123,7 +123,7 @@ def test_only_a_number_that_cannot_be_reached_is_suppressed(code):
 
 def test_who_has_no_number_here_is_not_suppressed():
     error = FAILED["errors"][0] | {"code": 131026}
-    [receipt] = told(statuses=[FAILED | {"errors": [error], "recipient_id": "US.13491208655302741918"}])
+    [receipt] = parse(statuses=[FAILED | {"errors": [error], "recipient_id": "US.13491208655302741918"}])
     assert receipt.suppress is None
 
 
@@ -156,7 +156,7 @@ def message(**content):
     ],
 )
 def test_inbound_words(sent, text, word):
-    [found] = told(messages=[sent])
+    [found] = parse(messages=[sent])
     assert found == Inbound(found.event_id, "+16505551234", text, word, 1749416383000)
 
 
@@ -173,22 +173,22 @@ def test_inbound_words(sent, text, word):
 )
 def test_a_stop_holds_for_each_form_a_number_is_known_in(sender, numbers):
     for word in ("stop", "start"):
-        found = told(messages=[TEXT | {"from": sender, "text": {"body": word}}])
-        assert [(one.address, one.word) for one in found] == [(number, word) for number in numbers]
+        found = parse(messages=[TEXT | {"from": sender, "text": {"body": word}}])
+        assert [(one.address, one.keyword) for one in found] == [(number, word) for number in numbers]
         assert len({one.event_id for one in found}) == len(numbers)
-    assert [one.address for one in told(messages=[TEXT | {"from": sender}])] == numbers[:1]
+    assert [one.address for one in parse(messages=[TEXT | {"from": sender}])] == numbers[:1]
 
 
 @pytest.mark.parametrize(("value", "kind"), [("stop", "unsubscribed"), ("resume", "resubscribed")])
 def test_who_stops_marketing_still_gets_orders(value, kind):
-    [receipt] = told(user_preferences=[PREFERENCE | {"value": value}])
+    [receipt] = parse(user_preferences=[PREFERENCE | {"value": value}])
     assert (receipt.kind, receipt.suppress, receipt.at_ms) == (kind, None, 1731705721000)
-    assert told(user_preferences=[PREFERENCE | {"value": value}]) == [receipt]
-    assert told(user_preferences=[PREFERENCE | {"category": "other"}]) == []
+    assert parse(user_preferences=[PREFERENCE | {"value": value}]) == [receipt]
+    assert parse(user_preferences=[PREFERENCE | {"category": "other"}]) == []
 
 
 def test_many_events_in_one_call_and_what_cannot_be_read_keeps_none_back():
-    found = told(statuses=[STATUS, 5, {}, FAILED], messages=[None, TEXT], user_preferences="x", errors=[{"code": 1}])
+    found = parse(statuses=[STATUS, 5, {}, FAILED], messages=[None, TEXT], user_preferences="x", errors=[{"code": 1}])
     assert [type(one) for one in found] == [Receipt, Receipt, Inbound]
     entry = {"changes": [{"value": {"statuses": [STATUS]}}, {"field": "account_update", "value": {"event": "X"}}]}
     body = msgspec.json.encode({"object": "whatsapp_business_account", "entry": [entry, entry]})
@@ -196,7 +196,7 @@ def test_many_events_in_one_call_and_what_cannot_be_read_keeps_none_back():
 
 
 def test_the_signature_is_over_the_raw_bytes():
-    # As an SDK's documentation has it: the body `test`, the secret `secret`.
+    # From an SDK's documentation: the body `test`, the secret `secret`.
     known = "sha256=0329a06b62cd16b33eb6792be8c60b158d89a2ee3a876fce9a881ebb488c0914"
     who = msgspec.structs.replace(ACCOUNT, credentials={"app_secret": "secret"})
     assert isinstance(posted(b"test", known, who), Unreadable)
@@ -221,7 +221,7 @@ def test_nothing_signed_raises(value):
         assert isinstance(posted(value), Unreadable)
         return
     for name in ("statuses", "messages", "user_preferences"):
-        assert isinstance(told(**{name: value}), list)
-        assert isinstance(told(**{name: [value]}), list)
+        assert isinstance(parse(**{name: value}), list)
+        assert isinstance(parse(**{name: [value]}), list)
     body = msgspec.json.encode({"object": "whatsapp_business_account", "entry": value})
     assert posted(body) == []

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.contract.fixtures import bound, clock, empty, house
+from tests.contract.fixtures import bound, clock, control_plane, empty
 
-__all__ = ["bound", "clock", "empty", "engine", "house"]
+__all__ = ["bound", "clock", "control_backend", "control_plane", "empty"]
 
 
 @pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
-def engine(request):
-    """The engine of control store and directory. That both do the same is for the contract suites to say; the slow run
-    tries the routes over both still."""
+def control_backend(request):
+    """Return the backend of control store and directory. The contract suites check that both are equivalent; the slow run
+    still tests the routes over both."""
     return request.param

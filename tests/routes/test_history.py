@@ -1,4 +1,4 @@
-"""What the read endpoints say, over a real state file and the memory journal."""
+"""Responses of the read endpoints, over a real state file and the memory journal."""
 
 import struct
 from zlib import crc32
@@ -27,7 +27,7 @@ from tests.look import Glance
 
 
 class Ordinals:
-    """What these endpoints ask a directory for: `user-N` has ordinal N, and nobody is suppressed."""
+    """The directory of these endpoints: `user-N` has ordinal N, and no address is suppressed."""
 
     async def ordinals(self, tenant, user_ids):
         return {user: int(user[5:]) for user in user_ids if tenant == world.TENANT and user.startswith("user-")}
@@ -37,15 +37,15 @@ class Ordinals:
 
 
 class Api:
-    """Calls handlers as the server does and returns the body as a client sees it."""
+    """Calls handlers as the server does and returns the body as a client reads it."""
 
     def __init__(self, state, journal, clock):
         directory = Ordinals()
         self.seen = []
         found = [
-            *record_routes.routes(state, journal, journal, directory, clock),
-            *inbox_routes.routes(state, directory, clock, self.touch, journal),
-            *routes_seen.routes(state, journal, journal, clock),
+            *record_routes.routes(state.history, journal, journal, directory, clock),
+            *inbox_routes.routes(state.inbox, directory, clock, self.touch, journal),
+            *routes_seen.routes(state.history, journal, journal, clock),
         ]
         self._routes = {(route.method, route.path): route for route in found}
 
@@ -68,8 +68,8 @@ def journal(clock):
 
 
 @pytest.fixture
-def state(tmp_path, clock):
-    opened = STATES["sqlite"](tmp_path, clock)
+def state(tmp_path):
+    opened = STATES["sqlite"](tmp_path)
     yield opened
     opened.close()
 
@@ -91,7 +91,7 @@ def delivery_text(person: int) -> str:
     return ids.write(ids.DELIVERY_PREFIX, world.id_of(person))
 
 
-async def test_a_notification_tells_its_whole_story(api, state):
+async def test_a_notification_shows_its_whole_timeline(api, state):
     await fold(
         state,
         world.planned(0),
@@ -110,8 +110,8 @@ async def test_a_notification_tells_its_whole_story(api, state):
     )
     (delivery,) = found["deliveries"]
     assert (delivery["id"], delivery["state"], delivery["provider"]) == (delivery_text(0), "sent", "fcm-1")
-    told = [(a["attempt"], a["outcome"], a["detail"], a["repeated"]) for a in delivery["attempts"]]
-    assert told == [(1, "transient", "503 come back later", 1), (2, "accepted", "", 0)]
+    result = [(a["attempt"], a["outcome"], a["detail"], a["repeated"]) for a in delivery["attempts"]]
+    assert result == [(1, "transient", "503 come back later", 1), (2, "accepted", "", 0)]
     assert [line["event"] for line in found["timeline"]] == ["accepted", "planned", "retry", "accepted"]
 
 
@@ -220,14 +220,14 @@ async def test_a_dead_letter_is_replayed_once(api, state, journal):
     assert [r["status"] for r in second["results"]] == ["already_replayed", "not_found", "not_found"]
     (again,) = Glance(journal).read("deliver.push.high", 0, 0)
     assert decode(again.payload).attempts == [7]
-    (told,) = Glance(journal).read(OUTCOMES, 0, 0)
-    await fold(state, decode(told.payload))
+    (result,) = Glance(journal).read(OUTCOMES, 0, 0)
+    await fold(state, decode(result.payload))
     assert (await api("GET", "/v1/notifications/{id}", id=text(0)))["status"] == "in_progress"
     assert (await api("POST", "/v1/dead-letters/replay", body={"filter": {}}))["results"] == []
     assert (await api("GET", "/v1/dead-letters", query={"replayed": "false"}))["data"] == []
 
 
-async def test_a_broadcast_tells_its_progress_and_its_deliveries(api, state, journal):
+async def test_a_broadcast_shows_its_progress_and_its_deliveries(api, state, journal):
     request = events.Request([], "hello", "news", None, "bulk", {})
     job = msgspec.msgpack.encode(events.BroadcastJob(events.Audience("fans"), request))
     cursor = Cursor(world.BROADCAST, world.TENANT, 0, "done", 99, 4, 1, 5, world.AT_MS, world.AT_MS, job)
@@ -296,7 +296,7 @@ async def test_the_inbox_of_a_user(api, state):
         await api("GET", "/v1/inbox")
 
 
-async def test_whoever_reads_the_inbox_was_seen_and_reads_it_even_when_that_cannot_be_noted(api):
+async def test_reading_the_inbox_sets_last_seen_and_works_even_when_that_fails(api):
     assert (await api("GET", "/v1/inbox", user="user-9"))["data"] == []
     await api("GET", "/v1/inbox/counts", user="user-2")
     assert api.seen == [(world.TENANT, "user-9"), (world.TENANT, "user-2")]

@@ -1,4 +1,4 @@
-"""Previews, handler by handler over a real store: what they show, of whom, and what they warn of."""
+"""Previews, handler by handler over a real store: their contents, their user, and their warnings."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.web import Call, Caller
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 
 PATH = "/v1/templates/order/preview"
 ORDER = {
@@ -30,23 +30,23 @@ BO = {"email": "bo@example.com", "locale": "de-AT", "zone": "Europe/Vienna", "at
 
 
 @pytest.fixture
-async def house(engine, empty, tmp_path):
-    house = House.copy_of(empty, tmp_path, engine)
+async def control_plane(control_backend, empty, tmp_path):
+    control_plane = ControlPlane.copy_of(empty, tmp_path, control_backend)
     for tenant in ("acme", "other"):
-        await house.call("PUT", f"/v1/tenants/{tenant}", {"name": tenant})
-    await house.call("PUT", "/v1/users/bo", BO)
-    await house.call("PUT", "/v1/templates/order", ORDER)
-    yield house
-    await house.close()
+        await control_plane.call("PUT", f"/v1/tenants/{tenant}", {"name": tenant})
+    await control_plane.call("PUT", "/v1/users/bo", BO)
+    await control_plane.call("PUT", "/v1/templates/order", ORDER)
+    yield control_plane
+    await control_plane.close()
 
 
-async def shown(house, **body):
-    return await house.say("POST", PATH, body)
+async def shown(control_plane, **body):
+    return await control_plane.say("POST", PATH, body)
 
 
-async def refused(house, **body):
+async def refused(control_plane, **body):
     with pytest.raises(InvalidField) as error:
-        await house.call("POST", PATH, body)
+        await control_plane.call("POST", PATH, body)
     return error.value.field
 
 
@@ -54,8 +54,8 @@ def codes(answer):
     return {(warning["channel"], warning["code"]) for warning in answer["warnings"]}
 
 
-async def test_the_newest_version_is_shown_with_its_sample(house):
-    answer = await shown(house)
+async def test_the_newest_version_is_shown_with_its_sample(control_plane):
+    answer = await shown(control_plane)
     assert (answer["version"], answer["locale"], answer["errors"], answer["warnings"][:0]) == (1, "en", {}, [])
     assert list(answer["channels"]) == ["email", "sms", "push"]
     email, sms, push = answer["channels"].values()
@@ -72,9 +72,13 @@ async def test_the_newest_version_is_shown_with_its_sample(house):
     assert 0 < push["push"]["payload_bytes"] < PUSH_PAYLOAD_BYTES_MAX
 
 
-async def test_data_user_locale_and_channels_can_be_given(house):
+async def test_data_user_locale_and_channels_can_be_given(control_plane):
     answer = await shown(
-        house, data={"number": 3}, user={"name": "Cy", "locale": "en"}, locale="de-DE", channels=["sms", "chat", "sms"]
+        control_plane,
+        data={"number": 3},
+        user={"name": "Cy", "locale": "en"},
+        locale="de-DE",
+        channels=["sms", "chat", "sms"],
     )
     assert answer["locale"] == "de"
     assert {name: channel["parts"] for name, channel in answer["channels"].items()} == {
@@ -83,15 +87,15 @@ async def test_data_user_locale_and_channels_can_be_given(house):
     }
 
 
-async def test_a_stored_user_is_shown_as_they_would_get_it(house):
-    answer = await shown(house, user="bo")
+async def test_a_stored_user_is_shown_as_they_would_get_it(control_plane):
+    answer = await shown(control_plane, user="bo")
     assert answer["locale"] == "de"
     assert answer["channels"]["email"]["parts"]["html"] == "<p>Bo in Europe/Vienna</p>"
     assert answer["channels"]["sms"]["parts"]["body"] == "Bestellung 17"
 
 
-async def test_a_stored_user_is_for_keys_that_may_read_users(house):
-    route, path = house.find("POST", PATH)
+async def test_a_stored_user_is_for_keys_that_may_read_users(control_plane):
+    route, path = control_plane.find("POST", PATH)
     body = route.body(user="bo")
     with pytest.raises(Forbidden, match="users:read"):
         await route.handler(Call(Caller("acme", "key", frozenset({"content:read"})), path, {}, {}, b"", body))
@@ -99,73 +103,73 @@ async def test_a_stored_user_is_for_keys_that_may_read_users(house):
     assert (await route.handler(Call(Caller("acme", "key", both), path, {}, {}, b"", body))).status == 200
 
 
-async def test_versions_and_drafts_are_shown_by_number(house):
+async def test_versions_and_drafts_are_shown_by_number(control_plane):
     draft = {**ORDER, "channels": {"sms": {"body": "Draft {{ number }}"}}}
-    await house.call("PUT", "/v1/templates/order", {**draft, "locales": {}}, publish="false")
-    newest, first = await shown(house), await shown(house, version=1)
+    await control_plane.call("PUT", "/v1/templates/order", {**draft, "locales": {}}, publish="false")
+    newest, first = await shown(control_plane), await shown(control_plane, version=1)
     assert (newest["version"], newest["channels"]["sms"]["parts"]["body"]) == (2, "Draft 17")
     assert (first["version"], first["channels"]["sms"]["parts"]["body"]) == (1, "Order 17 €")
 
 
-async def test_a_source_is_shown_without_being_stored(house):
+async def test_a_source_is_shown_without_being_stored(control_plane):
     source = {"channels": {"sms": {"body": "{{ a }}"}}, "sample": {"data": {"a": "sample"}}}
-    answer = await house.say("POST", "/v1/templates/new/preview", {"source": source})
+    answer = await control_plane.say("POST", "/v1/templates/new/preview", {"source": source})
     assert (answer["version"], answer["channels"]["sms"]["parts"]) == (0, {"body": "sample"})
     with pytest.raises(NotFound):
-        await house.call("GET", "/v1/templates/new")
+        await control_plane.call("GET", "/v1/templates/new")
 
 
-async def test_a_channel_that_fails_does_so_alone(house):
-    answer = await shown(house, data={"number": 1})
+async def test_a_channel_that_fails_does_so_alone(control_plane):
+    answer = await shown(control_plane, data={"number": 1})
     assert list(answer["channels"]) == ["email", "sms"]
     assert "note" in answer["errors"]["push"]
 
 
-async def test_what_makes_no_sense_is_refused_by_its_field(house):
+async def test_what_makes_no_sense_is_refused_by_its_field(control_plane):
     bad = {"channels": {"email": {"subject": "Hi", "text": "{% if %}"}}}
-    assert await refused(house, source=bad) == "source.channels.email.text"
-    assert await refused(house, source={"channels": {"fax": {}}}) == "source.channels.fax"
-    assert await refused(house, source=ORDER | {"layout": "none"}) == "source.layout"
-    assert await refused(house, source=ORDER, version=1) == "version"
-    assert await refused(house, user="nobody") == "user"
-    assert await refused(house, source={**ORDER, "text": None}, channels=["sms", "webhook"]) == "channels[1]"
-    assert await refused(house, data={"number": 1 << 70}) == "data"
-    assert await refused(house, user={"age": 1 << 70}) == "user"
+    assert await refused(control_plane, source=bad) == "source.channels.email.text"
+    assert await refused(control_plane, source={"channels": {"fax": {}}}) == "source.channels.fax"
+    assert await refused(control_plane, source=ORDER | {"layout": "none"}) == "source.layout"
+    assert await refused(control_plane, source=ORDER, version=1) == "version"
+    assert await refused(control_plane, user="nobody") == "user"
+    assert await refused(control_plane, source={**ORDER, "text": None}, channels=["sms", "webhook"]) == "channels[1]"
+    assert await refused(control_plane, data={"number": 1 << 70}) == "data"
+    assert await refused(control_plane, user={"age": 1 << 70}) == "user"
     for path, body in ((PATH, {"version": 9}), ("/v1/templates/none/preview", {})):
         with pytest.raises(NotFound):
-            await house.call("POST", path, body)
+            await control_plane.call("POST", path, body)
     with pytest.raises(NotFound):
-        await house.call("POST", PATH, {}, tenant="other")
+        await control_plane.call("POST", PATH, {}, tenant="other")
 
 
-async def test_html_is_shown_as_a_page_that_can_do_nothing(house):
-    reply = await house.call("POST", PATH, {}, format="html")
+async def test_html_is_shown_as_a_page_that_can_do_nothing(control_plane):
+    reply = await control_plane.call("POST", PATH, {}, format="html")
     assert reply.raw == b"<p>&lt;Ana&gt; in Europe/Rome</p>"
     assert reply.content_type == "text/html; charset=utf-8"
     assert reply.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     broken = {"channels": {"email": {"subject": "{{ none }}", "html": "x"}}}
     with pytest.raises(InvalidField) as error:
-        await house.call("POST", PATH, {"source": broken}, format="html")
+        await control_plane.call("POST", PATH, {"source": broken}, format="html")
     assert (error.value.field, error.value.code) == ("channels.email", "render_failed")
     with pytest.raises(InvalidField) as error:
-        await house.call("POST", PATH, {"source": {"channels": {"sms": {"body": "x"}}}}, format="html")
+        await control_plane.call("POST", PATH, {"source": {"channels": {"sms": {"body": "x"}}}}, format="html")
     assert error.value.field == "channels[0]"
     with pytest.raises(InvalidField):
-        await house.call("POST", PATH, {}, format="pdf")
+        await control_plane.call("POST", PATH, {}, format="pdf")
 
 
-async def test_the_brand_and_the_tenants_locale_count(house):
-    await house.call("PUT", "/v1/policy", {"locale": "de"})
-    await house.control.definitions.put("acme", Brand.KIND, BRAND_KEY, b'{"name": "Acme"}')
+async def test_the_brand_and_the_tenants_locale_count(control_plane):
+    await control_plane.call("PUT", "/v1/policy", {"locale": "de"})
+    await control_plane.control.definitions.put("acme", Brand.KIND, BRAND_KEY, b'{"name": "Acme"}')
     source = ORDER | {"channels": {"sms": {"body": "{{ brand.name }}"}}, "locales": {}}
-    assert (await shown(house, source=source))["channels"]["sms"]["parts"]["body"] == "Acme"
-    assert (await shown(house, user={"name": "x", "locale": "fr"}))["locale"] == "de"
+    assert (await shown(control_plane, source=source))["channels"]["sms"]["parts"]["body"] == "Acme"
+    assert (await shown(control_plane, user={"name": "x", "locale": "fr"}))["locale"] == "de"
 
 
-async def test_another_locale_than_the_one_asked_for_is_told(house):
+async def test_another_locale_than_the_requested_one_is_reported(control_plane):
     for locale, reason in (("fr", "does not have it"), ("xx-nowhere", "no such locale")):
-        answer = await shown(house, locale=locale, channels=["sms"])
-        (told,) = [warning for warning in answer["warnings"] if warning["code"] == "locale_fallback"]
+        answer = await shown(control_plane, locale=locale, channels=["sms"])
+        (result,) = [warning for warning in answer["warnings"] if warning["code"] == "locale_fallback"]
         assert answer["locale"] == "en"
-        assert reason in told["detail"]
-    assert ("sms", "locale_fallback") not in codes(await shown(house, locale="de-AT"))
+        assert reason in result["detail"]
+    assert ("sms", "locale_fallback") not in codes(await shown(control_plane, locale="de-AT"))

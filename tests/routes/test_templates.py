@@ -1,4 +1,4 @@
-"""Templates over the API: what is stored, what a version says of itself, and that a refusal leaves nothing behind."""
+"""Templates over the API: stored versions, their descriptions, and that a refused call stores nothing."""
 
 import msgspec
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from clarion.app.engines import template_engines
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.content.drafting import DirectDrafting
-from clarion.control.templates.editing import Editor
+from clarion.control.templates.editor import Editor
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial, Source
@@ -32,27 +32,27 @@ SCHEMA = {
 }
 
 
-async def refused(house, body, **query):
-    """What a template is refused for; nothing of it is stored."""
+async def refused(control_plane, body, **query):
+    """Return the error of a refused template, after a check that nothing of it is stored."""
     with pytest.raises(CallerError) as error:
-        await house.call("PUT", "/v1/templates/refused", body, **query)
-    assert (await house.say("GET", "/v1/templates"))["data"] == []
+        await control_plane.call("PUT", "/v1/templates/refused", body, **query)
+    assert (await control_plane.say("GET", "/v1/templates"))["data"] == []
     return error.value.status, error.value.field, error.value.code
 
 
-async def put(house, body=HELLO, **query):
-    return await house.say("PUT", PATH, body, **query)
+async def put(control_plane, body=HELLO, **query):
+    return await control_plane.say("PUT", PATH, body, **query)
 
 
-async def sent(house):
-    await house.directory.learn()
-    template = await lookups.template(house.directory, "acme", "hello")
+async def sent(control_plane):
+    await control_plane.directory.refresh()
+    template = await lookups.template(control_plane.directory, "acme", "hello")
     return template and (template.version, template.parts)
 
 
-async def test_a_stored_template_says_what_it_is_and_is_sent(house):
-    shown = await put(house, note="first")
-    assert shown == await house.say("GET", PATH)
+async def test_a_stored_template_says_what_it_is_and_is_sent(control_plane):
+    shown = await put(control_plane, note="first")
+    assert shown == await control_plane.say("GET", PATH)
     assert (shown["key"], shown["version"], shown["status"], shown["current"]) == ("hello", 1, "published", True)
     assert (shown["created_by"], shown["published_by"], shown["note"]) == ("key", "key", "first")
     assert shown["created_at"] == shown["published_at"] == "2023-11-14T22:13:20Z"
@@ -60,59 +60,63 @@ async def test_a_stored_template_says_what_it_is_and_is_sent(house):
     assert shown["locales"]["pt-BR"]["messages"] == {"greeting": "Oi"}
     assert (shown["variables"], shown["inferred"], shown["warnings"]) == (["order"], True, [])
     assert shown["schema"]["properties"]["order"]["required"] == ["number"]
-    assert await sent(house) == (1, {"sms": {"body": "Hi {{ order.number }}"}})
+    assert await sent(control_plane) == (1, {"sms": {"body": "Hi {{ order.number }}"}})
 
 
-async def test_a_draft_is_sent_to_nobody_until_it_is_published(house):
-    draft = await put(house, publish="false")
+async def test_a_draft_is_sent_to_nobody_until_it_is_published(control_plane):
+    draft = await put(control_plane, publish="false")
     assert (draft["version"], draft["status"], draft["current"]) == (1, "draft", False)
-    assert (draft["published_at"], draft["published_by"], await sent(house)) == (None, None, None)
-    assert await house.say("GET", PATH) == await house.say("GET", PATH, version="draft") == draft
-    published = await house.say("POST", f"{PATH}/publish", {"note": "go"})
+    assert (draft["published_at"], draft["published_by"], await sent(control_plane)) == (None, None, None)
+    assert await control_plane.say("GET", PATH) == await control_plane.say("GET", PATH, version="draft") == draft
+    published = await control_plane.say("POST", f"{PATH}/publish", {"note": "go"})
     assert (published["version"], published["current"], published["note"]) == (1, True, "go")
     with pytest.raises(NotFound):
-        await house.call("GET", PATH, version="draft")
-    changed = await put(house, HELLO | {"description": "Says it again"}, publish="false")
-    assert (changed["version"], (await sent(house))[0]) == (2, 1)
-    assert (await house.say("GET", PATH))["version"] == 1
-    assert await house.say("GET", PATH, version="draft") == changed == await house.say("GET", PATH, version="2")
-    assert await house.say("GET", f"{PATH}/versions/2") == changed
+        await control_plane.call("GET", PATH, version="draft")
+    changed = await put(control_plane, HELLO | {"description": "Says it again"}, publish="false")
+    assert (changed["version"], (await sent(control_plane))[0]) == (2, 1)
+    assert (await control_plane.say("GET", PATH))["version"] == 1
+    assert (
+        await control_plane.say("GET", PATH, version="draft")
+        == changed
+        == await control_plane.say("GET", PATH, version="2")
+    )
+    assert await control_plane.say("GET", f"{PATH}/versions/2") == changed
 
 
-async def test_going_back_is_at_once_and_by_who_asked(house):
+async def test_going_back_is_at_once_and_by_who_asked(control_plane):
     for body in ("one", "two", "three"):
-        await put(house, {"channels": {"sms": {"body": body}}})
-    back = await house.say("POST", f"{PATH}/rollback")
+        await put(control_plane, {"channels": {"sms": {"body": body}}})
+    back = await control_plane.say("POST", f"{PATH}/rollback")
     assert (back["version"], back["status"], back["current"]) == (2, "published", True)
-    assert await sent(house) == (2, {"sms": {"body": "two"}})
-    assert (await house.say("POST", f"{PATH}/rollback", {"note": "further"}))["note"] == "further"
+    assert await sent(control_plane) == (2, {"sms": {"body": "two"}})
+    assert (await control_plane.say("POST", f"{PATH}/rollback", {"note": "further"}))["note"] == "further"
     with pytest.raises(Conflict) as nowhere:
-        await house.call("POST", f"{PATH}/rollback")
+        await control_plane.call("POST", f"{PATH}/rollback")
     assert nowhere.value.code == "nothing_to_roll_back_to"
-    assert (await house.say("POST", f"{PATH}/rollback", {"version": 3}))["current"]
-    listed = (await house.say("GET", f"{PATH}/versions"))["data"]
+    assert (await control_plane.say("POST", f"{PATH}/rollback", {"version": 3}))["current"]
+    listed = (await control_plane.say("GET", f"{PATH}/versions"))["data"]
     assert [(one["version"], one["current"]) for one in listed] == [(3, True), (2, False), (1, False)]
-    assert (await sent(house))[0] == 3
+    assert (await sent(control_plane))[0] == 3
 
 
-async def test_a_draft_cannot_be_gone_back_to_and_no_version_but_those_there_are(house):
-    await put(house)
-    await put(house, publish="false")
+async def test_a_draft_cannot_be_gone_back_to_and_no_version_but_those_there_are(control_plane):
+    await put(control_plane)
+    await put(control_plane, publish="false")
     with pytest.raises(Conflict) as draft:
-        await house.call("POST", f"{PATH}/rollback", {"version": 2})
+        await control_plane.call("POST", f"{PATH}/rollback", {"version": 2})
     assert (draft.value.field, draft.value.code) == ("version", "not_published")
     for verb in ("publish", "rollback"):
         with pytest.raises(NotFound):
-            await house.call("POST", f"{PATH}/{verb}", {"version": 9})
+            await control_plane.call("POST", f"{PATH}/{verb}", {"version": 9})
         with pytest.raises(NotFound):
-            await house.call("POST", f"/v1/templates/nobody/{verb}")
+            await control_plane.call("POST", f"/v1/templates/nobody/{verb}")
     paths = ("/v1/templates/nobody", "/v1/templates/nobody/versions")
     for target in (*paths, *(f"{PATH}/versions/{version}" for version in ("9", "x", "0", "1234567890123"))):
         with pytest.raises(NotFound):
-            await house.call("GET", target)
+            await control_plane.call("GET", target)
     with pytest.raises(NotFound):
-        await house.call("GET", f"{PATH}/diff", to="9")
-    assert (await sent(house))[0] == 1
+        await control_plane.call("GET", f"{PATH}/diff", to="9")
+    assert (await sent(control_plane))[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -126,96 +130,99 @@ async def test_a_draft_cannot_be_gone_back_to_and_no_version_but_those_there_are
         ("/diff", {"to": "²"}, "to"),
     ],
 )
-async def test_what_is_no_version_is_named(house, target, query, field):
-    await put(house)
+async def test_what_is_no_version_is_named(control_plane, target, query, field):
+    await put(control_plane)
     with pytest.raises(InvalidField) as error:
-        await house.call("GET", f"{PATH}{target}", **query)
+        await control_plane.call("GET", f"{PATH}{target}", **query)
     assert error.value.field == field
 
 
-async def test_versions_are_walked_page_by_page(house):
+async def test_versions_are_walked_page_by_page(control_plane):
     for number in range(5):
-        await put(house, {"channels": {"sms": {"body": str(number)}}})
+        await put(control_plane, {"channels": {"sms": {"body": str(number)}}})
     seen, query = [], {"limit": "2"}
     while query:
-        page = await house.say("GET", f"{PATH}/versions", **query)
+        page = await control_plane.say("GET", f"{PATH}/versions", **query)
         seen += [one["version"] for one in page["data"]]
         query = page["next"] and {"limit": "2", "after": page["next"]}
     assert seen == [5, 4, 3, 2, 1]
 
 
-async def test_a_diff_goes_field_by_field(house):
-    await put(house, {"channels": {"sms": {"body": "one\ntwo\nthree"}}, "text": "t"})
+async def test_a_diff_goes_field_by_field(control_plane):
+    await put(control_plane, {"channels": {"sms": {"body": "one\ntwo\nthree"}}, "text": "t"})
     after = {"channels": {"sms": {"body": "one\n2\nthree"}, "inapp": {"title": "x"}}, "variables": {"type": "object"}}
-    await put(house, after, publish="false")
-    diff = await house.say("GET", f"{PATH}/diff")
+    await put(control_plane, after, publish="false")
+    diff = await control_plane.say("GET", f"{PATH}/diff")
     assert (diff["from"], diff["to"]) == (1, 2)
     assert [(one["field"], one["kind"]) for one in diff["changes"]] == [
         ("channels.inapp.title", "added"), ("channels.sms.body", "changed"), ("text", "removed"), ("variables", "added"),
     ]  # fmt: skip
     assert diff["changes"][1]["lines"] == ["@@ -1,3 +1,3 @@", " one", "-two", "+2", " three"]
-    back = await house.say("GET", f"{PATH}/diff", **{"from": "2", "to": "1"})
+    back = await control_plane.say("GET", f"{PATH}/diff", **{"from": "2", "to": "1"})
     assert back["changes"][0] == {"field": "channels.inapp.title", "kind": "removed", "lines": ["@@ -1 +0,0 @@", "-x"]}
-    assert (await house.say("GET", f"{PATH}/diff", **{"from": "2", "to": "2"}))["changes"] == []
+    assert (await control_plane.say("GET", f"{PATH}/diff", **{"from": "2", "to": "2"}))["changes"] == []
 
 
-async def test_versions_are_built_again_with_the_layout_of_now(house):
-    definitions = house.control.definitions
+async def test_versions_are_built_again_with_the_layout_of_now(control_plane):
+    definitions = control_plane.control.definitions
     frame = "<html><body>{} {{{{ content }}}}{{% partial foot %}}</body></html>"
     body = {"channels": {"email": {"subject": "s", "html": "<p>x</p>"}}, "layout": "frame"}
-    assert await refused(house, body) == (422, "layout", "unknown_layout")
+    assert await refused(control_plane, body) == (422, "layout", "unknown_layout")
     await definitions.put("acme", Partial.KIND, "foot", msgspec.json.encode(Partial("<i>{% partial toe %}</i>")))
     await definitions.put("acme", Partial.KIND, "toe", msgspec.json.encode(Partial("toe")))
     await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("old"))))
-    await put(house, body)
-    assert "old" in (await sent(house))[1]["email"]["html"] and "<i>toe</i>" in (await sent(house))[1]["email"]["html"]
-    await put(house, HELLO)
+    await put(control_plane, body)
+    assert (
+        "old" in (await sent(control_plane))[1]["email"]["html"]
+        and "<i>toe</i>" in (await sent(control_plane))[1]["email"]["html"]
+    )
+    await put(control_plane, HELLO)
     await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("new"))))
-    await house.call("POST", f"{PATH}/rollback")
-    assert "new" in (await sent(house))[1]["email"]["html"]
-    await put(house, HELLO)
+    await control_plane.call("POST", f"{PATH}/rollback")
+    assert "new" in (await sent(control_plane))[1]["email"]["html"]
+    await put(control_plane, HELLO)
     await definitions.remove("acme", Layout.KIND, "frame")
     with pytest.raises(InvalidField) as gone:
-        await house.call("POST", f"{PATH}/rollback", {"version": 1})
-    assert (gone.value.field, (await sent(house))[0]) == ("layout", 3)
+        await control_plane.call("POST", f"{PATH}/rollback", {"version": 1})
+    assert (gone.value.field, (await sent(control_plane))[0]) == ("layout", 3)
 
 
-async def test_a_layout_changed_while_a_template_is_built_is_in_it(house):
+async def test_a_layout_changed_while_a_template_is_built_is_in_it(control_plane):
     class Slow(DirectDrafting):
-        """Takes so long that somebody changes the layout meanwhile."""
+        """A builder so slow that the layout changes meanwhile."""
 
         async def build(self, job):
             built = await super().build(job)
-            await house.control.definitions.put("acme", Layout.KIND, "frame", frame("new"))
+            await control_plane.control.definitions.put("acme", Layout.KIND, "frame", frame("new"))
             return built
 
     def frame(word):
         return msgspec.json.encode(Layout(html=f"<html><body>{word} {{{{ content }}}}</body></html>"))
 
-    editor = Editor(house.control, Slow(template_engines()), JsonSchemas())
+    editor = Editor(control_plane.control, Slow(template_engines()), JsonSchemas())
     source = Source({Channel.EMAIL: {"subject": "s", "html": "<p>x</p>"}}, layout="frame")
     for change in (
         lambda: editor.save("acme", "hello", source, "key", publish=True),
         lambda: editor.publish("acme", "hello", None, "key", ""),
     ):
-        await house.control.definitions.put("acme", Layout.KIND, "frame", frame("old"))
+        await control_plane.control.definitions.put("acme", Layout.KIND, "frame", frame("old"))
         await change()
-        assert "new" in (await sent(house))[1]["email"]["html"]
+        assert "new" in (await sent(control_plane))[1]["email"]["html"]
 
 
-async def test_who_asks_for_more_variables_is_warned(house):
-    await put(house, {"channels": {"sms": {"body": "{{ order.number }}"}}})
+async def test_who_asks_for_more_variables_is_warned(control_plane):
+    await put(control_plane, {"channels": {"sms": {"body": "{{ order.number }}"}}})
     more = {"channels": {"sms": {"body": "{{ order.number }} {{ order.total }} {{ name }}"}}}
-    assert (await put(house, more, publish="false"))["warnings"] == []
-    published = await house.say("POST", f"{PATH}/publish")
+    assert (await put(control_plane, more, publish="false"))["warnings"] == []
+    published = await control_plane.say("POST", f"{PATH}/publish")
     assert [(one["code"], one["field"]) for one in published["warnings"]] == [
         ("new_variable", "data.name"), ("new_variable", "data.order.total"),
     ]  # fmt: skip
-    assert (await house.say("POST", f"{PATH}/rollback"))["warnings"] == []
+    assert (await control_plane.say("POST", f"{PATH}/rollback"))["warnings"] == []
 
 
-async def test_a_sample_that_lacks_something_is_told_of(house):
-    shown = await put(house, HELLO | {"sample": {"data": {"order": {}}}})
+async def test_a_sample_that_misses_a_variable_is_reported(control_plane):
+    shown = await put(control_plane, HELLO | {"sample": {"data": {"order": {}}}})
     assert [(one["code"], one["field"]) for one in shown["warnings"]] == [
         ("sample_mismatch", "sample.data.order.number")
     ]  # fmt: skip
@@ -234,17 +241,17 @@ async def test_a_sample_that_lacks_something_is_told_of(house):
         ("{{ name }}", {"allOf": [{"required": ["name"]}]}, []),
     ],
 )
-async def test_what_a_declared_schema_lets_be_missing_and_parts_do_not_is_told_of(house, body, schema, fields):
-    shown = await put(house, {"channels": {"sms": {"body": body}}, "variables": schema})
+async def test_a_variable_optional_in_the_schema_and_required_by_parts_is_reported(control_plane, body, schema, fields):
+    shown = await put(control_plane, {"channels": {"sms": {"body": body}}, "variables": schema})
     assert [(one["code"], one["field"]) for one in shown["warnings"]] == [
         ("variable_not_required", field) for field in fields
     ]
 
 
-async def test_a_declared_schema_is_shown_and_rules(house):
-    shown = await put(house, HELLO | {"variables": SCHEMA, "sample": {"data": {"order": {"number": 1}}}})
+async def test_a_declared_schema_is_shown_and_rules(control_plane):
+    shown = await put(control_plane, HELLO | {"variables": SCHEMA, "sample": {"data": {"order": {"number": 1}}}})
     assert (shown["schema"], shown["inferred"], shown["variables"]) == (SCHEMA, False, ["order"])
-    assert (await lookups.template(house.directory, "acme", "hello")).schema == SCHEMA
+    assert (await lookups.template(control_plane.directory, "acme", "hello")).schema == SCHEMA
 
 
 BAD = {
@@ -278,44 +285,44 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_bad_input_names_its_field_and_stores_nothing(house, name):
+async def test_bad_input_names_its_field_and_stores_nothing(control_plane, name):
     change, field, code = BAD[name]
-    status, named, said = await refused(house, HELLO | change)
+    status, named, said = await refused(control_plane, HELLO | change)
     assert (status, named) == (422, field)
     assert code in (None, said)
-    await put(house)
-    before = await house.say("GET", "/v1/templates")
+    await put(control_plane)
+    before = await control_plane.say("GET", "/v1/templates")
     with pytest.raises(InvalidField):
-        await put(house, HELLO | change)
-    assert await house.say("GET", "/v1/templates") == before
+        await put(control_plane, HELLO | change)
+    assert await control_plane.say("GET", "/v1/templates") == before
 
 
-async def test_flags_notes_and_engines_are_checked(house):
-    assert (await refused(house, HELLO, publish="maybe"))[1] == "publish"
-    assert (await refused(house, HELLO, note="x" * 1_001))[1] == "note"
+async def test_flags_notes_and_engines_are_checked(control_plane):
+    assert (await refused(control_plane, HELLO, publish="maybe"))[1] == "publish"
+    assert (await refused(control_plane, HELLO, note="x" * 1_001))[1] == "note"
     with pytest.raises(msgspec.ValidationError):
-        await put(house, HELLO | {"engine": "jinja"})
+        await put(control_plane, HELLO | {"engine": "jinja"})
     with pytest.raises(msgspec.ValidationError):
-        await put(house, HELLO | {"colour": "red"})
+        await put(control_plane, HELLO | {"colour": "red"})
 
 
-async def test_another_tenant_sees_no_version(house):
-    await put(house)
+async def test_another_tenant_sees_no_version(control_plane):
+    await put(control_plane)
     for target in (PATH, f"{PATH}/versions", f"{PATH}/versions/1", f"{PATH}/diff"):
         with pytest.raises(NotFound):
-            await house.call("GET", target, tenant="other")
+            await control_plane.call("GET", target, tenant="other")
     for verb in ("publish", "rollback"):
         with pytest.raises(NotFound):
-            await house.call("POST", f"{PATH}/{verb}", tenant="other")
+            await control_plane.call("POST", f"{PATH}/{verb}", tenant="other")
 
 
-async def test_the_list_goes_on_after_a_short_page(house, bound):
+async def test_the_list_continues_after_a_short_page(control_plane, bound):
     for key in "abcde":
-        await house.call("PUT", f"/v1/templates/{key}", HELLO)
+        await control_plane.call("PUT", f"/v1/templates/{key}", HELLO)
     bound("TEMPLATES_PAGE_BYTES_MAX", 1)
     seen, query = [], {"limit": "3"}
     while query:
-        page = await house.say("GET", "/v1/templates", **query)
+        page = await control_plane.say("GET", "/v1/templates", **query)
         seen += [one["key"] for one in page["data"]]
         query = page["next"] and {"limit": "3", "after": page["next"]}
     assert seen == list("abcde")

@@ -1,4 +1,4 @@
-"""Translations over the routes: files go out, come back as drafts, and a refusal leaves nothing behind."""
+"""Translations over the routes: exported files are imported as drafts, and a refused import stores nothing."""
 
 import polib
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from clarion.domain.errors import InvalidField, Malformed, NotFound, TooLarge
 from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
 from clarion.ports.web import Call, Caller
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 
 ORDER = {
     "channels": {
@@ -27,17 +27,17 @@ ONE = "/v1/templates/order/translations"
 
 
 @pytest.fixture
-async def house(engine, empty, tmp_path):
-    house = House.copy_of(empty, tmp_path, engine)
-    await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
-    await house.call("PUT", "/v1/templates/order", ORDER)
-    yield house
-    await house.close()
+async def control_plane(control_backend, empty, tmp_path):
+    control_plane = ControlPlane.copy_of(empty, tmp_path, control_backend)
+    await control_plane.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
+    await control_plane.call("PUT", "/v1/templates/order", ORDER)
+    yield control_plane
+    await control_plane.close()
 
 
-async def send(house, target, raw, pieces=3, **query):
-    """Put a file as the HTTP layer does: in pieces."""
-    route, path = house.find("PUT", target)
+async def send(control_plane, target, raw, pieces=3, **query):
+    """Put a file as the HTTP layer does: in chunks."""
+    route, path = control_plane.find("PUT", target)
 
     async def stream():
         step = max(1, len(raw) // pieces)
@@ -48,12 +48,12 @@ async def send(house, target, raw, pieces=3, **query):
     return (await route.handler(Call(caller, path, query, {}, b"", stream=stream()))).body
 
 
-async def fetch(house, locale, **query):
-    return (await house.call("GET", f"{ONE}/{locale}", **query)).raw
+async def fetch(control_plane, locale, **query):
+    return (await control_plane.call("GET", f"{ONE}/{locale}", **query)).raw
 
 
 def filled(raw, **texts):
-    """A PO file with texts put in by a translator's tool."""
+    """Return a PO file with texts inserted as a translator's tool does."""
     file = polib.pofile(raw.decode())
     for entry in file:
         text = texts.get(entry.msgctxt)
@@ -64,15 +64,15 @@ def filled(raw, **texts):
     return str(file).encode()
 
 
-async def test_a_report_shows_what_is_translated(house):
-    found = await house.say("GET", ONE)
+async def test_a_report_shows_what_is_translated(control_plane):
+    found = await control_plane.say("GET", ONE)
     assert (found["key"], found["version"], found["locale"]) == ("order", 1, "en")
     assert (found["locales"]["de"]["present"], found["locales"]["de"]["missing"]) == (["hello"], ["things"])
 
 
-async def test_the_tenant_sees_what_is_missing_where(house):
-    await house.call("PUT", "/v1/templates/bye", {"channels": {"sms": {"body": "Bye"}}})
-    found = await house.say("GET", "/v1/translations")
+async def test_the_tenant_sees_what_is_missing_where(control_plane):
+    await control_plane.call("PUT", "/v1/templates/bye", {"channels": {"sms": {"body": "Bye"}}})
+    found = await control_plane.say("GET", "/v1/translations")
     assert found == {
         "locales": ["de", "en"],
         "templates": 2,
@@ -81,35 +81,35 @@ async def test_the_tenant_sees_what_is_missing_where(house):
             {"template": "order", "locale": "de", "all": False, "messages": ["things"]},
         ],
     }
-    swiss = await house.say("GET", "/v1/translations", locale="de-CH")
+    swiss = await control_plane.say("GET", "/v1/translations", locale="de-CH")
     assert [(one["template"], one["all"]) for one in swiss["missing"]] == [("bye", True), ("order", False)]
-    assert (await house.say("GET", "/v1/translations", locale="en-GB"))["missing"] == []
-    await house.call("PUT", "/v1/policy", {"locale": "fr"})
-    assert (await house.say("GET", "/v1/translations"))["locales"] == ["de", "en", "fr"]
+    assert (await control_plane.say("GET", "/v1/translations", locale="en-GB"))["missing"] == []
+    await control_plane.call("PUT", "/v1/policy", {"locale": "fr"})
+    assert (await control_plane.say("GET", "/v1/translations"))["locales"] == ["de", "en", "fr"]
     with pytest.raises(InvalidField):
-        await house.call("GET", "/v1/translations", locale="xx")
+        await control_plane.call("GET", "/v1/translations", locale="xx")
 
 
 @pytest.mark.parametrize("form", ["xliff", "po"])
-async def test_what_is_exported_changes_nothing_when_it_is_imported(house, form):
-    reply = await house.call("GET", f"{ONE}/de", format=form)
+async def test_what_is_exported_changes_nothing_when_it_is_imported(control_plane, form):
+    reply = await control_plane.call("GET", f"{ONE}/de", format=form)
     assert ".de." in reply.headers["content-disposition"]
-    done = await send(house, f"{ONE}/de", reply.raw, format=form)
+    done = await send(control_plane, f"{ONE}/de", reply.raw, format=form)
     assert (done.version, done.status, done.changed) == (1, "published", ())
-    assert (await house.say("GET", "/v1/templates/order/versions"))["data"][0]["version"] == 1
+    assert (await control_plane.say("GET", "/v1/templates/order/versions"))["data"][0]["version"] == 1
 
 
-async def test_a_file_becomes_a_draft_and_is_sent_once_it_is_published(house):
-    raw = filled(await fetch(house, "ru", format="po"), hello="Привет, {{ user.name }}",
+async def test_a_file_becomes_a_draft_and_is_sent_once_it_is_published(control_plane):
+    raw = filled(await fetch(control_plane, "ru", format="po"), hello="Привет, {{ user.name }}",
                  things=["{{ order.size }} вещь", "{{ order.size }} вещи", "{{ order.size }} вещей", "{{ order.size }} вещи"])  # fmt: skip
-    done = await send(house, f"{ONE}/ru", raw, format="po")
+    done = await send(control_plane, f"{ONE}/ru", raw, format="po")
     assert (done.version, done.status, done.missing) == (2, "draft", ())
-    assert "ru" not in (await house.control.templates.get("acme", "order")).locales
-    done = await send(house, f"{ONE}/ru", await fetch(house, "ru"), publish="true")
+    assert "ru" not in (await control_plane.control.templates.get("acme", "order")).locales
+    done = await send(control_plane, f"{ONE}/ru", await fetch(control_plane, "ru"), publish="true")
     assert (done.version, done.status, done.changed) == (2, "published", ())
-    sent = await house.control.templates.get("acme", "order")
+    sent = await control_plane.control.templates.get("acme", "order")
     assert "вещей" in sent.locales["ru"]["sms"]["body"]
-    found = await house.say("GET", "/v1/templates/order/versions/2")
+    found = await control_plane.say("GET", "/v1/templates/order/versions/2")
     assert (found["note"], found["created_by"]) == ("translated: ru", "key")
 
 
@@ -125,39 +125,41 @@ async def test_a_file_becomes_a_draft_and_is_sent_once_it_is_published(house):
         ("de", "csv", {}, "format"),
     ],
 )
-async def test_a_bad_file_is_refused_by_its_unit_and_nothing_is_stored(house, locale, form, change, field):
-    raw = filled(await fetch(house, "de", format="po"), **change)
+async def test_a_bad_file_is_refused_by_its_unit_and_nothing_is_stored(control_plane, locale, form, change, field):
+    raw = filled(await fetch(control_plane, "de", format="po"), **change)
     with pytest.raises(InvalidField) as refused:
-        await send(house, f"{ONE}/{locale}", raw, format=form)
+        await send(control_plane, f"{ONE}/{locale}", raw, format=form)
     assert refused.value.field == field
-    assert (await house.say("GET", "/v1/templates/order"))["version"] == 1
-    assert (await house.say("GET", "/v1/templates/order/versions"))["data"][0]["version"] == 1
+    assert (await control_plane.say("GET", "/v1/templates/order"))["version"] == 1
+    assert (await control_plane.say("GET", "/v1/templates/order/versions"))["data"][0]["version"] == 1
 
 
-async def test_files_in_another_language_too_large_or_hostile_are_refused(house):
+async def test_files_in_another_language_too_large_or_hostile_are_refused(control_plane):
     with pytest.raises(InvalidField, match="the file is in es"):
-        await send(house, f"{ONE}/de", await fetch(house, "es"))
-    regional = (await fetch(house, "de")).replace(b'"de"', b'"de-DE"')
-    assert (await send(house, f"{ONE}/de", regional)).changed == ()
+        await send(control_plane, f"{ONE}/de", await fetch(control_plane, "es"))
+    regional = (await fetch(control_plane, "de")).replace(b'"de"', b'"de-DE"')
+    assert (await send(control_plane, f"{ONE}/de", regional)).changed == ()
     with pytest.raises(TooLarge):
-        await send(house, f"{ONE}/de", b" " * (TRANSLATIONS_BYTES_MAX + 1))
+        await send(control_plane, f"{ONE}/de", b" " * (TRANSLATIONS_BYTES_MAX + 1))
     with pytest.raises(Malformed):
-        await send(house, f"{ONE}/de", b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xliff>&e;</xliff>')
+        await send(
+            control_plane, f"{ONE}/de", b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xliff>&e;</xliff>'
+        )
     with pytest.raises(Malformed):
-        await send(house, f"{ONE}/de", b"")
+        await send(control_plane, f"{ONE}/de", b"")
     with pytest.raises(InvalidField):
-        await send(house, f"{ONE}/de", await fetch(house, "de"), publish="maybe")
+        await send(control_plane, f"{ONE}/de", await fetch(control_plane, "de"), publish="maybe")
 
 
-async def test_templates_without_messages_and_none_at_all_are_not_found(house):
-    await house.call("PUT", "/v1/templates/bye", {"channels": {"sms": {"body": "Bye"}}})
+async def test_templates_without_messages_and_none_at_all_are_not_found(control_plane):
+    await control_plane.call("PUT", "/v1/templates/bye", {"channels": {"sms": {"body": "Bye"}}})
     for target in ("bye/translations/de", "none/translations/de", "none/translations"):
         with pytest.raises(NotFound):
-            await house.call("GET", f"/v1/templates/{target}")
+            await control_plane.call("GET", f"/v1/templates/{target}")
 
 
-async def test_another_tenant_sees_nothing_of_it(house):
-    await house.call("PUT", "/v1/tenants/other", {"name": "Other"})
+async def test_another_tenant_sees_nothing_of_it(control_plane):
+    await control_plane.call("PUT", "/v1/tenants/other", {"name": "Other"})
     with pytest.raises(NotFound):
-        await house.call("GET", f"{ONE}/de", tenant="other")
-    assert (await house.say("GET", "/v1/translations", tenant="other"))["templates"] == 0
+        await control_plane.call("GET", f"{ONE}/de", tenant="other")
+    assert (await control_plane.say("GET", "/v1/translations", tenant="other"))["templates"] == 0

@@ -1,4 +1,4 @@
-"""Liquid sources that do all sorts of things with data, and data that is full of special characters."""
+"""Strategies for Liquid sources that use data in many ways, and for data full of special characters."""
 
 import base64
 from urllib.parse import quote
@@ -10,7 +10,7 @@ TAME = str.maketrans("<>\"'&%=", "lgdsapq")
 
 
 def context(text):
-    """Return data that holds a text in several disguises."""
+    """Return data with a text in several encodings."""
     data = {
         "x": text,
         "entities": text.replace("<", "&lt;").replace(">", "&gt;"),
@@ -73,7 +73,7 @@ def statements(texts):
 
 WRITTEN = st.sampled_from(["<i>", "</i>", "text", '<a href="', '">', "&amp;", " "])
 ANY = st.lists(statements(SPECIAL_TEXTS) | WRITTEN, max_size=3).map("".join)
-# How often a loop runs may depend on the data, so it prints nothing special of its own.
+# The number of iterations may depend on the data, so a loop prints no special characters of its own.
 INNER = st.lists(statements(QUIET_TEXTS), max_size=3).map("".join)
 SOURCES = st.lists(
     st.one_of(

@@ -1,8 +1,8 @@
-"""Every vendor there is, with hostile settings, credentials, addresses, content and answers, from its table of the battery.
+"""Every vendor, with hostile settings, credentials, addresses, content and responses, from its table of the battery.
 
-Whatever an account could be stored with, and whatever a message holds: `build` makes a request that stays where the account
-points, in headers that end where they should and a body that is what it says, or it raises `ValueError`. Whatever a server
-answers, `read` returns an outcome that can be kept and shown. A vendor with a table is tested here without being named.
+For any account that could be stored and any message, `build` returns a request to the account's own origin, with sound headers
+and a body of the declared type, or raises `ValueError`. For any response of a server, `read` returns an outcome that can be
+stored and shown. A vendor with a table is tested here without being named.
 """
 
 import json
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from clarion.control.providers.fields import check_fields
 from clarion.deliver.rules.retry import Policy, Turn, after
-from clarion.deliver.rules.trust import believed, secrets_of
+from clarion.deliver.rules.sanitize import sanitized, secrets_of
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS
@@ -67,7 +67,7 @@ _PART_HEADERS = {"Content-Type", "Content-Transfer-Encoding", "Content-ID", "Con
 
 
 def near(text):
-    """The text of the table, with something behind, before or inside it, or any other text."""
+    """Return the text of the table, with something after, before or inside it, or any other text."""
     at = len(text) // 2
     tails = st.sampled_from(INJECTIONS)
     odd = tails.map(lambda tail: text + tail) | tails.map(lambda tail: text[:at] + tail + text[at:])
@@ -75,7 +75,7 @@ def near(text):
 
 
 def values_of(fields, given_values, *, secret):
-    """What an account may be stored with, by the check that storing makes; the table's values are most of it."""
+    """Return values with which an account can be stored, by the validation of accounts; most are the table's."""
 
     def one(field):
         known = given_values.get(field.name, field.default)
@@ -120,7 +120,7 @@ FILES = st.sampled_from([Attachment("a.pdf", "", b"x"), Attachment("ä.png", "im
 
 
 def messages(table):
-    """The table's message with its parts, address, end and metadata changed as templates and users may change them."""
+    """Return the table's message with parts, address, expiry and metadata changed as templates and users may change them."""
     known = table["message"].get("parts", {})
     kinds = {}
     for name, part in PARTS[Channel(table["channel"])].items():
@@ -142,7 +142,7 @@ def messages(table):
 
 
 def origins(vendor, owner, address):
-    """The origins an account's requests may go to: those of its settings, or of the address where that is the URL."""
+    """Return the origins an account's requests may go to: those of its settings, or of the address where that is the URL."""
     urls = [f.default for f in vendor.TRAITS.settings if f.kind == "url" and f.default]
     urls += [owner.settings[f.name] for f in vendor.TRAITS.settings if f.kind == "url" and owner.settings.get(f.name)]
     if region := owner.settings.get("region"):
@@ -153,7 +153,7 @@ def origins(vendor, owner, address):
 
 
 def is_sound(request, vendor, owner, address):
-    """A request on the wire is one request, to a place the account names, with a body that is what it is said to be."""
+    """Check that a request on the wire is one request, to an origin of the account, with a body of the declared type."""
     if isinstance(request, SmtpRequest):
         head = request.payload.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ")
         names = [line.partition(b":")[0] for line in head.split(b"\r\n")]
@@ -211,15 +211,15 @@ def test_a_message_is_built_or_refused(vendor, table):
 @pytest.mark.hypothesis
 @pytest.mark.parametrize(("vendor", "table"), BATCHING)
 def test_many_messages_are_built_or_refused(vendor, table):
-    """A call with many messages is as sound as one with one, and shows the address and id of each in it once."""
+    """A call with many messages is as sound as one with a single message, and contains the address and id of each once."""
 
     @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
     @given(accounts(vendor, table), messages(table), messages(table))
     def check(owner, changes, others):
         ids = ["dlv_" + f"{number:048x}" for number in range(3)]
-        told = [changes, changes | {"address": others["address"], "metadata": others["metadata"]}, others]
+        result = [changes, changes | {"address": others["address"], "metadata": others["metadata"]}, others]
         drawn = [battery.message(table, delivery_id=id_) for id_ in ids]
-        drawn = [msgspec.structs.replace(sent, **kept) for sent, kept in zip(drawn, told, strict=True)]
+        drawn = [msgspec.structs.replace(sent, **kept) for sent, kept in zip(drawn, result, strict=True)]
         key = vendor.batch_key(drawn[0], owner)
         sent = [one for one in drawn if key is not None and vendor.batch_key(one, owner) == key]
         try:
@@ -236,7 +236,7 @@ def test_many_messages_are_built_or_refused(vendor, table):
 
 
 def leaves(value):
-    """Return the value with any one place in it replaced: what a vendor's own answer may turn into."""
+    """Return the value with any one place in it replaced: variations of a vendor's own response."""
     options = [ANYTHING]
     if isinstance(value, dict) and value:
         options.append(
@@ -250,7 +250,7 @@ def leaves(value):
 
 
 def bodies(table, secrets):
-    """The bodies of the table's rows: as they are, cut short, with a place changed, or quoting what they were sent."""
+    """Return the bodies of the table's rows: unchanged, truncated, with a place changed, or quoting the request."""
     texts = sorted({row["body"] for row in table["rows"] if row.get("body")}) or ["{}"]
     known = st.sampled_from(texts)
     trees = []
@@ -293,7 +293,7 @@ WHY = st.sampled_from(["", "unknown_url", "no_call", "fenced", "missing", "too_l
 
 
 def said_by(vendor, table, secrets):
-    """Whatever may come back by the vendor's transport."""
+    """Return any response that the vendor's transport can return."""
     if vendor.TRAITS.transport == "http":
         return answers(table, secrets)
     if vendor.TRAITS.transport == "apprise":
@@ -303,13 +303,13 @@ def said_by(vendor, table, secrets):
 
 
 def holds(outcome, secrets):
-    """An outcome can be kept, acted on and shown."""
-    outcome = believed(outcome, [] if isinstance(outcome, Accepted) else secrets)
+    """Check that an outcome can be stored, acted on and shown."""
+    outcome = sanitized(outcome, [] if isinstance(outcome, Accepted) else secrets)
     following = after(outcome, Trail(), Policy((60_000,), 1 << 40), Turn(battery.NOW_MS, 0.5, "primary"))
     assert following.retry_ms is None or (type(following.retry_ms) is int and following.retry_ms < 1 << 62)
     msgspec.msgpack.encode(outcome)
     if isinstance(outcome, Refused):
-        # A reason is the vendor module's own word: nothing a server says can become one.
+        # A reason comes from the vendor module: no text of a server can become one.
         assert re.fullmatch(r"[a-z][a-z0-9_]{1,63}", outcome.reason)
     if isinstance(outcome, Accepted):
         assert not _UNSHOWN.search(outcome.vendor_message_id)
@@ -323,10 +323,10 @@ def holds(outcome, secrets):
 def test_any_answer_is_an_outcome(vendor, table):
     owner, sent = battery.account(table), battery.message(table)
     secrets = secrets_of(owner.credentials, table.get("token"))
-    told = [secret for secret in secrets if secret != owner.credentials.get("client_email")]
+    result = [secret for secret in secrets if secret != owner.credentials.get("client_email")]
 
     @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large])
-    @given(said_by(vendor, table, told), st.integers(1, 1 << 40))
+    @given(said_by(vendor, table, result), st.integers(1, 1 << 40))
     def check(response, attempt):
         outcome = vendor.read(response, msgspec.structs.replace(sent, attempt=attempt), owner, now_ms=battery.NOW_MS)
         holds(outcome, secrets)
@@ -349,8 +349,8 @@ def test_any_answer_to_many_is_an_outcome_of_each(vendor, table):
     )
     def check(response, around):
         body = around.encode().replace(b"%s", response.body)
-        told = vendor.read_batch(msgspec.structs.replace(response, body=body), sent, owner, now_ms=battery.NOW_MS)
-        for outcome in told or ():
+        result = vendor.read_batch(msgspec.structs.replace(response, body=body), sent, owner, now_ms=battery.NOW_MS)
+        for outcome in result or ():
             if outcome is not None:
                 holds(outcome, secrets)
                 assert not isinstance(outcome, Accepted) or 200 <= response.status < 300
@@ -360,7 +360,7 @@ def test_any_answer_to_many_is_an_outcome_of_each(vendor, table):
 
 @pytest.mark.parametrize(("vendor", "table"), HTTP)
 def test_no_credential_is_in_a_url(vendor, table):
-    """A URL is what proxies and servers write into their logs first."""
+    """Proxies and servers write URLs into their logs."""
     owner = battery.account(table)
     url = battery.build(vendor, table).url
     assert not [secret for secret in secrets_of(owner.credentials, table.get("token")) if secret in url]
@@ -368,7 +368,7 @@ def test_no_credential_is_in_a_url(vendor, table):
 
 @pytest.mark.parametrize(("vendor", "table"), HTTP)
 def test_a_slash_behind_the_origin_changes_nothing(vendor, table):
-    """`https://proxy.example/` is what a browser shows of `https://proxy.example`."""
+    """A browser shows `https://proxy.example` as `https://proxy.example/`."""
     owner, sent = battery.account(table), battery.message(table)
     names = [field.name for field in vendor.TRAITS.settings if field.name.endswith("base_url")]
     urls = [

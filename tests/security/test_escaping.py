@@ -1,4 +1,4 @@
-"""HTML parts: whatever a template does to data, the data stays text."""
+"""HTML parts: data stays text under every template."""
 
 import base64
 from html.parser import HTMLParser
@@ -40,7 +40,7 @@ CONTEXT = {
 
 
 class Tags(HTMLParser):
-    """The tags a browser would make of a text."""
+    """The tags that a browser would read in a text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def test_no_filter_says_that_data_is_markup(html):
 
 @pytest.mark.parametrize("name", ["user", "data", "brand", "_locale", "forloop", "self", "__class__", "true", "empty"])
 def test_data_cannot_take_a_name_that_means_something_else(name):
-    """A request's data named `user` or `data` does not stand in for the user or the data."""
+    """A request's data named `user` or `data` does not replace the user or the data."""
     source = "{{ user.id }} {{ data.text }} {{ 0.5 | format_number }} {{ brand.name | default: 'none' }}"
     template = Template("t", 1, None, {Channel.SMS: {"body": source}})
     compiled = compile_channel(template, "en", Channel.SMS, Brand(), {"liquid": RENDERER})

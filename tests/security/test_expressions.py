@@ -1,4 +1,4 @@
-"""Expressions written to take long, to take much memory, or to bring the process down: each is stopped in time."""
+"""Expressions that take much time or memory, or crash the process: each is stopped in time."""
 
 from resource import RUSAGE_SELF, getrusage
 from time import thread_time

@@ -1,5 +1,5 @@
-"""Good bodies with something wrong in them, for every endpoint that takes one: taken or refused with a reason, never a
-server error. Bodies made at random alone hardly get as far as the checks behind the first one."""
+"""Valid bodies with one or two faults, for every endpoint with a body: accepted or refused with a reason, never a server
+error. Random bodies alone rarely pass the first validation."""
 
 import asyncio
 import copy
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.security.house import OPERATOR_KEY, House
+from tests.security.api import ENDS_CREDENTIALS, OPERATOR_KEY, Api
 from tests.security.test_fuzz import ANYTHING, NASTY_TEXT, NUMBERS, TIMES
 
 STEPS = [
@@ -70,6 +70,10 @@ GOOD = {
     "/v1/dead-letters/replay": {"ids": ["dlv_" + "0" * 26]},
     "/v1/tenants/{id}": {"name": "Acme"},
     "/v1/tenants/{id}/keys": {"name": "k", "scopes": ["users:read"]},
+    "/v1/tenants/{id}/keys/{key_id}/rotate": {"overlap_s": 60},
+    "/v1/tenants/{id}/keys/{key_id}/networks": {"networks": ["192.0.2.0/24", "2001:db8::/32"]},
+    "/v1/keys/current/rotate": {"overlap_s": 3600},
+    "/v1/users/tokens/rotate-key": {"overlap_s": 3600},
     "/v1/tenants/{id}/quota": QUOTA,
     "/v1/tenants/{id}/keys/{key_id}/quota": QUOTA,
     "/v1/preferences/defaults": {"*": {"sms": False}},
@@ -90,6 +94,7 @@ GOOD = {
     "/v1/workflows/{key}": {"steps": STEPS, "category": "news", "variables": ["text"], "defaults": {"sms": True}},
     "/v1/categories/{key}": CATEGORY,
     "/v1/policy": {"quiet_hours": QUIET, "zone": "Asia/Tokyo", "caps": [{"limit": 9, "per": "1d"}]},
+    "/v1/origins": {"origins": ["https://app.example.com", "https://*.example.org"]},
     "/v1/templates/{key}": TEMPLATE,
     "/v1/templates/{key}/publish": {"version": 1, "note": "n"},
     "/v1/templates/{key}/rollback": {"version": 1, "note": "n"},
@@ -118,7 +123,7 @@ def places(value, path=()):
 
 @st.composite
 def spoilt(draw, good):
-    """A good body with one or two parts replaced, removed, repeated, or added."""
+    """Return a valid body with one or two parts replaced, removed, repeated, or added."""
     body = copy.deepcopy(good)
     for _ in range(draw(st.integers(1, 2))):
         found = list(places(body))
@@ -142,47 +147,48 @@ def spoilt(draw, good):
 
 @pytest.fixture(scope="module")
 def running(furnished):
-    """One API with what the bodies name, a loop to call it on, and a path for each route."""
+    """Return an API with the definitions that the bodies name, a loop to call it on, and a path for each route."""
     data_dir, keys = furnished
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(data_dir, Path(folder) / "house")
+        shutil.copytree(data_dir, Path(folder) / "api")
 
         async def opened():
-            house = House(Path(folder) / "house")
-            house.keys = dict(keys)
-            house.keys["ada"] = (await house.ok("POST", "/v1/users/ada/tokens", {})).json["token"]
-            made = await house.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)
+            api = Api(Path(folder) / "api")
+            api.keys = dict(keys)
+            api.keys["ada"] = (await api.ok("POST", "/v1/users/ada/tokens", {})).json["token"]
+            made = await api.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)
             wide = {"sms": {"body": "b"}, "push": {"title": "t"}, "email": {"subject": "s", "text": "t"}}
-            await house.ok("PUT", "/v1/templates/wide", {"channels": wide})
-            await house.ok("PUT", "/v1/templates/fuzzed", TEMPLATE)
-            await house.ok("PUT", "/v1/workflows/roundup", {"steps": ROUNDUP})
+            await api.ok("PUT", "/v1/templates/wide", {"channels": wide})
+            await api.ok("PUT", "/v1/templates/fuzzed", TEMPLATE)
+            await api.ok("PUT", "/v1/workflows/roundup", {"steps": ROUNDUP})
             for path in ("/v1/workflows/flow", "/v1/segments/fans", "/v1/event-rules/paid"):
-                await house.ok("PUT", path, GOOD[path.rpartition("/")[0] + "/{key}"])
-            sent = await house.ok("POST", "/v1/notifications", NOTE | {"cancellation_key": "kept"})
-            return house, {"{key_id}": made.json["id"], "/notifications/{id}": f"/notifications/{sent.json['id']}"}
+                await api.ok("PUT", path, GOOD[path.rpartition("/")[0] + "/{key}"])
+            sent = await api.ok("POST", "/v1/notifications", NOTE | {"cancellation_key": "kept"})
+            return api, {"{key_id}": made.json["id"], "/notifications/{id}": f"/notifications/{sent.json['id']}"}
 
-        house, known = runner.run(opened())
-        yield house, runner, known
-        runner.run(house.close())
+        api, known = runner.run(opened())
+        yield api, runner, known
+        runner.run(api.close())
 
 
 def test_every_endpoint_that_takes_a_body_is_here(running):
-    house, _, _ = running
-    assert {route.path for route in house.routes if route.body is not None} == GOOD.keys()
+    api, _, _ = running
+    assert {route.path for route in api.routes if route.body is not None} == GOOD.keys()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", GOOD)
 def test_a_good_body_is_taken_and_a_spoilt_one_is_no_server_error(running, path):
-    house, runner, known = running
-    route = next(route for route in house.routes if route.path == path and route.body is not None)
-    key = {"operator": OPERATOR_KEY, "inbox": "ada"}.get(route.scope, "ada" if "/me/" in path else "acme")
+    api, runner, known = running
+    route = next(route for route in api.routes if route.path == path and route.body is not None)
+    tenant = "other" if path in ENDS_CREDENTIALS else "acme"
+    key = {"operator": OPERATOR_KEY, "inbox": "ada"}.get(route.scope, "ada" if "/me/" in path else tenant)
 
     def put(body):
         raw = json.dumps(body).encode()  # as a careless client writes it, lone surrogates and all
-        house.failures.clear()
-        answer = runner.run(house.call(route.method, _path(path, known), raw, key=key))
-        assert answer.status < 500, (path, raw, answer, house.failures)
+        api.failures.clear()
+        answer = runner.run(api.call(route.method, _path(path, known), raw, key=key))
+        assert answer.status < 500, (path, raw, answer, api.failures)
         assert answer.status < 400 or answer.json["detail"]
         return answer
 
@@ -194,7 +200,7 @@ def test_a_good_body_is_taken_and_a_spoilt_one_is_no_server_error(running, path)
     assert put(GOOD[path]).status < 400
     check()
     after = put(GOOD[path])
-    assert after.status < 400, after
+    assert after.status < 400 or after.json["code"] == "key_already_rotated", after
 
 
 def _path(path, known):

@@ -1,4 +1,4 @@
-"""HTML parts: which characters are markup is up to the template alone, whatever it does with data.
+"""HTML parts: only the template decides which characters are markup, for any use of data.
 
 Each template is rendered twice: with data full of special characters, and with letters in their place. Both texts have
 the same raw special characters: those that the template wrote.
@@ -17,12 +17,12 @@ RENDERER = LiquidRenderer()
 
 
 def markup(source, text):
-    """Return how often each special character stands raw in what a source makes of data with a text; None for an error."""
+    """Return the count of each raw special character in the text that a source renders from data; None for an error."""
     try:
         html = RENDERER.compile(source, html=True)(context(text))
     except RenderError:
         return None
-    # How many lines a text has may depend on the data (`replace: x, ''`); the tag between them is the filter's own.
+    # The number of lines may depend on the data (`replace: x, ''`); the tag between them is the filter's own.
     return Counter(character for character in html.replace("<br />", "") if character in "<>\"'")
 
 

@@ -1,4 +1,4 @@
-"""Numbers no store can hold are refused where they come in: further on they would stop work that belongs to others."""
+"""Numbers that no store can hold are refused at intake: later they would stop the work of other tenants."""
 
 import asyncio
 
@@ -25,23 +25,23 @@ NOTE = b'{"to": "ada", "template": "note", "data": {"text": %b}}'
         ("POST", "/v1/users/ada/tokens", b'{"ttl_s": %b}'),
     ],
 )
-async def test_an_integer_of_more_than_64_bits_is_refused(house, method, path, body):
+async def test_an_integer_of_more_than_64_bits_is_refused(api, method, path, body):
     for number in TOO_LARGE:
-        answer = await house.call(method, path, body % number)
+        answer = await api.call(method, path, body % number)
         assert (answer.status, answer.json["code"]) == (422, "invalid_field"), (number, answer)
-    assert not house.failures
+    assert not api.failures
 
 
-async def test_in_a_batch_it_costs_its_own_item_only(house):
+async def test_in_a_batch_it_costs_its_own_item_only(api):
     body = b'{"notifications": [%b, %b]}' % (NOTE % TOO_LARGE[0], NOTE % b"1")
-    results = (await house.ok("POST", "/v1/notifications/batch", body)).json["results"]
+    results = (await api.ok("POST", "/v1/notifications/batch", body)).json["results"]
     assert [result["status"] for result in results] == ["refused", "accepted"]
 
 
-async def test_requests_that_share_a_commit_do_not_share_their_faults(house):
+async def test_requests_that_share_a_commit_do_not_share_their_faults(api):
     calls = [
-        house.call("POST", "/v1/notifications", NOTE % TOO_LARGE[2]),
-        house.call("POST", "/v1/notifications", NOTE % b"1", key="other"),
+        api.call("POST", "/v1/notifications", NOTE % TOO_LARGE[2]),
+        api.call("POST", "/v1/notifications", NOTE % b"1", key="other"),
     ]
     bad, good = await asyncio.gather(*calls)
     assert (bad.status, good.status) == (422, 202)
@@ -58,5 +58,5 @@ def test_a_very_deep_value_is_looked_through():
         value = [value]
     with pytest.raises(InvalidField):
         numbers(value, "data")
-    while isinstance(value, list):  # taken apart by hand: letting go of it whole would recurse
+    while isinstance(value, list):  # dismantled step by step: deallocating it as a whole would recurse
         value = value[0]

@@ -1,4 +1,4 @@
-"""Calls that strangers make to the door of providers: no vendor's reader raises, believes or says too much."""
+"""Unauthenticated calls to the receipts endpoint: no vendor's reader raises, trusts them or discloses secrets."""
 
 import json
 
@@ -54,11 +54,11 @@ def test_a_strangers_call_is_refused_without_a_word_of_what_is_secret(name):
 
     @given(calls)
     def refused(call):
-        told = vendor.read_receipts(call, account(vendor), now_ms=NOW_MS, keys={})
-        assert isinstance(told, Forged | NeedKey)
-        assert "canary" not in repr(told)
-        if isinstance(told, NeedKey):
-            assert told.url.startswith("https://sns.")
+        result = vendor.read_receipts(call, account(vendor), now_ms=NOW_MS, keys={})
+        assert isinstance(result, Forged | NeedKey)
+        assert "canary" not in repr(result)
+        if isinstance(result, NeedKey):
+            assert result.url.startswith("https://sns.")
 
     refused()
 
@@ -71,11 +71,11 @@ def test_without_a_secret_nothing_is_believed(name):
 
     @given(calls)
     def refused(call):
-        told = vendor.read_receipts(call, account(vendor, {}, {}), now_ms=NOW_MS, keys={})
-        assert isinstance(told, Forged), told
+        result = vendor.read_receipts(call, account(vendor, {}, {}), now_ms=NOW_MS, keys={})
+        assert isinstance(result, Forged), result
 
     refused()
 
 
-def test_the_vendors_that_tell_are_those_of_the_pages():
+def test_the_vendors_with_receipts_are_those_of_the_pages():
     assert set(VENDORS) == {"ses", "sendgrid", "mailgun", "postmark", "twilio", "vonage", "termii", "whatsapp"}

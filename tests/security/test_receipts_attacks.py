@@ -1,4 +1,4 @@
-"""Calls made to hurt: bodies that are costly to read, and shapes that no provider sends, with a good signature or without."""
+"""Hostile calls: bodies that are costly to read, and shapes that no provider sends, with or without a valid signature."""
 
 import hashlib
 import hmac
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from clarion.domain.limits_receipts import CALL_FORM_BYTES_MAX
+from clarion.domain.limits_delivery import CALL_FORM_BYTES_MAX
 from clarion.ports.receipts import Forged, Receipt, ReceiptCall
 from tests.security.test_receipts import NOW_MS, VENDORS, account
 
@@ -41,9 +41,9 @@ SIGNED = {
 def test_a_strangers_large_body_is_refused_before_it_costs_anything(vendor):
     for name, body in LARGE.items():
         begun = time.process_time()
-        told = VENDORS[vendor].read_receipts(call(body, SIGNED), account(VENDORS[vendor]), now_ms=NOW_MS, keys={})
+        result = VENDORS[vendor].read_receipts(call(body, SIGNED), account(VENDORS[vendor]), now_ms=NOW_MS, keys={})
         spent_ms = (time.process_time() - begun) * 1000
-        assert isinstance(told, Forged), name
+        assert isinstance(result, Forged), name
         assert spent_ms < CALL_MS_MAX, f"{name} took {spent_ms:.0f} ms"
 
 
@@ -51,8 +51,8 @@ def test_a_form_as_long_as_any_providers_is_read():
     body = b"a=" + b"b" * (CALL_FORM_BYTES_MAX - 2)
     for vendor, why in (("twilio", "X-Twilio-Signature does not match"), ("vonage", "sig does not match")):
         of = account(VENDORS[vendor])
-        told = VENDORS[vendor].read_receipts(call(body, SIGNED), of, now_ms=NOW_MS, keys={})
-        assert told == Forged(why)
+        result = VENDORS[vendor].read_receipts(call(body, SIGNED), of, now_ms=NOW_MS, keys={})
+        assert result == Forged(why)
         longer = VENDORS[vendor].read_receipts(call(body + b"b", SIGNED), of, now_ms=NOW_MS, keys={})
         assert isinstance(longer, Forged)
         assert longer != Forged(why)
@@ -65,8 +65,8 @@ def test_a_code_of_any_type_is_read(code):
     raw = json.dumps(body).encode()
     signature = "sha256=" + hmac.new(SECRET.encode(), raw, hashlib.sha256).hexdigest()
     whatsapp = VENDORS["whatsapp"]
-    (told,) = whatsapp.read_receipts(
+    (result,) = whatsapp.read_receipts(
         call(raw, {"x-hub-signature-256": signature}), account(whatsapp), now_ms=NOW_MS, keys={}
     )
-    assert isinstance(told, Receipt)
-    assert (told.suppress is not None) == (code in ("131026", 131026))
+    assert isinstance(result, Receipt)
+    assert (result.suppress is not None) == (code in ("131026", 131026))

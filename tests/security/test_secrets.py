@@ -1,4 +1,4 @@
-"""Secrets: sealed where they rest, readable by their owner only, and never repeated to anybody."""
+"""Secrets: encrypted at rest, readable by their owner only, and never disclosed."""
 
 import io
 import os
@@ -13,10 +13,10 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app import config, wiring
-from clarion.deliver.rules.trust import MASK, believed, secrets_of, unsaid
+from clarion.app import config, operator_keys
+from clarion.deliver.rules.sanitize import MASK, mask_secrets, sanitized, secrets_of
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX, ATTEMPT_PAUSE_MS_MAX, VENDOR_MESSAGE_ID_CHARS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX, ATTEMPT_PAUSE_MS_MAX, VENDOR_MESSAGE_ID_CHARS_MAX
 from clarion.domain.message import SmtpRequest
 from clarion.domain.outcome import (
     Accepted,
@@ -31,7 +31,9 @@ from clarion.ops import logging
 from clarion.ops.vault import FileVault
 from clarion.ports.secrets import SealBroken
 from tests import lookups
-from tests.security.house import OPERATOR_KEY
+from tests.security.api import OPERATOR_KEY
+
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 CANARY = "canary-7f3a9c51e2"
 SMTP = {
@@ -46,63 +48,59 @@ def files_with(folder, text: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
-async def test_a_credential_is_nowhere_but_sealed(house, tmp_path, capfd):
+async def test_a_credential_is_nowhere_but_sealed(api, tmp_path, capfd):
     stream = io.StringIO()
     logging.configure("debug", "json", stream=stream)
-    said = [await house.ok("PUT", "/v1/providers/mail", SMTP)]
-    said.append(await house.ok("GET", "/v1/providers/mail"))
-    said.append(await house.ok("GET", "/v1/providers"))
+    said = [await api.ok("PUT", "/v1/providers/mail", SMTP)]
+    said.append(await api.ok("GET", "/v1/providers/mail"))
+    said.append(await api.ok("GET", "/v1/providers"))
     bad = SMTP | {"credentials": {"password": [CANARY]}}
-    said.append(await house.call("PUT", "/v1/providers/mail", bad))
+    said.append(await api.call("PUT", "/v1/providers/mail", bad))
     said.append(
-        await house.call(
-            "PUT", "/v1/providers/mail", SMTP | {"credentials": {CANARY: 1} | {"password": CANARY * 9_999}}
-        )
+        await api.call("PUT", "/v1/providers/mail", SMTP | {"credentials": {CANARY: 1} | {"password": CANARY * 9_999}})
     )
     webhook = {"channel": "webhook", "vendor": "webhook", "credentials": {"secret": f"whsec {CANARY}"}}
-    said.append(await house.call("PUT", "/v1/providers/hook", webhook))
-    said.append(await house.call("PUT", "/v1/providers/mail", msgspec.json.encode(SMTP)[:-1]))
+    said.append(await api.call("PUT", "/v1/providers/hook", webhook))
+    said.append(await api.call("PUT", "/v1/providers/mail", msgspec.json.encode(SMTP)[:-1]))
     assert [answer.status for answer in said] == [200, 200, 200, 422, 422, 422, 400]
-    # The name of an unknown credential is the caller's own; values are never told.
-    told = [answer.body for answer in said if f"credentials.{CANARY}".encode() not in answer.body]
-    assert len(told) == 6
-    assert not [body for body in told if CANARY.encode() in body]
-    accounts = await lookups.accounts(house.parts.directory, "acme", "email")
+    # The name of an unknown credential is the caller's own; values are never disclosed.
+    result = [answer.body for answer in said if f"credentials.{CANARY}".encode() not in answer.body]
+    assert len(result) == 6
+    assert not [body for body in result if CANARY.encode() in body]
+    accounts = await lookups.accounts(api.parts.directory, "acme", "email")
     assert accounts[0].credentials["password"] == f"pass-{CANARY}"
-    assert CANARY not in repr(accounts) + repr(house.parts.vault) + stream.getvalue() + "".join(house.failures)
+    assert CANARY not in repr(accounts) + repr(api.parts.vault) + stream.getvalue() + "".join(api.failures)
     assert CANARY not in "".join(capfd.readouterr())
-    assert CANARY.encode() not in house.parts.telemetry.metrics.exposition()
+    assert CANARY.encode() not in api.parts.telemetry.metrics.exposition()
     assert files_with(tmp_path, CANARY) == []
 
 
-async def test_keys_and_tokens_are_nowhere_at_all(house, tmp_path):
-    made = (await house.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)).json
-    token = (await house.ok("POST", "/v1/users/ada/tokens", {}, key=made["key"])).json["token"]
-    await house.ok("GET", "/v1/inbox", key=token)
-    said = [await house.ok("GET", "/v1/tenants/acme/keys", key=OPERATOR_KEY)]
+async def test_keys_and_tokens_are_nowhere_at_all(api, tmp_path):
+    made = (await api.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)).json
+    token = (await api.ok("POST", "/v1/users/ada/tokens", {}, key=made["key"])).json["token"]
+    await api.ok("GET", "/v1/inbox", key=token)
+    said = [await api.ok("GET", "/v1/tenants/acme/keys", key=OPERATOR_KEY)]
     said += [
-        await house.call("GET", path, key=key) for path in ("/v1/inbox", "/v1/tenants") for key in (made["key"], token)
+        await api.call("GET", path, key=key) for path in ("/v1/inbox", "/v1/tenants") for key in (made["key"], token)
     ]
     secret = made["key"].split("_", 2)[2]
     for hidden in (secret, token, OPERATOR_KEY):
         assert not [answer for answer in said if hidden.encode() in answer.body]
         assert files_with(tmp_path, hidden) == []
-        assert hidden not in "".join(house.failures)
-        assert hidden.encode() not in house.parts.telemetry.metrics.exposition()
+        assert hidden not in "".join(api.failures)
+        assert hidden.encode() not in api.parts.telemetry.metrics.exposition()
 
 
-async def test_rows_that_change_places_do_not_open(house):
-    """Sealed credentials of one tenant or account, copied over another's in the file, are not opened there."""
+async def test_rows_that_change_places_do_not_open(api):
+    """Encrypted credentials of one tenant or account, copied over another's in the file, cannot be opened there."""
     for key in ("acme", "other"):
         for name in ("mail", "spare"):
-            await house.ok(
-                "PUT", f"/v1/providers/{name}", SMTP | {"credentials": {"password": f"{key}-{name}"}}, key=key
-            )
-    db = apsw.Connection(str(house.parts.config.data_dir / "control.db"))
+            await api.ok("PUT", f"/v1/providers/{name}", SMTP | {"credentials": {"password": f"{key}-{name}"}}, key=key)
+    db = apsw.Connection(str(api.parts.config.data_dir / "control.db"))
     query = "SELECT sealed FROM providers WHERE tenant = ? AND name = ?"
     rows = {place: db.execute(query, place).get for place in [("acme", "mail"), ("acme", "spare"), ("other", "mail")]}
     db.close()
-    vault = house.parts.vault
+    vault = api.parts.vault
     for (tenant, name), sealed in rows.items():
         assert f"{tenant}-{name}".encode() in vault.open(tenant, f"provider:{name}", sealed)
         for other_tenant, other_name in rows.keys() - {(tenant, name)}:
@@ -142,7 +140,7 @@ def test_keys_of_different_purposes_differ():
 
 @pytest.mark.slow
 def test_a_fresh_installation_is_its_owners_alone(tmp_path):
-    """Made by the command line, under whatever umask it is started with."""
+    """Created by the command line, under any umask."""
     data_dir = tmp_path / "data"
     command = [sys.executable, "-m", "clarion", "init", "--data-dir", str(data_dir)]
     subprocess.run(command, check=True, capture_output=True, preexec_fn=lambda: os.umask(0), cwd=tmp_path)
@@ -157,21 +155,21 @@ def test_a_key_that_others_can_read_is_refused(tmp_path, name):
 
     def start() -> None:
         FileVault.load(tmp_path)
-        wiring.operator_key(settings)
+        operator_keys.operator_key(settings)
 
     start()
     (tmp_path / name).chmod(0o640)
-    with pytest.raises(OperatorError, match="read by others"):
+    with pytest.raises(OperatorError, match="read by other"):
         start()
 
 
 @pytest.mark.parametrize("text", ["", " \n", "short"])
 def test_an_operators_key_of_no_length_opens_nothing(tmp_path, text):
     settings = config.load(None, {"CLARION_DATA_DIR": str(tmp_path)})
-    (tmp_path / wiring.OPERATOR_KEY_FILE).write_text(text)
-    (tmp_path / wiring.OPERATOR_KEY_FILE).chmod(0o600)
+    (tmp_path / operator_keys.OPERATOR_KEY_FILE).write_text(text)
+    (tmp_path / operator_keys.OPERATOR_KEY_FILE).chmod(0o600)
     with pytest.raises(OperatorError, match="at least"):
-        wiring.operator_key(settings)
+        operator_keys.operator_key(settings)
 
 
 def test_a_request_to_a_mail_server_does_not_show_its_password():
@@ -195,31 +193,31 @@ def test_what_a_server_quotes_of_our_secrets_is_masked():
     credentials = {"username": "postmaster", "password": f"p-{CANARY}", "port": 5, "short": "abc"}
     secrets = secrets_of(credentials, f"token-{CANARY}")
     words = f"535 postmaster with p-{CANARY} and Bearer token-{CANARY} refused, abc"
-    assert unsaid(words, secrets) == f"535 {MASK} with {MASK} and Bearer {MASK} refused, abc"
+    assert mask_secrets(words, secrets) == f"535 {MASK} with {MASK} and Bearer {MASK} refused, abc"
     for kind in WORDS:
-        assert CANARY not in repr(believed(kind(detail=words), secrets))
-    assert CANARY not in repr(believed(Refused("r", words), secrets))
+        assert CANARY not in repr(sanitized(kind(detail=words), secrets))
+    assert CANARY not in repr(sanitized(Refused("r", words), secrets))
 
 
 @given(
     words=st.text(max_size=2_000),
     pause=st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.integers(), max_size=2)),
 )
-def test_an_outcome_is_bounded_whatever_a_server_says(words, pause):
+def test_an_outcome_is_bounded_for_any_response(words, pause):
     for kind in (Throttled, Transient, Ambiguous):
-        outcome = believed(kind(detail=words, after_ms=pause), [])
+        outcome = sanitized(kind(detail=words, after_ms=pause), [])
         assert outcome.after_ms is None or (
             type(outcome.after_ms) is int and 0 <= outcome.after_ms <= ATTEMPT_PAUSE_MS_MAX
         )
         assert len(outcome.detail) <= ATTEMPT_DETAIL_CHARS_MAX
-    assert believed(Throttled(scope=words), []).scope == ("recipient" if words == "recipient" else "account")
-    accepted = believed(Accepted(words, {"a": 1}), [])
+    assert sanitized(Throttled(scope=words), []).scope == ("recipient" if words == "recipient" else "account")
+    accepted = sanitized(Accepted(words, {"a": 1}), [])
     assert len(accepted.vendor_message_id) <= VENDOR_MESSAGE_ID_CHARS_MAX
     assert accepted.content == {"a": 1}
     msgspec.msgpack.encode(accepted)
 
 
 def test_a_servers_words_do_not_act_on_a_terminal():
-    assert believed(Transient("a\x1b[2J\x00\x9b1m\u2028b"), []) == Transient("a\ufffd[2J\ufffd\ufffd1m\ufffdb")
-    assert believed(Accepted("\x1b]0;x\x07"), []).vendor_message_id == "\ufffd]0;x\ufffd"
-    assert believed(Accepted("Grüße 🎉"), []) == Accepted("Grüße 🎉")
+    assert sanitized(Transient("a\x1b[2J\x00\x9b1m\u2028b"), []) == Transient("a\ufffd[2J\ufffd\ufffd1m\ufffdb")
+    assert sanitized(Accepted("\x1b]0;x\x07"), []).vendor_message_id == "\ufffd]0;x\ufffd"
+    assert sanitized(Accepted("Grüße 🎉"), []) == Accepted("Grüße 🎉")

@@ -1,4 +1,4 @@
-"""What was taken back is not used any more: a cache that outlives a definition would go on sending it."""
+"""A removed definition is not used any more: a stale cache would continue to send it."""
 
 import time
 
@@ -7,13 +7,13 @@ import pytest
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
-from clarion.domain.limits import REVISION_CHECK_MS
+from clarion.domain.limits_processes import REVISION_CHECK_MS
 from clarion.domain.planned import PlannedDelivery
 
 
 @pytest.mark.slow
-async def test_a_template_removed_and_made_anew_is_the_new_one(house):
-    directory = house.parts.directory
+async def test_a_template_removed_and_made_anew_is_the_new_one(api):
+    directory = api.parts.directory
     contents = Contents(directory, {"liquid": LiquidRenderer()})
 
     async def body(tenant):
@@ -27,9 +27,9 @@ async def test_a_template_removed_and_made_anew_is_the_new_one(house):
         return contents.render(planned, Channel.SMS)["body"]
 
     assert (await body("acme"), await body("other")) == ("t", "t")
-    await house.ok("DELETE", "/v1/templates/note")
-    made = await house.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "new {{ data.text }}"}}})
-    assert made.json["version"] == 2  # numbers do not come back
+    await api.ok("DELETE", "/v1/templates/note")
+    made = await api.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "new {{ data.text }}"}}})
+    assert made.json["version"] == 2  # version numbers are not reused
     assert (await body("acme"), await body("other")) == ("new t", "t")
-    await house.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "second"}}})
+    await api.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "second"}}})
     assert (await body("acme"), await body("other")) == ("second", "t")

@@ -1,6 +1,6 @@
 """Hostile templates are stopped in time and in memory, and only they are: the next one renders.
 
-Whoever finds another attack adds a file to `attacks/<engine>`, and what should become of it to `expected.toml` there.
+To add an attack, put a file into `attacks/<engine>` and its expected result into `expected.toml` there.
 """
 
 import json
@@ -28,7 +28,7 @@ def attacks():
 
 @cache
 def trials():
-    """Return what became of each attack, tried one after the other in processes of their own."""
+    """Return the result of each attack, run one after the other in processes of their own."""
     run = [sys.executable, str(ATTACKS / "trial.py"), "liquid", str(ATTACKS / "liquid")]
     lines = subprocess.run(run, check=True, capture_output=True, text=True, timeout=TRIAL_S_MAX).stdout.splitlines()
     return {(found["attack"], found["html"]): found for found in map(json.loads, lines)}

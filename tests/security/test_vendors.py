@@ -1,5 +1,5 @@
-"""Vendors with hostile settings and servers, where one vendor has something of its own: tokens, scripts, a place in a path,
-settings that are refused when they are stored. What holds for all vendors is in `test_all_vendors.py`."""
+"""Vendors with hostile settings and servers, for features of single vendors: tokens, scripts, a place in a path,
+settings that are refused when they are stored. Rules for all vendors are in `test_all_vendors.py`."""
 
 import json
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.deliver.rules.retry import Policy, Turn, after
-from clarion.deliver.rules.trust import believed
+from clarion.deliver.rules.sanitize import sanitized
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import HttpResponse, Message
@@ -18,7 +18,7 @@ from clarion.domain.trail import Trail
 from clarion.ports.vendor import Token
 from clarion.providers import catalogue
 from tests.made_once import rsa_pem
-from tests.security.house import WEBHOOK_SECRET
+from tests.security.api import WEBHOOK_SECRET
 
 VENDORS = catalogue.load()
 NOW_MS = 1_700_000_000_000
@@ -67,7 +67,7 @@ ANSWERS = st.builds(
 
 
 def holds(outcome) -> None:
-    outcome = believed(outcome, [])
+    outcome = sanitized(outcome, [])
     following = after(outcome, Trail(), Policy((1_000, 60_000), 86_400_000, 6), Turn(NOW_MS, 0.5, "main"))
     assert following.retry_ms is None or type(following.retry_ms) is int
     assert following.retry_ms is None or following.retry_ms < 1 << 62
@@ -127,10 +127,10 @@ ODD_SETTINGS = [{"project_id": "../x"}, {"project_id": "shop\n"}, {"project_id":
      {"project_id": "shop", "base_url": "https://a.example?a=b"}, {"project_id": "shop", "android_priority": "HIGH\n"}]  # fmt: skip
 
 
-async def test_odd_settings_are_refused_when_they_are_stored(house):
+async def test_odd_settings_are_refused_when_they_are_stored(api):
     for settings_ in ODD_SETTINGS:
         body = {"channel": "push", "vendor": "fcm", "settings": settings_, "credentials": CREDENTIALS["fcm"]}
-        assert (await house.call("PUT", "/v1/providers/new", body)).status == 422, settings_
+        assert (await api.call("PUT", "/v1/providers/new", body)).status == 422, settings_
 
 
 ODD_MAIL_SETTINGS = [{"host": "a b"}, {"host": "a\r\nb"}, {"host": "mail/x"}, {"host": "mail@evil"}, {"port": 0}, {"port": 65_536}, {"port": True},
@@ -138,14 +138,14 @@ ODD_MAIL_SETTINGS = [{"host": "a b"}, {"host": "a\r\nb"}, {"host": "mail/x"}, {"
      {"list_unsubscribe": "https://a\u2028b"}, {"from_name": "a\x00b"}]  # fmt: skip
 
 
-async def test_odd_mail_settings_are_refused_when_they_are_stored(house):
+async def test_odd_mail_settings_are_refused_when_they_are_stored(api):
     for settings_ in ODD_MAIL_SETTINGS:
         body = {"channel": "email", "vendor": "smtp", "settings": SETTINGS["smtp"] | settings_}
-        assert (await house.call("PUT", "/v1/providers/new", body)).status == 422, settings_
+        assert (await api.call("PUT", "/v1/providers/new", body)).status == 422, settings_
 
 
 async def test_patterns_of_vendors_are_fast_on_hostile_text():
-    """No pattern backtracks: ten thousand characters are judged at once."""
+    """No pattern backtracks: ten thousand characters are matched at once."""
     import re
     import time
 

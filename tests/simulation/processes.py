@@ -1,4 +1,4 @@
-"""Worker processes that can be killed or frozen between any two steps, sharing one journal that outlives them."""
+"""Worker processes that can be killed or frozen between any two steps, over one shared journal that outlives them."""
 
 import asyncio
 from contextlib import suppress
@@ -17,8 +17,8 @@ WRITES = frozenset({"commit", "acquire", "renew", "release"})
 
 
 class Wire:
-    """One process's way to the journal: writes take a turn each way, stop for good when it dies, and wait while it is
-    frozen. A write may be durable although its caller never learns of it."""
+    """A process's connection to the journal: writes yield before and after, stop for good when the process dies, and wait
+    while it is frozen. A write may be durable although its caller never learns of it."""
 
     def __init__(self, journal: MemoryJournal) -> None:
         self._journal = journal
@@ -90,7 +90,7 @@ class Process:
         return self._task.exception() if self._task.done() and not self._task.cancelled() else None
 
     async def kill(self) -> None:
-        """End it without a word: from now on nothing it does reaches the journal."""
+        """Kill it: from now on none of its writes reach the journal."""
         self.wire.dead = True
         self.wire.thawed.set()
         self._task.cancel()
@@ -98,7 +98,7 @@ class Process:
             await self._task
 
     async def freeze(self, seconds: float) -> None:
-        """Keep its writes waiting for a time, as a process that slept past its lease."""
+        """Delay its writes for a time, as in a process that slept past its lease."""
         self.wire.thawed.clear()
         await asyncio.sleep(seconds)
         self.wire.thawed.set()

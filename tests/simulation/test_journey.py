@@ -1,7 +1,7 @@
 """Seeded journeys: real planning, delivery and record over a journal, while the workers die and freeze at random.
 
-The oracle: every delivery ends in exactly one terminal state, no attempt reaches the vendor twice, and whatever was
-accepted twice is explained by an attempt that was recorded as lost.
+The oracle: every delivery ends in exactly one terminal state, no attempt reaches the vendor twice, and each
+message accepted twice is explained by an attempt that was recorded as lost.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ UNSENT = (Event.PARKED, Event.CANCELLED)
 
 
 class Journey:
-    """One run under one seed."""
+    """One run with one seed."""
 
     def __init__(self, directory, seed: int) -> None:
         self.chance = Random(seed)
@@ -112,14 +112,14 @@ def check(journey: Journey) -> None:
                     lost[write(DELIVERY_PREFIX, id_)] += 1
     assert max(ends.values()) == 1, "an attempt ended twice"
     calls = Counter(to for to, _ in world.vendor.calls)
-    assert not [to for to, times in calls.items() if times > turns[to]], "a call is told of nowhere"
+    assert not [to for to, times in calls.items() if times > turns[to]], "a vendor call is not recorded"
     for id_, times in Counter(id_ for id_, _ in world.vendor.accepted).items():
         assert times <= 1 + lost[id_], f"{id_}: accepted {times} times, {lost[id_]} lost"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(4))
-def test_every_delivery_ends_once_whatever_dies(directory, block, monkeypatch):
+def test_every_delivery_ends_once_under_random_kills(directory, block, monkeypatch):
     monkeypatch.setattr(pool_worker, "CHECK_MS", 100)
     handed_over = 0
     for seed in range(block * SEEDS // 4, (block + 1) * SEEDS // 4):
@@ -131,4 +131,4 @@ def test_every_delivery_ends_once_whatever_dies(directory, block, monkeypatch):
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise
-    assert handed_over > SEEDS // 4, "hardly anything was handed over"
+    assert handed_over > SEEDS // 4, "too few deliveries were handed over"

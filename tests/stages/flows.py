@@ -1,7 +1,7 @@
-"""Workflows at work: one journal, the real engine, and a clock moved from timer to timer.
+"""Workflow execution over one journal, with a clock moved from timer to timer.
 
-Definitions and users lie in dictionaries. What a turn sends is noted once its append is durable, so a turn that is dropped
-sent nothing.
+Definitions and users are in dictionaries. Messages of a turn are recorded once its append is durable, so a dropped turn sent
+nothing.
 """
 
 from collections import Counter, defaultdict
@@ -24,19 +24,19 @@ from clarion.journal import topics
 from clarion.journal.codec import decode, encode
 from clarion.journal.events import AcceptedFrame, AdvanceFrame, Event, ProgressFrame, Recipient, Request, SignalFrame
 from clarion.journal.signals import event_key, seen_key, signal
-from clarion.plan.columns import Accepted, unpack
+from clarion.plan.columns import PlanItem, unpack
 from clarion.plan.gather_waits import WaitGatherer
-from clarion.plan.notes import Notes as Told
+from clarion.plan.notes import Notes as StoredOutcome
 from clarion.plan.rules.need import merged
 from clarion.plan.wait_facts import WaitFacts
 from clarion.plan.work import Batch, work_of
-from clarion.plan.workflow.fetching import FetchJob
-from clarion.plan.workflow.turn import Turn
+from clarion.plan.workflow.fetch_calls import FetchJob
+from clarion.plan.workflow.instance_step import InstanceStep
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
-from clarion.ports.sightings import Seen
-from clarion.ports.stage_store import Admission, Cancellation, Commit, Lease, PlanState, Progress, StageResult
+from clarion.ports.seen_receipts import Seen
+from clarion.ports.stage_store import AcceptState, Cancellation, Commit, Lease, PlanState, Progress, StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import Journal, VirtualClock
 from tests.look import Glance
@@ -89,7 +89,7 @@ class Shelf:
 
 
 class Eyes:
-    """Who saw what."""
+    """Seen events by user."""
 
     def __init__(self) -> None:
         self.saw: dict[tuple[bytes, str], int] = {}
@@ -102,7 +102,7 @@ class Eyes:
 
 
 class Nothing:
-    """Deliveries nobody knows of."""
+    """A lookup of deliveries that finds none."""
 
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {}
@@ -112,7 +112,7 @@ class Nothing:
 
 
 class Server:
-    """Answers HTTP calls: `answers` in turn, the last one again and again. A callable may raise."""
+    """Responds to HTTP calls with `answers` in turn, and repeats the last one. A callable may raise."""
 
     def __init__(self) -> None:
         self.asked: list[HttpRequest] = []
@@ -129,7 +129,7 @@ class Server:
 
 class Flow:
     """`crashes` decides before each append whether the process dies there; `fetching` whether calls are made. `rounds` counts
-    turns that were taken again for want of facts."""
+    turns that were repeated because facts were missing."""
 
     def __init__(self, journal: Journal, clock: VirtualClock, shelf: Shelf) -> None:
         self.journal, self.clock, self.shelf = journal, clock, shelf
@@ -137,14 +137,14 @@ class Flow:
         self.crashes: Callable[[], bool] = lambda: False
         self.fetching = True
         self.died = self.rounds = 0
-        self.sent: list[Accepted] = []
+        self.sent: list[PlanItem] = []
         self.called: list[FetchJob] = []
         self._leases: dict[int, Lease] = {}
         self._made = 0
         self.reborn()
 
     def reborn(self) -> None:
-        """Start the process anew: whatever it kept in memory is gone."""
+        """Restart the process: its memory is lost."""
         self.expressions = CelExpressions()
         self.gatherer = WaitGatherer(self.journal, self.shelf, Nothing(), self.eyes, self.expressions)  # type: ignore[arg-type]
         self.pool = FetchPool(self.journal, self.server, self.clock, self.notes)
@@ -163,21 +163,21 @@ class Flow:
         return id_
 
     async def see(self, notification_id: bytes, user_id: str) -> None:
-        """A user sees what a notification sent: folded and signalled."""
+        """Report a notification as seen by a user: folded and signalled."""
         self.eyes.saw[notification_id, user_id] = self.clock.now_ms()
         await self._signal(seen_key(notification_id, user_id), {})
 
     async def event(self, type_: str, user_id: str, **data: Any) -> None:
-        """An event about a user arrives."""
+        """Append an event about a user."""
         await self._signal(event_key(type_, user_id), data)
 
     async def cancel(self, notification_id: bytes) -> None:
-        """Somebody takes a notification back."""
+        """Cancel a notification."""
         gone = Cancellation(TENANT, notification_id, self.clock.now_ms())
-        await self.journal.commit(StageResult(admission=Admission(cancellations=[gone])))
+        await self.journal.commit(StageResult(accept_state=AcceptState(cancellations=[gone])))
 
     async def settle(self) -> None:
-        """Plan until nothing is left to plan."""
+        """Plan until there is no work left."""
         while True:
             worked = [await self.step(partition) for partition in range(self.journal.partitions)]
             await self.pool.idle()
@@ -185,7 +185,7 @@ class Flow:
                 return
 
     async def pass_ms(self, ms: int) -> None:
-        """Let time go by, from one timer to the next."""
+        """Move the clock from one timer to the next."""
         end_ms = self.clock.now_ms() + ms
         await self.settle()
         while (due_ms := Glance(self.journal).next_due_ms()) is not None and due_ms <= end_ms:
@@ -195,17 +195,17 @@ class Flow:
         self.clock.pass_ms(end_ms - self.clock.now_ms())
 
     async def step(self, partition: int) -> bool:
-        """Plan one batch of a partition and return whether there was anything to do."""
+        """Plan one batch of a partition and return whether it had any work."""
         lease = await self._lease(partition)
         now_ms, (batch, commits) = self.clock.now_ms(), self._read(partition, lease)
-        told = Told()
-        await self.gatherer.learn([lease])
+        result = StoredOutcome()
+        await self.gatherer.refresh([lease])
         facts, _ = await self.gatherer.gather(work_of(batch, now_ms), lease, now_ms)
-        turn = _taken(batch, facts, self.expressions, told, now_ms)
+        turn = _taken(batch, facts, self.expressions, result, now_ms)
         while turn.lacking:
             self.rounds += 1
-            facts, told = await self.gatherer.more(facts, merged(turn.lacking)), Told()
-            turn = _taken(batch, facts, self.expressions, told, now_ms)
+            facts, result = await self.gatherer.more(facts, merged(turn.lacking)), StoredOutcome()
+            turn = _taken(batch, facts, self.expressions, result, now_ms)
         turn.finish()
         if not commits and not turn.cells:
             return False
@@ -216,8 +216,8 @@ class Flow:
         await self.journal.commit(
             StageResult(frames=turn.frames, timers=turn.timers, lease=lease, progress=Progress(commits=commits), plan_state=PlanState(cells=turn.cells, waits=turn.waits, ended_waits=turn.ended_waits))
         )  # fmt: skip
-        self.gatherer.cancelled.looked(lease)
-        for level, event, fields in told.lines:
+        self.gatherer.cancelled.mark_read(lease)
+        for level, event, fields in result.lines:
             self.notes.log(level, event, **fields)
         self.sent += turn.sends
         self.called += turn.fetches
@@ -239,34 +239,34 @@ class Flow:
         return batch, commits
 
     def stories(self) -> dict[bytes, list[str]]:
-        """What each instance did, event by event."""
-        told: dict[bytes, list[str]] = defaultdict(list)
+        """Return the history of each instance, event by event."""
+        result: dict[bytes, list[str]] = defaultdict(list)
         for frame in self.progress():
             for id_, event in zip(frame.instance_ids, frame.events, strict=True):
-                told[id_].append(event)
-        return told
+                result[id_].append(event)
+        return result
 
     def progress(self) -> list[ProgressFrame]:
-        """The frames of `outcomes`, partition by partition."""
+        """Return the frames of `outcomes`, partition by partition."""
         partitions = range(self.journal.partitions)
         stored = [one for p in partitions for one in Glance(self.journal).read(topics.OUTCOMES, p, 0, 1_000_000)]
         return [frame for one in stored if isinstance(frame := decode(one.payload), ProgressFrame)]
 
     def endings(self) -> Counter[str]:
-        """How instances ended."""
+        """Return the final events of instances."""
         return Counter(event for story in self.stories().values() for event in story if event in ENDINGS)
 
     def details(self, event: str) -> list[str]:
-        """What was said with an event."""
+        """Return the details of the events of a kind."""
         rows = [zip(frame.events, frame.details, strict=True) for frame in self.progress()]
         return [detail for row in rows for name, detail in row if name == event]
 
     def sent_to(self, user_id: str) -> list[tuple[str, str]]:
-        """(step, template) of what a user was sent, in order."""
+        """Return (step, template) of the messages to a user, in order."""
         return [(item.step, item.request.template) for item in self.sent if item.request.to[0].user_id == user_id]
 
-    def kept(self) -> list[bytes]:
-        """Keys of cells that are left."""
+    def cell_keys(self) -> list[bytes]:
+        """Return the keys of the cells that exist."""
         return [
             key for p in range(self.journal.partitions) for key, _ in Glance(self.journal).cells_under(p, b"", 10_000)
         ]
@@ -282,9 +282,11 @@ class Flow:
         return lease
 
 
-def _taken(batch: Batch, facts: WaitFacts, expressions: Expressions, told: Told, now_ms: int) -> Turn:
+def _taken(
+    batch: Batch, facts: WaitFacts, expressions: Expressions, result: StoredOutcome, now_ms: int
+) -> InstanceStep:
     """Return a turn that took a batch."""
-    turn = Turn(facts, expressions, told, now_ms)
+    turn = InstanceStep(facts, expressions, result, now_ms)
     turn.catch_up()
     for lane, event in batch:
         match event:
@@ -307,7 +309,7 @@ def advances(payload: bytes) -> bool:
 
 
 def unlucky(seed: int, chance: float = 0.3) -> Callable[[], bool]:
-    """Die at random, but let every second try through."""
+    """Return a function that crashes at random, but lets every second try succeed."""
     random, last = Random(seed), [False]
 
     def dies() -> bool:

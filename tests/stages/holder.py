@@ -1,4 +1,4 @@
-"""A partition consumer on its own, with senders that a test controls."""
+"""A single partition consumer, with senders that a test controls."""
 
 import asyncio
 from collections import Counter
@@ -42,7 +42,7 @@ class Holder:
             self._sends.append(asyncio.create_task(consumer.send(work)))
 
     async def settled(self) -> None:
-        """Wait until everything that can be recorded is."""
+        """Wait until every result that can be recorded is recorded."""
         await asyncio.sleep(2)
 
     async def crash(self) -> None:
@@ -50,8 +50,8 @@ class Holder:
 
 
 def attempted(world: World) -> Counter[tuple[str, int, str]]:
-    told: Counter[tuple[str, int, str]] = Counter()
+    result: Counter[tuple[str, int, str]] = Counter()
     for frame in world.events():
         if isinstance(frame, AttemptedFrame):
-            told.update(zip(frame.addresses, frame.attempts, frame.events, strict=True))
-    return told
+            result.update(zip(frame.addresses, frame.attempts, frame.events, strict=True))
+    return result

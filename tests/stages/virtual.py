@@ -1,4 +1,4 @@
-"""A clock over a loop whose time is made up, and what stage tests do with both."""
+"""A clock over an event loop with virtual time, and helpers of stage tests for both."""
 
 import asyncio
 from collections.abc import Callable
@@ -36,16 +36,16 @@ class LoopClock:
 
 
 async def until(condition: Callable[[], bool], *, limit_s: float = 600.0, every_s: float = 0.01) -> None:
-    """Wait until something is so; fail when it never comes to be."""
+    """Wait until a condition holds. Raises `AssertionError` when it never does."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + limit_s
     while not condition():
-        assert loop.time() < end_s, "it never came to be"
+        assert loop.time() < end_s, "the condition never held"
         await asyncio.sleep(every_s)
 
 
 async def kill(*tasks: "asyncio.Task[Any]") -> None:
-    """End tasks as a crash does: nothing they meant to do afterwards happens."""
+    """End tasks as a crash does: none of their remaining steps run."""
     alive = [task for task in tasks if not task.done()]
     for task in alive:
         task.cancel()

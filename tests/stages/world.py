@@ -1,6 +1,6 @@
 """A small installation without sockets, threads or real time: memory journal, real rules, real vendors.
 
-Definitions come from a real control store; what happened is folded by the real fold into a ledger of dictionaries.
+Definitions come from a real control store; outcomes are folded by the real fold into a ledger of dictionaries.
 """
 
 import asyncio
@@ -15,23 +15,23 @@ from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.gather import Contents
-from clarion.deliver.accounts.asking import Wanted
-from clarion.deliver.accounts.judges import Change, Grant
+from clarion.deliver.accounts.grants import Grant, HealthChange
+from clarion.deliver.accounts.limit_request import CallDemand
 from clarion.deliver.accounts.worker import Accounts
-from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.gather_cancelled import CancellationCache
+from clarion.deliver.partition.worker_context import ChannelContext
 from clarion.deliver.partition.worker_handover import Handovers
-from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain import ids
+from clarion.domain.account_health import HealthState
 from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.delivery_state import State
 from clarion.domain.history import Attempt, Changes, ChunkState, DeadLetter, Delivery
 from clarion.domain.message import LocalReply, LocalRequest, Message
 from clarion.domain.outcome import Outcome
-from clarion.domain.standing import StandingState
 from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.codec import decode, encode
@@ -42,13 +42,13 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite, Suppression
 from clarion.ports.directory import Directory
-from clarion.ports.sightings import Seen
+from clarion.ports.seen_receipts import Seen
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 from tests.folding import fold_rows
 from tests.look import Glance
 from tests.stages.virtual import LoopClock, kill
@@ -75,7 +75,7 @@ def address(script: str, number: int = 0) -> str:
 
 
 class Notes:
-    """Telemetry that can be asked."""
+    """Telemetry that records counts and log lines for assertions."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
@@ -93,9 +93,12 @@ class Notes:
     def log(self, level: str, event: str, **fields: Any) -> None:
         self.lines.append(event)
 
+    def security(self, event, **fields):
+        self.lines.append(event.value)
+
 
 class WatchedSandbox:
-    """The sandbox vendor with its calls written down; `traits` may claim what other vendors are like."""
+    """The sandbox vendor with its calls recorded; `traits` can be those of other vendors."""
 
     def __init__(self, **traits: Any) -> None:
         self.TRAITS: Traits = msgspec.structs.replace(sandbox.TRAITS, **traits)
@@ -114,7 +117,7 @@ class WatchedSandbox:
 
 
 class NoEgress:
-    """The sandbox sends nothing, so a call to another machine is a mistake."""
+    """An egress that must not be called: the sandbox sends nothing over the network."""
 
     async def send(self, request: Any) -> Any:
         raise AssertionError(f"nothing should go out: {request!r}")
@@ -124,7 +127,7 @@ class NoEgress:
 
 
 class Unhindered:
-    """Accounts that always work and have no limits: breakers, pace and budgets of retries in one."""
+    """Accounts that always work and have no limits: breakers, pace and retry budgets in one."""
 
     is_due = is_urgent = False
 
@@ -135,7 +138,7 @@ class Unhindered:
         """Nothing changes."""
 
     async def flush(self) -> None:
-        """Nothing is told."""
+        """Nothing is written."""
 
     async def admit_each(self, asked: Sequence[tuple[Account, int]]) -> list[Grant]:
         return [Grant(wanted) for _, wanted in asked]
@@ -144,7 +147,7 @@ class Unhindered:
         """Nothing changes."""
         return nullcontext()
 
-    def state(self, account: Account) -> StandingState:
+    def state(self, account: Account) -> HealthState:
         return "closed"
 
     def open_detail(self, account: Account) -> str:
@@ -156,10 +159,10 @@ class Unhindered:
     def has_changes(self) -> bool:
         return False
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[HealthChange]:
         return []
 
-    async def take_each(self, wanted: Sequence[Wanted]) -> list[list[int | None]]:
+    async def draw_each(self, wanted: Sequence[CallDemand]) -> list[list[int | None]]:
         return [[None] * len(one.addresses) for one in wanted]
 
     def pace_m(self, account: Account) -> int:
@@ -168,18 +171,18 @@ class Unhindered:
     def give_back(self, account: Account, count: int = 1, now_ms: int = 0) -> None:
         """Nothing was taken."""
 
-    def done(self, account: Account) -> None:
+    def end_call(self, account: Account) -> None:
         """Nothing is counted."""
 
-    def fresh(self, account: Account, attempts: int, now_ms: int) -> None:
+    def add_attempts(self, account: Account, attempts: int, now_ms: int) -> None:
         """Nothing is counted."""
 
-    def retry(self, account: Account, now_ms: int) -> bool:
+    def take_retry(self, account: Account, now_ms: int) -> bool:
         return True
 
 
 class Ledger:
-    """What happened, in dictionaries: `ports.state.Ledger.load` and `DeliveryStates` over the real fold's changes."""
+    """Folded state in dictionaries: `ports.state.Ledger.load` and `DeliveryStates` over the real fold's changes."""
 
     def __init__(self, journal: MemoryJournal) -> None:
         self._journal = journal
@@ -189,7 +192,7 @@ class Ledger:
         self.chunks: dict[bytes, ChunkState] = {}
         self.attempts: list[Attempt] = []
         self.dead: dict[bytes, DeadLetter] = {}
-        self.sightings: dict[tuple[str, bytes, str], int] = {}
+        self.seen_receipts: dict[tuple[str, bytes, str], int] = {}
 
     def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
@@ -199,7 +202,7 @@ class Ledger:
         return rows, {id_: self.chunks[id_] for id_ in wanted if id_ in self.chunks}
 
     def fold(self) -> None:
-        """Fold everything that was appended since."""
+        """Fold all frames appended since the last fold."""
         for partition in range(self._journal.partitions):
             while frames := Glance(self._journal).read(topics.OUTCOMES, partition, self._offsets[partition]):
                 self._offsets[partition] = frames[-1].offset
@@ -210,34 +213,36 @@ class Ledger:
         self.chunks.update(changes.chunk_states)
         self.attempts += changes.attempts
         self.dead.update(changes.dead_letters)
-        for *key, at_ms in changes.sightings:
-            self.sightings[tuple(key)] = max(at_ms, self.sightings.get(tuple(key), 0))
+        for *key, at_ms in changes.seen_receipts:
+            self.seen_receipts[tuple(key)] = max(at_ms, self.seen_receipts.get(tuple(key), 0))
 
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {id_: (row.state, row.attempt) for id_ in delivery_ids if (row := self.rows.get(id_))}
 
     async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
-        return {seen: self.sightings[seen] for seen in wanted if seen in self.sightings}
+        return {seen: self.seen_receipts[seen] for seen in wanted if seen in self.seen_receipts}
 
     async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
-        return sorted((key[2], at_ms) for key, at_ms in self.sightings.items() if key[:2] == (tenant, notification_id))
+        return sorted(
+            (key[2], at_ms) for key, at_ms in self.seen_receipts.items() if key[:2] == (tenant, notification_id)
+        )
 
     async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         return self.chunks[chunk_id].states if chunk_id in self.chunks else None
 
 
 class SuppressionNotes:
-    """Suppressions written down instead of stored: the control store's writer is a thread, which virtual time outruns."""
+    """Suppressions recorded instead of stored: the control store writes in a thread, which virtual time does not wait for."""
 
     def __init__(self) -> None:
         self.added: list[tuple[str, str]] = []
 
-    async def learn(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+    async def add_missing(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
         self.added += [(tenant, one.address) for one in suppressions]
 
 
 class World:
-    """One journal and everything around it. `vendor` answers for every channel."""
+    """One journal with the stages around it. `vendor` serves every channel."""
 
     def __init__(
         self,
@@ -260,7 +265,7 @@ class World:
     def leases(self, group: str, owner: str = "worker-0") -> LeasedPartitions:
         return LeasedPartitions(self.journal, group, owner, self.clock)
 
-    def tools(self, channel: Channel = Channel.SMS, **other: Any) -> Supplies:
+    def tools(self, channel: Channel = Channel.SMS, **other: Any) -> ChannelContext:
         egress = NoEgress()
         vendors = {(each, "sandbox"): self.vendor for each in CHANNELS}
         contents = Contents(self.directory, {"liquid": LiquidRenderer()})
@@ -269,10 +274,12 @@ class World:
         values.setdefault("handovers", Handovers())
         journal = values.pop("journal", self.journal)
         values |= {"streams": journal, "store": journal}
-        free = Unhindered()
-        values.setdefault("accounts", Accounts(self.directory, vendors, free, free, free, self.clock))  # type: ignore[arg-type]
-        values.setdefault("cancelled", Cancelled(journal, self.clock))
-        return Supplies(
+        is_unlimited = Unhindered()
+        values.setdefault(
+            "accounts", Accounts(self.directory, vendors, is_unlimited, is_unlimited, is_unlimited, self.clock)
+        )  # type: ignore[arg-type]
+        values.setdefault("cancelled", CancellationCache(journal, self.clock))
+        return ChannelContext(
             channel=channel,
             sender=sender,
             states=self.ledger,
@@ -283,17 +290,17 @@ class World:
         )
 
     async def pool(self, *, channel: Channel = Channel.SMS, owner: str = "worker-0", **other: Any) -> "RunningPool":
-        """Start a pool that holds its leases for good."""
+        """Start a pool whose leases do not expire."""
         return self.start(self.tools(channel, **other), await self.held(topics.group_deliver(channel), owner))
 
     async def held(self, group: str, owner: str = "worker-0") -> LeasedPartitions:
-        """Return leases of a group that were asked for once."""
+        """Return leases of a group, acquired once."""
         leases = self.leases(group, owner)
         await leases.step()
         return leases
 
-    def start(self, tools: Supplies, leases: LeasedPartitions) -> "RunningPool":
-        return RunningPool(tools, leases)
+    def start(self, context: ChannelContext, leases: LeasedPartitions) -> "RunningPool":
+        return RunningPool(context, leases)
 
     async def accept(self, *to: str | Recipient, lane: Lane = Lane.NORMAL, **request: Any) -> bytes:
         """Put one accepted notification on the journal and return its id; texts are phone numbers."""
@@ -307,7 +314,7 @@ class World:
         return id_
 
     async def plan(self) -> int:
-        """Plan everything that was accepted; return how many notifications that was."""
+        """Plan all accepted notifications; return their number."""
         worker = self.planner()
         planned = 0
         for partition in range(self.journal.partitions):
@@ -337,13 +344,13 @@ class World:
 
 
 class RunningPool:
-    """A channel's pool at work. `crash` ends it as a kill does, `drain` as SIGTERM does."""
+    """A channel's running pool. `crash` ends it as a kill does, `drain` as SIGTERM does."""
 
-    def __init__(self, tools: Supplies, leases: LeasedPartitions, concurrency: int = 4) -> None:
+    def __init__(self, context: ChannelContext, leases: LeasedPartitions, concurrency: int = 4) -> None:
         self.stop = asyncio.Event()
         self._release = asyncio.Event()
         self._keeping = asyncio.create_task(leases.run(self._release))
-        self.running = asyncio.create_task(ChannelPool(tools, leases, concurrency=concurrency).run(self.stop))
+        self.running = asyncio.create_task(ChannelPool(context, leases, concurrency=concurrency).run(self.stop))
 
     async def drain(self) -> None:
         self.stop.set()
@@ -355,9 +362,9 @@ class RunningPool:
         await kill(self.running, self._keeping)
 
 
-async def furnish(house: House) -> House:
-    """Fill a control store with what stage tests refer to."""
-    control = house.control
+async def seed_data(control_plane: ControlPlane) -> ControlPlane:
+    """Fill a control store with the definitions and users of stage tests."""
+    control = control_plane.control
     await control.tenants.put(TENANT, "Acme")
     parts: dict[Channel, dict[str, Any]] = {
         Channel.SMS: {"body": "Hello"},
@@ -375,4 +382,4 @@ async def furnish(house: House) -> House:
         phone = address("accepted", number) if number % 4 else None
         out = '{"*":{"sms":false}}' if number % 5 == 0 else None
         await control.users.put_many(TENANT, [UserWrite(f"u{number}", phone=phone, preferences=out, devices=devices)])
-    return house
+    return control_plane

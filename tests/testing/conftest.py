@@ -1,4 +1,4 @@
-"""What the scenarios share: an installation with a few people and templates."""
+"""Fixtures of the scenarios: an installation with a few users and templates."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Somebody to send to, and short ways to say what came of it."""
+"""Users to send to, and short summaries of the results."""
 
 
 def put_person(clarion, name, zone, **more):
@@ -7,16 +7,16 @@ def put_person(clarion, name, zone, **more):
 
 
 def sent(clarion):
-    """What was sent, as (at, user, channel, template)."""
+    """Return the sent deliveries, as (at, user, channel, template)."""
     return [(d.at, d.user_id, d.channel, d.template) for d in clarion.deliveries]
 
 
 def bodies(clarion):
-    """What was sent by SMS, as (at, text)."""
+    """Return the sent SMS, as (at, text)."""
     return [(d.at, d.content["body"]) for d in clarion.deliveries if d.channel == "sms"]
 
 
 def reasons(clarion, notification):
-    """What became of a notification, as sorted (channel, state, reason)."""
+    """Return the deliveries of a notification, as sorted (channel, state, reason)."""
     found = clarion.notification(notification)["deliveries"]
     return sorted((d["channel"], d["state"], d["reason"]) for d in found)

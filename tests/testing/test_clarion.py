@@ -1,4 +1,4 @@
-"""The installation a test holds: what it refuses, shows, keeps apart and leaves behind."""
+"""The installation in a test: its refusals, its results, its isolation and its cleanup."""
 
 import asyncio
 import tempfile
@@ -75,11 +75,11 @@ def test_the_inbox_fails_and_recovers_like_any_channel(clarion):
 
 def test_an_explanation_sends_nothing_and_agrees_with_what_happens(clarion):
     clarion.put_quiet_hours("ana", {"windows": [{"start": "08:00", "end": "20:00"}]})
-    told = clarion.explain(to="ana", template="sale")["recipients"][0]["channels"]
+    result = clarion.explain(to="ana", template="sale")["recipients"][0]["channels"]
     assert clarion.deliveries == []
     id_ = clarion.notify(to="ana", template="sale")
-    assert [(one["channel"], "held", one["reason"]) for one in told] == reasons(clarion, id_)
-    assert {one["until"] for one in told} == {"2026-03-02T19:00:00Z"}
+    assert [(one["channel"], "held", one["reason"]) for one in result] == reasons(clarion, id_)
+    assert {one["until"] for one in result} == {"2026-03-02T19:00:00Z"}
     clarion.run_for("1d")
     assert {at for at, *_ in sent(clarion)} == {"2026-03-02T19:00:00Z"}
 

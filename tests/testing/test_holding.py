@@ -106,7 +106,7 @@ def test_over_a_cap_that_digests_the_rest_comes_as_one(clarion):
         ("2026-10-24", "Asia/Kathmandu", "2026-10-25T02:15:00Z"),
     ],
 )
-def test_quiet_hours_end_at_eight_on_the_wall_whatever_the_clock_did(day, zone, released):
+def test_quiet_hours_end_at_eight_local_time_across_clock_changes(day, zone, released):
     with Clarion(start=f"{day}T12:00:00Z") as clarion:
         clarion.put_policy(QUIET)
         clarion.put_template("sale", {"channels": {"push": {"title": "Sale"}}})

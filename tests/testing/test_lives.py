@@ -1,4 +1,4 @@
-"""Random weeks of a tenant: whatever happens, everything comes to an end once, nobody is woken and no cap is broken."""
+"""Random weeks of a tenant: everything ends exactly once, no message disturbs quiet hours and no cap is exceeded."""
 
 from datetime import datetime
 from random import Random
@@ -42,7 +42,7 @@ INSTANCE_ENDS = {"completed", "merged", "cancelled", "expired"}
 PROVIDER_LINES = {"provider_open", "provider_degraded"}
 
 
-def furnish(clarion):
+def seed_data(clarion):
     quiet = {"windows": [{"start": "22:00", "end": "08:00"}]}
     clarion.put_policy({"quiet_hours": quiet})
     hello = {"push": {"title": "{{ number }}"}, "sms": {"body": "{{ number }}"}, "inapp": {"title": "{{ number }}"}}
@@ -62,7 +62,7 @@ def furnish(clarion):
 
 
 def live(clarion, chance):
-    """Let things happen at random; return the ids of notifications and of broadcasts."""
+    """Run random actions; return the ids of notifications and of broadcasts."""
     notifications, broadcasts = [], []
     for number in range(40):
         someone, category = chance.choice(PEOPLE), chance.choice(list(CATEGORIES))
@@ -86,7 +86,9 @@ def live(clarion, chance):
             case _:
                 see(clarion, chance, notifications)
         clarion.run_for(chance.choice(["1s", "1m", "7m", "1h", "5h", "13h"]))
-        if number % 4 == 3:  # what waits for a provider looks for it every few minutes: weeks of that tell nothing new
+        if (
+            number % 4 == 3
+        ):  # deliveries that wait for a provider retry every few minutes: weeks of that test nothing new
             mend(clarion)
     clarion.call("DELETE", "/v1/schedules/evenings")
     mend(clarion)
@@ -123,7 +125,7 @@ def at_home(delivery):
 
 
 def over_cap(clarion, category):
-    """Deliveries over the cap of a category: two at once and then one every two hours, by user."""
+    """Return the deliveries over the cap of a category, by user: two at once and then one every two hours."""
     free_at = {}
     for one in clarion.deliveries:
         if one.category == category and one.channel == "sms" and one.attempt == 1:
@@ -135,9 +137,9 @@ def over_cap(clarion, category):
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))])
-def test_whatever_happens_it_ends_well(seed):
+def test_random_actions_end_well(seed):
     with Clarion(start=START) as clarion:
-        furnish(clarion)
+        seed_data(clarion)
         notifications, broadcasts = live(clarion, Random(seed))
         stories = [clarion.notification(id_) for id_ in notifications]
         deliveries = [one for story in stories for one in story["deliveries"]]
@@ -147,17 +149,17 @@ def test_whatever_happens_it_ends_well(seed):
         assert {one["state"] for story in stories for one in story.get("instances", [])} <= INSTANCE_ENDS
         sent = [(d.notification, d.user_id, d.channel, d.step) for d in clarion.deliveries]
         assert len(sent) == len(set(sent)) > 50
-        told = [number for d in clarion.deliveries if d.step == "tell" for number in digested(d)]
-        assert len(told) == len(set(told)) > 2
+        result = [number for d in clarion.deliveries if d.step == "tell" for number in digested(d)]
+        assert len(result) == len(set(result)) > 2
         woken = [d for d in clarion.deliveries if d.channel in ("push", "sms") and d.category != "critical"]
         assert [d for d in woken if d.attempt == 1 and not 8 <= at_home(d).hour < 22] == []
         assert [one for category in ("capped", "deferred") for one in over_cap(clarion, category)] == []
-        # That a provider is down is told to the operator; here it was made to be.
+        # A provider that is down is reported to the operator; here the test took it down.
         assert [one for one in clarion.faults if one[1] not in PROVIDER_LINES] == []
 
 
 def digested(delivery):
-    """Return what a digest told of, with whom; its count is right."""
+    """Return the items of a digest with their user. Raises `AssertionError` when its count is wrong."""
     count, _, items = delivery.content["body"].partition(": ")
     assert int(count) == len(items.split())
     return [(delivery.user_id, number) for number in items.split() if number != "-1"]

@@ -67,7 +67,7 @@ def live_three_weeks(clarion):
 
 ANA = [
     ("2026-03-02T09:00:00Z", "push", "welcome", "Welcome, Ana"),
-    ("2026-03-02T11:00:00Z", "sms", "welcome", "Welcome, Ana"),  # nobody looked at the push for two hours
+    ("2026-03-02T11:00:00Z", "sms", "welcome", "Welcome, Ana"),  # the push was not seen for two hours
     ("2026-03-03T07:00:00Z", "email", "tips", "Tips for Ana"),  # was due at 22:00 in Rome, so at 08:00 there
     ("2026-03-09T08:00:00Z", "email", "news", "3 joined, Bo first"),  # Monday 09:00 in Rome
     ("2026-03-10T07:00:00Z", "push", "nudge", "Complete your profile"),  # held for the night, too

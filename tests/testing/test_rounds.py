@@ -1,4 +1,4 @@
-"""What goes to many: schedules, broadcasts, local time, segments, topics."""
+"""Notifications to many users: schedules, broadcasts, local time, segments, topics."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Workflows step by step: what is collected, waited for, thrown away and taken back."""
+"""Workflows step by step: digests, waits, throttles and cancellations."""
 
 import pytest
 

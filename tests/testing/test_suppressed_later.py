@@ -1,4 +1,4 @@
-"""An address that is suppressed while a delivery waits: what waits reads that before it is sent, as planning does."""
+"""An address that is suppressed while a delivery waits: the suppression is checked again before the send."""
 
 import pytest
 
@@ -29,8 +29,8 @@ def test_what_waits_is_not_sent_any_more(clarion):
     clarion.recover("push")
     clarion.run_for("1d")
     assert clarion.deliveries == []
-    told = [clarion.notification(id_)["deliveries"][0] for id_ in ids]
-    assert [(one["state"], one["reason"]) for one in told] == [("failed", "suppressed")] * 3
+    result = [clarion.notification(id_)["deliveries"][0] for id_ in ids]
+    assert [(one["state"], one["reason"]) for one in result] == [("failed", "suppressed")] * 3
 
 
 def test_one_dead_token_stops_the_others_that_wait_for_it(clarion):
@@ -41,12 +41,12 @@ def test_one_dead_token_stops_the_others_that_wait_for_it(clarion):
         clarion.run_for("2s")
     clarion.fail("push", "invalid_recipient", address=TOKEN)
     clarion.run_for("1d")
-    told = [clarion.notification(id_)["deliveries"][0] for id_ in ids]
-    assert {one["state"] for one in told} == {"failed"}
-    assert sorted(one["reason"] for one in told)[1:] == ["suppressed", "suppressed"]
+    result = [clarion.notification(id_)["deliveries"][0] for id_ in ids]
+    assert {one["state"] for one in result} == {"failed"}
+    assert sorted(one["reason"] for one in result)[1:] == ["suppressed", "suppressed"]
 
 
-def test_a_route_goes_on_instead(clarion):
+def test_a_route_continues_instead(clarion):
     clarion.fail("push", "misconfigured")
     clarion.notify({"push": TOKEN, "phone": "+12025550143"}, template="order")
     suppress(clarion)

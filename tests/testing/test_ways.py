@@ -1,4 +1,4 @@
-"""Which way a message takes: event rules, routes, fallbacks, retries, and what lies in between."""
+"""The path of a message: event rules, routes, fallbacks, retries, and their combinations."""
 
 import pytest
 
@@ -8,7 +8,7 @@ QUIET = {"quiet_hours": {"windows": [{"start": "22:00", "end": "08:00"}]}}
 ROUTE = {"first": ["push", "sms"], "until": "seen", "within": "2m"}
 
 
-def test_one_ride_tells_the_rider_by_push_and_email_and_the_driver_by_push_alone(clarion):
+def test_one_ride_notifies_the_rider_by_push_and_email_and_the_driver_by_push_alone(clarion):
     receipt = {"push": {"title": "Thanks"}, "email": {"subject": "Your receipt", "text": "EUR {{ fare }}"}}
     clarion.put_template("receipt", {"channels": receipt})
     clarion.put_template("earned", {"channels": {"push": {"title": "You earned {{ share }}"}}})
@@ -59,7 +59,7 @@ def test_only_the_address_that_fails_falls_back(clarion):
 
 
 @pytest.mark.parametrize("looks", [True, False])
-def test_a_route_until_seen_goes_on_after_two_minutes(clarion, looks):
+def test_a_route_until_seen_continues_after_two_minutes(clarion, looks):
     clarion.put_category("order", {"route": ROUTE})
     id_ = clarion.notify(to="ana", template="sale", category="order")
     clarion.run_for("1m")

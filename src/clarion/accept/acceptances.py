@@ -1,4 +1,4 @@
-"""What was accepted, as values, and how it is kept so that the same request gets the same answer again."""
+"""Responses to accepted requests, and their stored form, so that a repeated request gets the same response."""
 
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
@@ -6,24 +6,24 @@ import msgspec
 
 from clarion.accept.shapes import BatchOut, BroadcastOut, NotificationOut
 from clarion.accept.shapes_events import EventOut
-from clarion.domain.errors import KeyReused, QuotaStanding
+from clarion.domain.errors import KeyReused, QuotaStatus
 
 A = TypeVar("A", bound=msgspec.Struct)
-"""What is told of what was accepted: `NotificationOut`, `BatchOut`, `BroadcastOut` or `EventOut`."""
+"""The response to an accepted request: `NotificationOut`, `BatchOut`, `BroadcastOut` or `EventOut`."""
 
 
 class Acceptance(NamedTuple, Generic[A]):
-    """A request that is durable. `replayed`: it was before, under the same key. `quota` is how the caller's quota stands,
-    None without one and for a replay."""
+    """A durable request. `replayed` is true when it was accepted before, under the same key. `quota` is the state of
+    the caller's quota; None without a quota and for a replay."""
 
-    told: A
+    response: A
     replayed: bool = False
-    quota: QuotaStanding | None = None
+    quota: QuotaStatus | None = None
 
 
-class _Kept(NamedTuple):
+class _StoredResponse(NamedTuple):
     kind: str
-    told: msgspec.Raw
+    response: msgspec.Raw
 
 
 _KINDS: Final[dict[type[Any], str]] = {
@@ -33,24 +33,24 @@ _KINDS: Final[dict[type[Any], str]] = {
     EventOut: "event",
 }
 _PACK: Final = msgspec.msgpack.Encoder()
-_KEPT: Final = msgspec.msgpack.Decoder(_Kept)
+_STORED: Final = msgspec.msgpack.Decoder(_StoredResponse)
 _PACKED: Final = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS}
 _JSON: Final = {kind: msgspec.json.Decoder(kind) for kind in _KINDS}
 
 
-def kept(told: msgspec.Struct) -> bytes:
-    """Return the bytes under which an answer is remembered."""
-    return _PACK.encode((_KINDS[type(told)], told))
+def encode_response(response: msgspec.Struct) -> bytes:
+    """Return a response as the bytes that are stored."""
+    return _PACK.encode((_KINDS[type(response)], response))
 
 
-def recalled(answer: bytes, kind: type[A]) -> A:
-    """Return a remembered answer. Raises `KeyReused` when it was given to a request of another kind."""
+def decode_response(answer: bytes, kind: type[A]) -> A:
+    """Return a stored response. Raises `KeyReused` when it was given to a request of another kind."""
     try:
-        if answer.startswith(b"{"):  # the build before kept the JSON of the answer
+        if answer.startswith(b"{"):  # earlier builds stored the response as JSON
             return cast("A", _JSON[kind].decode(answer))
-        name, told = _KEPT.decode(answer)
+        name, response = _STORED.decode(answer)
         if name == _KINDS[kind]:
-            return cast("A", _PACKED[kind].decode(told))
+            return cast("A", _PACKED[kind].decode(response))
     except msgspec.ValidationError:
         pass
     raise KeyReused("this idempotency key was used for a request of another kind", field="Idempotency-Key")

@@ -1,4 +1,4 @@
-"""From a body to a `Request`, by what the tenant has defined."""
+"""Turns a body into a `Request`, with the tenant's definitions."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -8,14 +8,13 @@ import msgspec
 from clarion.accept.definitions import Definitions, first_send
 from clarion.accept.rules import check
 from clarion.accept.rules.attachments import attachments
-from clarion.accept.shapes import AttachmentIn, AudienceIn, BroadcastIn, NotificationIn, To
+from clarion.accept.shapes import AttachmentIn, AudienceIn, BroadcastIn, NotificationIn, RecipientIn
 from clarion.domain import address
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category
 from clarion.domain.errors import CallerError, InvalidField
-from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
-from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
+from clarion.domain.limits import CANCELLATION_KEY_CHARS_MAX, KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.locales import check_language
 from clarion.domain.workflow import Workflow
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
@@ -25,8 +24,8 @@ _JSON: Final = msgspec.json.Encoder()
 
 
 class _Content(NamedTuple):
-    """What is to be sent, by a template or by a workflow: its category, what it needs, and the channels asked for. With
-    `schema` the data is that of a template, as it will be when it is rendered."""
+    """The template or workflow to send: its category, the variables it needs, and the requested channels. With a
+    `schema`, the request's data goes to a template unchanged and must satisfy it."""
 
     category: str | None
     variables: Sequence[str]
@@ -38,30 +37,31 @@ class _Content(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called in errors."""
+        """Its name in error messages."""
         return f"template {self.template!r}" if self.template else f"workflow {self.workflow!r}"
 
 
-class Addressed(NamedTuple):
-    """A body whose recipients have been looked at, so that their users can be asked for beside all else; with a `refusal` they
-    are none."""
+class ParsedBody(NamedTuple):
+    """A body and its parsed recipients, so that their users can be looked up concurrently with everything else; with a
+    `refusal` there are no recipients."""
 
     body: NotificationIn
     to: list[Recipient]
     refusal: CallerError | None = None
 
 
-class Admission:
-    """Checks bodies of one tenant by definitions that hold all they name and imply. Raises `InvalidField` naming the
-    field."""
+class RequestChecks:
+    """Checks bodies of one tenant. The definitions must include all that the bodies name and imply. Raises
+    `InvalidField` naming the field."""
 
     def __init__(self, definitions: Definitions, schemas: Schemas, now_ms: int) -> None:
         self._definitions = definitions
         self._schemas = schemas
         self._now_ms = now_ms
 
-    def notification(self, one: Addressed) -> Request:
-        """Return the request of a notification; whether its users are known is for the caller to check, for many at once."""
+    def notification(self, one: ParsedBody) -> Request:
+        """Return the request of a notification. The caller checks whether its users exist, for many requests at
+        once."""
         body, recipients, refusal = one
         if refusal is not None:
             raise refusal
@@ -97,7 +97,7 @@ class Admission:
         content = self._content(body)
         category = self._category(body.category or content.category)
         check.data(body.data, content.variables, content.name)
-        check.size(len(_JSON.encode(body.data)), len(recipients))
+        check.size(_JSON.encode(body.data), len(recipients))
         if content.schema is not None:
             self._check_schema(content.schema, body.data)
         check.metadata(body.metadata)
@@ -155,8 +155,8 @@ class Admission:
         return _Content(workflow.category, workflow.variables, workflow=key, version=defined.version, schema=schema)
 
     def _schema_of_first(self, workflow: Workflow) -> dict[str, Any] | None:
-        """Return the schema that the trigger's data has to satisfy: that of the first step's template, where the step sends
-        it just this data."""
+        """Return the schema that the trigger's data has to satisfy: that of the first step's template if the step sends
+        just this data, else None."""
         first = first_send(workflow)
         template = None if first is None else self._definitions.templates.get(first.template)
         return None if template is None else template.schema
@@ -175,15 +175,15 @@ class Admission:
         return category
 
 
-def addressed(body: NotificationIn) -> Addressed:
+def parse_body(body: NotificationIn) -> ParsedBody:
     """Return a body with its recipients, each once."""
     try:
-        return Addressed(body, _recipients(body.to))
+        return ParsedBody(body, _recipients(body.to))
     except CallerError as refusal:
-        return Addressed(body, [], refusal)
+        return ParsedBody(body, [], refusal)
 
 
-def _recipients(to: str | To | list[str | To]) -> list[Recipient]:
+def _recipients(to: str | RecipientIn | list[str | RecipientIn]) -> list[Recipient]:
     if not isinstance(to, list):
         return [_recipient(to, "to")]
     if not 1 <= len(to) <= RECIPIENTS_MAX:
@@ -193,7 +193,7 @@ def _recipients(to: str | To | list[str | To]) -> list[Recipient]:
     return list(unique.values())
 
 
-def _recipient(to: str | To, field: str) -> Recipient:
+def _recipient(to: str | RecipientIn, field: str) -> Recipient:
     if isinstance(to, str):
         return Recipient(user_id=address.identifier(to, field))
     given = {name: getattr(to, name) for name in check.CONTACTS}
@@ -212,19 +212,19 @@ def _file(given: AttachmentIn) -> Attachment:
     )  # fmt: skip
 
 
-def owner_of(request: Request) -> str:
-    """Return what decides the journal partition: the first recipient's user id or first address."""
+def partition_key(request: Request) -> str:
+    """Return the key that determines the journal partition: the first recipient's user id or first address."""
     first = request.to[0]
     return first.user_id or next(iter((first.contacts or {}).values()))
 
 
-def users_of(bodies: Iterable[Addressed]) -> set[str]:
+def users_of(bodies: Iterable[ParsedBody]) -> set[str]:
     """Return the user ids that bodies name."""
     return {to.user_id for one in bodies for to in one.to if to.user_id}
 
 
 def field_of_user(request: Request, unknown: set[str]) -> str | None:
-    """Return the field path of the first unknown user, or None when all are known."""
+    """Return the field path of the first unknown user, or None when all users exist."""
     for index, to in enumerate(request.to):
         if to.user_id in unknown:
             return "to" if len(request.to) == 1 else f"to[{index}]"

@@ -1,4 +1,4 @@
-"""What a tenant has defined, as far as requests name it: the facts of admission."""
+"""Definitions of a tenant that requests name: the facts that requests are checked against."""
 
 from collections.abc import Collection, Container, Iterable
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ from clarion.domain.workflow import Send, Workflow
 from clarion.ports.directory import Defined
 
 
-class Wants(NamedTuple):
+class DefinitionNames(NamedTuple):
     """Names of definitions, each once."""
 
     templates: Collection[str]
@@ -21,11 +21,11 @@ class Wants(NamedTuple):
     segments: Collection[str]
 
 
-NOTHING: Final = Wants((), (), (), (), ())
+NO_NAMES: Final = DefinitionNames((), (), (), (), ())
 
 
 class Definitions(NamedTuple):
-    """The definitions there are of those that were wanted, by name; there may be others among them."""
+    """Existing definitions by name: those of the wanted names, possibly with more."""
 
     templates: dict[str, Template]
     workflows: dict[str, Defined[Workflow]]
@@ -34,8 +34,8 @@ class Definitions(NamedTuple):
     segments: dict[str, Defined[Segment]]
 
 
-def wants_of(bodies: Iterable[NotificationIn | BroadcastIn]) -> Wants:
-    """Return what bodies name."""
+def names_in_bodies(bodies: Iterable[NotificationIn | BroadcastIn]) -> DefinitionNames:
+    """Return the names of the definitions that bodies refer to."""
     templates: set[str] = set()
     workflows: set[str] = set()
     categories: set[str] = set()
@@ -53,13 +53,13 @@ def wants_of(bodies: Iterable[NotificationIn | BroadcastIn]) -> Wants:
                 topics.add(body.audience.topic)
             if body.audience.segment is not None:
                 segments.add(body.audience.segment)
-    return Wants(templates, workflows, categories, topics, segments)
+    return DefinitionNames(templates, workflows, categories, topics, segments)
 
 
-def wants_of_rules(rules: Iterable[EventRule]) -> Wants:
-    """Return what the notifications of event rules name."""
+def names_in_rules(rules: Iterable[EventRule]) -> DefinitionNames:
+    """Return the names of the definitions that the notifications of event rules refer to."""
     entries = [notify for rule in rules for notify in rule.notify]
-    return Wants(
+    return DefinitionNames(
         {one.template for one in entries if one.template is not None},
         {one.workflow for one in entries if one.workflow is not None},
         {one.category for one in entries if one.category is not None},
@@ -68,9 +68,9 @@ def wants_of_rules(rules: Iterable[EventRule]) -> Wants:
     )
 
 
-def implied(found: Definitions, wanted: Wants) -> Wants:
-    """Return what the definitions that are wanted name themselves and was not wanted: categories, and the templates that
-    workflows send first."""
+def implied_names(found: Definitions, wanted: DefinitionNames) -> DefinitionNames:
+    """Return the names that the wanted definitions refer to and that are not wanted yet: categories, and the templates
+    that workflows send first."""
     known = found.templates
     named = {known[key].category for key in wanted.templates if key in known}
     templates: set[str] = set()
@@ -83,12 +83,12 @@ def implied(found: Definitions, wanted: Wants) -> Wants:
         if first is not None:
             templates.add(first.template)
     categories = {one for one in named if one}
-    return Wants(templates.difference(wanted.templates), (), categories.difference(wanted.categories), (), ())
+    return DefinitionNames(templates.difference(wanted.templates), (), categories.difference(wanted.categories), (), ())
 
 
-def lacking(found: Definitions, wanted: Wants) -> Wants:
-    """Return what is wanted and not among what was found."""
-    return Wants(
+def missing_names(found: Definitions, wanted: DefinitionNames) -> DefinitionNames:
+    """Return the wanted names that are not among the found definitions."""
+    return DefinitionNames(
         _missing(wanted.templates, found.templates),
         _missing(wanted.workflows, found.workflows),
         _missing(wanted.categories, found.categories),
@@ -102,6 +102,6 @@ def _missing(wanted: Collection[str], found: Container[str]) -> Collection[str]:
 
 
 def first_send(workflow: Workflow) -> Send | None:
-    """Return the first step of a workflow if it sends just the trigger's data."""
+    """Return the first step of a workflow if it sends just the trigger's data, else None."""
     first = workflow.steps[0]
     return first if isinstance(first, Send) and not first.data else None

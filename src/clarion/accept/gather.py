@@ -1,9 +1,10 @@
-"""The reads of accepting, each batched: definitions that requests name, users, and what was answered under idempotency keys."""
+"""The reads of the accept stage, each batched: definitions that requests name, users, and responses stored under
+idempotency keys."""
 
 from collections.abc import Collection, Coroutine
 from typing import Any
 
-from clarion.accept.definitions import Definitions, Wants, implied, lacking
+from clarion.accept.definitions import DefinitionNames, Definitions, implied_names, missing_names
 from clarion.domain.event_rule import EventRule
 from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
@@ -13,11 +14,11 @@ from clarion.ports.metering import together
 from clarion.ports.stage_store import IdempotencyEntry, StageStore
 
 
-async def gather_definitions(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:
-    """Add what is wanted of a tenant's definitions to what was found of them, and what these imply: what was defined a
-    moment ago counts if this process did. Two rounds at most, however many requests there are."""
-    await _add(directory, tenant, lacking(found, wants), found)
-    await _add(directory, tenant, lacking(found, implied(found, wants)), found)
+async def gather_definitions(directory: Directory, tenant: str, wants: DefinitionNames, found: Definitions) -> None:
+    """Add a tenant's wanted definitions, and those they imply, to `found`. A definition that this process has just
+    stored is found. Two rounds at most, however many requests there are."""
+    await _add(directory, tenant, missing_names(found, wants), found)
+    await _add(directory, tenant, missing_names(found, implied_names(found, wants)), found)
 
 
 async def gather_rules(directory: Directory, tenant: str) -> list[Defined[EventRule]]:
@@ -26,19 +27,19 @@ async def gather_rules(directory: Directory, tenant: str) -> list[Defined[EventR
 
 
 async def gather_unknown_users(directory: Directory, tenant: str, user_ids: Collection[str]) -> set[str]:
-    """Return those of the user ids that the tenant does not have."""
+    """Return the user ids that the tenant does not have."""
     return set(user_ids).difference(await directory.ordinals(tenant, user_ids)) if user_ids else set()
 
 
 async def gather_answers(
     store: StageStore, clock: Clock, tenant: str, keys: Collection[str]
 ) -> dict[str, IdempotencyEntry]:
-    """Return what is remembered of idempotency keys."""
+    """Return the stored entries of idempotency keys, by key."""
     found = await store.remembered([(tenant, key) for key in keys], clock.now_ms()) if keys else {}
     return {key: entry for (_, key), entry in found.items()}
 
 
-async def _add(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:
+async def _add(directory: Directory, tenant: str, wants: DefinitionNames, found: Definitions) -> None:
     reading: list[Coroutine[Any, Any, None]] = []
     if wants.templates:
         reading.append(_add_templates(directory, tenant, wants.templates, found))
@@ -65,7 +66,7 @@ async def _add_topics(directory: Directory, tenant: str, keys: Collection[str], 
     found.topics.update(key for _, key in await directory.topics([(tenant, key) for key in keys]))
 
 
-async def _add_definitions(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:
+async def _add_definitions(directory: Directory, tenant: str, wants: DefinitionNames, found: Definitions) -> None:
     asked: list[DefinitionKey] = [
         *((tenant, Workflow, key, None) for key in wants.workflows),
         *((tenant, Segment, key, None) for key in wants.segments),

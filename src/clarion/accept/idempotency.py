@@ -1,4 +1,4 @@
-"""Idempotency keys: the same key and body get the same answer, another body is refused."""
+"""Idempotency keys: the same key and body get the same response, another body is refused."""
 
 import hmac
 from collections.abc import Collection, Iterator
@@ -12,31 +12,32 @@ from clarion.ports.stage_store import IdempotencyEntry
 RUNNING_RETRY_AFTER_S = 1
 
 
-class Look:
-    """Keys being looked up. What was read of those in `ended` may be old: a request with the key was carried out meanwhile."""
+class KeyLookup:
+    """Keys being looked up. The entries read for the keys in `ended` may be stale: a request with the key was carried
+    out meanwhile."""
 
     __slots__ = ("ended",)
 
     def __init__(self) -> None:
         self.ended: set[str] = set()
 
-    def take(self) -> set[str]:
+    def take_stale(self) -> set[str]:
         """Return the keys to look up again."""
         ended, self.ended = self.ended, set()
         return ended
 
 
-class Once:
+class RunningKeys:
     """Keys whose first request is running in this process."""
 
     def __init__(self) -> None:
         self._running: set[tuple[str, str]] = set()
-        self._looks: dict[tuple[str, str], list[Look]] = {}
+        self._looks: dict[tuple[str, str], list[KeyLookup]] = {}
 
     @contextmanager
-    def looking(self, tenant: str, keys: Collection[str]) -> Iterator[Look]:
-        """Yield a look at keys, begun before they are looked up."""
-        look, places = Look(), [(tenant, key) for key in keys]
+    def lookup(self, tenant: str, keys: Collection[str]) -> Iterator[KeyLookup]:
+        """Yield a lookup of keys, registered before the keys are read."""
+        look, places = KeyLookup(), [(tenant, key) for key in keys]
         for place in places:
             self._looks.setdefault(place, []).append(look)
         try:
@@ -49,9 +50,8 @@ class Once:
                     del self._looks[place]
 
     def begin(self, tenant: str, key: Key, remembered: IdempotencyEntry | None) -> bytes | None:
-        """Return the answer given before, or None after noting that this request now runs (`end` must follow).
-
-        Raises `Conflict` while another request with the key runs, `KeyReused` when its body was another one.
+        """Return the stored response, or None after registering this request as running (`end` must follow). Raises
+        `Conflict` while another request with the key runs, `KeyReused` when the key was used with another body.
         """
         if (tenant, key.text) in self._running:
             raise _running()
@@ -61,22 +61,22 @@ class Once:
         return None
 
     def end(self, tenant: str, key: str) -> None:
-        """Note that the request is over, whatever came of it."""
+        """Note that the request has ended, successfully or not."""
         self._running.discard((tenant, key))
         for look in self._looks.get((tenant, key), ()):
             look.ended.add(key)
 
 
-def given(key: Key, remembered: IdempotencyEntry | None) -> bytes:
-    """Return the answer that another process gave while this request ran. Raises `Conflict` when it has expired since,
-    `KeyReused` when the body was another one."""
+def concurrent_answer(key: Key, remembered: IdempotencyEntry | None) -> bytes:
+    """Return the response that another process gave while this request ran. Raises `Conflict` when it has expired
+    since, `KeyReused` when the key was used with another body."""
     if remembered is None:
         raise _running()
     return _answer(key, remembered)
 
 
 def entry(tenant: str, key: Key, answer: bytes, now_ms: int) -> IdempotencyEntry:
-    """Return what is to be remembered of an answer."""
+    """Return the entry that stores a response under its key."""
     return IdempotencyEntry(tenant, key.text, key.digest, answer, now_ms + IDEMPOTENCY_TTL_MS)
 
 

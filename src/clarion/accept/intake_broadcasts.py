@@ -5,14 +5,14 @@ from typing import Final
 import msgspec
 
 from clarion.accept.acceptances import Acceptance
-from clarion.accept.definitions import wants_of
-from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
+from clarion.accept.definitions import names_in_bodies
+from clarion.accept.intake_context import AcceptFacts, IntakeContext, IntakeStep, Lookups, Remember
 from clarion.accept.shapes import BroadcastIn, BroadcastOut
 from clarion.domain import ids
 from clarion.domain.errors import Overloaded
 from clarion.domain.segment import Filter
 from clarion.journal.events import Audience
-from clarion.ports.stage_store import Admission, Cursor, StageResult
+from clarion.ports.stage_store import AcceptState, Cursor, StageResult
 from clarion.ports.stage_store import Broadcasts as Begun
 from clarion.ports.web import Caller
 
@@ -21,44 +21,44 @@ _FILTER: Final = msgspec.json.Decoder(Filter)
 _RECOUNT_AFTER_S: Final = 60
 
 
-class Broadcasts:
-    """Takes broadcasts."""
+class BroadcastIntake:
+    """Accepts broadcasts."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, context: IntakeContext) -> None:
+        self._context = context
 
-    def begin(self, body: BroadcastIn) -> Step:
-        """Return what a broadcast asks for, and what starts it."""
+    def begin(self, body: BroadcastIn) -> IntakeStep:
+        """Return the lookups of a broadcast, and the function that starts it."""
 
-        async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[BroadcastOut]:
-            return await self._take(caller, body, facts, remember)
+        async def accept(caller: Caller, facts: AcceptFacts, remember: Remember) -> Acceptance[BroadcastOut]:
+            return await self._accept(caller, body, facts, remember)
 
-        return Step(Asks(wants_of([body]), backlog=False), take)
+        return IntakeStep(Lookups(names_in_bodies([body]), backlog=False), accept)
 
-    async def _take(
-        self, caller: Caller, body: BroadcastIn, facts: Facts, remember: Remember
+    async def _accept(
+        self, caller: Caller, body: BroadcastIn, facts: AcceptFacts, remember: Remember
     ) -> Acceptance[BroadcastOut]:
-        door = self._door
-        job = door.admission(facts.known).broadcast(body)
+        context = self._context
+        job = context.admission(facts.tenant).broadcast(body)
         await self._check_size(caller, facts, job.audience)
-        quota = await door.quotas.charge(caller, facts.quotas, 1)
-        now_ms = door.clock.now_ms()
-        entropy = door.clock.entropy(ids.ENTROPY_BYTES)
-        partition = entropy[0] % door.store.partitions
+        quota = await context.quotas.charge(caller, facts.quotas, 1)
+        now_ms = context.clock.now_ms()
+        entropy = context.clock.entropy(ids.ENTROPY_BYTES)
+        partition = entropy[0] % context.store.partitions
         id_ = ids.notification_id(now_ms, partition, entropy)
         cursor = Cursor(id_, caller.tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
-        told = BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running")
-        begun = StageResult(broadcasts=Begun([cursor]), admission=Admission(remember(told)))
-        await door.store.commit(begun)
-        return Acceptance(told, quota=quota)
+        response = BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running")
+        begun = StageResult(broadcasts=Begun([cursor]), accept_state=AcceptState(remember(response)))
+        await context.store.commit(begun)
+        return Acceptance(response, quota=quota)
 
-    async def _check_size(self, caller: Caller, facts: Facts, audience: Audience) -> None:
-        most = self._door.quotas.audience_max(caller, facts.quotas)
+    async def _check_size(self, caller: Caller, facts: AcceptFacts, audience: Audience) -> None:
+        most = self._context.quotas.audience_max(caller, facts.quotas)
         if most is None:
             return
         filter_ = None if audience.filter is None else _FILTER.decode(audience.filter)
-        count = await self._door.audiences.count(caller.tenant, audience.topic, filter_, most=most)
+        count = await self._context.audiences.count(caller.tenant, audience.topic, filter_, most=most)
         if count.users > most:
-            self._door.quotas.refuse_audience(count.users, most)
+            self._context.quotas.refuse_audience(count.users, most)
         if not count.exact:
             raise Overloaded("the audience could not be counted in time", retry_after_s=_RECOUNT_AFTER_S)

@@ -1,25 +1,37 @@
-"""Endpoints that take notifications: one, a batch, and their cancellation."""
+"""Endpoints that accept notifications, one or a batch, and cancel them."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from clarion.accept import routes_cancel
+from clarion.accept.admit import parse_body
 from clarion.accept.intake import Intake
-from clarion.accept.intake_apart import apart
-from clarion.accept.intake_steering import Steering
+from clarion.accept.intake_lifecycle import Lifecycle
 from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BatchIn, BatchOut, NotificationIn, NotificationOut
 from clarion.accept.submissions import Batch, Item, digest_of
+from clarion.domain.depth import too_deep
 from clarion.domain.errors import Malformed, TooLarge
-from clarion.domain.limits import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, LOOP_BATCH_BYTES_MAX
+from clarion.domain.json_values import check_values
+from clarion.domain.limits import (
+    BATCH_BODY_BYTES_MAX,
+    BATCH_VALUES_MAX,
+    BODY_BYTES_MAX,
+    BODY_VALUES_MAX,
+    ITEM_DEPTH_MAX,
+)
+from clarion.domain.limits_processes import LOOP_BATCH_BYTES_MAX
+from clarion.ports.slices import each
 from clarion.ports.web import Call, Reply, Route, invalid_field
 
 _ITEM: Final = msgspec.json.Decoder(NotificationIn)
+_ITEM_KEY: Final = b'"idempotency_key"'
+
+_UNREADABLE: Final = "item is not valid JSON, or nested too deeply"
 
 
-def routes(intake: Intake, steering: Steering) -> list[Route]:
+def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
     """Return the endpoints of single notifications and batches."""
     handlers = _Handlers(intake)
     write = "notifications:write"
@@ -45,10 +57,11 @@ def routes(intake: Intake, steering: Steering) -> list[Route]:
             reply=BatchOut,
             status=202,
             limit_bytes=BATCH_BODY_BYTES_MAX,
+            values_max=BATCH_VALUES_MAX,
             itemwise=True,
             tag="notifications",
         ),
-        *routes_cancel.routes(steering),
+        *routes_cancel.routes(lifecycle),
     ]
 
 
@@ -57,27 +70,35 @@ class _Handlers:
         self._intake = intake
 
     async def create(self, call: Call) -> Reply:
-        return answer(await self._intake.submit(call.caller, call.body, key_of(call, call.body.idempotency_key)))
+        return answer(
+            await self._intake.submit(
+                call.caller, call.body, key_of(call, call.body.idempotency_key), may_wait_ms=call.may_wait_ms
+            )
+        )
 
     async def create_many(self, call: Call) -> Reply:
-        """Take a batch; a key of its own in the header covers it as a whole."""
+        """Accept a batch. An idempotency key in the header covers it as a whole."""
         key = key_of(call, None)
+        if key is None and _ITEM_KEY not in call.raw:
+            self._intake.refuse_exhausted(call.caller)
         large = len(call.raw) > LOOP_BATCH_BYTES_MAX
-        items = await apart(large, _items, call.body.notifications)
-        return answer(await self._intake.submit(call.caller, Batch(items, large), key))
+        items = await each(_item, call.body.notifications, in_thread=large)
+        return answer(await self._intake.submit(call.caller, Batch(items, large), key, may_wait_ms=call.may_wait_ms))
 
 
-def _items(raws: Sequence[msgspec.Raw]) -> list[Item]:
-    return [_item(bytes(raw)) for raw in raws]
-
-
-def _item(raw: bytes) -> Item:
+def _item(text: msgspec.Raw) -> Item:
+    raw = bytes(text)
     if len(raw) > BODY_BYTES_MAX:
         return Item(None, TooLarge(f"item is larger than {BODY_BYTES_MAX} bytes"))
+    if too_deep(raw, ITEM_DEPTH_MAX):
+        return Item(None, Malformed(_UNREADABLE))
     try:
+        check_values(raw, BODY_VALUES_MAX, "item")
         body = _ITEM.decode(raw)
+    except TooLarge as refusal:
+        return Item(None, refusal)
     except msgspec.ValidationError as error:
         return Item(None, invalid_field(error))
     except (msgspec.DecodeError, RecursionError):
-        return Item(None, Malformed("item is not valid JSON, or nested too deeply"))
-    return Item(body, digest=b"" if body.idempotency_key is None else digest_of(raw))
+        return Item(None, Malformed(_UNREADABLE))
+    return Item(parse_body(body), digest=b"" if body.idempotency_key is None else digest_of(raw))

@@ -1,22 +1,22 @@
-"""Endpoints that start and steer broadcasts. Progress is read in the record stage."""
+"""Endpoints that start, pause, resume and cancel broadcasts. The record stage serves their progress."""
 
 from collections.abc import Awaitable, Callable
 
 from clarion.accept.intake import Intake
-from clarion.accept.intake_steering import Steering
+from clarion.accept.intake_lifecycle import Lifecycle
 from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BroadcastIn, BroadcastOut
 from clarion.ports.web import Call, Reply, Route
 
 
-def routes(intake: Intake, steering: Steering) -> list[Route]:
+def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
     """Return the endpoints of broadcasts."""
-    handlers = _Handlers(intake, steering)
+    handlers = _Handlers(intake, lifecycle)
     write = "notifications:write"
-    steer = [
+    change_status = [
         ("pause", handlers.pause, "Stop planning further recipients"),
-        ("resume", handlers.resume, "Go on where planning was paused"),
-        ("cancel", handlers.cancel, "Plan nobody any more and cancel what is not on its way"),
+        ("resume", handlers.resume, "Resume planning where it was paused"),
+        ("cancel", handlers.cancel, "Stop planning and cancel deliveries that are not being sent yet"),
     ]
     return [
         Route(
@@ -41,28 +41,32 @@ def routes(intake: Intake, steering: Steering) -> list[Route]:
                 status=202,
                 tag="broadcasts",
             )
-            for verb, handler, summary in steer
+            for verb, handler, summary in change_status
         ),
     ]
 
 
 class _Handlers:
-    def __init__(self, intake: Intake, steering: Steering) -> None:
+    def __init__(self, intake: Intake, lifecycle: Lifecycle) -> None:
         self._intake = intake
-        self._steering = steering
+        self._steering = lifecycle
 
     async def create(self, call: Call) -> Reply:
-        return answer(await self._intake.submit(call.caller, call.body, key_of(call, call.body.idempotency_key)))
+        return answer(
+            await self._intake.submit(
+                call.caller, call.body, key_of(call, call.body.idempotency_key), may_wait_ms=call.may_wait_ms
+            )
+        )
 
     async def pause(self, call: Call) -> Reply:
-        return await self._steer(call, self._steering.pause)
+        return await self._change_status(call, self._steering.pause)
 
     async def resume(self, call: Call) -> Reply:
-        return await self._steer(call, self._steering.resume)
+        return await self._change_status(call, self._steering.resume)
 
     async def cancel(self, call: Call) -> Reply:
-        return await self._steer(call, self._steering.cancel_broadcast)
+        return await self._change_status(call, self._steering.cancel_broadcast)
 
-    async def _steer(self, call: Call, steer: Callable[[str, str], Awaitable[str]]) -> Reply:
+    async def _change_status(self, call: Call, change_status: Callable[[str, str], Awaitable[str]]) -> Reply:
         text = call.path["id"]
-        return Reply(BroadcastOut(text, await steer(call.caller.tenant, text)), 202)
+        return Reply(BroadcastOut(text, await change_status(call.caller.tenant, text)), 202)

@@ -1,20 +1,20 @@
-"""Endpoints that take notifications back: one by its id, or all that carry a cancellation key."""
+"""Endpoints that cancel notifications: one by its id, or all that carry a cancellation key."""
 
-from clarion.accept.intake_steering import Steering
+from clarion.accept.intake_lifecycle import Lifecycle
 from clarion.accept.shapes import CancelByKeyIn, CancelByKeyOut, CancelOut
 from clarion.ports.web import Call, Reply, Route
 
 
-def routes(steering: Steering) -> list[Route]:
-    """Return the endpoints of cancelling notifications."""
-    handlers = _Handlers(steering)
+def routes(lifecycle: Lifecycle) -> list[Route]:
+    """Return the endpoints that cancel notifications."""
+    handlers = _Handlers(lifecycle)
     return [
         Route(
             "POST",
             "/v1/notifications/{id}/cancel",
             handlers.by_id,
             "notifications:write",
-            "Cancel what is not on its way to a provider yet",
+            "Cancel the deliveries of a notification that are not being sent yet",
             reply=CancelOut,
             status=202,
             tag="notifications",
@@ -34,8 +34,8 @@ def routes(steering: Steering) -> list[Route]:
 
 
 class _Handlers:
-    def __init__(self, steering: Steering) -> None:
-        self._steering = steering
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._steering = lifecycle
 
     async def by_id(self, call: Call) -> Reply:
         text = call.path["id"]

@@ -1,9 +1,9 @@
-"""Endpoints that take events: rules make notifications of them, and instances that wait for them go on."""
+"""Endpoints that accept events: rules turn them into notifications, and instances that wait for them continue."""
 
 from clarion.accept.intake import Intake
 from clarion.accept.intake_events import skips_of
-from clarion.accept.reactions import Outcome
 from clarion.accept.routes_once import answer, key_of
+from clarion.accept.rule_evaluation import RuleOutcome
 from clarion.accept.shapes_events import DryNotification, DryOut, DryRule, EventIn, EventOut
 from clarion.domain.channel import Channel
 from clarion.journal.events import Request
@@ -16,12 +16,12 @@ def routes(intake: Intake) -> list[Route]:
     return [
         Route(
             "POST", "/v1/events", handlers.create, "notifications:write",
-            "Tell what happened; event rules make notifications of it",
+            "Send an event; event rules turn it into notifications",
             body=EventIn, reply=EventOut, status=202, tag="events",
         ),
         Route(
             "POST", "/v1/events/dry-run", handlers.dry_run, "notifications:read",
-            "What event rules would make of an event, and why not more",
+            "Evaluate the event rules for an event without sending anything",
             body=EventIn, reply=DryOut, tag="events",
         ),
     ]  # fmt: skip
@@ -32,14 +32,18 @@ class _Handlers:
         self._intake = intake
 
     async def create(self, call: Call) -> Reply:
-        return answer(await self._intake.submit(call.caller, call.body, key_of(call, call.body.idempotency_key)))
+        return answer(
+            await self._intake.submit(
+                call.caller, call.body, key_of(call, call.body.idempotency_key), may_wait_ms=call.may_wait_ms
+            )
+        )
 
     async def dry_run(self, call: Call) -> Reply:
-        outcomes = await self._intake.rehearse(call.caller, call.body)
+        outcomes = await self._intake.dry_run(call.caller, call.body)
         return Reply(DryOut([_dry(outcome) for outcome in outcomes]))
 
 
-def _dry(outcome: Outcome) -> DryRule:
+def _dry(outcome: RuleOutcome) -> DryRule:
     rule = outcome.rule
     would = [_would(entry, request) for entry, request in outcome.made]
     return DryRule(rule.key, rule.version, outcome.matched, would, skips_of(outcome))

@@ -1,4 +1,4 @@
-"""Idempotency keys as HTTP carries them, and acceptances as HTTP answers."""
+"""Idempotency keys in HTTP requests, and acceptances as HTTP responses."""
 
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from clarion.accept.submissions import Key, digest_of
 from clarion.domain.address import single_line
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
-from clarion.ports.web import Call, Reply, rate_limit_fields
+from clarion.ports.web import Call, Reply
 
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = {"Idempotency-Replayed": "true"}
@@ -17,7 +17,8 @@ _JSON: Final = msgspec.json.Encoder()
 
 
 def key_text(header: str | None, field: str | None) -> str | None:
-    """Return the key a request carries in its header or body. Raises `InvalidField`."""
+    """Return the key in a request's header or body, or None. Raises `InvalidField` when it is malformed or the two
+    differ."""
     if header is None:
         return field
     if not 1 <= len(header) <= IDEMPOTENCY_KEY_CHARS_MAX:
@@ -28,7 +29,7 @@ def key_text(header: str | None, field: str | None) -> str | None:
 
 
 def key_of(call: Call, field: str | None) -> Key | None:
-    """Return the key of a call whose body may hold one in `field`. Raises `InvalidField`."""
+    """Return the key of a call, or None. `field` is the key in the body, if any. Raises `InvalidField`."""
     text = key_text(call.headers.get(HEADER), field)
     if text is None:
         return None
@@ -37,6 +38,8 @@ def key_of(call: Call, field: str | None) -> Key | None:
 
 
 def answer(accepted: Acceptance[Any]) -> Reply:
-    """Return the answer to what was accepted."""
-    headers = REPLAYED if accepted.replayed else rate_limit_fields(accepted.quota)
-    return Reply(raw=_JSON.encode(accepted.told), status=202, headers=headers)
+    """Return the HTTP response to an accepted request."""
+    raw = _JSON.encode(accepted.response)
+    if accepted.replayed:
+        return Reply(raw=raw, status=202, headers=REPLAYED)
+    return Reply(raw=raw, status=202, quota=accepted.quota)

@@ -1,4 +1,5 @@
-"""A test of a template: one message to one address, on the way of all others, marked for whoever gets it."""
+"""Test sends of a template: one message to one address, through the same pipeline as every message, marked as a test
+for the recipient."""
 
 from typing import Annotated, Any, Final
 
@@ -6,8 +7,8 @@ import msgspec
 
 from clarion.accept.intake import Intake
 from clarion.accept.routes_once import answer, key_of
-from clarion.accept.shapes import IdempotencyKey, Key, NotificationIn, NotificationOut, To
-from clarion.accept.submissions import Marked
+from clarion.accept.shapes import IdempotencyKey, Key, NotificationIn, NotificationOut, RecipientIn
+from clarion.accept.submissions import NotificationTest
 from clarion.content.render import TEST_MARK
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
@@ -18,12 +19,13 @@ from clarion.ports.control_content import Templates
 from clarion.ports.web import Call, Reply, Route
 
 _CONTACT: Final = {Channel.SMS: "phone"}
-"""Contacts that are not called as their channel is."""
+"""Names of contacts that differ from their channel's."""
 
 
 class SendTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to: a stored `user`, or an `address` of the channel. Data left out is the sample's; so is, for an address, what
-    the template reads of a user. `version` is the newest one, be it a draft, unless another is named."""
+    """The destination: a stored `user`, or an `address` of the channel. Without `data` the template's sample data is
+    used; for an address, the user's attributes also come from the sample. `version` defaults to the newest one, drafts
+    included."""
 
     channel: Channel
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)] | None = None
@@ -50,12 +52,14 @@ class _Handlers:
 
         key = key_of(call, body.idempotency_key)
         try:
-            return answer(await self._intake.submit(call.caller, _notification(body, tested), key))
+            return answer(
+                await self._intake.submit(call.caller, _notification(body, tested), key, may_wait_ms=call.may_wait_ms)
+            )
         except InvalidField as error:
             raise _named(error, body) from None
 
 
-def _notification(body: SendTestIn, tested: TemplateVersion) -> NotificationIn | Marked:
+def _notification(body: SendTestIn, tested: TemplateVersion) -> NotificationIn | NotificationTest:
     sample = tested.source.sample
     notification = NotificationIn(
         to=_recipient(body, sample.user),
@@ -64,21 +68,21 @@ def _notification(body: SendTestIn, tested: TemplateVersion) -> NotificationIn |
         data=sample.data if body.data is None else body.data,
         metadata={TEST_MARK: "true"},
     )
-    return notification if body.user is not None else Marked(notification, sample.user or None)
+    return notification if body.user is not None else NotificationTest(notification, sample.user or None)
 
 
-def _recipient(body: SendTestIn, sample: dict[str, Any]) -> To:
+def _recipient(body: SendTestIn, sample: dict[str, Any]) -> RecipientIn:
     if (body.address is None) == (body.user is None):
         raise InvalidField("needs exactly one of address and user", field="address")
     if body.user is not None:
         if body.locale:
             raise InvalidField("goes with an address only; a user has a locale", field="locale")
-        return To(user_id=body.user)
+        return RecipientIn(user_id=body.user)
     if body.channel is Channel.INAPP:
         raise InvalidField("an inbox belongs to a user: name one", field="user")
     locale = body.locale or _text(sample.get("locale"), LOCALE_CHARS_MAX)
     contact = {_CONTACT.get(body.channel, body.channel.value): body.address}
-    return msgspec.convert({**contact, "locale": locale, "zone": _text(sample.get("zone"), 64)}, To)
+    return msgspec.convert({**contact, "locale": locale, "zone": _text(sample.get("zone"), 64)}, RecipientIn)
 
 
 def _text(value: Any, chars_max: int) -> str:
@@ -86,7 +90,7 @@ def _text(value: Any, chars_max: int) -> str:
 
 
 def _named(error: InvalidField, body: SendTestIn) -> InvalidField:
-    """Return an error about a notification with the field of the test that it is about."""
+    """Return the error with the field of the notification replaced by the field of the test body."""
     field = error.field or ""
     if field == "to.locale":
         field = "locale"
@@ -98,7 +102,7 @@ def _named(error: InvalidField, body: SendTestIn) -> InvalidField:
 
 
 def routes(intake: Intake, templates: Templates) -> list[Route]:
-    """Return the endpoint of tests."""
+    """Return the endpoint of test sends."""
     do = _Handlers(intake, templates)
     return [
         Route("POST", "/v1/templates/{key}/test", do.send, "content:write", "Send a template to an address, as a test",

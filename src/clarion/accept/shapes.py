@@ -1,4 +1,4 @@
-"""Bodies and answers of the endpoints that take notifications and broadcasts."""
+"""Request and response bodies of the endpoints for notifications and broadcasts."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,14 +9,14 @@ from clarion.domain.channel import Channel, Lane
 from clarion.domain.limits import (
     ADDRESS_CHARS_MAX,
     BATCH_ITEMS_MAX,
+    CANCELLATION_KEY_CHARS_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     KEY_CHARS_MAX,
     METADATA_KEYS_MAX,
     METADATA_VALUE_CHARS_MAX,
     ORDERING_KEY_CHARS_MAX,
 )
-from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
-from clarion.domain.limits_email import (
+from clarion.domain.limits_content import (
     ATTACHMENT_NAME_CHARS_MAX,
     ATTACHMENTS_MAX,
     CID_CHARS_MAX,
@@ -33,8 +33,8 @@ CancellationKey = Annotated[str, msgspec.Meta(min_length=1, max_length=CANCELLAT
 IdempotencyKey = Annotated[str, msgspec.Meta(min_length=1, max_length=IDEMPOTENCY_KEY_CHARS_MAX)]
 
 
-class To(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A recipient: a user by `user_id`, or whoever is behind the contacts given."""
+class RecipientIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A recipient: a user by `user_id`, or the person behind the given contacts."""
 
     user_id: Key | None = None
     email: str | None = None
@@ -62,8 +62,8 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class AttachmentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A file for the e-mails of a notification: its `content` in base64, or the `url` it is fetched from when they are sent.
-    With an `inline_cid` the HTML shows it as `cid:<inline_cid>`."""
+    """A file for the e-mails of a notification: its `content` in base64, or the `url` from which it is fetched at
+    sending time. With an `inline_cid` the HTML shows it as `cid:<inline_cid>`."""
 
     filename: Annotated[str, msgspec.Meta(min_length=1, max_length=ATTACHMENT_NAME_CHARS_MAX)]
     content: bytes | None = None
@@ -73,10 +73,10 @@ class AttachmentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
 
 class NotificationIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One notification. `to` is a user id, an inline recipient, or a list of up to 1,000 of them. By its
-    `cancellation_key` it can be taken back without knowing its id."""
+    """One notification. `to` is a user id, an inline recipient, or a list of up to 1,000 of them. Its
+    `cancellation_key` cancels it without its id."""
 
-    to: str | To | list[str | To]
+    to: str | RecipientIn | list[str | RecipientIn]
     ordering_key: Annotated[str, msgspec.Meta(min_length=1, max_length=ORDERING_KEY_CHARS_MAX)] | None = None
     cancellation_key: CancellationKey | None = None
     attachments: Annotated[list[AttachmentIn], msgspec.Meta(max_length=ATTACHMENTS_MAX)] = []
@@ -89,7 +89,7 @@ class BatchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AudienceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Exactly one of: everyone of the tenant, the members of a topic, or whom a segment matches."""
+    """Exactly one of: all users of the tenant, the members of a topic, or the users that a segment matches."""
 
     all: bool = False
     topic: Key | None = None
@@ -97,15 +97,15 @@ class AudienceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BroadcastIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A notification to an audience. `local_time` (`2026-12-01T09:00`, without a zone) sends it to each recipient when it
-    is that time where they live."""
+    """A notification to an audience. `local_time` (`2026-12-01T09:00`, without a zone) sends it to each recipient at
+    that time in their own zone."""
 
     audience: AudienceIn
     local_time: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$")] | None = None
 
 
 class NotificationOut(msgspec.Struct, frozen=True):
-    """The answer to an accepted notification; `status` is `accepted` or `scheduled`."""
+    """The response to an accepted notification; `status` is `accepted` or `scheduled`."""
 
     id: str
     status: str
@@ -113,8 +113,8 @@ class NotificationOut(msgspec.Struct, frozen=True):
 
 
 class ProblemOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why one item of a batch was refused; `field` is its path inside the item. After `retry_after_s` seconds it may be
-    sent again."""
+    """Why one item of a batch was refused; `field` is its path inside the item. The item may be sent again after
+    `retry_after_s` seconds."""
 
     code: str
     detail: str
@@ -123,7 +123,8 @@ class ProblemOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One item of a batch, in the order of the request; `status` is `accepted`, `scheduled` or `refused`."""
+    """The result of one item of a batch, in the order of the request; `status` is `accepted`, `scheduled` or
+    `refused`."""
 
     status: str
     id: str | None = None
@@ -133,33 +134,34 @@ class BatchResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BatchOut(msgspec.Struct, frozen=True):
-    """The answer to a batch."""
+    """The response to a batch."""
 
     results: list[BatchResult]
 
 
 class BroadcastOut(msgspec.Struct, frozen=True):
-    """The answer to a broadcast call; `status` is `running`, `paused`, `cancelled` or `done`."""
+    """The response to a broadcast call; `status` is `running`, `paused`, `cancelled` or `done`."""
 
     id: str
     status: str
 
 
 class CancelOut(msgspec.Struct, frozen=True):
-    """Cancellation is durable: what was not on its way to a provider will not go."""
+    """The cancellation is durable: deliveries that were not being sent yet will not be sent."""
 
     id: str
     status: str
 
 
 class CancelByKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Takes back every notification that carries the key."""
+    """Cancels every notification that carries the key."""
 
     cancellation_key: CancellationKey
 
 
 class CancelByKeyOut(msgspec.Struct, frozen=True):
-    """Cancellation is durable for so many notifications; with `more`, the same call goes on with the rest."""
+    """The cancellation is durable for the given number of notifications; with `more`, the same call cancels the
+    rest."""
 
     cancellation_key: str
     notifications: int

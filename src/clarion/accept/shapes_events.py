@@ -1,4 +1,4 @@
-"""Bodies and answers of the endpoints that take events."""
+"""Request and response bodies of the endpoints for events."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from clarion.domain.channel import Channel
 
 
 class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that happened. `user_id` is whom it is about; without it `data.user_id` is, if that is a text."""
+    """Something that happened. `user_id` is the user it is about, and defaults to `data.user_id` if that is a
+    string."""
 
     type: Key
     data: dict[str, Any] = {}
@@ -19,7 +20,7 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class EventNotification(msgspec.Struct, frozen=True):
-    """A notification that entry `index` of a rule made."""
+    """A notification that entry `index` of a rule created."""
 
     rule: str
     index: int
@@ -28,7 +29,7 @@ class EventNotification(msgspec.Struct, frozen=True):
 
 
 class EventSkip(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a rule, entry `index` of it, or one recipient of that entry came to nothing. `reason` is stable."""
+    """Why a rule, entry `index` of it, or one recipient of that entry was skipped. `reason` is a stable code."""
 
     rule: str
     reason: str
@@ -38,7 +39,7 @@ class EventSkip(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EventOut(msgspec.Struct, frozen=True):
-    """What an event made. The id also stands in the metadata of its notifications, as `event_id`."""
+    """The notifications that an event created. Their metadata has the event's id as `event_id`."""
 
     id: str
     notifications: list[EventNotification]
@@ -46,7 +47,7 @@ class EventOut(msgspec.Struct, frozen=True):
 
 
 class DryNotification(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A notification that entry `index` of a rule would make; `data` is what its template or workflow would get."""
+    """A notification that entry `index` of a rule would create; `data` is the data for its template or workflow."""
 
     index: int
     to: list[str]
@@ -59,7 +60,8 @@ class DryNotification(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DryRule(msgspec.Struct, frozen=True):
-    """A rule for this type of event: whether it holds, what it would send, and what it would not and why."""
+    """A rule for this type of event: whether it matches, the notifications it would create, and its skips with their
+    reasons."""
 
     rule: str
     version: int
@@ -69,6 +71,6 @@ class DryRule(msgspec.Struct, frozen=True):
 
 
 class DryOut(msgspec.Struct, frozen=True):
-    """What would happen; nothing did."""
+    """The result of a dry run: nothing was stored or sent."""
 
     rules: list[DryRule]

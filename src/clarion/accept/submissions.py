@@ -1,42 +1,44 @@
-"""What can be submitted, as values: one notification, many of them, a broadcast, an event; each by whatever way it comes."""
+"""Values that intake accepts besides the API's bodies: idempotency keys, test notifications and batches."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from clarion.accept.admit import ParsedBody
 from clarion.accept.shapes import NotificationIn
 from clarion.domain.errors import CallerError
 
 
 class Key(NamedTuple):
-    """An idempotency key, and what two requests that carry it are compared by."""
+    """An idempotency key, and the digest by which two requests that carry it are compared."""
 
     text: str
     digest: bytes
 
 
-class Marked(NamedTuple):
-    """A notification to an address whose owner is described by `attributes`, as a test of a template is."""
+class NotificationTest(NamedTuple):
+    """A test notification of a template to an address; `attributes` describe the address's owner."""
 
     body: NotificationIn
     attributes: dict[str, Any] | None
 
 
 class Item(NamedTuple):
-    """A notification of a batch, or why it cannot be read. `digest` goes with its own idempotency key."""
+    """A notification of a batch with its recipients, or why it cannot be parsed. `digest` belongs to its own
+    idempotency key."""
 
-    body: NotificationIn | None
+    parsed: ParsedBody | None
     refusal: CallerError | None = None
     digest: bytes = b""
 
 
 class Batch(NamedTuple):
-    """Notifications that are each accepted or refused on their own; `large` ones are worked on in a thread."""
+    """Notifications that are each accepted or refused on their own; a `large` batch is processed in a thread."""
 
     items: Sequence[Item]
     large: bool = False
 
 
 def digest_of(body: bytes) -> bytes:
-    """Return what two bodies are compared by."""
+    """Return the digest by which two bodies are compared."""
     return blake2b(body, digest_size=16).digest()

@@ -1,31 +1,39 @@
-"""Group commit at the door: requests that arrive together share frames and one durable commit."""
+"""Group commit at intake: requests that arrive together share frames and one durable commit."""
 
 import asyncio
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from clarion.accept.cancelling import key_wait
-from clarion.accept.intake_apart import apart
+from clarion.accept.cancellations import key_wait
+from clarion.accept.intake_threads import run_off_loop
 from clarion.accept.shapes import NotificationOut
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECIPIENTS_MAX, FRAME_RECORDS_MAX
+from clarion.domain.limits_processes import FRAME_BYTES_MAX, FRAME_RECIPIENTS_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Request
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Signal
-from clarion.ports.stage_store import Admission, IdempotencyEntry, PlanState, StageResult, StageStore, StaleKey
+from clarion.ports.stage_store import AcceptState, IdempotencyEntry, PlanState, StageResult, StageStore, StaleKey
 from clarion.ports.streams import Frame
 from clarion.ports.telemetry import Telemetry
 
-TURN_REQUESTS = 8
-"""Requests that are checked in one go, at most, where they come one by one."""
+MANY_REQUESTS = 3
+"""Number of requests within `linger_ms` from which more are expected: the next commit then waits for them."""
+COMMIT_WAITERS_MAX = 64
+"""Most requests that wait for one commit where they arrive one by one."""
+WAIT_MS_MIN = 2
+"""A request that may wait for less does not wait."""
+CHECKS_WAIT_MS = 10
+"""How long a commit waits for requests that are being checked."""
 
 
-class Taken(NamedTuple):
+class Admitted(NamedTuple):
     """A checked notification on its way to the journal."""
 
     notification_id: bytes
@@ -37,7 +45,7 @@ class Taken(NamedTuple):
 
     @property
     def status(self) -> str:
-        """What the caller is told: `accepted`, or `scheduled` when it is to be sent later."""
+        """The status in the response: `accepted`, or `scheduled` when it is to be sent later."""
         return "accepted" if self.request.send_at_ms is None else "scheduled"
 
     @property
@@ -46,27 +54,44 @@ class Taken(NamedTuple):
         return datetime.fromtimestamp(self.accepted_ms / 1000, UTC)
 
 
-def told_of(taken: Taken) -> NotificationOut:
-    """Return what the caller is told of a notification."""
-    return NotificationOut(ids.write(ids.NOTIFICATION_PREFIX, taken.notification_id), taken.status, taken.accepted_at)
+def response_of(admitted: Admitted) -> NotificationOut:
+    """Return the response for an admitted notification."""
+    return NotificationOut(
+        ids.write(ids.NOTIFICATION_PREFIX, admitted.notification_id), admitted.status, admitted.accepted_at
+    )
 
 
 class _Bundle(NamedTuple):
-    """What one caller wants stored, together or not at all."""
+    """The records of one request, stored together or not at all."""
 
-    items: Sequence[Taken]
+    items: Sequence[Admitted]
     entries: Sequence[IdempotencyEntry]
     signals: Sequence[Signal]
     stored: asyncio.Future[frozenset[tuple[str, str]]]
-    """Ends with those of its own keys that were answered meanwhile."""
+    """Resolves to those of its own keys that another process has answered meanwhile."""
     large: bool
 
     def keys(self) -> frozenset[tuple[str, str]]:
         return frozenset((entry.tenant, entry.key) for entry in self.entries)
 
 
+class _CommitWait:
+    __slots__ = ("_may_wait_ms", "_writer")
+
+    def __init__(self, writer: "AcceptWriter", may_wait_ms: float) -> None:
+        self._writer = writer
+        self._may_wait_ms = may_wait_ms
+
+    async def __aenter__(self) -> None:
+        await self._writer.wait(self._may_wait_ms)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.end_check()
+
+
 class AcceptWriter:
-    """Collects what is taken and commits it: at once when idle, at most every `linger_ms` under load."""
+    """Collects admitted requests and commits them: at once when one comes alone, at most every `linger_ms` when
+    requests come together."""
 
     def __init__(self, store: StageStore, clock: Clock, telemetry: Telemetry, *, linger_ms: int) -> None:
         self._store = store
@@ -74,46 +99,121 @@ class AcceptWriter:
         self._telemetry = telemetry
         self._linger_ms = linger_ms
         self._bundles: list[_Bundle] = []
-        self._last_ms = 0
-        self._turn: asyncio.Event | None = None
-        self._in_turn = 0
+        self._last_ms = -linger_ms
+        self._is_under_load = False
+        """Whether the next commit waits for more requests."""
+        self._recent: deque[tuple[int, int]] = deque()
+        """The commits of the last `linger_ms`: when they began, and for how many requests."""
+        self._commits = 0
+        """Commits under way."""
+        self._next_commit: asyncio.Event | None = None
+        self._waiters = 0
+        self._due_s = 0.0
+        """When the waiting requests go on at the latest, on the loop's clock."""
+        self._gathered = 0
+        """Requests that came since the last commit began and may wait."""
+        self._is_next_due = False
+        """Whether the next commit begins when the one under way ends."""
+        self._has_open_arrivals = False
+        """Whether a request came while the last commit was under way, so from a client that does not wait for
+        responses."""
+        self._waiters_max = COMMIT_WAITERS_MAX
+        """Number of waiters that a commit does not keep waiting for more."""
+        self._checking: set[asyncio.Task[Any] | None] = set()
+        """Requests that have ended their wait and not called `append` yet."""
+        self._checked = asyncio.Event()
         self._flushes: set[asyncio.Task[None]] = set()
 
-    async def turn(self) -> None:
-        """Wait for the next commit, as whoever comes a moment after the last one has to: those that wait are then checked in one
-        go, which costs half of what it costs one by one. Never waited when idle, nor for more than `TURN_REQUESTS`."""
-        pause_ms = self._last_ms + self._linger_ms - self._clock.monotonic_ms()
-        if pause_ms <= 0:
-            return
-        if self._turn is None:
-            self._turn, self._in_turn = asyncio.Event(), 0
-            asyncio.get_running_loop().call_later(pause_ms / 1000, self._begin, self._turn)
-        turn = self._turn
-        self._in_turn += 1
-        if self._in_turn >= TURN_REQUESTS:
-            self._begin(turn)
-        await turn.wait()
+    def next_commit(self, may_wait_ms: float = math.inf) -> "_CommitWait":
+        """Return a context that waits for the next commit before its block, which checks a request and appends it. The
+        waiting requests are then checked together, which costs half as much as one by one, and the commit waits for
+        their checks: a request that missed it would wait twice.
 
-    def _begin(self, turn: asyncio.Event) -> None:
-        turn.set()
-        if self._turn is turn:
-            self._turn = None
+        A request never waits when no commit is under way and few others come. While one is under way, requests wait for
+        its end. Where many come they are gathered for up to `linger_ms`, or until one of them has waited as long as
+        it may: `may_wait_ms` is how long its connection was idle before it, so a client that sends the next request after each
+        response gets at least half as many responses as without gathering. Where none came while the last commit was
+        under way, no more are waited for than that commit had, because then clients wait for responses, too."""
+        return _CommitWait(self, may_wait_ms)
 
-    async def take(
+    async def wait(self, may_wait_ms: float) -> None:
+        """Wait for the next commit, and count this request as being checked until `append` or `end_check`."""
+        is_due = may_wait_ms < WAIT_MS_MIN
+        if not is_due:
+            self._gathered += 1
+        if self._commits:
+            self._is_next_due |= is_due
+            await self._wait_with_others(may_wait_ms)
+        elif is_due:
+            if self._next_commit is not None:
+                self._release_waiters(self._next_commit)
+        elif self._next_commit is not None or self._pause_ms() > 0:
+            await self._wait_with_others(may_wait_ms)
+        self._checking.add(asyncio.current_task())
+
+    def end_check(self) -> None:
+        """Tell a commit that waits for checks that this request's has ended."""
+        self._checking.discard(asyncio.current_task())
+        if not self._checking:
+            self._checked.set()
+
+    async def _wait_with_others(self, may_wait_ms: float) -> None:
+        loop, next_commit = asyncio.get_running_loop(), self._next_commit
+        if next_commit is None:
+            next_commit, self._waiters = asyncio.Event(), 0
+            pause_ms = self._pause_ms()
+            bound_ms = pause_ms if pause_ms > 0 else self._linger_ms
+            self._due_s = loop.time() + bound_ms / 1000
+            loop.call_at(self._due_s, self._release_waiters, next_commit)
+            self._next_commit = next_commit
+        self._waiters += 1
+        if may_wait_ms >= WAIT_MS_MIN:
+            due_s = loop.time() + may_wait_ms / 1000
+            if due_s < self._due_s:
+                self._due_s = due_s
+                loop.call_at(due_s, self._make_due, next_commit)
+            if self._commits:
+                self._has_open_arrivals = True
+        if self._waiters >= (COMMIT_WAITERS_MAX if self._commits else self._waiters_max):
+            self._release_waiters(next_commit)
+        await next_commit.wait()
+
+    def _pause_ms(self) -> int:
+        """Return how long to wait for more requests."""
+        return self._linger_left_ms() if self._is_under_load else 0
+
+    def _linger_left_ms(self) -> int:
+        return self._last_ms + self._linger_ms - self._clock.monotonic_ms()
+
+    def _make_due(self, next_commit: asyncio.Event) -> None:
+        if self._commits and self._next_commit is next_commit:
+            self._is_next_due = True
+        else:
+            self._release_waiters(next_commit)
+
+    def _release_waiters(self, next_commit: asyncio.Event) -> None:
+        next_commit.set()
+        if self._next_commit is next_commit:
+            self._next_commit = None
+            self._last_ms = self._clock.monotonic_ms() - self._linger_ms  # they have waited
+
+    async def append(
         self,
-        items: Sequence[Taken],
+        items: Sequence[Admitted],
         entries: Sequence[IdempotencyEntry] = (),
         signals: Sequence[Signal] = (),
         *,
         large: bool = False,
     ) -> None:
-        """Return when everything given is durable, together or not at all; what is large is encoded in a thread. Raises what
-        the store raises; `StaleKey` names those of the caller's own keys that another process has answered meanwhile."""
+        """Store everything given, together or not at all, and return once it is durable. Large batches are encoded in a
+        thread. Raises the store's errors; `StaleKey` names those of the request's own keys that another process has
+        answered meanwhile."""
         if not (items or entries or signals):
             return
-        # A future of its own: a client that hangs up must not cancel what others wait for.
+        # A separate future: a client that disconnects must not cancel the commit that other requests wait for.
         bundle = _Bundle(items, entries, signals, asyncio.get_running_loop().create_future(), large)
         self._bundles.append(bundle)
+        self.end_check()
         if len(self._bundles) == 1:
             flush = asyncio.create_task(self._flush())
             self._flushes.add(flush)
@@ -122,14 +222,22 @@ class AcceptWriter:
             raise StaleKey(stale)
 
     async def _flush(self) -> None:
-        pause_ms = self._last_ms + self._linger_ms - self._clock.monotonic_ms()
-        # Even when idle, whatever arrived in the same turn of the loop goes along.
-        await asyncio.sleep(max(pause_ms, 0) / 1000)
-        self._last_ms = self._clock.monotonic_ms()
+        # Even when idle, requests that arrived in the same turn of the loop join this commit.
+        await asyncio.sleep(0)
+        self._commits += 1
+        if self._checking:
+            await self._wait_for_checks()
         bundles, self._bundles = self._bundles, []
+        self._count()
         try:
-            stale = await self._stored(bundles)
-        except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
+            try:
+                stale = await self._commit(bundles)
+            finally:
+                self._commits -= 1
+                self._waiters_max = COMMIT_WAITERS_MAX if self._has_open_arrivals else len(bundles)
+                if self._next_commit is not None and (self._is_next_due or self._pause_ms() <= 0):
+                    self._release_waiters(self._next_commit)
+        except Exception as error:  # noqa: BLE001 - every waiter gets the error, of any kind
             for bundle in bundles:
                 if not bundle.stored.done():
                     bundle.stored.set_exception(error)
@@ -138,16 +246,34 @@ class AcceptWriter:
             if not bundle.stored.done():
                 bundle.stored.set_result(stale & bundle.keys() if stale else stale)
 
-    async def _stored(self, bundles: list[_Bundle]) -> frozenset[tuple[str, str]]:
-        """Commit what has no key that is answered already, and return the keys that are."""
+    def _count(self) -> None:
+        """Count the requests of a commit that begins, without those that may not wait. Many within `linger_ms` are
+        load if they come together, or one while another is being stored."""
+        requests, self._gathered = self._gathered, 0
+        self._last_ms = self._clock.monotonic_ms()
+        while self._recent and self._recent[0][0] <= self._last_ms - self._linger_ms:
+            self._recent.popleft()
+        self._recent.append((self._last_ms, requests))
+        comes_together = requests > 1 or self._has_open_arrivals
+        self._is_under_load = comes_together and sum(number for _, number in self._recent) >= MANY_REQUESTS
+        self._has_open_arrivals = self._is_next_due = False
+
+    async def _wait_for_checks(self) -> None:
+        self._checked.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHECKS_WAIT_MS / 1000):
+                await self._checked.wait()
+
+    async def _commit(self, bundles: list[_Bundle]) -> frozenset[tuple[str, str]]:
+        """Commit the bundles whose keys have no response yet, and return the keys that have one."""
         stale: frozenset[tuple[str, str]] = frozenset()
         while bundles:
-            batch = await apart(any(bundle.large for bundle in bundles), self._result, bundles)
+            batch = await run_off_loop(any(bundle.large for bundle in bundles), self._result, bundles)
             try:
                 await self._store.commit(batch)
             except StaleKey as refused:
                 stale |= refused.keys
-                # Each refusal names a key of one of them, so this ends.
+                # Each refusal names a key of one of the bundles, so the loop ends.
                 bundles = [bundle for bundle in bundles if not refused.keys & bundle.keys()]
             else:
                 break
@@ -165,7 +291,7 @@ def _result(bundles: Sequence[_Bundle]) -> StageResult:
     waits = (key_wait(item.tenant, item.notification_id, item.accepted_ms, item.request) for item in items)
     return StageResult(
         frames=_frames(items),
-        admission=Admission([entry for bundle in bundles for entry in bundle.entries]),
+        accept_state=AcceptState([entry for bundle in bundles for entry in bundle.entries]),
         plan_state=PlanState(
             signals=[signal for bundle in bundles for signal in bundle.signals],
             waits=[wait for wait in waits if wait is not None],
@@ -173,9 +299,9 @@ def _result(bundles: Sequence[_Bundle]) -> StageResult:
     )
 
 
-def _frames(taken: Sequence[Taken]) -> list[Frame]:
-    groups: dict[tuple[Lane, int], list[Taken]] = {}
-    for item in taken:
+def _frames(admitted: Sequence[Admitted]) -> list[Frame]:
+    groups: dict[tuple[Lane, int], list[Admitted]] = {}
+    for item in admitted:
         groups.setdefault((item.lane, item.partition), []).append(item)
     return [
         frame
@@ -185,8 +311,9 @@ def _frames(taken: Sequence[Taken]) -> list[Frame]:
     ]
 
 
-def _parts(members: Sequence[Taken]) -> Iterator[Sequence[Taken]]:
-    """Yield members in order, as many at a time as a frame may hold: requests with many recipients are dear to plan."""
+def _parts(members: Sequence[Admitted]) -> Iterator[Sequence[Admitted]]:
+    """Yield members in order, as many at a time as a frame may hold: requests with many recipients are expensive to
+    plan."""
     first = recipients = 0
     for place, item in enumerate(members):
         recipients += len(item.request.to)
@@ -196,8 +323,8 @@ def _parts(members: Sequence[Taken]) -> Iterator[Sequence[Taken]]:
     yield members[first:]
 
 
-def _cut(topic: str, partition: int, part: Sequence[Taken]) -> list[Frame]:
-    """Return the frame of these, or several where one would be too large."""
+def _cut(topic: str, partition: int, part: Sequence[Admitted]) -> list[Frame]:
+    """Return one frame, or several where one would be too large."""
     event = AcceptedFrame(
         [item.notification_id for item in part],
         [item.tenant for item in part],

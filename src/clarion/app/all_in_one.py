@@ -1,23 +1,24 @@
-"""Everything in one process and one event loop, as stores in memory need it: API, worker and scheduler."""
+"""API, worker and scheduler in one process and one event loop, which stores in memory require."""
 
 import asyncio
 
 import uvloop
 
-from clarion.app import api, garbage, scheduler, workers
+from clarion.app import api, gc_tuning, scheduler, workers
 from clarion.app.config import Config
 from clarion.app.wiring import Parts
 
 
 def run(config: Config) -> None:
-    """Serve and work until SIGTERM or SIGINT, then finish what was started. Raises `OperatorError` as the API does."""
+    """Serve and work until SIGTERM or SIGINT, then finish the work under way. Raises `OperatorError` as `api.serve`
+    does."""
     uvloop.run(_run(config))
 
 
 async def _run(config: Config) -> None:
     parts = Parts(config, "all-in-one")
     parts.telemetry.follow_loop()
-    garbage.tune()
+    gc_tuning.tune()
     stop = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:

@@ -1,36 +1,49 @@
-"""The API process: HTTP in, journal and stores behind it."""
+"""The API process: serves HTTP requests over the journal and the stores."""
 
 import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from clarion.accept import routes as accept_routes
 from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.accept.intake import Intake
-from clarion.accept.intake_door import Door
-from clarion.accept.intake_steering import Known, Steering
+from clarion.accept.intake_context import IntakeContext
+from clarion.accept.intake_lifecycle import Known, Lifecycle
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
-from clarion.app import garbage
+from clarion.app import gc_tuning
 from clarion.app.config import Config
+from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.http.application import application
+from clarion.app.http.connections import Connections
+from clarion.app.http.forwarded import TrustedProxies, trusted_networks
+from clarion.app.http.listener import Listener
+from clarion.app.http.open_files import raise_open_files
 from clarion.app.http.protocol import BoundedHttp
-from clarion.app.learning import keep_learning
-from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, Shared, operator_key
+from clarion.app.http.server import BoundedServer, HealthListener, settings
+from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_keys
+from clarion.app.origins import Origins
+from clarion.app.tls.listener import TlsListener
+from clarion.app.tls.renewal import ServerTls
+from clarion.app.wiring import Identity, Parts, Shared
 from clarion.control import routes as control_routes
-from clarion.control.providers import standing as standing_routes
+from clarion.control.providers import health as health_routes
 from clarion.control.providers.verify import Verifier
 from clarion.control.schedules.timers import repair_timers
 from clarion.control.unsubscribe import routes as unsubscribe_routes
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits_deciding import SCHEDULE_REPAIR_MS
+from clarion.domain.limits_processes import INTERPRETER_SWITCH_MS, SCHEDULE_REPAIR_MS, STOP_SHARE
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
 from clarion.journal import topics
@@ -44,7 +57,6 @@ from clarion.realtime import routes as realtime_routes
 from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 
-KEEP_ALIVE_S = 75
 BACKLOG_GAUGE_S = 5
 
 
@@ -56,7 +68,8 @@ def run(config: Config) -> None:
 async def _serve(config: Config) -> None:
     parts = Parts(config, "api")
     parts.telemetry.follow_loop()
-    garbage.tune()
+    gc_tuning.tune()
+    sys.setswitchinterval(INTERPRETER_SWITCH_MS / 1000)
     try:
         await serve(parts)
     finally:
@@ -66,43 +79,86 @@ async def _serve(config: Config) -> None:
 async def serve(parts: Parts) -> None:
     """Answer requests until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken or a commit has failed."""
     config = parts.config
-    failed = asyncio.Event()
-    app = application(
-        [*routes(parts), *_ops(parts)],
-        Identity(parts, operator_key(config)),
-        parts.telemetry,
-        requests_max=config.api.max_requests,
-        on_durability_lost=failed.set,
-    )
+    failed, identity = asyncio.Event(), Identity(parts, operator_keys(config, parts.telemetry))
+    connections = Connections(parts.telemetry, raise_open_files(parts.telemetry))
+    ops = _ops(parts, connections)
+    app = _application(parts, identity, ops, failed.set)
+    tls = None if not _has_tls(config) else ServerTls(config.api.tls, parts.telemetry, parts.clock)
     server = _Server(
-        uvicorn.Config(
-            app,
-            host=config.api.host,
-            port=config.api.port,
-            http=BoundedHttp,
-            ws="none",
-            loop="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=config.workers.drain_timeout_ms // 1000,
-        ),
+        uvicorn.Config(app, host=config.api.host, port=config.api.port, headers=hsts(config), **settings(connections)),
         parts,
+        connections,
+        tls,
+        _health(app, ops, parts),
     )
-    learning = keep_learning(parts.directory, parts.telemetry, asyncio.Event())
-    jobs = (learning, _gauge(parts), _repair(parts), _stop_on(failed, server))
+    _check_host("api.host", config.api.host, config.api.port)
+    jobs = (_refresh(parts), _gauge(parts), _repair(parts), identity.follow(), _stop_on(failed, server))
     beside = [asyncio.create_task(job) for job in jobs]
+    if tls is not None:
+        beside.append(asyncio.create_task(tls.keep_fresh()))
     try:
         await server.serve()
     except SystemExit:
-        raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
+        raise OperatorError(_taken(config)) from None
     finally:
         for job in beside:
             job.cancel()
+    await identity.close()
     if failed.is_set():
         raise OperatorError("A commit failed, so nothing more was acknowledged; check the disk.")
+
+
+def _check_host(setting: str, host: str, port: int) -> None:
+    try:
+        socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise OperatorError(f"Setting {setting}: {host} is no address of this machine: {error.strerror}.") from None
+
+
+def _health(app: ASGIApp, ops: list[Route], parts: Parts) -> HealthListener | None:
+    api = parts.config.api
+    if not api.health_port:
+        return None
+    _check_host("api.health_host", api.health_host, api.health_port)
+    return HealthListener(app, {route.path for route in ops}, api.health_host, api.health_port, parts.telemetry)
+
+
+def _taken(config: Config) -> str:
+    return f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?"
+
+
+def _has_tls(config: Config) -> bool:
+    """Return whether the API has a certificate. Raises `OperatorError` for half of the settings."""
+    tls = config.api.tls
+    if tls.client_ca_file and not tls.certificate_file:
+        raise OperatorError("Setting api.tls.client_ca_file: needs api.tls.certificate_file.")
+    return bool(tls.certificate_file or tls.key_file)
+
+
+def hsts(config: Config) -> list[tuple[str, str]]:
+    """Return the header of all responses that makes browsers use https alone (RFC 6797), if they can."""
+    urls = (config.listening_url, config.public_url)
+    if not config.api.hsts_max_age_s or not any(url.startswith("https://") for url in urls):
+        return []
+    below = "; includeSubDomains" if config.api.hsts_subdomains else ""
+    return [("strict-transport-security", f"max-age={config.api.hsts_max_age_s}{below}")]
+
+
+def _application(parts: Parts, identity: Identity, ops: list[Route], on_durability_lost: Callable[[], None]) -> ASGIApp:
+    config = parts.config
+    app = application(
+        [*routes(parts), *ops],
+        identity,
+        parts.telemetry,
+        api=config.api,
+        quotas=parts.directory.quotas,
+        on_durability_lost=on_durability_lost,
+        origins=Origins(parts.directory, config.public_url),
+        is_operator=identity.is_operator,
+    )
+    if config.api.trusted_proxies:
+        return TrustedProxies(app, trusted_networks(config.api.trusted_proxies))
+    return app
 
 
 async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:
@@ -110,39 +166,77 @@ async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:
     server.handle_exit(signal.SIGTERM, None)
 
 
-class _Server(uvicorn.Server):
-    """Says when it is ready, and ends as the other processes do."""
+class _Server(BoundedServer):
+    """A server that logs when it is ready and stops on signals as the other processes do."""
 
-    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        parts: Parts,
+        connections: Connections,
+        tls: ServerTls | None,
+        health: HealthListener | None,
+    ) -> None:
+        super().__init__(config, connections, parts.config.workers.drain_timeout_ms / 1000 * STOP_SHARE)
         self._parts = parts
+        self._tls = tls
+        self._health = health
         self._exiting = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Wait for the end, and keep the date in answers true at whole seconds, when the process wakes for other things, too."""
+        """Wait for the stop, and update the `date` header at each whole second, when other timers wake the process,
+        too."""
         loop = asyncio.get_running_loop()
         while not await self.on_tick(0):
+            if self._health is not None:
+                await self._health.tick()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._exiting.wait(), 1 - loop.time() % 1)
+                async with asyncio.timeout(1 - loop.time() % 1):
+                    await self._exiting.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End as uvicorn does, and at once."""
+        """Stop as uvicorn does, without waiting for its next tick."""
         super().handle_exit(sig, frame)
         self._exiting.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGTERM and SIGINT, and send neither on afterwards: to end as asked is a success."""
+        """Stop at SIGTERM and SIGINT, and do not raise them again after the stop: a requested stop is a success."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
         config = self._parts.config
+        await self._listen()
+        if self._health is not None:
+            await self._health.start()
+            url = f"http://{config.api.health_host}:{config.api.health_port}"
+            self._parts.telemetry.log("info", "health_ready", url=url)
         key = "configured" if config.operator_key else str(config.data_dir / OPERATOR_KEY_FILE)
-        docs = f"http://{config.api.host}:{config.api.port}/docs"
+        docs = f"{config.listening_url}/docs"
         self._parts.telemetry.log("info", "api_ready", docs=docs, operators_file=key)
+
+    async def _listen(self) -> None:
+        make = partial(BoundedHttp, self._connections, config=self.config, server_state=self.server_state, app_state={})
+        telemetry = self._parts.telemetry
+        listener = Listener(make, telemetry) if self._tls is None else TlsListener(self._tls, make, telemetry)
+        try:
+            await listener.start(self.config.host, self.config.port)
+        except OSError:
+            raise OperatorError(_taken(self._parts.config)) from None
+        self.servers = [cast("asyncio.Server", listener)]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; health is answered until the responses under way have ended."""
+        await super().shutdown(sockets)
+        if self._health is not None:
+            await self._health.stop()
+
+
+async def _refresh(parts: Parts) -> None:
+    await keep_definitions_fresh(parts.directory, parts.telemetry, asyncio.Event())
 
 
 async def _gauge(parts: Parts) -> None:
@@ -156,14 +250,14 @@ async def _repair(parts: Parts) -> None:
     while True:
         try:
             await repair_timers(parts.control, parts.store, parts.clock.now_ms())
-        except Exception as error:  # noqa: BLE001 - whatever it is, requests are answered and the next round may go better
+        except Exception as error:  # noqa: BLE001 - requests are still answered, and the next round retries
             parts.telemetry.log("error", "schedules_unrepaired", error=repr(error))
         await asyncio.sleep(SCHEDULE_REPAIR_MS / 1000)
 
 
 def _intake(parts: Shared) -> Intake:
     api = parts.config.api
-    door = Door(
+    door = IntakeContext(
         parts.store,
         parts.directory,
         parts.schemas,
@@ -178,7 +272,7 @@ def _intake(parts: Shared) -> Intake:
 
 def _knowing(parts: Shared) -> Known:
     async def known(tenant: str, id_: bytes) -> bool:
-        if await parts.state.notification(tenant, id_) is not None:
+        if await parts.state.history.notification(tenant, id_) is not None:
             return True
         return await find_accepted(parts.streams, parts.store, id_, tenant) is not None
 
@@ -187,23 +281,25 @@ def _knowing(parts: Shared) -> Known:
 
 def routes(parts: Shared) -> list[Route]:
     """Return the endpoints of all stages and of the control plane."""
-    intake, steering = _intake(parts), Steering(parts.store, parts.clock, _knowing(parts))
+    intake, lifecycle = _intake(parts), Lifecycle(parts.store, parts.clock, _knowing(parts))
     traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
     return [
-        *accept_routes.routes(intake, steering),
-        *routes_broadcasts.routes(intake, steering),
+        *accept_routes.routes(intake, lifecycle),
+        *routes_broadcasts.routes(intake, lifecycle),
         *routes_test_send.routes(intake, parts.control.templates),
         *routes_events.routes(intake),
         *plan_routes.routes(
-            ExplanationGatherer(parts.store, parts.directory, parts.state, parts.contents()),
+            ExplanationGatherer(parts.store, parts.directory, parts.state.history, parts.contents()),
             intake.check,
             NotificationIn,
             parts.clock,
         ),
-        *record_routes.routes(parts.state, parts.streams, parts.store, parts.directory, parts.clock),
-        *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.store),
-        *routes_seen.routes(parts.state, parts.streams, parts.store, parts.clock),
-        *unsubscribe_routes.routes(parts.control, parts.unsubscribing, parts.clock),
+        *record_routes.routes(parts.state.history, parts.streams, parts.store, parts.directory, parts.clock),
+        *realtime_routes.routes(
+            parts.state.inbox, parts.directory, parts.clock, parts.control.users.touch, parts.store
+        ),
+        *routes_seen.routes(parts.state.history, parts.streams, parts.store, parts.clock),
+        *unsubscribe_routes.routes(parts.control, parts.unsubscribe_links, parts.clock),
         *_receipts(parts),
         *control_routes.routes(
             parts.control,
@@ -214,9 +310,13 @@ def routes(parts: Shared) -> list[Route]:
             parts.clock,
             parts.store,
             parts.expressions,
-            Verifier(parts.vendors, parts.directory, parts.http, parts.smtp, parts.clock),
+            Verifier(parts.vendors, parts.directory, parts.http, parts.smtp, parts.clock, parts.secrets),
+            parts.secrets,
+            telemetry=parts.telemetry,
         ),
-        *standing_routes.routes(parts.control.providers, parts.standings, parts.state, parts.store, parts.clock),
+        *health_routes.routes(
+            parts.control.providers, parts.account_health, parts.state.history, parts.store, parts.clock
+        ),
     ]
 
 
@@ -224,32 +324,36 @@ def _receipts(parts: Shared) -> list[Route]:
     feedback = Feedback(
         parts.directory,
         parts.vendors,
-        parts.state,
+        parts.state.history,
         parts.control.suppressions,
         parts.store,
         parts.http(),
         parts.clock,
         parts.telemetry,
+        parts.secrets,
     )
     return feedback_routes.routes(feedback, parts.config.public_url)
 
 
-def _ops(parts: Parts) -> list[Route]:
+def _ops(parts: Parts, connections: Connections) -> list[Route]:
     async def healthz(_call: Call) -> Reply:
         return Reply({"status": "ok"})
 
     async def readyz(_call: Call) -> Reply:
         (backlog,) = (await parts.store.backlog_of([topics.GROUP_PLAN])).values()
-        report = health.report(
-            [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
-        )
+        checks = [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
+        if connections.stopping:
+            checks.append(health.Check("stopping", ok=False, detail="the process stops"))
+        report = health.report(checks)
         return Reply(report, 200 if report.ready else 503)
 
     async def metrics(_call: Call) -> Reply:
         return Reply(raw=parts.telemetry.metrics.exposition(), content_type=CONTENT_TYPE)
 
     return [
-        Route("GET", "/healthz", healthz, PUBLIC, "Whether the process lives", tag="about"),
-        Route("GET", "/readyz", readyz, PUBLIC, "Whether it can take work", reply=health.Report, tag="about"),
-        Route("GET", "/metrics", metrics, PUBLIC, "Metrics of all processes (Prometheus)", tag="about"),
+        Route("GET", "/healthz", healthz, PUBLIC, "Whether the process lives", tag="about", health=True),
+        Route(
+            "GET", "/readyz", readyz, PUBLIC, "Whether it can take work", reply=health.Report, tag="about", health=True
+        ),
+        Route("GET", "/metrics", metrics, PUBLIC, "Metrics of all processes (Prometheus)", tag="about", health=True),
     ]

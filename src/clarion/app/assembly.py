@@ -1,4 +1,4 @@
-"""Puts the stages of a worker together, for a process as for `clarion.testing`: who runs them and when is up to them."""
+"""Builds the stages of a worker, for a process and for `clarion.testing`. The caller decides when they run."""
 
 from typing import Final, TypeVar
 
@@ -8,9 +8,9 @@ from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.accounts.worker_pace import Pace
-from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.gather_cancelled import CancellationCache
+from clarion.deliver.partition.worker_context import ChannelContext
 from clarion.deliver.partition.worker_handover import Handovers
-from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Sender)
 
 PAGE_USERS: Final = 5_000
 WINDOW_FACTOR: Final = 4
-"""Deliveries read ahead per sender of a channel."""
+"""Deliveries prefetched per sender of a channel."""
 OUTCOME_LINGER_MS: Final = 20
 """How long results of attempts wait for a fuller frame."""
 BROADCAST_BACKLOG_MAX: Final = 200_000
@@ -36,11 +36,11 @@ BROADCAST_BACKLOG_MAX: Final = 200_000
 def plan_worker(
     parts: Shared, leases: LeasedPartitions, fetches: FetchPool, handovers: Handovers | None = None
 ) -> PlanWorker:
-    """Return what plans notifications, workflows and occurrences of schedules."""
+    """Return the worker that plans notifications, workflows and occurrences of schedules."""
     return PlanWorker(
         parts.streams,
         parts.store,
-        step_gatherer(parts.store, parts.directory, parts.expressions, parts.state, parts.state),
+        step_gatherer(parts.store, parts.directory, parts.expressions, parts.state.ledger, parts.state.history),
         parts.expressions,
         fetches,
         leases,
@@ -53,12 +53,12 @@ def plan_worker(
 
 
 def fetch_pool(parts: Shared) -> FetchPool:
-    """Return what makes the calls of fetch steps."""
-    return FetchPool(parts.store, parts.http(), parts.clock, parts.telemetry)
+    """Return the pool that makes the calls of fetch steps."""
+    return FetchPool(parts.store, parts.http(), parts.clock, parts.telemetry, parts.secrets)
 
 
 def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker:
-    """Return what plans broadcasts page by page."""
+    """Return the worker that plans broadcasts page by page."""
     pages = PageGatherer(parts.store, parts.directory, parts.contents(), PAGE_USERS)
     return BroadcastWorker(
         parts.streams, parts.store, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
@@ -66,7 +66,7 @@ def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker
 
 
 def sender(parts: Shared, kind: type[S]) -> S:
-    """Return what makes the attempts of every channel, of the kind asked for."""
+    """Return a sender of the given class, which makes the attempts of every channel."""
     http, smtp = parts.http(), parts.smtp()
     return kind(
         parts.directory,
@@ -76,14 +76,15 @@ def sender(parts: Shared, kind: type[S]) -> S:
         smtp,
         parts.clock,
         parts.telemetry,
-        parts.unsubscribing,
+        parts.unsubscribe_links,
         FencedApprise(http),
+        parts.secrets,
     )
 
 
 def accounts(parts: Shared, worker: str) -> Accounts:
-    """Return how the accounts of all tenants are used by one process, whatever the channel."""
-    breakers = Breakers(parts.standings, parts.clock, parts.telemetry)
+    """Return the account state of one process: the accounts of all tenants on all channels."""
+    breakers = Breakers(parts.account_health, parts.clock, parts.telemetry)
     pace = Pace(parts.quotas, parts.clock, parts.telemetry, worker)
     return Accounts(parts.directory, parts.vendors, breakers, pace, Budgets(), parts.clock)
 
@@ -93,19 +94,19 @@ def channel_pool(
     leases: LeasedPartitions,
     sends: Sender,
     used: Accounts,
-    cancelled: Cancelled,
+    cancelled: CancellationCache,
     channel: Channel,
     worker: str,
     handovers: Handovers,
 ) -> ChannelPool:
-    """Return what delivers on one channel."""
+    """Return the pool that delivers on one channel."""
     concurrency = getattr(parts.config.deliver.concurrency, channel.value)
-    supplies = Supplies(
+    context = ChannelContext(
         channel=channel,
         streams=parts.streams,
         store=parts.store,
         sender=sends,
-        states=parts.state,
+        states=parts.state.ledger,
         suppressions=parts.control.suppressions,
         cancelled=cancelled,
         clock=parts.clock,
@@ -117,15 +118,15 @@ def channel_pool(
         linger_ms=OUTCOME_LINGER_MS,
         handovers=handovers,
     )
-    return ChannelPool(supplies, leases, concurrency=concurrency)
+    return ChannelPool(context, leases, concurrency=concurrency)
 
 
 def record_worker(parts: Shared, leases: LeasedPartitions) -> RecordWorker:
-    """Return what folds outcomes into history."""
+    """Return the worker that folds outcome events into history."""
     return RecordWorker(
         parts.streams,
         parts.store,
-        parts.state,
+        parts.state.ledger,
         leases,
         parts.clock,
         parts.telemetry,

@@ -1,14 +1,15 @@
-"""Whose API keys are, as far as this process asked already: a request whose key was seen before asks nobody."""
+"""A cache of the callers of API keys: a request whose key this process has seen needs no lookup."""
 
 from clarion.domain.api_key import key_digest
-from clarion.domain.limits import CALLERS_KEPT_MAX
+from clarion.domain.limits_processes import CALLERS_KEPT_MAX
 from clarion.ports.directory import OPERATOR_LEVEL, Directory
 from clarion.ports.web import Caller
 
 
 class Callers:
-    """Keeps the callers of keys, by the digests of these, for as long as no key changed; while the directory cannot know
-    that, it is asked. Keys that are nobody's are not kept: made-up ones would fill it."""
+    """The callers of keys, cached by the digests of the keys for as long as no key changed. While the directory cannot
+    know whether one changed, every request looks its key up. Unknown keys are not cached: made-up ones would fill
+    it."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
@@ -16,9 +17,9 @@ class Callers:
         self._known: dict[bytes, Caller] = {}
 
     async def of(self, secret: str, now_ms: int) -> Caller | None:
-        """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
+        """Return the caller whose API key the secret is, or None when the key is unknown, revoked or expired."""
         directory = self._directory
-        revision = directory.revision(OPERATOR_LEVEL)  # before the key is asked for: a later change counts
+        revision = directory.revision(OPERATOR_LEVEL)  # read before the lookup, so that a later change counts
         if revision != self._revision:
             self._revision, self._known = revision, {}
         known, digest = self._known, key_digest(secret)

@@ -1,5 +1,6 @@
 """The command line. Commands are named here and imported when they are called, so that each starts quickly."""
 
+import errno
 import importlib
 import os
 import sys
@@ -12,39 +13,69 @@ from typer.main import get_command
 
 from clarion.app import lab
 from clarion.app.commands.groups import refuse_renamed
-from clarion.domain.errors import CallerError, ClarionError, DurabilityError, OperatorError, StoreUnavailable
+from clarion.domain.errors import (
+    CallerError,
+    ClarionError,
+    DurabilityError,
+    NoRoom,
+    OperatorError,
+    Overloaded,
+    StoreUnavailable,
+)
+from clarion.ops.crashes import mask_crashes
+from clarion.ops.log_masking import masked_text
 
 EXIT_FAILED: Final = 1
 EXIT_OPERATOR: Final = 2
+EXIT_NO_ROOM: Final = 75
+"""A store has no room now, so that a later start may succeed (`EX_TEMPFAIL` of sysexits.h)."""
+EXIT_INTERRUPTED: Final = 130
+"""Interrupted before there was anything to stop (128 and the number of SIGINT)."""
 _OWNER_ONLY: Final = 0o077
-"""Whatever is written holds personal data or keys: databases, their logs, backups."""
+"""Every file that is written may hold personal data or keys: databases, their logs, backups."""
 
-_TOLD: Final = (OperatorError, CallerError, DurabilityError, StoreUnavailable)
-"""What a sentence says all of. Anything else is a fault of ours, and its traceback is worth reading."""
+_EXPECTED: Final = (OperatorError, CallerError, DurabilityError, StoreUnavailable)
+"""Errors that one sentence explains in full. Any other error is a defect of Clarion, and its traceback is needed."""
+
+_RESOURCES: Final = {
+    errno.EMFILE: "This process may not open more files; raise the limit (ulimit -n).",
+    errno.ENFILE: "The system may not open more files; raise its limit (fs.file-max).",
+    errno.ENOMEM: "There is not enough memory.",
+}
+"""What an operator can do about a system error that names no file."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OF_FILES: Final = _NO_ROOM | {
+    errno.EACCES, errno.EEXIST, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM,
+    errno.EROFS,
+}  # fmt: skip
+"""System errors of a file or folder that an operator has to mend. A missing file is not among them: those that may be
+missing are expected where they are read."""
 
 LAB: Final = f"{lab.PACKAGE}."
 COMMANDS: Final = {
-    "init": "clarion.app.commands.running:init",
-    "up": "clarion.app.commands.running:up",
+    "init": "clarion.app.commands.processes:init",
+    "up": "clarion.app.commands.processes:up",
     "demo": f"{LAB}demo.cli:demo",
-    "send": "clarion.app.commands.sending:send",
-    "status": "clarion.app.commands.sending:status",
+    "send": "clarion.app.commands.send:send",
+    "status": "clarion.app.commands.send:status",
     "users": "clarion.app.commands.users:app",
     "keys": "clarion.app.commands.keys:app",
+    "operator": "clarion.app.commands.operator:app",
     "providers": "clarion.app.commands.providers:app",
     "dead-letters": "clarion.app.commands.dead_letters:app",
     "templates": "clarion.app.commands.templates:app",
     "workflows": "clarion.app.commands.workflows:app",
-    "config": "clarion.app.commands.running:config",
-    "api": "clarion.app.commands.running:api",
-    "worker": "clarion.app.commands.running:worker",
-    "scheduler": "clarion.app.commands.running:scheduler",
-    "all-in-one": "clarion.app.commands.running:all_in_one",
+    "config": "clarion.app.commands.processes:config",
+    "api": "clarion.app.commands.processes:api",
+    "worker": "clarion.app.commands.processes:worker",
+    "scheduler": "clarion.app.commands.processes:scheduler",
+    "all-in-one": "clarion.app.commands.processes:all_in_one",
     "simulate": f"{LAB}simulate.cli:simulate",
     "bench": f"{LAB}bench.cli:bench",
     "chaos": f"{LAB}chaos.cli:chaos",
 }
-"""Command to where it is: a function, or a `typer.Typer` of further commands. What is in `LAB` may not be installed."""
+"""Each command with its target: a function, or a `typer.Typer` of subcommands. Targets in `LAB` may not be
+installed."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -78,14 +109,14 @@ def _command(name: str, target: typer.Typer | Callable[..., Any]) -> Any:
     return command
 
 
-def _missing(name: str, why: lab.LabMissing) -> Any:
-    """Return a command that takes any words and says what it lacks."""
+def _missing(name: str, detail: lab.LabMissing) -> Any:
+    """Return a command that takes any arguments and reports the missing package."""
     target = typer.Typer(add_completion=False)
     anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
-    @target.command(name, help=f"Not installed: {lab.INSTALL}", context_settings=anything)
+    @target.command(name, help=f"Not installed here; to get it, {lab.INSTALL}", context_settings=anything)
     def missing() -> None:
-        raise why
+        raise detail
 
     command = get_command(target)
     command.name = name
@@ -97,28 +128,50 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 
 @app.callback()
 def clarion() -> None:
-    """Clarion: one API decides who is notified, when, where and through whom, and can say afterwards why."""
+    """Clarion: one API decides who is notified, when, where and through whom, and can explain why later."""
 
 
 def main() -> NoReturn:
-    """Run the command line. What an operator can mend is a sentence and exit code 2, what a store failed at is one and exit
-    code 1; neither is a traceback."""
+    """Run the command line. An error that an operator can fix is one sentence and exit code 2, an error of a store is
+    one sentence and exit code 1, or 75 when it has no room; a file that the system refuses is one sentence, too. None
+    prints a traceback. Any other error does, without local values."""
     os.umask(_OWNER_ONLY)
+    mask_crashes()
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        sentence = _sentence_of(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"clarion: {masked_text(sentence)}\n")
+        sys.exit(EXIT_NO_ROOM if error.errno in _NO_ROOM else EXIT_OPERATOR)
     except (ClarionError, ExceptionGroup) as error:
         causes = _causes(error)
-        if not all(isinstance(cause, _TOLD) for cause in causes):
+        if not all(isinstance(cause, _EXPECTED) for cause in causes):
             raise
         for sentence in dict.fromkeys(map(str, causes)):
-            sys.stderr.write(f"clarion: {sentence}\n")
+            sys.stderr.write(f"clarion: {masked_text(sentence)}\n")
+        if all(isinstance(cause, NoRoom | Overloaded) for cause in causes):
+            sys.exit(EXIT_NO_ROOM)
         if not all(isinstance(cause, OperatorError | CallerError) for cause in causes):
             sys.exit(EXIT_FAILED)
     sys.exit(EXIT_OPERATOR)
 
 
+def _sentence_of(error: OSError) -> str | None:
+    """Return what an operator needs to know of a system error, None when it may be a defect."""
+    if error.errno in _RESOURCES:
+        return _RESOURCES[error.errno]
+    if error.errno not in _OF_FILES or error.filename is None:
+        return None
+    reason = "It is not a folder" if error.errno == errno.EEXIST else error.strerror
+    return f"Cannot use {os.fsdecode(error.filename)}: {reason}."
+
+
 def _causes(error: Exception) -> list[Exception]:
-    """Return what went wrong, out of the groups in which tasks beside each other raise it."""
+    """Return the errors themselves, unpacked from the groups that concurrent tasks raise."""
     if not isinstance(error, ExceptionGroup):
         return [error]
     return [cause for one in error.exceptions for cause in _causes(one)]

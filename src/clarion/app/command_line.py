@@ -1,4 +1,4 @@
-"""The command line that `ps` shows of this process. A copied process would be shown as the one it is a copy of."""
+"""The command line that `ps` shows for this process. Without it, a copied process shows that of the process copied."""
 
 import ctypes
 import sys
@@ -9,12 +9,12 @@ from typing import Final
 _STAT: Final = Path("/proc/self/stat")
 _ARG_START: Final = 45
 _ARG_END: Final = 46
-"""Fields of `_STAT` behind the name of the process, see proc(5)."""
+"""Fields of `_STAT` after the name of the process, see proc(5)."""
 
 
 def show(choices: Iterable[Sequence[str]]) -> bool:
-    """Write the first of these command lines that fits over that of this process, and return whether one did. Only Linux
-    lets a process do so."""
+    """Overwrite the command line of this process with the first of `choices` that fits. Return whether one did. Only
+    Linux lets a process do so."""
     if sys.platform != "linux":
         return False
     start, end = _place()
@@ -27,7 +27,7 @@ def show(choices: Iterable[Sequence[str]]) -> bool:
 
 
 def _place() -> tuple[int, int]:
-    """Return where the system keeps the arguments; nowhere (0, 0) when it does not tell."""
+    """Return the start and end address of the arguments in memory; (0, 0) when the system does not report them."""
     try:
         fields = _STAT.read_text().rpartition(")")[2].split()
         return int(fields[_ARG_START]), int(fields[_ARG_END])

@@ -1,6 +1,6 @@
 """Configuration: one typed value, read once at the start of a process and passed on from there.
 
-`defaults.toml` beside this file is the only place that holds defaults. A TOML file and `CLARION_*` variables override
+`defaults.toml` next to this file is the only place that holds defaults. A TOML file and `CLARION_*` variables override
 it, in this order. Every error is an `OperatorError` that names the setting's path.
 """
 
@@ -14,18 +14,22 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from clarion.app.secret_settings import SECRET_SETTINGS, read_secret_settings
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import PARTITIONS_MAX
-from clarion.domain.limits_resilience import AGE_MS_MAX, RETRY_PAUSES_MAX
+from clarion.domain.limits import REQUESTS_BURST_MAX, REQUESTS_PER_S_MAX
+from clarion.domain.limits_delivery import AGE_MS_MAX, RETRY_PAUSES_MAX
+from clarion.domain.limits_processes import PARTITIONS_MAX, TLS_HANDSHAKE_MS_MAX, TRUSTED_PROXIES_MAX
 
 ENV_PREFIX: Final = "CLARION_"
 ENV_OF_THE_CLI: Final = frozenset(
     {
-        "CLARION_URL", "CLARION_KEY", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID", "CLARION_START",
+        "CLARION_URL", "CLARION_KEY", "CLARION_CA_FILE", "CLARION_CLIENT_FILE", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID", "CLARION_START",
         "CLARION_ENDED_STARTS", "CLARION_BENCH_DELAYS",
     }
 )  # fmt: skip
-"""Variables the command line reads itself; they are no settings."""
+"""Variables that the command line itself reads; they are not settings."""
+REFERENCE_VARIABLES: Final = {f"{ENV_PREFIX}{path.replace('.', '_').upper()}_FROM": path for path in SECRET_SETTINGS}
+"""Variables that hold the reference to a secret setting, and the setting's path."""
 DEFAULT_FILE: Final = Path("clarion.toml")
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -36,19 +40,58 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
+class Tls(_Section, frozen=True):
+    """TLS of the HTTP API; without a certificate it speaks plain HTTP."""
+
+    certificate_file: str
+    key_file: str
+    min_version: Literal["1.2", "1.3"]
+    handshake_timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=TLS_HANDSHAKE_MS_MAX)]
+    reload_interval_s: Positive
+    client_ca_file: str
+    client_certificate: Literal["required", "optional"]
+
+
+PerSecond = Annotated[int, msgspec.Meta(ge=0, le=REQUESTS_PER_S_MAX)]
+Burst = Annotated[int, msgspec.Meta(ge=1, le=REQUESTS_BURST_MAX)]
+
+
+class Limits(_Section, frozen=True):
+    """Limits on requests: a second, where 0 is no limit, and at once. `refused_keys` is the number of refused API keys of
+    a peer without a wait; 0 is never to let one wait."""
+
+    key_per_s: PerSecond
+    key_burst: Burst
+    tenant_per_s: PerSecond
+    tenant_burst: Burst
+    user_per_s: PerSecond
+    user_burst: Burst
+    public_per_s: PerSecond
+    public_burst: Burst
+    refused_keys: Counting
+
+
 class Api(_Section, frozen=True):
-    """Where the HTTP API listens and what it holds at most."""
+    """Where the HTTP API listens, and its limits."""
 
     host: str
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+    health_host: str
+    health_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
     linger_ms: Counting
     max_backlog_events: Positive
     max_requests: Positive
+    max_requests_per_tenant: Positive
     public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
+    hsts_max_age_s: Counting
+    hsts_subdomains: bool
+    trusted_proxies: Annotated[list[str], msgspec.Meta(max_length=TRUSTED_PROXIES_MAX)]
+    tls: Tls
+    limits: Limits
 
 
 class Workers(_Section, frozen=True):
-    """The processes `clarion up` starts. `count` 0 stands for one per core."""
+    """The worker processes that `clarion up` starts. `count` 0 means one per core."""
 
     count: Counting
     drain_timeout_ms: Positive
@@ -56,7 +99,7 @@ class Workers(_Section, frozen=True):
 
 
 class Journal(_Section, frozen=True):
-    """The journal. `partitions` 0 stands for the number of workers at the first start."""
+    """The journal. `partitions` 0 means the number of workers at the first start."""
 
     partitions: Annotated[int, msgspec.Meta(ge=0, le=PARTITIONS_MAX)]
     retention_hours: Positive
@@ -76,14 +119,14 @@ class Plan(_Section, frozen=True):
 
 
 class Content(_Section, frozen=True):
-    """What content may use beyond what is built in."""
+    """The link shortener, and where drafts are rendered."""
 
     shorten_links: str
     confined: bool
 
 
 class Concurrency(_Section, frozen=True):
-    """Calls to providers under way at a time, per channel and worker."""
+    """Concurrent calls to providers, per channel and worker."""
 
     email: Positive
     sms: Positive
@@ -100,7 +143,8 @@ Age = Annotated[int, msgspec.Meta(ge=1, le=AGE_MS_MAX)]
 
 
 class RetryPauses(_Section, frozen=True):
-    """The longest pause after each failed pass over a channel's accounts; the last one for all that follow."""
+    """The longest pause after each failed pass over a channel's accounts; the last one counts for all further
+    passes."""
 
     email: Pauses
     sms: Pauses
@@ -113,7 +157,7 @@ class RetryPauses(_Section, frozen=True):
 
 
 class AgeMax(_Section, frozen=True):
-    """How long a delivery of a channel is tried for."""
+    """How long a delivery of a channel is retried."""
 
     email: Age
     sms: Age
@@ -135,11 +179,35 @@ class Deliver(_Section, frozen=True):
 
 
 class Egress(_Section, frozen=True):
-    """What outbound calls may reach."""
+    """The networks and addresses that outbound calls may reach."""
 
     allow_private: list[str]
     allow_http: bool
     ca_file: str
+
+
+class VaultServer(_Section, frozen=True):
+    """HashiCorp Vault, and how to log in to it. Without an address there is none."""
+
+    address: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
+    namespace: str
+    auth: Literal["token", "approle", "kubernetes"]
+    mount: str
+    token: str
+    role: str
+    secret_id: str
+    jwt_file: str
+    ca_file: str
+
+    def __repr__(self) -> str:
+        return f"VaultServer(address={self.address!r}, auth={self.auth!r})"
+
+
+class Secrets(_Section, frozen=True):
+    """Which secrets accounts may name instead of giving them, and where else than on this machine."""
+
+    allow: list[str]
+    vault: VaultServer
 
 
 class Record(_Section, frozen=True):
@@ -156,7 +224,7 @@ class Log(_Section, frozen=True):
 
 
 class Config(_Section, frozen=True):
-    """Everything that can be set. Immutable; derived values are properties."""
+    """All settings. Immutable; derived values are properties."""
 
     data_dir: Path
     store: Literal["sqlite", "memory"]
@@ -170,6 +238,7 @@ class Config(_Section, frozen=True):
     content: Content
     deliver: Deliver
     egress: Egress
+    secrets: Secrets
     record: Record
     log: Log
 
@@ -178,33 +247,38 @@ class Config(_Section, frozen=True):
 
     @property
     def public_url(self) -> str:
-        """Where others reach the API, without a slash at its end."""
-        return self.api.public_url.rstrip("/") or f"http://{self.api.host}:{self.api.port}"
+        """The base URL at which providers and recipients reach the API, without a trailing slash."""
+        return self.api.public_url.rstrip("/") or self.listening_url
+
+    @property
+    def listening_url(self) -> str:
+        """The base URL of the address on which the API listens."""
+        return f"{'https' if self.api.tls.certificate_file else 'http'}://{self.api.host}:{self.api.port}"
 
     @property
     def worker_count(self) -> int:
-        """Workers that share the partitions; stores in memory have one process, and so one worker."""
+        """The number of workers that share the partitions; with stores in memory it is one, as there is one process."""
         return 1 if self.store == "memory" else self.workers.count or os.cpu_count() or 1
 
     @property
     def partition_count(self) -> int:
-        """Partitions of a new journal."""
+        """The number of partitions of a new journal."""
         return self.journal.partitions or self.worker_count
 
     @property
     def run_dir(self) -> Path:
-        """Where running processes keep their pid files and metrics; safe to delete while nothing runs."""
+        """The folder of the pid files and metrics of running processes; safe to delete while nothing runs."""
         return self.data_dir / "run"
 
 
 def defaults_text() -> str:
-    """Return `defaults.toml` as it is shipped."""
+    """Return the text of `defaults.toml`."""
     return resources.files("clarion.app").joinpath("defaults.toml").read_text()
 
 
 def load(path: Path | None, env: Mapping[str, str]) -> Config:
     """Return the configuration from the defaults, a TOML file (`clarion.toml` in the working directory when `path` is
-    None and it exists) and `CLARION_*` variables. Raises `OperatorError`."""
+    None and it exists) and `CLARION_*` variables. Raises `OperatorError` when one of them is invalid."""
     tree = tomllib.loads(defaults_text())
     if path is None and DEFAULT_FILE.is_file():
         path = DEFAULT_FILE
@@ -213,6 +287,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     for name, text in sorted(env.items()):
         if name.startswith(ENV_PREFIX) and name not in ENV_OF_THE_CLI:
             _overlay_variable(tree, name, text)
+    read_secret_settings(tree, env)
     try:
         return msgspec.convert(tree, Config, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -250,12 +325,13 @@ def _overlay(tree: dict[str, Any], over: Mapping[str, Any], source: str, prefix:
 
 def _overlay_variable(tree: dict[str, Any], name: str, text: str) -> None:
     by_name = {ENV_PREFIX + path.replace(".", "_").upper(): path for path, _ in _settings(tree)}
+    by_name |= REFERENCE_VARIABLES
     if name not in by_name:
         raise OperatorError(f"Environment: there is no setting for {name}.{_suggestion(name, list(by_name))}")
     *sections, key = by_name[name].split(".")
     for section in sections:
         tree = tree[section]
-    tree[key] = _typed(text, tree[key])
+    tree[key] = {"from": text} if name in REFERENCE_VARIABLES else _typed(text, tree[key])
 
 
 def _settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -267,7 +343,8 @@ def _settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _typed(text: str, default: object) -> object:
-    """Return a variable's text as what the default is; text that is none stays text, and the type check names it."""
+    """Return a variable's text as a value of the default's type. Text that is no such value is returned unchanged, and
+    the type check names the setting."""
     if isinstance(default, bool):
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     if isinstance(default, int):

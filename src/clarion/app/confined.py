@@ -1,4 +1,5 @@
-"""The process that works on drafts: `python -m clarion.app.confined`, started and ended by the API process."""
+"""The process that builds and renders drafts: `python -m clarion.app.confined`, started and ended by the API
+process."""
 
 import gc
 import sys
@@ -13,10 +14,11 @@ from clarion.content.compiled import render_job
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.template import Engine, Source
+from clarion.ops.crashes import mask_crashes
 from clarion.ports.drafting import BuildJob, Rendered, RenderJob
 
 _KEPT: Final = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""All that the process gets of the environment: where its own code is."""
+"""The only environment variables that the process gets: where its code is."""
 
 _CONDITIONS: Final[dict[Engine, str]] = {
     "liquid": "{% if a %}{{ a }}{% endif %}",
@@ -27,18 +29,19 @@ _WARM: Final = [
     Source({Channel.EMAIL: {"subject": text, "mjml": _MJML.format(text)}}, engine=engine)
     for engine, text in _CONDITIONS.items()
 ]
-"""Built before the first job, so that none has to load what all need."""
+"""Templates built before the first job, so that no job has to load the template engines."""
 
 
 def command(environment: Mapping[str, str]) -> Command:
-    """Return how such a process is started."""
+    """Return the command and the environment that start such a process."""
     kept = {name: environment[name] for name in _KEPT if name in environment}
     # -P: without it the working directory would come before the installed packages.
     return Command((sys.executable, "-P", "-m", "clarion.app.confined"), kept)
 
 
 def main() -> None:
-    """Do the jobs that come by standard input until it ends."""
+    """Run the jobs that arrive on standard input until it ends."""
+    mask_crashes()
     engines = template_engines()
 
     def work(job: BuildJob | RenderJob) -> Template | Rendered:
@@ -47,7 +50,7 @@ def main() -> None:
     for source in _WARM:
         if source.engine in engines:
             work(BuildJob("warm", source))
-    gc.freeze()  # copies share what was made so far
+    gc.freeze()  # forked processes share the objects that exist here
     attend(sys.stdin.fileno(), sys.stdout.fileno(), work)
 
 

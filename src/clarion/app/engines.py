@@ -6,5 +6,5 @@ from clarion.ports.renderer import Engines
 
 
 def template_engines() -> Engines:
-    """Return the engines by the name that templates give."""
+    """Return the template engines by the name that templates use."""
     return {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()}

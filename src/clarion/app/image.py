@@ -1,19 +1,19 @@
-"""The image: everything that the processes of an installation have in common, loaded once by their supervisor. Each process
-is a copy of it, so they share the memory of what was loaded and start without loading it again.
+"""The image: the modules and values that the processes of an installation have in common, loaded once by their
+supervisor. Each process is a fork of it, so they share its memory and start without loading it again.
 
-A copy is safe only of a process that has one thread, no event loop, no open database and no client: what is loaded here are
-modules and values, and whatever holds a file, a thread or a key of a connection is made by each process for itself.
+Only a process with one thread, no event loop, no open database and no client can be copied safely. So only modules and
+values are loaded here, and each process makes the objects that hold a file, a thread or a connection itself.
 """
 
 import contextlib
 import ctypes
 import gc
 import importlib
+import logging
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -22,28 +22,29 @@ import structlog
 
 from clarion.app import cli
 from clarion.app.command_line import show
-from clarion.app.supervisor import HANDLED, Child, Role, Start, own_interpreter
+from clarion.app.supervisor import HANDLED, Child, Role, Start, start_interpreter
+from clarion.ops.crashes import write_crash
 from clarion.providers import catalogue
 
 MODULES: Final = ("clarion.app.api", "clarion.app.workers", "clarion.app.scheduler", "clarion.app.all_in_one")
-"""What the processes are made of. They import the rest."""
+"""The entry modules of the processes. They import the rest."""
 _THREADS: Final = Path("/proc/self/task")
 _FIRST_FD: Final = 3
 _FDS_MAX: Final = 65_536
 
 
-def starting(*, shared: bool) -> Start:
-    """Load what the processes have in common and return what starts them as copies of this one; where that cannot be, what
-    starts each as a program of its own. `shared` is what the configuration asks for."""
-    reason = _obstacle(shared=shared) or _load()
+def process_starter(*, shared: bool) -> Start:
+    """Load the modules that the processes have in common and return a function that starts processes as copies of this
+    one. Where copying is impossible or `shared` is false, return one that starts each as a program of its own."""
+    reason = _reason_against_copies(shared=shared) or _load()
     if reason is None:
-        return Copies()
+        return CopyStarter()
     structlog.get_logger().info("processes share no memory", reason=reason)
-    return own_interpreter
+    return start_interpreter
 
 
-def _obstacle(*, shared: bool) -> str | None:
-    """Return why no process can be a copy of this one, None when each can."""
+def _reason_against_copies(*, shared: bool) -> str | None:
+    """Return the reason why processes cannot be copies of this one, None when they can."""
     if not shared:
         return "workers.shared_image is false"
     if sys.platform == "darwin":
@@ -52,8 +53,8 @@ def _obstacle(*, shared: bool) -> str | None:
 
 
 def _load() -> str | None:
-    """Import what all processes need, and keep it out of collections, which would write to its memory. Return why that could
-    not be done, None when it was."""
+    """Import the modules that all processes need, and exclude them from garbage collection, which would write to their
+    memory. Return the reason why that failed, None when it succeeded."""
     try:
         for module in MODULES:
             importlib.import_module(module)
@@ -68,41 +69,41 @@ def _load() -> str | None:
     return None
 
 
-class Copies:
-    """Starts roles as copies of this process, and one that cannot be copied just then as a program of its own."""
+class CopyStarter:
+    """Starts roles as copies of this process, or as programs of their own when a copy is impossible at the moment."""
 
     def __init__(self, main: Callable[[], object] = cli.main) -> None:
         self._main = main
-        self._told = ""
+        self._reported = ""
 
     def __call__(self, role: Role, env: Mapping[str, str]) -> Child:
-        """Start a role with these environment variables. Raises `OSError` when there can be no further process."""
+        """Start a role with these environment variables. Raises `OSError` when no further process can be started."""
         try:
             return self._copy(role, env)
         except OSError as error:
-            if str(error) != self._told:
-                self._told = str(error)
-                structlog.get_logger().warning("process shares no memory", process=role.name, reason=self._told)
-            return own_interpreter(role, env)
+            if str(error) != self._reported:
+                self._reported = str(error)
+                structlog.get_logger().warning("process shares no memory", process=role.name, reason=self._reported)
+            return start_interpreter(role, env)
 
     def _copy(self, role: Role, env: Mapping[str, str]) -> "Copy":
-        if (threads := _threads()) > 1:  # a copy has one, and the locks that the others held
+        if (threads := _threads()) > 1:  # a copy has one thread, and would keep the locks that other threads held
             raise OSError(f"the supervisor has {threads} threads")
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # or the copy would write it, too
-        # A signal for the copy waits until the copy no longer has the handlers of this process.
+            stream.flush()  # or the copy would write the buffered text, too
+        # Signals for the copy are blocked until it has removed the handlers of this process.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         try:
             pid = os.fork()
             if pid == 0:
-                _live(role, env, self._main, blocked)
+                _run_copy(role, env, self._main, blocked)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         return Copy(pid)
 
 
 def _threads() -> int:
-    """Return how many threads this process has: those of libraries, too, where the system tells."""
+    """Return the number of threads of this process, with those of libraries where the system reports them."""
     try:
         return len(list(_THREADS.iterdir()))
     except OSError:
@@ -110,14 +111,14 @@ def _threads() -> int:
 
 
 class Copy:
-    """A process that was made by copying this one."""
+    """A process that is a copy of this one."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Return how it ended, negative when by a signal; None while it lives."""
+        """Return its exit code, negative when a signal ended it; None while it runs."""
         if self._code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -125,13 +126,13 @@ class Copy:
         return self._code
 
 
-def _live(
+def _run_copy(
     role: Role, env: Mapping[str, str], main: Callable[[], object], blocked: set[int | signal.Signals]
 ) -> NoReturn:
-    """Be the copy, to its end. Nothing may return from here into what the process above was doing."""
+    """Run the copied process to its end. It never returns into the code of its parent."""
     code = 1
     try:
-        _forget(blocked)
+        _drop_inherited(blocked)
         os.environ.update(env)
         sys.argv = ["clarion", *role.words]
         show([role.command, sys.argv, sys.argv[:2]])
@@ -139,20 +140,22 @@ def _live(
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - an interpreter of its own would print it and end, too
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - written before the exit, as an interpreter does
+        write_crash(error)
     finally:
+        logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
 
 
-def _forget(blocked: set[int | signal.Signals]) -> None:
-    """Let go of what belongs to the process above: its files, its standard input, its signal handlers."""
+def _drop_inherited(blocked: set[int | signal.Signals]) -> None:
+    """Release the resources of the parent process: its files, its standard input, its signal handlers."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # passed on by a supervisor, perhaps before the copy handles it
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     os.closerange(_FIRST_FD, _FDS_MAX)
     nothing = os.open(os.devnull, os.O_RDONLY)

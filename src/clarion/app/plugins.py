@@ -1,4 +1,4 @@
-"""What an operator plugs in: functions named in the configuration."""
+"""Plug-ins: the operator's functions that the configuration names."""
 
 import importlib
 from typing import Final
@@ -11,8 +11,8 @@ _LINK_SETTING: Final = "content.shorten_links"
 
 
 def shortener(name: str, telemetry: Telemetry) -> Links | None:
-    """Return the function that shortens links, None when none is named. Where it fails, the link stays and the log says
-    why. Raises `OperatorError` when there is no such function."""
+    """Return the function that shortens links, None when none is named. When a call fails, the link stays unchanged and
+    the reason is logged. Raises `OperatorError` when there is no such function."""
     if not name:
         return None
     module, _, function = name.partition(":")
@@ -26,7 +26,7 @@ def shortener(name: str, telemetry: Telemetry) -> Links | None:
     def links(tenant: str, link: str) -> str:
         try:
             short = plugged(tenant, link)
-        except Exception as error:  # noqa: BLE001 - somebody else's code must not cost a message
+        except Exception as error:  # noqa: BLE001 - an error of the operator's code must not lose a message
             telemetry.log("error", "shorten_links_failed", tenant=tenant, error=repr(error))
             return link
         return short if isinstance(short, str) else link

@@ -1,4 +1,4 @@
-"""The scheduler process: timers back on the journal when they fall due, old frames out."""
+"""The scheduler process: writes due timers to the journal and removes old frames."""
 
 import asyncio
 import signal
@@ -31,6 +31,6 @@ async def _run(config: Config) -> None:
 
 
 def timers(parts: Shared) -> TimerWorker:
-    """Return what fires the timers of an installation."""
+    """Return the worker that fires the timers of an installation."""
     retention_ms = parts.config.journal.retention_hours * HOUR_MS
     return TimerWorker(parts.streams, parts.store, parts.clock, parts.telemetry, retention_ms=retention_ms)

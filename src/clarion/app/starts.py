@@ -1,8 +1,8 @@
-"""Names of process starts: the owner of a lease is one start of a process, not its number.
+"""Names of process starts: the owner of a lease is one start of a process, not the process's number.
 
-The supervisor names every start of a child and tells it which starts of that child are over, so that it frees what they
-held at once instead of waiting until it expires. The names stay in `<run>/<child>.starts`, for a supervisor that comes
-after one that was killed. A process that was started by hand names itself and frees nothing.
+The supervisor names every start of a child and passes it the earlier starts that are over, so that the child frees
+their leases at once instead of waiting until they expire. The names stay in `<run>/<child>.starts`, for a supervisor
+that follows a killed one. A process that was started by hand names itself and frees nothing.
 """
 
 import secrets
@@ -16,19 +16,19 @@ START_VARIABLE: Final = "CLARION_START"
 ENDED_VARIABLE: Final = "CLARION_ENDED_STARTS"
 _NAME_BYTES: Final = 5
 _ENDED_STARTS_MAX: Final = 8
-"""Starts that may fail in a row before one frees what the first of them held."""
+"""Starts that may fail in a row before one frees the leases of the first of them."""
 
 
 class Start(NamedTuple):
-    """One start of a role: the owner of its leases, and the owners of those that are over."""
+    """One start of a role: the owner of its leases, and the owners that earlier starts were."""
 
     owner: str
     ended: list[str]
 
 
-def noted(run_dir: Path, child: str) -> dict[str, str]:
-    """Write down a start of a child about to be made, and return the variables that tell the child of it. Every earlier
-    start of the child has to be over."""
+def record_start(run_dir: Path, child: str) -> dict[str, str]:
+    """Record a start of a child before it is made, and return the environment variables that describe it to the child.
+    Every earlier start of the child has to be over."""
     path = run_dir / f"{child}.starts"
     ended = path.read_text().split() if path.exists() else []
     ended = ended[-_ENDED_STARTS_MAX:]
@@ -40,6 +40,6 @@ def noted(run_dir: Path, child: str) -> dict[str, str]:
 
 
 def this_start(role: str, env: Mapping[str, str], clock: Clock) -> Start:
-    """Return the start that this process is, as its environment says or, without a supervisor, by chance."""
+    """Return the start of this process: from its environment or, without a supervisor, with a random name."""
     name = env.get(START_VARIABLE) or clock.entropy(_NAME_BYTES).hex()
     return Start(f"{role}-{name}", [f"{role}-{ended}" for ended in env.get(ENDED_VARIABLE, "").split()])

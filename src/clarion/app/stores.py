@@ -1,35 +1,35 @@
-"""The stores of an installation, all of one engine: `store` in the configuration says of which."""
+"""The stores of an installation. All are of the backend that the setting `store` names."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from clarion.app.config import Config
+from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.backends.memory.control import MemoryControl
 from clarion.backends.memory.control_state import ControlState
 from clarion.backends.memory.directory import MemoryDirectory
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.backends.memory.standings import MemoryStandings
 from clarion.backends.memory.state import MemoryState
+from clarion.backends.sqlite.account_health import SqliteAccountHealth
 from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.backends.sqlite.standings import SqliteStandings
 from clarion.backends.sqlite.state import SqliteState
+from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.directory import Directory
 from clarion.ports.quotas import Quotas
 from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageStore
-from clarion.ports.standings import Standings
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
 
 class Stores(NamedTuple):
-    """Everything that is kept, behind its ports. One engine may be both the streams and the stage store."""
+    """All stores, behind their ports. One backend may be both the streams and the stage store."""
 
     streams: Streams
     store: StageStore
@@ -37,16 +37,16 @@ class Stores(NamedTuple):
     directory: Directory
     state: SqliteState | MemoryState
     quotas: Quotas
-    standings: Standings
+    account_health: AccountHealthStore
 
     async def close(self) -> None:
-        """Close what holds files, writers first."""
+        """Close the stores that hold files, writers first."""
         await self.store.close()
         await self.control.close()
         self.directory.close()
         self.state.close()
         self.quotas.close()
-        self.standings.close()
+        self.account_health.close()
 
 
 Opening = Callable[[Config, Clock, Vault, Telemetry], Stores]
@@ -62,14 +62,14 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
         journal,
         control,
         SqliteDirectory(config.data_dir, vault, clock, control.changes),
-        SqliteState(config.data_dir, clock, telemetry),
+        SqliteState(config.data_dir, telemetry),
         SqliteQuotas(config.data_dir),
-        SqliteStandings(config.data_dir),
+        SqliteAccountHealth(config.data_dir),
     )
 
 
 def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry) -> Stores:
-    """Make empty stores that end with this process."""
+    """Create empty stores that end with this process."""
     journal, control = MemoryJournal(clock, config.partition_count), ControlState()
     return Stores(
         journal,
@@ -78,7 +78,7 @@ def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry)
         MemoryDirectory(control, vault, clock),
         MemoryState(),
         MemoryQuotas(),
-        MemoryStandings(),
+        MemoryAccountHealth(),
     )
 
 

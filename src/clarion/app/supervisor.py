@@ -1,12 +1,14 @@
-"""`clarion up`: starts the processes of an installation, restarts what dies and drains them all on SIGTERM or SIGINT.
+"""`clarion up`: starts the processes of an installation, restarts those that die and drains them all on SIGTERM or
+SIGINT. SIGHUP is passed on to them: the API reloads its certificate, the others ignore it.
 
 Every child has a file `<run>/<name>.pid` while it lives. A child that dies is started again at once, then with growing
-pauses; one that keeps dying right after its start ends the whole installation with a non-zero exit code. Being killed
-by SIGKILL (out of memory, a chaos run) does not count as its own fault. Children die with their supervisor.
+pauses; one that keeps dying right after its start ends the whole installation with a non-zero exit code. A death by
+SIGKILL (out of memory, a chaos run) does not count as the child's fault. Children die with their supervisor.
 """
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -17,29 +19,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 
-from clarion.app.starts import noted
+from clarion.app.starts import record_start
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import CRASHES_IN_A_ROW_MAX, RESTART_PAUSE_S_MAX
+from clarion.domain.limits_processes import CRASHES_IN_A_ROW_MAX, RESTART_PAUSE_S_MAX
 
 PARENT_VARIABLE: Final = "CLARION_SUPERVISOR_PID"
 EXIT_OPERATOR: Final = 2
-"""Exit code of a process that an operator has to help; restarting it cannot."""
+"""Exit code of a process that needs its operator; a restart does not help."""
 EXIT_FAILED: Final = 1
-HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-"""Signals that a supervisor handles in its own way."""
+EXIT_NO_ROOM: Final = 75
+"""Exit code of a process whose store has no room. It is restarted for as long as the disk is full."""
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
+"""Signals for which a supervisor has its own handlers."""
 _SIGNALS_AT_ONCE: Final = 4096
 _SHORT_LIFE_S: Final = 3.0
 _FIRST_PAUSE_S: Final = 0.1
+_NO_ROOM_PAUSE_S: Final = 1.0
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class Role(msgspec.Struct, frozen=True):
-    """A process to keep alive: its name, the command that starts it, and the words of that command behind the program."""
+    """A process to keep running: its name, the command that starts it, and the arguments of that command."""
 
     name: str
     command: list[str]
@@ -54,24 +61,26 @@ class Child(Protocol):
         """Its number."""
 
     def poll(self) -> int | None:
-        """Return how it ended, negative when by a signal; None while it lives."""
+        """Return its exit code, negative when a signal ended it; None while it runs."""
 
 
 Start = Callable[[Role, Mapping[str, str]], Child]
-"""Starts a role with these environment variables. Raises `OSError` when there can be no further process."""
+"""Starts a role with these environment variables. Raises `OSError` when no further process can be started."""
 
 
 class Backoff:
-    """How long to wait before a restart. Knows nothing of time but what it is told."""
+    """The pause before a restart. It reads no clock: times are arguments."""
 
     def __init__(self) -> None:
         self._crashes = 0
 
     def pause_s(self, lived_s: float, code: int) -> float | None:
-        """Return the seconds to wait before starting a child again that lived so long and ended with that code
-        (negative: killed by a signal), or None when it is not to be started any more."""
+        """Return the seconds to wait before restarting a child that ran for `lived_s` and ended with `code` (negative:
+        killed by a signal), or None when it must not be restarted."""
         if lived_s >= _SHORT_LIFE_S:
             self._crashes = 0
+        if code == EXIT_NO_ROOM:
+            return _NO_ROOM_PAUSE_S
         if code == -signal.SIGKILL:
             return 0.0 if lived_s >= _FIRST_PAUSE_S else _FIRST_PAUSE_S
         self._crashes += 1
@@ -83,8 +92,8 @@ class Backoff:
 
 
 class Supervisor:
-    """Keeps the roles running until it is told to stop. `run` returns the exit code. It has one thread and no event loop,
-    so that a child may be a copy of it."""
+    """Keeps the roles running until a stop is requested. `run` returns the exit code. It has one thread and no event
+    loop, so that a child may be a copy of it."""
 
     def __init__(
         self,
@@ -96,21 +105,23 @@ class Supervisor:
         start: Start | None = None,
     ) -> None:
         env = {**(os.environ if env is None else env), PARENT_VARIABLE: str(os.getpid())}
-        self._places = [_Place(role, run_dir, env, start or own_interpreter) for role in roles]
+        self._processes = [_ManagedProcess(role, run_dir, env, start or start_interpreter) for role in roles]
         self._drain_timeout_s = drain_timeout_ms / 1000
         self._stopping = False
+        self._hung_up = False
         self._code = 0
         self._log = structlog.get_logger()
 
     def run(self) -> int:
-        """Start everything and wait; return 0 after a stop that was asked for, else the code to exit with."""
-        with _bell(self._stop) as wait:
+        """Start all roles and wait. Return 0 after a requested stop, else the exit code."""
+        with _signal_wait(self._stop, self._hang_up) as wait:
             try:
                 while not self._stopping:
-                    for place in self._places:
-                        self._attend(place)
+                    for process in self._processes:
+                        self._supervise(process)
+                    self._pass_on_hang_up()
                     if not self._stopping:
-                        wait(min((place.due_s for place in self._places if place.child is None), default=None))
+                        wait(min((process.due_s for process in self._processes if process.child is None), default=None))
             finally:
                 self._drain(wait)
         return self._code
@@ -118,50 +129,61 @@ class Supervisor:
     def _stop(self) -> None:
         self._stopping = True
 
-    def _attend(self, place: "_Place") -> None:
-        """Start a role whose time has come; of one that ended, find out when that is."""
-        if place.child is None:
-            if place.due_s <= time.monotonic():
-                self._start(place)
+    def _hang_up(self) -> None:
+        self._hung_up = True
+
+    def _pass_on_hang_up(self) -> None:
+        if self._hung_up:
+            self._hung_up = False
+            for process in self._processes:
+                process.signal(signal.SIGHUP)
+
+    def _supervise(self, process: "_ManagedProcess") -> None:
+        """Start a role whose restart is due; schedule the restart of one that ended."""
+        if process.child is None:
+            if process.due_s <= time.monotonic():
+                self._start(process)
             return
-        code = place.ended()
+        code = process.poll_exit()
         if code is not None and not self._stopping:
-            self._ended(place, code)
+            self._schedule_restart(process, code)
 
-    def _start(self, place: "_Place") -> None:
+    def _start(self, process: "_ManagedProcess") -> None:
         try:
-            place.start()
+            process.start()
         except OSError as error:
-            self._log.error("process not started", process=place.role.name, error=str(error))
-            self._ended(place, EXIT_FAILED)
+            self._log.error("process not started", process=process.role.name, error=str(error))
+            self._schedule_restart(process, EXIT_NO_ROOM if error.errno in _NO_ROOM else EXIT_FAILED)
 
-    def _ended(self, place: "_Place", code: int) -> None:
-        lived_s = time.monotonic() - place.started_s
-        pause_s = place.backoff.pause_s(lived_s, code)
-        self._log.warning("process ended", process=place.role.name, code=code, lived_s=round(lived_s, 2))
+    def _schedule_restart(self, process: "_ManagedProcess", code: int) -> None:
+        lived_s = time.monotonic() - process.started_s
+        pause_s = process.backoff.pause_s(lived_s, code)
+        self._log.warning("process ended", process=process.role.name, code=code, lived_s=round(lived_s, 2))
         if pause_s is None:
-            self._log.error("process cannot stay up, stopping everything", process=place.role.name)
+            self._log.error("process cannot stay up, stopping everything", process=process.role.name)
             self._code = code if code > 0 else 1
             self._stopping = True
         else:
-            place.due_s = time.monotonic() + pause_s
+            process.due_s = time.monotonic() + pause_s
 
     def _drain(self, wait: "_Wait") -> None:
-        """Let every child finish what it is doing, and kill those that do not in time."""
-        for place in self._places:
-            place.signal(signal.SIGTERM)
+        """Let every child finish its work, and kill those that do not finish in time."""
+        for process in self._processes:
+            process.signal(signal.SIGTERM)
         deadline_s = time.monotonic() + self._drain_timeout_s
-        while (left := [place for place in self._places if place.lives()]) and time.monotonic() < deadline_s:
+        while (
+            left := [process for process in self._processes if process.is_alive()]
+        ) and time.monotonic() < deadline_s:
             wait(deadline_s)
-        for place in left:
-            self._log.error("process did not finish in time, killing it", process=place.role.name)
-            place.signal(signal.SIGKILL)
-        while any(place.lives() for place in self._places):
+        for process in left:
+            self._log.error("process did not finish in time, killing it", process=process.role.name)
+            process.signal(signal.SIGKILL)
+        while any(process.is_alive() for process in self._processes):
             wait(None)
 
 
-class _Place:
-    """One role: its child, or when the next one is due."""
+class _ManagedProcess:
+    """One role: its child, or the time of its next start."""
 
     def __init__(self, role: Role, run_dir: Path, env: Mapping[str, str], start: Start) -> None:
         self.role = role
@@ -176,45 +198,57 @@ class _Place:
     def start(self) -> None:
         """Start a child. Raises `OSError`."""
         self.started_s = time.monotonic()
-        self.child = self._start(self.role, {**self._env, **noted(self._run_dir, self.role.name)})
-        self._pid_file.enter_context(pid_file(self._run_dir, self.role.name, self.child.pid))
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self.child = self._start(self.role, {**self._env, **record_start(self._run_dir, self.role.name)})
+        try:
+            self._pid_file.enter_context(pid_file(self._run_dir, self.role.name, self.child.pid))
+        except OSError as error:  # the child runs; only tools miss its number
+            structlog.get_logger().warning("pid file not written", process=self.role.name, error=str(error))
 
-    def ended(self) -> int | None:
-        """Return the code of a child that has just ended."""
+    def poll_exit(self) -> int | None:
+        """Return the exit code of a child that has just ended, else None."""
         code = None if self.child is None else self.child.poll()
         if code is not None:
             self.child = None
             self._pid_file.close()
         return code
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Return whether the child has not ended yet."""
-        return self.child is not None and self.ended() is None
+        return self.child is not None and self.poll_exit() is None
 
     def signal(self, number: int) -> None:
-        """Send the child a signal, if there is one that has not been waited for."""
+        """Send the child a signal, if there is a child that was not yet waited for."""
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.child.pid, number)
 
 
-def own_interpreter(role: Role, env: Mapping[str, str]) -> Child:
+def start_interpreter(role: Role, env: Mapping[str, str]) -> Child:
     """Start a role as a program of its own. Raises `OSError`."""
-    return subprocess.Popen(role.command, env=env, stdin=subprocess.DEVNULL)  # noqa: S603 - the command is ours
+    return subprocess.Popen(role.command, env=env, stdin=subprocess.DEVNULL)  # noqa: S603 - Clarion's own command
 
 
 _Wait = Callable[[float | None], None]
-"""Returns when a signal came, a child ended, or this monotonic time has come."""
+"""Returns when a signal arrived, a child ended, or the given monotonic time is reached."""
 
 
 @contextlib.contextmanager
-def _bell(on_stop: Callable[[], None]) -> Iterator[_Wait]:
-    """Call `on_stop` for SIGTERM and SIGINT, and give what waits for signals."""
+def _signal_wait(on_stop: Callable[[], None], on_hang_up: Callable[[], None]) -> Iterator[_Wait]:
+    """Call `on_stop` for SIGTERM and SIGINT, `on_hang_up` for SIGHUP, and return the function that waits for
+    signals."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = {number: signal.getsignal(number) for number in HANDLED}
+    calls = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop, signal.SIGHUP: on_hang_up}
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        call = calls.get(signal.Signals(number))
+        if call is not None:
+            call()
+
     for number in HANDLED:
-        signal.signal(number, lambda caught, _frame: None if caught == signal.SIGCHLD else on_stop())
+        signal.signal(number, handle)
     waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def wait(until_s: float | None) -> None:
@@ -234,7 +268,7 @@ def _bell(on_stop: Callable[[], None]) -> Iterator[_Wait]:
 
 @contextlib.contextmanager
 def pid_file(run_dir: Path, name: str, pid: int) -> Iterator[None]:
-    """Keep `<name>.pid` in place; readers never see half of it."""
+    """Keep the file `<name>.pid` during the context; readers never see a part of it."""
     path = run_dir / f"{name}.pid"
     fresh = path.with_suffix(".pid.new")
     fresh.write_text(f"{pid}\n")
@@ -247,8 +281,8 @@ def pid_file(run_dir: Path, name: str, pid: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def only_one(run_dir: Path, role: str) -> Iterator[None]:
-    """Hold the lock of an installation, as its supervisor or its only process. Raises `OperatorError` when another one has
-    it."""
+    """Hold the lock of an installation, as its supervisor or its only process. Raises `OperatorError` when another
+    process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     path = run_dir / "up.lock"
     with path.open("a+") as lock:
@@ -268,7 +302,7 @@ def only_one(run_dir: Path, role: str) -> Iterator[None]:
 
 
 def die_with_parent(env: Mapping[str, str]) -> None:
-    """Make this process end when the supervisor that started it (`CLARION_SUPERVISOR_PID`) is gone, however it went.
+    """Make this process end when the supervisor that started it (`CLARION_SUPERVISOR_PID`) has ended, for any reason.
     Does nothing in a process that was started by hand."""
     parent = env.get(PARENT_VARIABLE)
     if parent is None:
@@ -277,7 +311,7 @@ def die_with_parent(env: Mapping[str, str]) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     else:
         threading.Thread(target=_watch_parent, args=(int(parent),), daemon=True).start()
-    if os.getppid() != int(parent):  # it went before we asked to be told
+    if os.getppid() != int(parent):  # it ended before the notification was requested
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,38 +1,40 @@
-"""Puts the parts together for one process. Nothing here decides anything."""
+"""Builds the parts of one process. No decision is made here."""
 
-import hmac
+import asyncio
 import os
-import secrets
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 
 from clarion.app import confined, lab
 from clarion.app.callers import Callers
 from clarion.app.config import Config
 from clarion.app.engines import template_engines
+from clarion.app.key_uses import KeyUses
+from clarion.app.operator_keys import OperatorKeys
 from clarion.app.plugins import shortener
+from clarion.app.secret_stores import secret_reader
 from clarion.app.stores import OPENINGS, Opening
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
-from clarion.backends.sqlite.agreement import upgrade_all
+from clarion.backends.sqlite.consistency import upgrade_all
 from clarion.backends.sqlite.migrate import path_of
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
-from clarion.control.auth.tokens import UserTokens
+from clarion.control.auth.tokens import UserTokens, check_generation
 from clarion.deliver.rules.retry import Policy
+from clarion.domain.api_key import is_mistyped
 from clarion.domain.channel import Channel
-from clarion.domain.errors import OperatorError
-from clarion.domain.limits import OPERATOR_KEY_CHARS_MIN
+from clarion.domain.errors import Forbidden, Unauthorized
+from clarion.domain.networks import contain
+from clarion.domain.security_events import SecurityEvent
 from clarion.ops import logging
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ops.unsubscribing import SealedLinks
+from clarion.ops.unsubscribe_links import SealedUnsubscribeLinks
 from clarion.ops.vault import FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.drafting import Drafting
@@ -42,21 +44,23 @@ from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
 from clarion.providers import catalogue
 
-OPERATOR_KEY_FILE = "operator.key"
 _OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 
 
 class Shared:
-    """What every stage is made of, whatever clock and stores it stands on."""
+    """The parts that every stage is built of, over any clock and any stores."""
 
     def __init__(self, config: Config, clock: Clock, telemetry: Telemetry, opening: Opening) -> None:
         self.config = config
         self.clock = clock
         self.telemetry = telemetry
+        self.secrets = secret_reader(config, os.environ, clock, telemetry)
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
-        self.unsubscribing = SealedLinks(self.vault, config.public_url)
+        self.unsubscribe_links = SealedUnsubscribeLinks(self.vault, config.public_url)
         self.stores = opening(config, clock, self.vault, telemetry)
-        self.streams, self.store, self.control, self.directory, self.state, self.quotas, self.standings = self.stores
+        self.streams, self.store, self.control, self.directory, self.state, self.quotas, self.account_health = (
+            self.stores
+        )
         self.engines = template_engines()
         self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)
@@ -70,12 +74,12 @@ class Shared:
         return DirectDrafting(self.engines)
 
     def http(self) -> HttpEgress:
-        """Return the HTTP client all vendors share."""
+        """Return the HTTP client that all vendors share."""
         egress = self.config.egress
         return GuardedHttp(egress.allow_private, egress.ca_file or None, allow_plain=egress.allow_http)
 
     def smtp(self) -> SmtpEgress:
-        """Return the SMTP sessions all vendors share."""
+        """Return the SMTP sessions that all vendors share."""
         egress = self.config.egress
         return GuardedSmtp(
             egress.allow_private,
@@ -85,7 +89,7 @@ class Shared:
         )
 
     def contents(self) -> Contents:
-        """Return what renders the deliveries of a stage; each stage has its own, with its own cache."""
+        """Return a renderer of deliveries; each stage has its own, with its own cache."""
         return Contents(self.directory, self.engines, self.links)
 
     def policy(self, channel: Channel) -> Policy:
@@ -98,13 +102,14 @@ class Shared:
         )
 
     async def close(self) -> None:
-        """Close what holds files, writers first."""
+        """Close the parts that hold files, writers first."""
         await self.drafting.close()
+        await self.secrets.close()
         await self.stores.close()
 
 
 class Parts(Shared):
-    """The parts every process shares: stores opened, schema up to date, clock, telemetry and vendors."""
+    """The parts of a process: opened stores with their schema up to date, clock, telemetry and vendors."""
 
     telemetry: ProcessTelemetry
 
@@ -113,7 +118,9 @@ class Parts(Shared):
         config.data_dir.mkdir(parents=True, exist_ok=True)
         if config.store == "sqlite":
             upgrade_all(config.data_dir)
-        telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role))
+        # Each process needs files of its own, and further API processes have the same role.
+        name = f"{role}-{config.api.port}" if role == "api" else role
+        telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", name))
         if config.store != "sqlite" and path_of(config.data_dir, "journal").exists():
             telemetry.log("warning", "files_left_alone", data=str(config.data_dir), store=config.store)
         super().__init__(config, SystemClock(), telemetry, OPENINGS[config.store])
@@ -122,49 +129,52 @@ class Parts(Shared):
 
 
 class Identity:
-    """Tells whose a bearer credential is: the operator's, a tenant's API key or a user's token."""
+    """Finds the caller of a bearer credential: the operator, a tenant's API key or a user's token."""
 
-    def __init__(self, parts: Parts, operator_key: str) -> None:
+    def __init__(self, parts: Parts, operator: OperatorKeys) -> None:
         self._callers = Callers(parts.directory)
+        self._directory = parts.directory
         self._clock = parts.clock
+        self._telemetry = parts.telemetry
         self._tokens = UserTokens(parts.vault)
-        self._operator = operator_key.encode()
+        self._operator = operator
+        self.uses = KeyUses(parts.control.keys, parts.clock, parts.telemetry)
 
-    async def __call__(self, secret: str) -> Caller | None:
-        """Return the caller, or None for a credential that is wrong, expired or revoked."""
-        if hmac.compare_digest(secret.encode(), self._operator):
+    async def __call__(self, secret: str, peer: str) -> Caller | None:
+        """Return the caller, or None for a credential that is wrong, expired or revoked. `peer` is the client's address, if
+        known. Raises `Unauthorized` with a code of its own for a mistyped key, and `Forbidden` for a key that may not be
+        used from this address."""
+        now_ms = self._clock.now_ms()
+        if self._operator.match(secret, now_ms):
             return _OPERATOR
         if secret.count(".") == 2:
-            return self._tokens.verify(secret, self._clock.now_ms() // 1000)
-        return await self._callers.of(secret, self._clock.now_ms())
+            user = self._tokens.verify(secret, now_ms // 1000)
+            check_generation(secret, await self._directory.token_key(user.tenant), now_ms)
+            return user
+        caller = await self._callers.of(secret, now_ms)
+        if caller is None:
+            if is_mistyped(secret):
+                raise Unauthorized(
+                    "this is no key of Clarion: is it mistyped or cut off?", field="Authorization", code="key_mistyped"
+                )
+            return None
+        if caller.networks and not contain(caller.networks, peer):
+            event, address = SecurityEvent.ADDRESS_REFUSED, peer or "an unknown address"
+            self._telemetry.security(event, tenant=caller.tenant, key_id=caller.key_id, peer=peer)
+            raise Forbidden(f"the key may not be used from {address}", field="Authorization", code="address_refused")
+        self.uses.note(caller, peer, now_ms)
+        return caller
 
+    def is_operator(self, secret: str) -> bool:
+        """Return whether a secret is a key of the operator."""
+        return self._operator.match(secret, self._clock.now_ms())
 
-def operator_key(config: Config) -> str:
-    """Return the operator's key, making its file (mode 0600) at the first start. Raises `OperatorError`."""
-    if config.operator_key:
-        return _long_enough(config.operator_key, "the configured operator key")
-    path: Path = config.data_dir / OPERATOR_KEY_FILE
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        _make_operator_key(path)
-    if path.stat().st_mode & 0o077:
-        raise OperatorError(f"{path} can be read by others; run: chmod 600 {path}.")
-    return _long_enough(path.read_text().strip(), str(path))
+    async def follow(self) -> None:
+        """Take changed keys of the operator and store uses of keys, until the task is cancelled."""
+        async with asyncio.TaskGroup() as jobs:
+            jobs.create_task(self._operator.follow())
+            jobs.create_task(self.uses.follow())
 
-
-def _long_enough(key: str, what: str) -> str:
-    # An empty file would be a key that everybody has.
-    if len(key) < OPERATOR_KEY_CHARS_MIN:
-        raise OperatorError(f"{what} must have at least {OPERATOR_KEY_CHARS_MIN} characters.")
-    return key
-
-
-def _make_operator_key(path: Path) -> None:
-    """Write the file whole or not at all: several processes may start at once, and all have to read the same key."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(f"clo_{secrets.token_urlsafe(32)}\n")
-    with suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
+    async def close(self) -> None:
+        """Store the uses of keys that are still in memory."""
+        await self.uses.close()

@@ -1,4 +1,4 @@
-"""A worker process: plan, deliver and record for the partitions it leases."""
+"""A worker process: plans, delivers and records for the partitions it leases."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from clarion.app import garbage
+from clarion.app import gc_tuning
 from clarion.app.assembly import (
     accounts,
     broadcast_worker,
@@ -19,21 +19,21 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.app.config import Config
-from clarion.app.learning import keep_learning
+from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
-from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions, LeaseKeeper, shift_ms
+from clarion.journal.consumer import LeasedPartitions, LeaseRenewer, shift_ms
 
 STAGES = ("plan", "deliver", "record")
 
 
 def run(config: Config, index: int, stages: Collection[str] = STAGES) -> None:
-    """Work until SIGTERM or SIGINT, then finish what was started."""
+    """Work until SIGTERM or SIGINT, then finish the work under way."""
     uvloop.run(_work(config, index, stages))
 
 
@@ -44,7 +44,7 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    garbage.tune()
+    gc_tuning.tune()
     try:
         await work(parts, index, stages, stop)
     finally:
@@ -52,16 +52,17 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
 
 
 async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.Event) -> None:
-    """Run stages until `stop` is set, then finish what was started."""
+    """Run stages until `stop` is set, then finish the work under way."""
     start = this_start(f"worker-{index}", os.environ, parts.clock)
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.store.partitions)
-    if start.ended and (freed := await parts.store.vacate(start.ended)):
+    if start.ended and (freed := await parts.store.release_dead(start.ended)):
         parts.telemetry.log("info", "leases_freed", number=freed)
     leases, handovers = _Leases(parts, index, start), Handovers()
-    # The record stage stops last, so that it folds what the others finish with, and leases are kept to the end.
+    # The record stage stops last, so that it folds the last outcome events of the other stages. Leases are held to the
+    # end.
     recorded, released = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as keeping:
-        keeping.create_task(leases.keeper.run(released))
+        keeping.create_task(leases.renewer.run(released))
         async with asyncio.TaskGroup() as tasks:
             if "record" in stages:
                 tasks.create_task(record_worker(parts, leases.of(topics.GROUP_RECORD)).run(recorded))
@@ -72,23 +73,23 @@ async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.
                 if "deliver" in stages:
                     for job in _deliver(parts, leases, handovers, index, stop):
                         earlier.create_task(job)
-                earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
+                earlier.create_task(keep_definitions_fresh(parts.directory, parts.telemetry, stop))
             recorded.set()
         released.set()
 
 
 class _Leases:
-    """The leases of one worker: of each group its own, kept together."""
+    """The leases of one worker, by group."""
 
     def __init__(self, parts: Parts, index: int, start: Start) -> None:
         self._parts = parts
         self.owner = start.owner
         self._index, self._count, self._ttl_ms = index, parts.config.worker_count, parts.config.lease.ttl_ms
         shift = shift_ms(index, self._count, self._ttl_ms)
-        self.keeper = LeaseKeeper(parts.store, parts.clock, self._ttl_ms, shift)
+        self.renewer = LeaseRenewer(parts.store, parts.clock, self._ttl_ms, shift)
 
     def of(self, group: str) -> LeasedPartitions:
-        """Return what leases the partitions of a group."""
+        """Return the leases of a group's partitions."""
         parts = self._parts
         return LeasedPartitions(
             parts.store,
@@ -98,13 +99,13 @@ class _Leases:
             index=self._index,
             count=self._count,
             ttl_ms=self._ttl_ms,
-            keeper=self.keeper,
+            renewer=self.renewer,
         )
 
 
 async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> None:
-    """Run work under leases that are given back only when it is over. A keeper that fails ends the work: it would idle
-    without leases and look alive."""
+    """Run work under leases that are released only when it is over. A renewal that fails ends the work: without leases
+    the work would idle and look alive."""
     release = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(leases.run(release))
@@ -125,7 +126,7 @@ def _deliver(
     parts: Parts, leases: _Leases, handovers: Handovers, index: int, stop: asyncio.Event
 ) -> list[Coroutine[Any, Any, None]]:
     sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
-    cancelled = Cancelled(parts.store, parts.clock)
+    cancelled = CancellationCache(parts.store, parts.clock)
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
         of_channel = leases.of(topics.group_deliver(channel))

@@ -1,1 +1,1 @@
-"""Backends: implementations of the ports, one folder an engine. They never import each other."""
+"""Backends: implementations of the ports, one folder each. They never import each other."""

@@ -1,1 +1,1 @@
-"""Content: how a template becomes a message. Built once when it is published, rendered for each delivery."""
+"""Content: templates are built once when they are published, and rendered to a message for each delivery."""

@@ -1,7 +1,7 @@
-"""Building: what authors wrote, put together for each locale and channel into what is sent.
+"""Building: turns the source of a template into the template that is sent, for each locale and channel.
 
-Messages, partials and layouts are put in as text, then MJML is compiled and styles are inlined, then everything is compiled
-once to see that it can be rendered. Nothing but rendering is left for the moment of sending.
+Messages, partials and layouts are inserted as text, then MJML is compiled and styles are inlined, then everything is
+compiled once to check that it can be rendered. Only rendering remains when a delivery is sent.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from clarion.content.email_layout import LocalizedLayout, blank_layout, email, localized_layout
 from clarion.content.fallback import fallback
-from clarion.content.frame import Frame, email, emptied, frame_of
 from clarion.content.messages import Messages
 from clarion.content.partials import Partials
 from clarion.content.reads import Reads
@@ -21,8 +21,7 @@ from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS, Part, Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import SUBJECT_CHARS_MAX, TEMPLATE_BYTES_MAX
-from clarion.domain.limits_content import BUILT_BYTES_MAX
+from clarion.domain.limits_content import BUILT_BYTES_MAX, SUBJECT_CHARS_MAX, TEMPLATE_BYTES_MAX
 from clarion.domain.locales import chain
 from clarion.domain.template import Engine, Source, Translation
 from clarion.ports.drafting import BuildJob
@@ -35,8 +34,8 @@ _BODIES = ("html", "mjml")
 
 
 def build(job: BuildJob, engines: Engines) -> Template:
-    """Return what is sent of a source (version 0). Raises `InvalidField` with the path of what is wrong: a part or message
-    of the source, `layout.<part>`, or `partials.<key>`."""
+    """Return the template built from a source (version 0). Raises `InvalidField` with the path of the fault: a part or
+    message of the source, `layout.<part>`, or `partials.<key>`."""
     source = job.source
     renderer = engines.get(source.engine)
     if renderer is None:
@@ -76,7 +75,7 @@ def _check(job: BuildJob, renderer: Renderer) -> None:
     if layout is not None:
         for part in ("mjml", "html", "text"):
             check(
-                emptied(getattr(layout, part), source.engine),
+                blank_layout(getattr(layout, part), source.engine),
                 f"layout.{part}",
                 source.engine,
                 renderer,
@@ -87,7 +86,7 @@ def _check(job: BuildJob, renderer: Renderer) -> None:
 
 
 class _Builder:
-    """Builds one locale after the other, noting what is read."""
+    """Builds one locale after the other and records the variables read."""
 
     def __init__(self, job: BuildJob, renderer: Renderer) -> None:
         self._job = job
@@ -129,7 +128,7 @@ class _Builder:
 
     def _email(self, parts: dict[str, Any], locale: str, fields: Mapping[tuple[Channel, str], str]) -> dict[str, Any]:
         layout, engine = self._job.layout, self._job.source.engine
-        frame = Frame() if layout is None else frame_of(layout, locale, self._partials)
+        frame = LocalizedLayout() if layout is None else localized_layout(layout, locale, self._partials)
         try:
             return email(parts, engine, frame, locale)
         except InvalidField as error:
@@ -138,7 +137,7 @@ class _Builder:
 
     def _compile(self, part: Any, declared: Part, field: str) -> None:
         if isinstance(part, str):
-            if (part, declared) in self._seen:  # channels without content of their own say the same
+            if (part, declared) in self._seen:  # channels without content of their own have equal parts
                 return
             self._seen.add((part, declared))
             if declared.kind == "line":
@@ -147,7 +146,7 @@ class _Builder:
             self._renderer.compile(part, html=declared.html)
             usage = self._renderer.usage(part)
         except SyntaxProblem as error:
-            detail = SyntaxProblem(f"put together with its messages, partials and layout: {error.detail}", error.line)
+            detail = SyntaxProblem(f"with its messages, partials and layout inserted: {error.detail}", error.line)
             raise problem(detail, field) from error
         self.reads.note(usage, self._job.source, field)
 
@@ -160,8 +159,8 @@ class _Builder:
 
 
 def _merged(source: Source, locale: str) -> Iterator[tuple[Channel, str, Any, str]]:
-    """Yield channels, names and parts with their field paths: those of the template, then, in place of them, those of the
-    locale's parents and its own."""
+    """Yield channels, names and parts with their field paths: those of the template, then the overrides of the locale's
+    parents and of the locale itself."""
     tags = dict.fromkeys((source.locale, *reversed(list(chain(locale)))))
     overrides = ((tag, source.locales[tag]) for tag in tags if tag in source.locales)
     layers = [
@@ -175,12 +174,12 @@ def _merged(source: Source, locale: str) -> Iterator[tuple[Channel, str, Any, st
 
 
 def _check_line(part: str, engine: Engine, field: str) -> None:
-    """Raise `InvalidField` for a part that has become more than one line, or too long a one, by what was put in."""
+    """Raise `InvalidField` for a part that insertions have made more than one line, or too long."""
     single_line(put_in(part, engine, lambda _tag: ""), field, SUBJECT_CHARS_MAX)
 
 
 def _field(fields: Mapping[tuple[Channel, str], str], channel: Channel, name: str) -> str:
-    """Return where a built part was written: HTML may have been MJML, and text HTML."""
+    """Return the source field of a built part: HTML may come from MJML, and text from HTML."""
     if channel is Channel.EMAIL:
         for candidate in (name, "mjml", "html", "text"):
             if (channel, candidate) in fields and (name in ("html", "text", "preheader") or candidate == name):

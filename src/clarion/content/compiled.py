@@ -1,4 +1,4 @@
-"""One channel of a template in one locale, compiled: what is left is to fill in data."""
+"""One channel of a template in one locale, compiled, ready to render with data."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS, Part, Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.fitting import Fitted
-from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
+from clarion.domain.limits_content import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.locales import best, spoken
 from clarion.domain.template import Brand
 from clarion.ports.drafting import Rendered, RenderJob
@@ -23,11 +23,11 @@ _BRAND: Final = re.compile(r"(?<!\{)\{\{-?\s*brand\.(\w+)\s*-?\}\}(?!\})")
 _LINK: Final = "unsubscribe_url"
 _PLAIN: Final = Part()
 _SENDER: Final = {"from_name": "sender_name", "reply_to": "reply_to"}
-"""Parts of an e-mail that a brand gives where the template has none."""
+"""Parts of an e-mail that default to a field of the brand."""
 
 
 class Compiled:
-    """Compiled parts with the brand they carry. `locale` is the content's own."""
+    """Compiled parts with their brand. `locale` is the content's own."""
 
     def __init__(self, channel: Channel, locale: str, renders: dict[str, Render], brand: Brand) -> None:
         self.channel = channel
@@ -45,9 +45,9 @@ class Compiled:
         unsubscribe_url: str = "",
         fitted: list[Fitted] | None = None,
     ) -> dict[str, Any]:
-        """Return the rendered parts, with dates, numbers and money as `locale` writes them, in `zone`; `at_ms` is the only
-        clock there is. Templates read the link as `brand.unsubscribe_url`. What is done so that they fit is added to `fitted`.
-        Raises `RenderError`."""
+        """Return the rendered parts, with dates, numbers and money in `locale` and `zone`; `at_ms` is the only clock of
+        a template. Templates read the link as `brand.unsubscribe_url`. Changes made to fit a limit are added to
+        `fitted`. Raises `RenderError`."""
         context = {
             **data,
             "data": data,
@@ -66,7 +66,7 @@ def content_of(template: Template, locale: str) -> dict[Channel, dict[str, Any]]
 
 
 def locale_for(template: Template, wanted: str, tenant_locale: str) -> str:
-    """Return the template's locale that suits somebody best: `pt-BR -> pt -> tenant default -> the template's own`."""
+    """Return the template's best locale for the wanted one: `pt-BR -> pt -> tenant default -> the template's own`."""
     if not template.locales:
         return template.locale
     available = {template.locale, *template.locales}
@@ -74,7 +74,7 @@ def locale_for(template: Template, wanted: str, tenant_locale: str) -> str:
 
 
 def compile_channel(template: Template, locale: str, channel: Channel, brand: Brand, engines: Engines) -> Compiled:
-    """Compile a channel's parts. Raises `RenderError` when there are none."""
+    """Return the compiled parts of a channel. Raises `RenderError` when there are none, or when one does not parse."""
     source = content_of(template, locale).get(channel)
     if source is None:
         raise RenderError(f"template {template.key} has no {channel} part")
@@ -95,7 +95,7 @@ def compile_channel(template: Template, locale: str, channel: Channel, brand: Br
 
 
 def render_job(job: RenderJob, engines: Engines) -> Rendered:
-    """Render the channels of a job; one that fails does so alone."""
+    """Return the rendered channels of a job; an error affects its own channel only."""
     locale = locale_for(job.template, job.locale, job.tenant_locale)
     parts: dict[Channel, dict[str, Any]] = {}
     errors: dict[Channel, str] = {}
@@ -113,7 +113,7 @@ def _fixed(value: str) -> Render:
 
 
 def _branded(source: Any, brand: Brand, *, html: bool) -> Any:
-    """Return the source with what the brand says put in: one variable less to look up for each recipient."""
+    """Return the source with fields of the brand inserted, so that they need no lookup for each recipient."""
     if isinstance(source, str):
         return _BRAND.sub(lambda match: _brand_text(match, brand, html=html), source) if "brand." in source else source
     if isinstance(source, Mapping):
@@ -126,12 +126,13 @@ def _branded(source: Any, brand: Brand, *, html: bool) -> Any:
 def _brand_text(match: re.Match[str], brand: Brand, *, html: bool) -> str:
     value = getattr(brand, match[1], None) if match[1] in Brand.__struct_fields__ else None
     if not isinstance(value, str) or "{" in value:
-        return match[0]  # left to the engine, which knows what to say of it
+        return match[0]  # left unchanged; the template language reports it
     return escape(value) if html else value
 
 
 def _one_line(render: Render, part: str) -> Render:
-    """Return the render function of what becomes a header: data must not bring further lines into it."""
+    """Return the render function of a part that becomes a header: it raises `RenderError` when data adds further
+    lines."""
 
     def checked(context: Mapping[str, Any]) -> str:
         try:

@@ -1,4 +1,4 @@
-"""Drafting in this very process: for templates that are trusted, for tests, and inside the process that confines others."""
+"""Drafting in the current process: for trusted templates, for tests, and inside the confined process."""
 
 from clarion.content.build import build
 from clarion.content.compiled import render_job
@@ -8,13 +8,14 @@ from clarion.ports.renderer import Engines
 
 
 class DirectDrafting:
-    """Builds and renders at once. Only the engines' own limits stand between a hostile template and the process."""
+    """Builds and renders in the current process. Only the limits of the template engines protect it from a hostile
+    template."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
 
     async def build(self, job: BuildJob) -> Template:
-        """Return what is sent of a source. Raises `InvalidField`."""
+        """Return the template built from a source. Raises `InvalidField`."""
         return build(job, self._engines)
 
     async def render(self, job: RenderJob) -> Rendered:
@@ -22,4 +23,4 @@ class DirectDrafting:
         return render_job(job, self._engines)
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there are no resources to release."""

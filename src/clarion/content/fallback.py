@@ -1,4 +1,4 @@
-"""What channels without content of their own send: the plain text of the template, in the shape of the channel."""
+"""Content of channels without their own: the plain text of the template in the form of the channel."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -16,9 +16,9 @@ _TITLES: Final = (
 def fallback(
     key: str, text: str, own: Mapping[Channel, Mapping[str, Any]], is_source: Callable[[str], bool]
 ) -> dict[Channel, dict[str, Any]]:
-    """Return content for every channel. What has a title takes the first line for it if there are more, else the title that
-    other channels have in their `own` content. `is_source` says whether a text can stand alone: a tag may begin in the
-    first line and end further on."""
+    """Return content for every channel. A title is the first line if there are more lines, else the title of other
+    channels in their `own` content. `is_source` returns whether a text is valid by itself: a tag may begin in the first
+    line and end in a later one."""
     whole = text.strip()
     first, _, body = (piece.strip() for piece in whole.partition("\n"))
     heading = next((own[channel][name] for channel, name in _TITLES if name in own.get(channel, {})), "")

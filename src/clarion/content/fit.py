@@ -1,4 +1,4 @@
-"""What a channel can carry: rendered parts are made to fit, and what cannot be made to fit is refused."""
+"""Content limits of channels: rendered parts are made to fit, and parts that cannot fit are refused."""
 
 import re
 import unicodedata
@@ -10,10 +10,10 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.fitting import Fitted, Unit
-from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.limits_content import (
     PUSH_ENVELOPE_BYTES,
     PUSH_PAYLOAD_BYTES_MAX,
+    SUBJECT_CHARS_MAX,
     WHATSAPP_PARAMETER_CHARS_MAX,
     WHATSAPP_PARAMETERS_MAX,
 )
@@ -23,7 +23,7 @@ from clarion.ports.renderer import RenderError
 ELLIPSIS: Final = "…"
 _JOINER: Final = "\u200d"
 _SHORT_CHARS: Final = 600
-"""Parts of no more characters than this fit a push whatever they are: a character is at most six bytes of JSON."""
+"""Parts of at most this many characters always fit a push: a character is at most six bytes of JSON."""
 _SHORT_SMS_CHARS: Final = 35
 _REGIONAL: Final = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
 _Fit: TypeAlias = Callable[[dict[str, Any], list[Fitted] | None], dict[str, Any]]
@@ -32,14 +32,14 @@ _WHATSAPP_BREAKS: Final = re.compile(r"[\r\n\t]| {5}")
 
 _LINKS: Final = ("url", "image", "icon", "avatar")
 _HARMLESS: Final = ("https://", "http://", "/")
-_BLANKS: Final = re.compile(r"[\x00-\x20]")  # browsers leave them out of a scheme
+_BLANKS: Final = re.compile(r"[\x00-\x20]")  # browsers ignore them in a scheme
 _SCRIPT: Final = re.compile(r"(?:javascript|vbscript|data:(?!image/)).*", re.I)
 
 
 def fit(channel: Channel, parts: dict[str, Any], fitted: list[Fitted] | None = None) -> dict[str, Any]:
-    """Return the parts as the channel can carry them: the body of a push shortened to its payload limit, typographic
-    characters of an SMS as the GSM alphabet has them, headlines within their limit. What was shortened is added to `fitted`.
-    Raises `RenderError` for what does not fit even so, and for links that are scripts."""
+    """Return the parts made to fit the channel: the body of a push shortened to its payload limit, typographic
+    characters of an SMS replaced by the GSM alphabet, headlines within their limit. Shortened parts are added to
+    `fitted`. Raises `RenderError` for parts that cannot be made to fit, and for links that are scripts."""
     if channel in _LINKING:
         check_links(parts)
     make = _FITS.get(channel)
@@ -47,20 +47,21 @@ def fit(channel: Channel, parts: dict[str, Any], fitted: list[Fitted] | None = N
 
 
 def shorten(text: str, bytes_max: int) -> str:
-    """Return the text, or its beginning and an ellipsis, that takes no more than so many bytes as JSON: never half a
-    character, nor one without the accents, joiners and variation selectors that follow it, nor half a flag."""
+    """Return the text, or its beginning and an ellipsis, in at most `bytes_max` bytes of JSON. It never cuts within a
+    character, its accents, joiners and variation selectors, or a flag."""
     if _json_bytes(text) <= bytes_max:
         return text
     room = bytes_max - len(ELLIPSIS.encode())
     if room < 0:
         return ""
-    # A character takes a byte at least, so no more of them than bytes have to be looked at.
+    # A character takes at least one byte, so at most `bytes_max` characters have to be measured.
     end = bisect_right(range(min(len(text), room + 1)), room, key=lambda count: _json_bytes(text[:count])) - 1
     return _beginning(text, end)
 
 
 def _beginning(text: str, end: int) -> str:
-    """Return no more than the first `end` characters of a longer text and an ellipsis, without a part of a cluster at the end."""
+    """Return at most the first `end` characters of a longer text and an ellipsis, cut at the boundary of a grapheme
+    cluster."""
     while end and (_joins(text[end]) or text[end - 1] == _JOINER or _halves_a_flag(text, end)):
         end -= 1
     return text[:end].rstrip() + ELLIPSIS
@@ -71,7 +72,7 @@ def _json_bytes(text: str) -> int:
 
 
 def _joins(char: str) -> bool:
-    """Return whether a character belongs to the one before it: marks, selectors, skin tones, the letters of a flag's tag."""
+    """Return whether a character joins the one before it: marks, selectors, skin tones, the letters of a flag's tag."""
     code = ord(char)
     return (
         char == _JOINER
@@ -83,7 +84,7 @@ def _joins(char: str) -> bool:
 
 
 def _halves_a_flag(text: str, end: int) -> bool:
-    """Return whether a cut parts two regional indicators that are one flag."""
+    """Return whether a cut separates the two regional indicators of a flag."""
     first = end
     while first and text[first - 1] in _REGIONAL:
         first -= 1
@@ -91,7 +92,7 @@ def _halves_a_flag(text: str, end: int) -> bool:
 
 
 def payload_bytes(parts: Mapping[str, Any]) -> int:
-    """Return how many bytes the parts of a push take as JSON, with what vendors put around them."""
+    """Return the size of a push's parts as JSON in bytes, including the vendors' envelope."""
     return PUSH_ENVELOPE_BYTES + len(msgspec.json.encode(parts))
 
 
@@ -140,9 +141,9 @@ def _sms(parts: dict[str, Any], _fitted: list[Fitted] | None) -> dict[str, Any]:
 
 
 def segmented(parts: Mapping[str, Any]) -> Fitted | None:
-    """Return into how many messages an SMS is split, None for one."""
+    """Return the split of an SMS into segments, None when it is one."""
     body = parts.get("body")
-    # A character counts as two at most, so what is half as long as the shorter alphabet allows needs no counting.
+    # A character counts as two at most, so a text of half the limit of the shorter alphabet needs no counting.
     if not isinstance(body, str) or len(body) <= _SHORT_SMS_CHARS:
         return None
     size = measure(body)
@@ -164,8 +165,8 @@ def _headline(name: str) -> _Fit:
 
 
 def _whatsapp(parts: dict[str, Any], _fitted: list[Fitted] | None) -> dict[str, Any]:
-    """Check what WhatsApp refuses in a parameter (https://developers.facebook.com/docs/whatsapp, error 132018): line
-    breaks, tabs, more than four spaces in a row."""
+    """Return the parts. Raises `RenderError` for a parameter that WhatsApp refuses
+    (https://developers.facebook.com/docs/whatsapp, error 132018): line breaks, tabs, more than four spaces in a row."""
     template = parts.get("template")
     if not isinstance(template, dict):
         return parts

@@ -1,24 +1,24 @@
-"""The formatters that every template language offers, by one name each: `money`, `format_date`, `plural` and their like."""
+"""The formatters of every template language by name: `money`, `format_date`, `plural` and the like."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from clarion.content import wording
+from clarion.content import formats
 
 _LOCALE: Final = "en"
 _ZONE: Final = "UTC"
 
 
-class Speech(NamedTuple):
-    """Whom a message speaks to: a locale, a zone, and when it was made (Unix ms; None when nobody said)."""
+class FormatContext(NamedTuple):
+    """The context of formatting: a locale, a zone, and when the notification was made (Unix ms; None when unknown)."""
 
     locale: str
     zone: str
     at_ms: int | None
 
     @classmethod
-    def of(cls, context: Mapping[str, Any]) -> "Speech":
-        """Return what a render's context says, with English and UTC for what it leaves out."""
+    def of(cls, context: Mapping[str, Any]) -> "FormatContext":
+        """Return the values of a render's context, with English and UTC as defaults."""
         locale, zone, at_ms = (context.get(name) for name in ("_locale", "_zone", "_at_ms"))
         return cls(
             locale if isinstance(locale, str) else _LOCALE,
@@ -28,8 +28,9 @@ class Speech(NamedTuple):
 
 
 class Formatter(NamedTuple):
-    """How a value and further arguments become a text; raises `ValueError`. `arguments` are the fewest and the most there
-    may be, `sample` is a value that can always be formatted, `zoned` says whether the zone matters, `timed` the clock."""
+    """A function from a value and further arguments to a text; it raises `ValueError`. `arguments` are the least and
+    most arguments, `sample` is a value that can always be formatted, `zoned` is whether the result depends on the zone,
+    `timed` whether on the clock."""
 
     run: Callable[..., str]
     arguments: tuple[int, int]
@@ -38,43 +39,43 @@ class Formatter(NamedTuple):
     timed: bool = False
 
 
-def _money(speech: Speech, value: object, currency: object) -> str:
-    return wording.money(value, currency, speech.locale)
+def _money(speech: FormatContext, value: object, currency: object) -> str:
+    return formats.money(value, currency, speech.locale)
 
 
-def _number(speech: Speech, value: object) -> str:
-    return wording.number(value, speech.locale)
+def _number(speech: FormatContext, value: object) -> str:
+    return formats.number(value, speech.locale)
 
 
-def _percent(speech: Speech, value: object) -> str:
-    return wording.percent(value, speech.locale)
+def _percent(speech: FormatContext, value: object) -> str:
+    return formats.percent(value, speech.locale)
 
 
-def _date(speech: Speech, value: object, style: object = "medium") -> str:
-    return wording.date(value, style, speech.locale, speech.zone)
+def _date(speech: FormatContext, value: object, style: object = "medium") -> str:
+    return formats.date(value, style, speech.locale, speech.zone)
 
 
-def _time(speech: Speech, value: object, style: object = "short") -> str:
-    return wording.time(value, style, speech.locale, speech.zone)
+def _time(speech: FormatContext, value: object, style: object = "short") -> str:
+    return formats.time(value, style, speech.locale, speech.zone)
 
 
-def _datetime(speech: Speech, value: object, style: object = "medium") -> str:
-    return wording.datetime(value, style, speech.locale, speech.zone)
+def _datetime(speech: FormatContext, value: object, style: object = "medium") -> str:
+    return formats.datetime(value, style, speech.locale, speech.zone)
 
 
-def _list(speech: Speech, value: object, style: object = "and") -> str:
-    return wording.joined(value, style, speech.locale)
+def _list(speech: FormatContext, value: object, style: object = "and") -> str:
+    return formats.joined(value, style, speech.locale)
 
 
-def _relative(speech: Speech, value: object, reference: object = None) -> str:
-    at_ms = speech.at_ms if reference is None else wording.instant_ms(reference)
+def _relative(speech: FormatContext, value: object, reference: object = None) -> str:
+    at_ms = speech.at_ms if reference is None else formats.instant_ms(reference)
     if at_ms is None:
         raise ValueError("there is no time to be relative to")
-    return wording.relative(value, at_ms, speech.locale)
+    return formats.relative(value, at_ms, speech.locale)
 
 
-def _plural(speech: Speech, value: object, locale: object = None) -> str:
-    return wording.plural(value, locale if isinstance(locale, str) else speech.locale)
+def _plural(speech: FormatContext, value: object, locale: object = None) -> str:
+    return formats.plural(value, locale if isinstance(locale, str) else speech.locale)
 
 
 FORMATTERS: Final[Mapping[str, Formatter]] = {
@@ -88,4 +89,4 @@ FORMATTERS: Final[Mapping[str, Formatter]] = {
     "relative_time": Formatter(_relative, (1, 2), timed=True),
     "plural": Formatter(_plural, (1, 2)),
 }
-"""Formatters by name; `arguments` counts the value too."""
+"""Formatters by name; `arguments` includes the value."""

@@ -1,12 +1,13 @@
-"""Contents: reads the templates and houses that rendering needs, many in one call, and keeps them until they change."""
+"""Contents: reads the templates and tenant contexts that rendering needs, many in one call, and caches them until they
+change."""
 
 from collections.abc import Collection, Coroutine, Hashable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
 from clarion.content.links import Links
-from clarion.content.render import House, Rendering
-from clarion.domain.limits import COMPILED_TEMPLATES_MAX
+from clarion.content.render import Rendering, TenantContext
+from clarion.domain.limits_content import COMPILED_TEMPLATES_MAX
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.directory import Defined, DefinitionKey, Directory
@@ -18,11 +19,11 @@ V = TypeVar("V")
 
 
 class Contents(Rendering):
-    """What one process renders from. `gather` alone reads.
+    """The content cache of one process. Only `gather` reads from the directory.
 
-    What was gathered can be rendered from then on, also while others gather; it makes room for what is gathered later only
-    when there is too much of it. So whoever renders in the same step need not ask again; whoever renders later, and wants
-    what is current by then, asks `holds` first.
+    Gathered content can be rendered from then on, also during later calls of `gather`; it is evicted only when the
+    cache is full. A caller that renders in the same step need not check again; one that renders later, and needs
+    current content, calls `holds` first.
     """
 
     def __init__(self, directory: Directory, engines: Engines, links: Links | None = None) -> None:
@@ -31,29 +32,30 @@ class Contents(Rendering):
         self._current: dict[str, _Current] = {}
 
     def holds(self, tenant: str, key: str) -> bool:
-        """Return whether a template and the house of its tenant are as new as the last `gather` for that tenant, whoever called
-        it."""
+        """Return whether a template and the context of its tenant are as new as the last `gather` for that tenant by
+        any caller."""
         current = self._current.get(tenant)
         return current is not None and current.house and key in current.templates
 
     async def gather(self, templates: Collection[tuple[str, str]], tenants: Collection[str]) -> None:
-        """Read templates, by (tenant, key), and the houses of tenants, unless they are current. Those of the templates'
-        tenants have to be among them."""
-        if reading := self.lacking(templates, tenants):
+        """Read templates, by (tenant, key), and the contexts of tenants, unless they are current. `tenants` has to
+        include those of the templates."""
+        if reading := self.missing_reads(templates, tenants):
             await together(*reading)
 
-    def lacking(
+    def missing_reads(
         self, templates: Collection[tuple[str, str]], tenants: Collection[str]
     ) -> list[Coroutine[Any, Any, None]]:
-        """Return the reads that `gather` makes, to be run side by side with others; none when all is current."""
+        """Return the reads that `gather` makes, to be run concurrently with other reads; none when everything is
+        current."""
         now = {tenant: self._now(tenant) for tenant in {*tenants, *(tenant for tenant, _ in templates)}}
-        lacking = [(tenant, key) for tenant, key in templates if key not in now[tenant].templates]
+        missing = [(tenant, key) for tenant, key in templates if key not in now[tenant].templates]
         homeless = [tenant for tenant in tenants if not now[tenant].house]
         reading: list[Coroutine[Any, Any, None]] = []
-        if lacking:
-            reading.append(self._read_templates(lacking, templates, now))
+        if missing:
+            reading.append(self._read_templates(missing, templates, now))
         if homeless:
-            reading.append(self._read_houses(homeless, tenants, now))
+            reading.append(self._read_tenant_contexts(homeless, tenants, now))
         return reading
 
     def _now(self, tenant: str) -> "_Current":
@@ -63,37 +65,39 @@ class Contents(Rendering):
         return current
 
     async def _read_templates(
-        self, lacking: list[tuple[str, str]], wanted: Collection[tuple[str, str]], now: Mapping[str, "_Current"]
+        self, missing: list[tuple[str, str]], wanted: Collection[tuple[str, str]], now: Mapping[str, "_Current"]
     ) -> None:
-        found = await self._directory.templates(lacking)
-        for place in lacking:
+        found = await self._directory.templates(missing)
+        for place in missing:
             tenant, key = place
             if self._current.get(tenant) is now[tenant]:
                 self._templates[place] = found.get(place)
                 now[tenant].templates.add(key)
-            else:  # what somebody else read is not older
+            else:  # content that a concurrent call read is not older
                 self._templates.setdefault(place, found.get(place))
         for tenant, key in _dropped(self._templates, wanted):
             if (current := self._current.get(tenant)) is not None:
                 current.templates.discard(key)
 
-    async def _read_houses(self, lacking: list[str], wanted: Collection[str], now: Mapping[str, "_Current"]) -> None:
+    async def _read_tenant_contexts(
+        self, missing: list[str], wanted: Collection[str], now: Mapping[str, "_Current"]
+    ) -> None:
         found = await self._directory.definitions(
-            [key for tenant in lacking for key in (_brand(tenant), _policy(tenant))]
+            [key for tenant in missing for key in (_brand(tenant), _policy(tenant))]
         )
-        for tenant in lacking:
-            house = _house(found.get(_brand(tenant)), found.get(_policy(tenant)))
+        for tenant in missing:
+            tenant_context = _tenant_context(found.get(_brand(tenant)), found.get(_policy(tenant)))
             if self._current.get(tenant) is now[tenant]:
-                self._houses[tenant] = house
+                self._tenant_contexts[tenant] = tenant_context
                 now[tenant].house = True
             else:
-                self._houses.setdefault(tenant, house)
-        for tenant in _dropped(self._houses, wanted):
+                self._tenant_contexts.setdefault(tenant, tenant_context)
+        for tenant in _dropped(self._tenant_contexts, wanted):
             self._current.pop(tenant, None)
 
 
 class _Current:
-    """What is current of a tenant: its templates by key, and whether its house is."""
+    """The current content of a tenant: the keys of its current templates, and whether its context is current."""
 
     __slots__ = ("house", "revision", "templates")
 
@@ -111,13 +115,13 @@ def _policy(tenant: str) -> DefinitionKey:
     return tenant, Policy, POLICY_KEY, None
 
 
-def _house(brand: Defined[Brand] | None, policy: Defined[Policy] | None) -> House:
-    said = policy.body if policy else Policy()
-    return House(brand.body if brand else Brand(), said.locale, said.zone)
+def _tenant_context(brand: Defined[Brand] | None, policy: Defined[Policy] | None) -> TenantContext:
+    text = policy.body if policy else Policy()
+    return TenantContext(brand.body if brand else Brand(), text.locale, text.zone)
 
 
 def _dropped(held: dict[K, V], wanted: Collection[K]) -> list[K]:
-    """Make room when too much is held, and return what was let go: what was read first, and nothing that is wanted now."""
+    """Evict entries when the cache is full and return their keys: the oldest ones, and none of those wanted now."""
     if len(held) <= COMPILED_TEMPLATES_MAX:
         return []
     kept = set(wanted)

@@ -1,4 +1,4 @@
-"""E-mail as HTML: MJML compiled, a document completed, styles inlined. Nothing is ever fetched."""
+"""HTML of e-mails: compiles MJML, completes the document, inlines styles. Nothing is ever fetched."""
 
 import re
 from typing import Final
@@ -15,12 +15,12 @@ from clarion.domain.locales import is_right_to_left
 from clarion.domain.template import Engine
 
 _PARSING: Final = mrml.ParserOptions(include_loader=mrml.noop_loader())
-_RENDERING: Final = mrml.RenderOptions(fonts={})  # the usual ones are fetched by whoever reads the e-mail
+_RENDERING: Final = mrml.RenderOptions(fonts={})  # the default ones would be fetched by the reader's mail program
 _SCHEMES: Final = '<meta name="color-scheme" content="{0}"><meta name="supported-color-schemes" content="{0}">'
 _HIDDEN: Final = (
     "display:none;font-size:1px;line-height:1px;max-height:0;max-width:0;opacity:0;overflow:hidden;mso-hide:all"
 )
-_FILLER: Final = "&#847;&zwnj;&nbsp;" * 40  # else the inbox shows the first words of the body behind the preheader
+_FILLER: Final = "&#847;&zwnj;&nbsp;" * 40  # otherwise the inbox shows the first words of the body after the preheader
 _COLORED: Final = re.compile(r"color\s*[:=]", re.IGNORECASE)
 _SIDES: Final = re.compile(r'((?:text-align\s*:\s*|\balign="))(left|right)\b', re.IGNORECASE)
 _DIRECTION: Final = re.compile(r"(\bdirection\s*:\s*)ltr\b", re.IGNORECASE)
@@ -33,8 +33,9 @@ _RESET: Final = '<style type="text/css">'
 _EMPTY_STYLE: Final = re.compile(r"<style[^>]*>\s*</style>")
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """What a document is completed with: the locale it is in, and what an inbox shows beside the subject (HTML with tags)."""
+class DocumentSettings(msgspec.Struct, frozen=True):
+    """Settings of a document: its locale, and the preheader that an inbox shows next to the subject (HTML with
+    tags)."""
 
     locale: str
     preheader: str = ""
@@ -51,16 +52,16 @@ def mjml_to_html(source: str, engine: Engine, locale: str) -> str:
         html = mrml.to_html(protected.source, _PARSING, _RENDERING).content
     except OSError as error:
         raise InvalidField(f"MJML: {_place(str(error), protected)}", code="mjml_syntax") from None
-    # MJML writes what its reset styles would add to the elements that need it.
+    # MJML adds its reset styles to the elements that need them.
     html = html.replace(_RESET, f"{_RESET[:-1]} {_IGNORE}>", 1)
     if direction == "rtl":
         html = _DIRECTION.sub(r"\1rtl", _SIDES.sub(lambda match: match[1] + _MIRRORED[match[2].lower()], html))
     return protected.restored(html)
 
 
-def finished(html: str, engine: Engine, setting: Setting) -> str:
-    """Return HTML with tags as it is sent: a whole document with its language and direction, its styles inlined. A
-    fragment that needs none of this stays as it is. Raises `InvalidField` (without a field)."""
+def finished(html: str, engine: Engine, setting: DocumentSettings) -> str:
+    """Return the final HTML with tags: a whole document with its language and direction, its styles inlined. A fragment
+    that needs none of this is returned unchanged. Raises `InvalidField` (without a field)."""
     protected = Protected(html, engine)
     found = {piece.name for piece in pieces(protected.source) if piece.kind == "start"}
     whole = bool(found & {"html", "head", "body"})
@@ -86,8 +87,8 @@ def _wrapped(fragment: str, locale: str, hidden: str) -> str:
 
 
 def _completed(source: str, found: set[str], locale: str, hidden: str) -> str:
-    """Return a document with its language, the colour schemes it is made for, and something hidden before all else. What it
-    leaves out of `html`, `head` and `body` is put in: a parser would guess, and from then on tags stand elsewhere."""
+    """Return a document with its language, its colour schemes, and the hidden preheader first. Missing elements among
+    `html`, `head` and `body` are added: a parser would guess their place, and tags would move."""
     metas = _metas(source)
     head = "" if "head" in found else f"<head>{metas}</head>"
     body = "" if "body" in found else f"<body>{hidden}"
@@ -116,8 +117,8 @@ def _opening(tag: str, locale: str) -> str:
 
 
 def _metas(source: str) -> str:
-    """Return what says which colour schemes a document is made for: dark ones too if it has rules for them, or no colours
-    of its own that could become unreadable."""
+    """Return the meta elements of a document's colour schemes: also dark if it has rules for dark schemes, or no
+    colours of its own that could become unreadable."""
     if 'name="color-scheme"' in source:
         return ""
     dark = "prefers-color-scheme" in source or not _COLORED.search(source)
@@ -125,13 +126,13 @@ def _metas(source: str) -> str:
 
 
 def _inlined(document: str, protected: Protected) -> str:
-    """Return a document with its styles inlined, but for rules that cannot be (media queries, states such as hover)."""
+    """Return a document with its styles inlined, except rules that cannot be (media queries, states such as hover)."""
     rules = 0
     out: list[str] = []
     for piece in with_bodies(pieces(document)):
         if piece.kind == "other" and piece.name == "style":
             rules += piece.text.count("{") + piece.text.count(",")
-            if protected.holds_block(piece.text):  # which rules there are depends on data: they stay where they are
+            if protected.holds_block(piece.text):  # its rules depend on data, so they are not inlined
                 out[-1] = f"{out[-1][:-1]} {_IGNORE}>"
         out.append(piece.text)
     if rules * protected.elements > INLINING_WORK_MAX:
@@ -153,8 +154,8 @@ def _inlined(document: str, protected: Protected) -> str:
 
 
 def _place(detail: str, protected: Protected) -> str:
-    """Return what mrml says, with the range of bytes it names as the words that stand there and their line. The line counts
-    from the start of the layout, if there is one."""
+    """Return the message of mrml, with the range of bytes in it replaced by the source text there and its line. The
+    line counts from the start of the layout, if there is one."""
     match = re.search(r" in root template(?: at position (\d+):(\d+))?$", detail)
     if match is None or not match[1]:
         return detail[: match.start()] if match else detail

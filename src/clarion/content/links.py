@@ -1,4 +1,4 @@
-"""Shortening of links in an SMS, by whatever an operator plugs in."""
+"""Shortening of links in an SMS, by a function that the operator configures."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ LINK_CHARS_MIN: Final = 30
 _LINK: Final = re.compile(r"https?://[^\s<>\"']{22,}[^\s<>\"'.,;:!?)]")
 
 Links = Callable[[str, str], str]
-"""Takes tenant and link, returns the link to send: in time, without waiting for a network, and the same one each time."""
+"""A function from tenant and link to the link to send: fast, without network access, and the same one each time."""
 
 
 def shortened(parts: dict[str, Any], tenant: str, links: Links) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The mark of a test: whoever gets one has to see that it is none of the real ones."""
+"""The mark of test notifications, so that recipients can distinguish them from real ones."""
 
 from typing import Any, Final
 
@@ -15,11 +15,11 @@ _HEADLINES: Final = {
     Channel.INAPP: ("title", "body"),
     Channel.WEBHOOK: ("type",),
 }
-"""Per channel the parts that can carry the mark; the first one there does."""
+"""The parts that can carry the mark, by channel; the first existing one does."""
 
 
-def marked(channel: Channel, parts: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts with the mark in front of the first that a person reads."""
+def add_test_mark(channel: Channel, parts: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts with the mark in front of the first part that a recipient reads."""
     for name in _HEADLINES[channel]:
         text = parts.get(name)
         if isinstance(text, str):

@@ -1,4 +1,4 @@
-"""HTML and MJML cut into elements, text and what is in between, leniently; and how much of it may be worked on."""
+"""A lenient tokenizer of HTML and MJML, and bounds on their size and depth."""
 
 import re
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ VOID: Final = frozenset(
 RAW: Final = frozenset(
     ("style", "script", "title", "textarea", "mj-style", "mj-title", "mj-preview", "mj-accordion-title")
 )
-"""Elements that hold text and nothing else."""
+"""Elements that contain only text."""
 _SELF_ENDING: Final = frozenset(("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option"))
-"""Elements of HTML that end where the next one starts, and cannot lie in one another without a third between."""
+"""Elements of HTML that end where the next one starts, and cannot be nested directly in one another."""
 _FOREIGN: Final = frozenset(("svg", "math"))
-"""Elements in which nothing ends by itself."""
+"""Elements in which every element has to be closed."""
 _FORMATTING: Final = frozenset(
     ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 )
-"""Elements that a parser opens again in whatever follows, until they are closed."""
+"""Elements that a parser reopens in the following elements until they are closed."""
 _SPACE: Final = r" \t\n\f\r"
-# The grammar of the HTML standard, possessive throughout: what a browser's parser takes for one tag is one here.
+# The grammar of the HTML standard, possessive throughout: a browser's parser and this one agree on each tag.
 ATTRIBUTE: Final = re.compile(
     rf"""([^{_SPACE}/>][^{_SPACE}/>=]*+)(?:[{_SPACE}]*+=[{_SPACE}]*+("[^"]*+"|'[^']*+'|[^{_SPACE}>"'][^{_SPACE}>]*+)?)?+"""
 )
@@ -33,8 +33,8 @@ _COMMENT: Final = re.compile(r"<!--(?:-?>|.*?(?:--!?>|\Z))", re.DOTALL)
 
 
 class Piece(NamedTuple):
-    """A piece of markup: `text`, the `start` or `end` of an element, or something `other` that stays as it is (a comment,
-    a doctype, the text of a style). `name` is the element's, in lower case."""
+    """A piece of markup: `text`, the `start` or `end` of an element, or `other` markup that is left unchanged (a
+    comment, a doctype, the text of a style). `name` is the element's, in lower case."""
 
     kind: str
     text: str
@@ -42,7 +42,7 @@ class Piece(NamedTuple):
 
 
 def pieces(source: str) -> Iterator[Piece]:
-    """Yield all of a source in pieces. Raises `InvalidField` (without a field) for an element that is never closed."""
+    """Yield the pieces of a source. Raises `InvalidField` (without a field) for an element that is never closed."""
     position, length = 0, len(source)
     while position < length:
         start = source.find("<", position)
@@ -74,8 +74,8 @@ def attributes(start: str) -> Iterator[tuple[str, str, int, int]]:
 
 
 class Measure:
-    """Counts elements, and how deep they lie, as far as a parser could be made to nest them. Raises `InvalidField` (without
-    a field) over the bounds: parsers descend into what they read, and end the process when the stack is full."""
+    """Counts elements and the greatest depth at which a parser could nest them. Raises `InvalidField` (without a field)
+    over the bounds: parsers recurse, and a full stack ends the process."""
 
     def __init__(self, *, mjml: bool) -> None:
         self.elements = 0
@@ -91,7 +91,7 @@ class Measure:
             if not self._ends_at_once(piece):
                 self._open.append(piece.name)
         elif piece.kind == "end" and piece.name in self._open:
-            # Only that one: what was opened within it may well stay open.
+            # Only that one: elements opened within it may stay open.
             del self._open[len(self._open) - 1 - self._open[::-1].index(piece.name)]
         if (
             max(len(self._open), piece.text.count("<") if piece.kind == "other" and piece.name else 0)
@@ -100,7 +100,7 @@ class Measure:
             raise InvalidField(f"nests elements more than {MARKUP_DEPTH_MAX} deep", code="too_deep")
 
     def _ends_at_once(self, piece: Piece) -> bool:
-        if self._mjml:  # XML: nothing ends by itself, and names are told apart by their case
+        if self._mjml:  # XML: every element has to be closed, and names are case-sensitive
             return piece.text.endswith("/>") or (piece.name in VOID and piece.text.startswith(f"<{piece.name}"))
         if not _FOREIGN.isdisjoint(self._open):
             return piece.text.endswith("/>")
@@ -108,7 +108,7 @@ class Measure:
 
 
 def _piece(source: str, start: int) -> Piece | None:
-    """Return the piece that starts with the `<` here; None when it is nothing but text."""
+    """Return the piece that starts with the `<` at `start`; None when it is only text."""
     if source.startswith("<!--", start):
         comment = _COMMENT.match(source, start)
         return Piece("other", comment[0] if comment else "")

@@ -1,7 +1,7 @@
-"""Messages: what a template says in a locale, put in as text before anything is compiled.
+"""Messages: the texts of a template in a locale, inserted before compilation.
 
-`{% t key %}` and `{{t "key"}}` name a message. One with forms (`one`, `few`, `other`; `female`, `male`, `other`) becomes a
-condition of the template's own language, so choosing among them is part of rendering.
+`{% t key %}` and `{{t "key"}}` name a message. One with forms (`one`, `few`, `other`; `female`, `male`, `other`)
+becomes a condition in the template's language, so the form is chosen when rendering.
 """
 
 import re
@@ -34,7 +34,7 @@ _USAGE: Final = {
 
 
 class Reference(NamedTuple):
-    """A place where a message goes; `by` is `count`, `select` or empty, `path` what it is chosen by."""
+    """A reference to a message; `by` is `count`, `select` or empty, `path` the variable that selects the form."""
 
     key: str
     by: str
@@ -42,18 +42,19 @@ class Reference(NamedTuple):
 
 
 def reference(tag: Tag, engine: Engine) -> Reference | None:
-    """Return the message that a tag refers to; None for any other tag. Raises `InvalidField` (without a field) for one
-    that is written wrongly."""
+    """Return the message that a tag refers to; None for any other tag. Raises `InvalidField` (without a field) when the
+    reference is malformed."""
     if not _MARKS[engine].match(tag.text):
         return None
     match = _REFERENCES[engine].fullmatch(tag.text)
     if match is None:
-        raise InvalidField(f"a message is put in by {_USAGE[engine]}", code="template_syntax")
+        raise InvalidField(f"a message is inserted by {_USAGE[engine]}", code="template_syntax")
     return Reference(match["key"], match["by"] or "", match["path"] or "")
 
 
 class Messages:
-    """The messages that a template or layout has in one locale: its own, else those of its parents, else the default's."""
+    """The messages of a template or layout in one locale: the locale's own, else those of its parents, else the
+    default's."""
 
     def __init__(self, translations: Mapping[str, Translation], locale: str, default: str, engine: Engine) -> None:
         self._locales = tuple(dict.fromkeys((*chain(locale), *chain(default))))
@@ -61,8 +62,8 @@ class Messages:
         self._engine = engine
 
     def put_into(self, source: Any, *, html: bool = False) -> Any:
-        """Return a part with its messages put in; in attributes of `html` their quotes are escaped. Raises `InvalidField`
-        naming a message that is missing or does not fit."""
+        """Return a part with its messages inserted; in attributes of `html` their quotes are escaped. Raises
+        `InvalidField` naming a message that is missing or does not fit."""
 
         def put(text: str) -> str:
             return put_in(text, self._engine, lambda tag: self._text_of(tag, html and _in_element(text, tag.start)))
@@ -102,7 +103,7 @@ class Messages:
 
 
 def _in_element(text: str, place: int) -> bool:
-    """Return whether a place in markup lies within a start tag."""
+    """Return whether a place in markup is within a start tag."""
     opening = text.rfind("<", 0, place)
     return opening > text.rfind(">", 0, place) and text[opening + 1 : opening + 2].isalpha()
 
@@ -126,7 +127,7 @@ def _branches(forms: Mapping[str, str], condition: Any) -> str:
 
 
 def used_keys(texts: Iterable[str], engine: Engine) -> set[str]:
-    """Return the keys of all messages that some sources refer to. Raises `InvalidField` for a tag written wrongly."""
+    """Return the keys of all messages that some sources refer to. Raises `InvalidField` for a malformed tag."""
     found: set[str] = set()
 
     def note(tag: Tag) -> None:

@@ -1,4 +1,4 @@
-"""Partials: pieces of source put in by name, before messages are."""
+"""Partials: pieces of source inserted by name, before messages are."""
 
 import re
 from collections.abc import Mapping
@@ -15,26 +15,28 @@ _REFERENCES: Final[dict[str, re.Pattern[str]]] = {
     "handlebars": re.compile(rf"""\{{\{{~?>\s*["']?({_NAME})["']?\s*~?\}}\}}"""),
 }
 _MARKS: Final = {"liquid": re.compile(r"\{%-?\s*partial\b"), "handlebars": re.compile(r"\{\{~?#?>")}
+_HINTS: Final = {"liquid": "partial", "handlebars": ">"}
+"""Every text that inserts a partial contains this: other texts need not be searched for tags."""
 _USAGE: Final = {"liquid": "{% partial key %}", "handlebars": "{{> key}}"}
 
 
 def reference(tag: Tag, engine: Engine) -> str | None:
-    """Return the key of the partial that a tag puts in; None for any other tag. Raises `InvalidField` (without a field)
-    for one that is written wrongly."""
+    """Return the key of the partial that a tag inserts; None for any other tag. Raises `InvalidField` (without a field)
+    for a malformed one."""
     if not _MARKS[engine].match(tag.text):
         return None
     match = _REFERENCES[engine].fullmatch(tag.text)
     if match is None:
-        raise InvalidField(f"a partial is put in by {_USAGE[engine]}, without arguments", code="template_syntax")
+        raise InvalidField(f"a partial is inserted by {_USAGE[engine]}, without arguments", code="template_syntax")
     return match[1]
 
 
 def references(source: Any, engine: Engine) -> list[str]:
-    """Return the keys of the partials that a part refers to itself. Raises `InvalidField` for a tag written wrongly."""
+    """Return the keys of the partials that a part refers to directly. Raises `InvalidField` for a malformed tag."""
     found: dict[str, None] = {}
 
     def look(text: str) -> str:
-        for tag in tags(text, engine):
+        for tag in tags(text, engine) if _HINTS[engine] in text else ():
             key = reference(tag, engine)
             if key is not None:
                 found[key] = None
@@ -45,7 +47,7 @@ def references(source: Any, engine: Engine) -> list[str]:
 
 
 class Partials:
-    """The partials at hand for a template in `engine`, each expanded once."""
+    """The partials available to a template in `engine`, each expanded once."""
 
     def __init__(self, partials: Mapping[str, Partial], engine: Engine) -> None:
         self._partials = partials
@@ -53,12 +55,12 @@ class Partials:
         self._expanded: dict[str, tuple[str, int]] = {}
 
     def put_into(self, source: Any) -> Any:
-        """Return a part with its partials put in, those they name as well. Raises `InvalidField` naming one that is
-        unknown, of the other language, nested in itself or too deep, or when the whole becomes too long."""
+        """Return a part with its partials inserted recursively. Raises `InvalidField` naming one that is unknown, of
+        the other language, nested in itself or too deep, or when the result is too long."""
         return each_text(source, lambda text: self._expand(text, ())[0])
 
     def _expand(self, text: str, path: tuple[str, ...]) -> tuple[str, int]:
-        """Return a text with its partials put in, and how deep they are nested."""
+        """Return a text with its partials inserted, and their nesting depth."""
         size, depth = len(text), 0
 
         def put(tag: Tag) -> str | None:
@@ -78,7 +80,7 @@ class Partials:
 
     def _partial(self, key: str, path: tuple[str, ...]) -> tuple[str, int]:
         if key in path:
-            raise InvalidField(f"partial {' > '.join((*path, key))} holds itself", code="partial_cycle")
+            raise InvalidField(f"partial {' > '.join((*path, key))} includes itself", code="partial_cycle")
         if len(path) >= PARTIAL_DEPTH_MAX:
             raise InvalidField(f"partials are nested more than {PARTIAL_DEPTH_MAX} deep", code="partial_depth")
         if key not in self._expanded:

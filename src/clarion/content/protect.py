@@ -1,7 +1,7 @@
-"""Template tags made inert while markup is worked on, and put back afterwards.
+"""Protection of template tags: they are replaced while markup is processed, and restored after it.
 
-A parser of HTML moves text out of a table, and takes `{% if a > b %}` for the end of an element. So in text a tag becomes a
-comment, which may stand anywhere, and elsewhere a word of letters and digits, which no parser has a reason to touch.
+A parser of HTML moves text out of a table, and reads `{% if a > b %}` as the end of an element. So in text a tag
+becomes a comment, which is allowed anywhere, and elsewhere a word of letters and digits, which no parser changes.
 """
 
 import re
@@ -21,10 +21,10 @@ _STYLE: Final = re.compile(r'\sstyle="([^"]*)"')
 
 
 class Protected:
-    """Markup with its tags replaced: `source` is what may be worked on.
+    """Markup with its tags replaced: `source` may be processed.
 
-    `elements` is how many it has; `varies` says that classes or whole attributes depend on data, so that nobody can tell
-    beforehand which rule of a style sheet an element needs.
+    `elements` is the number of its elements; `varies` is set when classes or whole attributes depend on data, so that
+    the style rules of an element cannot be known in advance.
     """
 
     def __init__(self, source: str, engine: Engine, *, mjml: bool = False) -> None:
@@ -44,11 +44,11 @@ class Protected:
 
     @property
     def elements(self) -> int:
-        """How many elements there are."""
+        """The number of elements."""
         return self._measure.elements
 
     def word(self, text: str) -> str:
-        """Return a word that stands for a text from now on."""
+        """Return a word that represents a text until it is restored."""
         self._tags.append(text)
         return f"{self._salt}{len(self._tags) - 1}x"
 
@@ -57,14 +57,14 @@ class Protected:
         return self._mark.sub(lambda match: self._tags[int(match[match.lastindex or 0])], text)
 
     def restored(self, worked: str) -> str:
-        """Return worked-on markup with the tags back in it. Raises `InvalidField` (without a field) for a tag that got lost
-        or out of order: it stood where the markup has no place for one. What a style sheet or `mj-attributes` defines may
-        be used nowhere, so it may get lost."""
+        """Return processed markup with the tags restored. Raises `InvalidField` (without a field) for a tag that was
+        lost or moved: it was in a place where the markup allows none. Definitions in a style sheet or `mj-attributes`
+        may be unused, so these may be lost."""
         if self._hidden.search(worked):
             worked = "".join(
                 self._styled(piece.text) if piece.kind == "start" else piece.text for piece in pieces(worked)
             )
-        # Braces that the author wrote as entities were decoded by the parser; they are text, and stay it.
+        # Braces that the author wrote as entities were decoded by the parser; they are text and remain text.
         worked = worked.replace("{{", "&#123;{").replace("{%", "&#123;%")
         order = [int(number) for number, _ in self._mark.findall(worked) if number]
         seen: set[int] = set()
@@ -75,12 +75,12 @@ class Protected:
             return self._tags[number]
 
         restored = self._mark.sub(back, worked)
-        restored = self._word.sub(back, restored)  # those within attributes that were put away whole
+        restored = self._word.sub(back, restored)  # those within attributes that were replaced as a whole
         misplaced = {later for first, later in pairwise(order) if later <= first}
         seen |= self._optional
         for number, tag in enumerate(self._tags):
             if number in misplaced or number not in seen:
-                raise InvalidField(f"{tag[:_SHOWN_CHARS]} cannot stand where it does", code="misplaced_tag")
+                raise InvalidField(f"{tag[:_SHOWN_CHARS]} is not allowed in this place", code="misplaced_tag")
         return restored
 
     def _words(self, source: str, engine: Engine) -> str:
@@ -108,7 +108,8 @@ class Protected:
         return piece.text
 
     def _element(self, piece: Piece) -> str:
-        """Return a start tag in which no tag stands for the name of an attribute or outside the values of a style."""
+        """Return a start tag in which no template tag replaces the name of an attribute or is outside the values of a
+        style."""
         found = list(attributes(piece.text))
         ending = "/>" if piece.text.endswith("/>") else ">"
         if not piece.name.startswith("mj-") and any(self._salt in name for name, *_ in found):
@@ -124,7 +125,7 @@ class Protected:
         return text
 
     def holds_block(self, text: str) -> bool:
-        """Return whether a text holds a tag that steers what is rendered."""
+        """Return whether a text contains a tag that controls rendering."""
         return any(int(number) in self._blocks for number in self._word.findall(text))
 
     def _is_plain_style(self, style: str) -> bool:
@@ -137,7 +138,7 @@ class Protected:
         )
 
     def _styled(self, start: str) -> str:
-        """Return a start tag with the style that was put away behind the one that was inlined."""
+        """Return a start tag with its protected style after the inlined one."""
         hidden = self._hidden.search(start)
         if hidden is None:
             return start
@@ -150,8 +151,8 @@ class Protected:
 
 
 def with_bodies(markup: Iterator[Piece]) -> Iterator[Piece]:
-    """Yield pieces with the `<tbody>` that a parser puts into a table before its first row anyway, but there behind the
-    tags that stand before that row: a loop around rows would begin outside of it and end inside."""
+    """Yield pieces with the `<tbody>` that a parser puts into a table before its first row anyway, but after the
+    template tags before that row: otherwise a loop around rows would begin outside of it and end inside."""
     held: list[Piece] = []
     for piece in markup:
         if held and piece.kind in ("start", "end"):

@@ -1,4 +1,4 @@
-"""What a template reads of the data, gathered over all its parts and locales."""
+"""The variables that a template reads, collected over all its parts and locales."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from clarion.domain.template import Source
 from clarion.ports.renderer import Usage
 
 _GIVEN = frozenset(("user", "brand", "data"))
-"""Names of a context that no request brings."""
+"""Names of a context that do not come from a request."""
 
 
 class Reads:
-    """Gathers usages."""
+    """Collects usages."""
 
     def __init__(self) -> None:
         self.uses_user = False
@@ -20,7 +20,8 @@ class Reads:
         self._read: dict[str, None] = {}
 
     def note(self, usage: Usage, source: Source, field: str) -> None:
-        """Add what a part reads. Raises `InvalidField` when the template declares its variables, but not one of these."""
+        """Add the variables that a part reads. Raises `InvalidField` when the template declares its variables, but not
+        one of these."""
         self.uses_user |= usage.uses_user
         needed = [path for path in usage.needed_paths or usage.variables if _is_data(path)]
         read = [path for path in usage.read_paths if _is_data(path)]
@@ -34,15 +35,15 @@ class Reads:
                 )
 
     def variables(self, source: Source) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """Return the top-level names that a request has to bring, and the schema of its data: the one that the template
-        declares, else what can be told from its parts and its sample."""
+        """Return the required top-level names of a request's data, and the schema of the data: the one that the
+        template declares, else the one inferred from its parts and its sample."""
         schema = source.variables
         if schema is None:
             schema = infer(self._needed, self._read, source.sample.data)
         return required_names(schema), schema
 
     def chanced(self, source: Source) -> tuple[str, ...]:
-        """Return the top-level names that parts cannot do without and the schema that the template declares can."""
+        """Return the top-level names that parts need but the template's declared schema does not require."""
         return () if source.variables is None else not_required(source.variables, self._needed)
 
 

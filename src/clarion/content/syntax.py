@@ -1,4 +1,4 @@
-"""Syntax of what an author wrote, checked piece by piece, so that line and column are those of the author's text."""
+"""Syntax checks of sources, part by part, so that line and column are those of the author's text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def problem(error: SyntaxProblem, field: str) -> InvalidField:
 
 
 def check(text: Any, field: str, engine: Engine, renderer: Renderer, *, html: bool = False) -> None:
-    """Compile a part by itself, blanks in place of messages and partials. Raises `InvalidField`."""
+    """Compile a part by itself, with blanks in the place of messages and partials. Raises `InvalidField`."""
 
     def without(tag: Tag) -> str | None:
         put = messages.reference(tag, engine) or partials.reference(tag, engine)
@@ -34,7 +34,7 @@ def check(text: Any, field: str, engine: Engine, renderer: Renderer, *, html: bo
 
 
 def check_source(source: Source, renderer: Renderer) -> None:
-    """Check all parts and messages of a template. Raises `InvalidField` with the path of the first that is wrong."""
+    """Check all parts and messages of a template. Raises `InvalidField` with the path of the first fault."""
     _check_channels(source.channels, "channels", source.engine, renderer)
     if source.text is not None:
         check(source.text, "text", source.engine, renderer)
@@ -42,7 +42,7 @@ def check_source(source: Source, renderer: Renderer) -> None:
 
 
 def check_translations(translations: Mapping[str, Translation], field: str, engine: Engine, renderer: Renderer) -> None:
-    """Check what is different in each locale. Raises `InvalidField`."""
+    """Check the translations of each locale. Raises `InvalidField`."""
     for locale, translation in translations.items():
         _check_channels(translation.channels, f"{field}.{locale}.channels", engine, renderer)
         for key, text in _texts(translation.messages):
@@ -50,7 +50,7 @@ def check_translations(translations: Mapping[str, Translation], field: str, engi
 
 
 def check_partials(found: Mapping[str, Partial], engine: Engine, renderer: Renderer) -> None:
-    """Check the partials written in a language. Raises `InvalidField`."""
+    """Check the partials in a template language. Raises `InvalidField`."""
     for key, partial in found.items():
         if partial.engine == engine:
             check(partial.source, f"partials.{key}", engine, renderer)

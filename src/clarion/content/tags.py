@@ -1,6 +1,6 @@
-"""Where the tags of a template stand in its text, for both languages: told apart without understanding them.
+"""Finds the tags of a template in its text, for both languages, without parsing their content.
 
-Raw blocks and comments count as one tag with all they hold, so nothing in them is ever taken for a tag.
+Raw blocks and comments count as one tag with all their content, so nothing in them is read as a tag.
 """
 
 import re
@@ -11,7 +11,7 @@ from clarion.domain.template import Engine
 
 
 class Tag(NamedTuple):
-    """A tag with its place in the source. A `block` steers what is rendered and writes nothing itself."""
+    """A tag with its place in the source. A `block` controls rendering and has no output of its own."""
 
     start: int
     end: int
@@ -21,14 +21,14 @@ class Tag(NamedTuple):
 
 _WHOLE: Final = re.compile(r"\{%-?\s*(raw|doc|comment)\s*-?%\}")
 _STEERING: Final = re.compile(r"\{\{\{?\{?~?\s*(?:[#/^!>]|else\b)")
-# Texts in quotes may hold closing braces. Possessive: what does not match is given up at once.
+# Texts in quotes may contain closing braces. Possessive: a text that does not match is rejected without backtracking.
 _MUSTACHE: Final = re.compile(r"""\{\{(?:[^"'}]|"[^"]*+"|'[^']*+'|\}(?!\}))*+\}\}""")
 _VISIBLE: Final = re.compile(r"\S")
 _RAW_OPENING: Final = re.compile(r"\{\{\{\{\s*+([^\s/{}]++)[^{}]*+\}\}\}\}")
 
 
 def tags(source: str, engine: Engine) -> Iterator[Tag]:
-    """Yield the tags of a source from left to right. What is never closed is no tag."""
+    """Yield the tags of a source from left to right. An unclosed tag is text."""
     find = _liquid if engine == "liquid" else _handlebars
     hopeless: set[str] = set()
     position = 0
@@ -42,8 +42,8 @@ def tags(source: str, engine: Engine) -> Iterator[Tag]:
 
 
 def put_in(source: str, engine: Engine, replace: Callable[[Tag], str | None]) -> str:
-    """Return the source with tags replaced by text; None leaves one as it is. White space around a replaced tag goes if
-    the tag asks for it (`{%-`, `-%}`, `{{~`, `~}}`)."""
+    """Return the source with tags replaced by text; None leaves one as it is. White space around a replaced tag is
+    removed if the tag requests it (`{%-`, `-%}`, `{{~`, `~}}`)."""
     pieces: list[str] = []
     position, strip = 0, False
     for tag in tags(source, engine):
@@ -65,7 +65,7 @@ def put_in(source: str, engine: Engine, replace: Callable[[Tag], str | None]) ->
 
 
 def outside(source: str, engine: Engine, change: Callable[[str], str]) -> str:
-    """Return the source with what stands outside of its tags changed."""
+    """Return the source with the text outside of its tags changed."""
     pieces: list[str] = []
     position = 0
     for tag in tags(source, engine):
@@ -75,7 +75,7 @@ def outside(source: str, engine: Engine, change: Callable[[str], str]) -> str:
 
 
 def blank(text: str) -> str:
-    """Return blanks in place of a text, line by line, so that what follows keeps its line and column."""
+    """Return blanks in the place of a text, line by line, so that the following text keeps its line and column."""
     return _VISIBLE.sub(" ", text)
 
 
@@ -108,7 +108,7 @@ def _handlebars(source: str, start: int, hopeless: set[str]) -> Tag | None:
     if not source.startswith("{{", start):
         return None
     if start and source[start - 1] == "\\" and source[start - 2 : start] != "\\\\":
-        return _until(source, start, "}}", False, hopeless)  # shown as it stands
+        return _until(source, start, "}}", False, hopeless)  # escaped: rendered as text
     if source.startswith(("{{!--", "{{~!--"), start):
         return _until(source, start, "--}}", True, hopeless) or _until(source, start, "--~}}", True, hopeless)
     raw = _RAW_OPENING.match(source, start)
@@ -123,7 +123,8 @@ def _handlebars(source: str, start: int, hopeless: set[str]) -> Tag | None:
 
 
 def _until(source: str, start: int, closing: str, block: bool, hopeless: set[str]) -> Tag | None:
-    """Return the tag that ends with the next `closing`. One that is not found once is not looked for again."""
+    """Return the tag that ends with the next `closing`, None without one. A `closing` that was not found is not
+    searched again."""
     end = -1 if closing in hopeless else source.find(closing, start + 2)
     if end == -1:
         hopeless.add(closing)

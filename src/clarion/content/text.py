@@ -1,4 +1,5 @@
-"""Plain text made of HTML: what an e-mail without a text part says. Template tags stay in it, so it is a template again."""
+"""Plain text from HTML, for e-mails without a text part. Template tags are preserved, so the result is a template
+again."""
 
 import re
 from html.parser import HTMLParser
@@ -42,7 +43,8 @@ _MANY_LINES: Final = re.compile(r"\n{3,}")
 
 def text_of(html: str, engine: Engine) -> str:
     """Return the text of HTML with tags: links as `label (url)`, lists with their marks, cells of layout tables on lines of
-    their own, those of other tables side by side. What is hidden, be it from a screen reader, is left out."""
+    their own, those of other tables on one line. Hidden elements, including those hidden from screen readers, are left
+    out."""
     salt = "clrn"
     while salt in html:
         salt += "q"
@@ -57,16 +59,16 @@ def text_of(html: str, engine: Engine) -> str:
     for piece in pieces("".join((*words, html[position:]))):
         if piece.kind != "other" or piece.name:
             reader.feed(piece.text)
-        else:  # a comment; some of Outlook's are more than the parser takes
+        else:  # a comment; the parser cannot read some of Outlook's
             reader.unseen(piece.text)
     reader.close()
-    # A line of nothing but steering tags is none in what is rendered.
+    # A line of control tags only is not a line of the rendered text.
     text = re.sub(rf"(?m)^((?:{salt}b\d+x *)+)\n+", r"\1", reader.text())
     return re.sub(rf"{salt}[bo](\d+)x", lambda match: found[int(match[1])], text)
 
 
 class _Reader(HTMLParser):
-    """Collects the text. `_gap` is how many line ends have to come before the next word."""
+    """Collects the text. `_gap` is the number of line ends before the next word."""
 
     def __init__(self, salt: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -83,27 +85,27 @@ class _Reader(HTMLParser):
         self._cells = 0
 
     def text(self) -> str:
-        """Return what has been read."""
+        """Return the collected text."""
         return _MANY_LINES.sub("\n\n", _TRAILING_BLANKS.sub("\n", "".join(self._out))).strip()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = {name: value or "" for name, value in attrs}
-        hidden = "hidden" in said or said.get("aria-hidden") == "true" or _HIDDEN.search(said.get("style", ""))
+        answer = {name: value or "" for name, value in attrs}
+        hidden = "hidden" in answer or answer.get("aria-hidden") == "true" or _HIDDEN.search(answer.get("style", ""))
         if self._skipping or tag in _SKIPPED or hidden:
             if tag not in VOID:
                 self._skipping.append(tag)
             return
         if tag == "table":
-            self._tables.append(said.get("role", "") in _PRESENTATION)
+            self._tables.append(answer.get("role", "") in _PRESENTATION)
         self._break(tag)
         if tag in _INLINE:
-            block = _BLOCK.search(said.get("style", "")) is not None
+            block = _BLOCK.search(answer.get("style", "")) is not None
             self._inline.append((tag, block))
             self._gap = max(self._gap, int(block))
         if tag == "a":
-            self._links.append((said.get("href", ""), len(self._out)))
+            self._links.append((answer.get("href", ""), len(self._out)))
         elif tag == "img":
-            self._word(said.get("alt", ""))
+            self._word(answer.get("alt", ""))
         elif tag == "br":
             self._out.append("\n")
             self._space = False
@@ -139,7 +141,7 @@ class _Reader(HTMLParser):
             self._tables.pop()
 
     def unseen(self, text: str) -> None:
-        """Read what nobody sees: tags in it steer what comes after it all the same."""
+        """Read hidden text: its template tags still control what follows."""
         for word in self._steering.findall(text):
             self._word(word)
 
@@ -147,7 +149,7 @@ class _Reader(HTMLParser):
         if self._skipping:
             self.unseen(data)
             return
-        # Braces that stood there as entities are text: no tag may come of them.
+        # Braces written as entities are text: they must not become a tag.
         data = _INVISIBLE.sub("", data).replace("\xa0", " ").replace("{{", "{ {").replace("{%", "{ %")
         if self._verbatim:
             self._flush()
@@ -194,7 +196,7 @@ class _Reader(HTMLParser):
         self._space = True
 
     def _is_layout(self) -> bool:
-        """Return whether rows and cells here are there for the looks; content of a layout may stand in a table of its."""
+        """Return whether rows and cells here are for layout only; the content may be in a table of the layout."""
         return not self._tables or self._tables[-1]
 
     def _cell(self) -> None:

@@ -1,4 +1,4 @@
-"""Parts that are maps and lists: every text in them is a template of its own."""
+"""Parts that are maps and lists, in which every text is a template of its own."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from clarion.ports.renderer import Render
 
 
 def compile_tree(source: Any, compile_text: Callable[[str], Render]) -> Render:
-    """Return a render function for a text, or for a map or list with texts as leaves; other leaves stay as they are."""
+    """Return a render function for a text, or for a map or list with texts as leaves; other leaves are unchanged."""
     if isinstance(source, str):
         return compile_text(source)
     if isinstance(source, Mapping):
@@ -25,8 +25,8 @@ def compile_tree(source: Any, compile_text: Callable[[str], Render]) -> Render:
 
 
 def structured(source: Any, field: str) -> Any:
-    """Return a part that is JSON text as the map or list that it is, so that data can only fill its texts and never add to
-    its shape; any other part, also JSON with tags between its values, as it is. Raises `InvalidField`."""
+    """Return a part that is JSON text as its map or list, so that data can only fill texts and never change the
+    structure; any other part, also JSON with tags between its values, unchanged. Raises `InvalidField`."""
     if not isinstance(source, str) or too_deep(raw := source.encode(), TREE_DEPTH_MAX):
         return source
     try:

@@ -1,1 +1,2 @@
-"""Control: what an operator or product person sets up. Off the hot path; one folder an area: rules and routes."""
+"""Control: the configuration of tenants by operators and product staff. Off the hot path; one folder an area: rules and
+routes."""

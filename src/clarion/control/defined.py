@@ -1,4 +1,4 @@
-"""What the endpoints of all kinds of definitions share: how one is shown, read, listed and removed."""
+"""Handlers shared by the endpoints of all kinds of definitions: view, get, list and remove."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from clarion.ports.web import Call, Query, Reply, Route
 
 
 def view(record: DefinitionRecord) -> dict[str, Any]:
-    """Return a definition as the API shows it: what was written, with key, version and times."""
+    """Return the API view of a definition: its body, with key, version and times."""
     return {
         "key": record.key,
         "version": record.version,
@@ -24,7 +24,7 @@ def view(record: DefinitionRecord) -> dict[str, Any]:
 
 
 class Reading:
-    """Handlers that get, list and remove definitions of a kind; `noun` names it in errors (`segment`)."""
+    """Handlers that get, list and remove definitions of a kind; `noun` is its name in errors (`segment`)."""
 
     def __init__(self, definitions: Definitions, kind: str, noun: str) -> None:
         self._definitions = definitions
@@ -39,24 +39,24 @@ class Reading:
         return record
 
     async def get(self, call: Call) -> Reply:
-        """Answer with the newest version of one."""
+        """Return a reply with the newest version of a definition. Raises `NotFound`."""
         return Reply(view(await self.record(call.caller.tenant, call.path["key"])))
 
     async def page(self, call: Call) -> Reply:
-        """Answer with a page of newest versions."""
+        """Return a reply with a page of newest versions."""
         (after,), limit = page_of(call.query)
         records = await self._definitions.page(call.caller.tenant, self._kind, after, limit + 1)
         return page_reply(records, limit, lambda record: [record.key], view)
 
     async def remove(self, call: Call) -> Reply:
-        """Remove one."""
+        """Remove a definition. Raises `NotFound`."""
         if not await self._definitions.remove(call.caller.tenant, self._kind, call.path["key"]):
             raise NotFound(f"no such {self._noun}")
         return Reply(status=204)
 
     def routes(self, path: str, reply: Any, read: str, write: str, queries: tuple[Query, ...] = ()) -> list[Route]:
         """Return the endpoints that get, list and remove, under a path such as `/v1/segments`; `read` and `write` are
-        scopes, `queries` what getting one takes."""
+        scopes, `queries` the query parameters of the endpoint that gets one."""
         tag, one, noun = path.rsplit("/", 1)[1], f"{path}/{{key}}", self._noun
         article = "an" if noun[0] in "aeiou" else "a"
         return [

@@ -14,7 +14,7 @@ _KEY: Final = msgspec.json.Decoder(list[str])
 
 
 def page_of(query: Mapping[str, str], keys: int = 1) -> tuple[list[str], int]:
-    """Return the key to go on after (empty strings at the start) and the number of items asked for."""
+    """Return the key after which to continue (empty strings at the start) and the requested number of items."""
     limit = limit_of(query)
     cursor = raw_cursor(query)
     if cursor is None:
@@ -29,7 +29,7 @@ def page_of(query: Mapping[str, str], keys: int = 1) -> tuple[list[str], int]:
 
 
 def page_reply(items: Sequence[T], limit: int, key: Callable[[T], Sequence[str]], show: Callable[[T], Any]) -> Reply:
-    """Return a page. `items` holds one more than `limit` when there is another page."""
+    """Return a page. `items` has one more item than `limit` when there is another page."""
     shown = items[:limit]
     following = msgspec.json.encode(list(key(shown[-1]))) if len(items) > limit else None
     return page([show(item) for item in shown], following)

@@ -6,6 +6,7 @@ from clarion.control.brand import routes as brand
 from clarion.control.categories import routes as categories
 from clarion.control.event_rules import routes as event_rules
 from clarion.control.layouts import routes as layouts
+from clarion.control.origins import routes as origins
 from clarion.control.policy import routes as policy
 from clarion.control.providers import routes as providers
 from clarion.control.providers.verify import Verifier
@@ -15,6 +16,7 @@ from clarion.control.suppressions import routes as suppressions
 from clarion.control.templates import routes as templates
 from clarion.control.templates import routes_preview as previews
 from clarion.control.tenants import routes as tenants
+from clarion.control.tenants import routes_keys as keys
 from clarion.control.tenants import routes_quotas as quotas
 from clarion.control.topics import routes as topics
 from clarion.control.users import routes as users
@@ -24,8 +26,10 @@ from clarion.ports.control import Control
 from clarion.ports.drafting import Drafting
 from clarion.ports.expressions import Expressions
 from clarion.ports.schemas import Schemas
+from clarion.ports.secret_stores import Secrets
 from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageStore
+from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Route
 
 
@@ -39,25 +43,31 @@ def routes(
     store: StageStore,
     expressions: Expressions,
     verifier: Verifier | None = None,
+    secrets: Secrets | None = None,
+    *,
+    telemetry: Telemetry,
 ) -> list[Route]:
     """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration;
-    `verifier` asks vendors whether an account works."""
+    `verifier` verifies accounts with their vendors, `secrets` reads credentials given by reference, `telemetry` gets the
+    events of the security log."""
     return [
-        *tenants.routes(control, clock),
+        *tenants.routes(control),
+        *keys.routes(control, clock, telemetry),
         *quotas.routes(control.quotas),
         *users.routes(control),
-        *auth.routes(control.users, UserTokens(vault), clock),
+        *auth.routes(control, UserTokens(vault), clock, telemetry),
         *topics.routes(control.topics),
         *segments.routes(control, clock),
         *schedules.routes(control, schemas, store, clock),
         *event_rules.routes(control, expressions),
-        *workflows.routes(control, expressions),
+        *workflows.routes(control, expressions, secrets),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
+        *origins.routes(control.definitions),
         *brand.routes(control.definitions),
         *layouts.routes(control, drafting),
         *templates.routes(control, drafting, schemas),
         *previews.routes(control, drafting, clock),
-        *providers.routes(control.providers, vendors, verifier),
+        *providers.routes(control.providers, vendors, verifier, secrets, telemetry),
         *suppressions.routes(control.suppressions, clock),
     ]

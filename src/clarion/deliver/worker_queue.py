@@ -1,4 +1,4 @@
-"""The deliveries of a channel that wait for a sender. No account can take all senders, however slow its provider is."""
+"""The deliveries of a channel that wait for a sender. No account, however slow, can occupy all senders."""
 
 import asyncio
 import heapq
@@ -12,15 +12,16 @@ from clarion.domain.channel import LANES
 from clarion.ports.clock import Clock
 
 SPARE_SHARE: Final = 4
-"""One sender in so many is beyond what a single account can take."""
+"""One sender in this number is beyond the reach of a single account."""
 STUCK_MS: Final = 2_000
-"""When no call of an account that has all its senders ends for so long, what waits behind them is put off."""
+"""When no call of an account that occupies all its senders ends for this long, the deliveries behind them are
+deferred."""
 
 Key = tuple[str, str]
 
 
-class Waiting(NamedTuple):
-    """A delivery that waits, before those of less urgent lanes and those that came later."""
+class QueuedDelivery(NamedTuple):
+    """A waiting delivery; it sorts before those of less urgent lanes and those that came later."""
 
     lane: int
     arrival: int
@@ -29,63 +30,63 @@ class Waiting(NamedTuple):
 
 
 class SendQueue:
-    """Deliveries by lane, then as they came; those of one account at most `each` at a time."""
+    """Deliveries by lane, then by arrival; at most `each` of one account at a time."""
 
     def __init__(self, each: int, clock: Clock) -> None:
         self._each = each
         self._clock = clock
         self._arrivals = count()
-        self._ready: asyncio.PriorityQueue[Waiting] = asyncio.PriorityQueue()
-        self._taken: Counter[Key] = Counter()
-        self._behind: dict[Key, list[Waiting]] = {}
+        self._ready: asyncio.PriorityQueue[QueuedDelivery] = asyncio.PriorityQueue()
+        self._calls: Counter[Key] = Counter()
+        self._by_account: dict[Key, list[QueuedDelivery]] = {}
         self._moved_ms: dict[Key, int] = {}
 
     def put(self, consumer: PartitionConsumer, work: Work) -> None:
         """Add a delivery."""
         key = _key(work)
-        one = Waiting(LANES.index(work.lane), next(self._arrivals), consumer, work)
-        if self._taken[key] < self._each:
-            self._taken[key] += 1
+        one = QueuedDelivery(LANES.index(work.lane), next(self._arrivals), consumer, work)
+        if self._calls[key] < self._each:
+            self._calls[key] += 1
             self._ready.put_nowait(one)
             return
-        if key not in self._behind:
+        if key not in self._by_account:
             self._moved_ms[key] = self._clock.monotonic_ms()
-        heapq.heappush(self._behind.setdefault(key, []), one)
+        heapq.heappush(self._by_account.setdefault(key, []), one)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is being sent."""
-        return not self._taken
+        return not self._calls
 
-    async def get(self) -> Waiting:
-        """Return the next delivery to send, when there is one."""
+    async def get(self) -> QueuedDelivery:
+        """Return the next delivery to send; wait until there is one."""
         return await self._ready.get()
 
-    def done(self, one: Waiting) -> None:
-        """Note that a delivery has its result: the next one of its account may go."""
+    def done(self, one: QueuedDelivery) -> None:
+        """Note that a delivery has its result: the next one of its account may be sent."""
         key = _key(one.work)
-        behind = self._behind.get(key)
-        if behind:
+        waiting = self._by_account.get(key)
+        if waiting:
             self._moved_ms[key] = self._clock.monotonic_ms()
-            self._ready.put_nowait(heapq.heappop(behind))
-            if not behind:
+            self._ready.put_nowait(heapq.heappop(waiting))
+            if not waiting:
                 self._forget(key)
             return
-        self._taken[key] -= 1
-        if not self._taken[key]:
-            del self._taken[key]
+        self._calls[key] -= 1
+        if not self._calls[key]:
+            del self._calls[key]
 
-    def stuck(self) -> list[Waiting]:
-        """Take and return what waits behind accounts of which no call has ended for long."""
+    def take_stuck(self) -> list[QueuedDelivery]:
+        """Remove and return the deliveries that wait behind accounts of which no call has ended for `STUCK_MS`."""
         before_ms = self._clock.monotonic_ms() - STUCK_MS
-        found: list[Waiting] = []
+        found: list[QueuedDelivery] = []
         for key in [key for key, moved_ms in self._moved_ms.items() if moved_ms <= before_ms]:
-            found += self._behind[key]
+            found += self._by_account[key]
             self._forget(key)
         return found
 
     def _forget(self, key: Key) -> None:
-        del self._behind[key]
+        del self._by_account[key]
         del self._moved_ms[key]
 
 

@@ -1,1 +1,2 @@
-"""The words and laws of Clarion: frozen values, the state machine, outcomes and reasons. Imports nothing of ours."""
+"""The domain model: frozen values, the state machine of a delivery, outcomes and reasons. Imports no other package of
+Clarion."""

@@ -1,7 +1,7 @@
-"""Checks of addresses and of anything that becomes a header line: the same wherever an address enters.
+"""Validation of addresses and of any text that becomes a header line, the same for every endpoint.
 
-Every function returns the canonical form or raises `InvalidField` with the caller's field path. None of them asks the
-network: whether a mailbox exists is for the provider to say.
+Every function returns the canonical form or raises `InvalidField` with the caller's field path. None of them uses the
+network: only the provider knows whether a mailbox exists.
 """
 
 import re
@@ -14,10 +14,11 @@ from email_validator import EmailNotValidError, validate_email
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ADDRESS_CACHE_MAX, ADDRESS_CHARS_MAX, EMAIL_CHARS_MAX, KEY_CHARS_MAX
+from clarion.domain.limits import ADDRESS_CHARS_MAX, EMAIL_CHARS_MAX, KEY_CHARS_MAX
+from clarion.domain.limits_processes import ADDRESS_CACHE_MAX
 
 _BREAKS: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
-"""Control characters and every character some parser takes for a line end: none may reach a header."""
+"""Control characters and every character that some parser reads as a line end: none may reach a header."""
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 _PLAIN_LOCAL: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
 _LOCAL_CHARS_MAX: Final = 64
@@ -25,7 +26,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def single_line(text: str, field: str, limit_chars: int) -> str:
-    """Return the text if it is one line of valid characters within `limit_chars`, else raise `InvalidField`."""
+    """Return the text. Raises `InvalidField` unless it is one line of valid characters within `limit_chars`."""
     if len(text) > limit_chars:
         raise InvalidField(f"is longer than {limit_chars} characters", field=field)
     if not text.isprintable() or not text.isascii():
@@ -37,7 +38,8 @@ def single_line(text: str, field: str, limit_chars: int) -> str:
 
 
 def key(text: str, field: str) -> str:
-    """Return the key of a definition (template, topic, category, provider, ...) or raise `InvalidField`."""
+    """Return the key of a definition (template, topic, category, provider, ...). Raises `InvalidField` when it is not
+    one."""
     if len(text) > KEY_CHARS_MAX or not _KEY.fullmatch(text):
         raise InvalidField(
             f"must be 1-{KEY_CHARS_MAX} letters, digits, '.', '_', ':' or '-', starting with a letter or digit",
@@ -54,12 +56,13 @@ def identifier(text: str, field: str) -> str:
 
 
 def email(text: str, field: str) -> str:
-    """Return a mailbox with its domain in lower case and the local part as given (RFC 5321, no DNS look-up)."""
+    """Return a mailbox with its domain in lower case and the local part as given (RFC 5321, no DNS lookup). Raises
+    `InvalidField`."""
     local, at, domain = text.rpartition("@")
     if len(text) > EMAIL_CHARS_MAX:
         raise InvalidField(f"is longer than {EMAIL_CHARS_MAX} characters", field=field)
     if at and len(local) <= _LOCAL_CHARS_MAX and _PLAIN_LOCAL.fullmatch(local):
-        # The usual form needs a look at its domain only, and domains repeat.
+        # For the usual form only the domain is validated, and domains repeat, so they are cached.
         return f"{local}@{_domain(domain, field)}"
     return _mailbox(text, field)
 
@@ -71,7 +74,7 @@ def _domain(domain: str, field: str) -> str:
 
 def _mailbox(text: str, field: str) -> str:
     try:
-        # test_environment admits the reserved domain `.test`, which installations try things out with; strict holds the
+        # test_environment admits the reserved domain `.test`, which installations use for tests; strict holds the
         # local part to the length RFC 5321 allows.
         return validate_email(text, check_deliverability=False, test_environment=True, strict=True).normalized
     except EmailNotValidError as error:
@@ -82,7 +85,7 @@ def _mailbox(text: str, field: str) -> str:
 def phone(text: str, field: str) -> str:
     """Return a phone number in E.164. It has to be given in international form (`+44 20 7946 0018`).
 
-    Possible numbers are taken, not only assigned ones: numbering plans grow faster than any list of them.
+    Possible numbers are accepted, not only assigned ones: numbering plans grow faster than any list of them.
     """
     try:
         number = phonenumbers.parse(text, None)
@@ -94,7 +97,8 @@ def phone(text: str, field: str) -> str:
 
 
 def url(text: str, field: str) -> str:
-    """Return an absolute http or https URL without credentials in it."""
+    """Return an absolute http or https URL. Raises `InvalidField` for another text, and for a URL with credentials in
+    it."""
     single_line(text, field, ADDRESS_CHARS_MAX)
     try:
         parts = urlsplit(text)
@@ -110,7 +114,7 @@ def url(text: str, field: str) -> str:
 
 
 def suppression_key(channel: str, address: str) -> str:
-    """Return the form in which an address is suppressed: mailboxes compare without regard to case."""
+    """Return the form in which a suppressed address is stored and compared: e-mail addresses in lower case."""
     return address.lower() if channel == "email" else address
 
 

@@ -1,4 +1,4 @@
-"""Channels a delivery can take and the priority lanes it travels in."""
+"""The channels of a delivery and its priority lanes."""
 
 from enum import StrEnum
 from typing import Final
@@ -18,7 +18,7 @@ class Channel(StrEnum):
 
 
 class Lane(StrEnum):
-    """Priority lane; a lane is never overtaken by one that stands after it."""
+    """Priority lane; a lane is never overtaken by a less urgent one."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -28,7 +28,7 @@ class Lane(StrEnum):
 
 CHANNELS: Final = tuple(Channel)
 NAMES: Final = {channel: channel.value for channel in Channel}
-"""Channels as plain texts: an enum's own value costs more to get."""
+"""Channel names as plain strings: reading an enum's value costs more."""
 LANES: Final = tuple(Lane)
 """Lanes, most urgent first."""
 

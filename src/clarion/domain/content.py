@@ -1,4 +1,4 @@
-"""What tenants define once and deliveries refer to: templates, categories and provider accounts."""
+"""Definitions that deliveries refer to: templates, categories and provider accounts."""
 
 from typing import Any, Final
 
@@ -10,18 +10,18 @@ from clarion.domain.resilience import AccountRules, OnOutage
 from clarion.domain.route import Route
 
 GONE_VERSION: Final = 0
-"""Version of what stands for a template that was removed."""
+"""Version of the placeholder for a removed template."""
 
 
 class Template(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A template as it is sent: built, so that nothing but rendering is left to do.
+    """A template as it is sent: built, so that only rendering remains.
 
     `parts[channel]` maps a part name (`subject`, `html`, `body`, ...) to a source in the language of `engine`, in `locale`.
     Part values may be strings or, for structured parts such as push `data`, maps and lists with strings as leaves.
-    `locales` holds the same in every other locale, whole. `derived` are channels without content of their own: they are
-    sent on only when asked for. `variables` are the top-level names under `data` that a request has to bring, `schema` the
-    JSON Schema of `data` where there is more to say. `chanced` are names that parts read and the author's schema lets be
-    missing: without them, those parts cannot be rendered.
+    `locales` holds complete parts for every other locale. `derived` are channels without content of their own: they are
+    used only when a request names them. `variables` are the required top-level names under `data`, `schema` the JSON
+    Schema of `data` when it demands more than these. `chanced` are names that parts need but the author's schema does
+    not require: without them, those parts cannot be rendered.
     """
 
     key: str
@@ -100,15 +100,15 @@ REQUIRED_PARTS: Final[dict[Channel, tuple[tuple[str, ...], ...]]] = {
     Channel.INAPP: (("title", "body"),),
     Channel.WEBHOOK: (("data",),),
 }
-"""Of each group at least one part has to be there."""
+"""Groups of parts, of each of which at least one part is required."""
 
 
 class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How notifications of a category are decided about, beyond its defaults.
+    """The planning rules of a category, beyond its defaults.
 
-    `quiet_hours` of False ignores quiet hours; what they hold for longer than `hold_max` is not sent any more. Over one
-    of `caps`, `over_cap` says what happens; a digest is what the workflow `digest_workflow` makes of it. While the provider
-    of a channel is down, a route goes on to its next channel (`degrade`) or waits.
+    `quiet_hours` of False ignores quiet hours; a delivery that they would hold for longer than `hold_max` is not sent.
+    `over_cap` is what happens to a delivery over one of `caps`; the workflow `digest_workflow` makes the digest. While
+    the provider of a channel is down, a route continues with its next channel (`degrade`) or waits.
     """
 
     quiet_hours: bool = True
@@ -121,7 +121,7 @@ class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Category(msgspec.Struct, frozen=True):
-    """What a notification is about. A critical category cannot be opted out of, waits for nothing and has no caps."""
+    """What a notification is about. Users cannot opt out of a critical category; it is never held and has no caps."""
 
     key: str
     critical: bool = False
@@ -131,7 +131,8 @@ class Category(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A provider: one tenant's account at a vendor. Credentials never appear in its repr."""
+    """An account of a tenant at a vendor. Its repr never contains credentials. `references` are the names of those
+    credentials that are references; their values have to be resolved before the account is used."""
 
     tenant: str
     name: str
@@ -142,6 +143,7 @@ class Account(msgspec.Struct, frozen=True):
     credentials: dict[str, Any]
     version: int = 0
     rules: AccountRules = AccountRules()
+    references: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Account(tenant={self.tenant!r}, name={self.name!r}, vendor={self.vendor!r})"

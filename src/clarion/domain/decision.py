@@ -1,4 +1,4 @@
-"""What planning may decide about one recipient on one channel, always with its reason."""
+"""The decisions of planning about one recipient on one channel, each with its reason."""
 
 from enum import IntEnum
 from typing import Final, TypeAlias
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Reason(IntEnum):
-    """Why a delivery ended or did not start; the number is what chunks keep (one byte a delivery)."""
+    """Why a delivery ended or did not start; chunks store the number (one byte a delivery)."""
 
     NONE = 0
     NO_CONTACT = 1
@@ -67,7 +67,7 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Merge(msgspec.Struct, frozen=True, array_like=True):
-    """Put it into the digest that a workflow, in a version, makes."""
+    """Put the delivery into the digest of a workflow in a version."""
 
     workflow: str
     version: int

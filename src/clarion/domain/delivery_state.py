@@ -1,6 +1,6 @@
 """The states of a delivery and the only transitions between them.
 
-`TRANSITIONS` is the whole law: what is not in it leaves the state as it is, so late and repeated events are harmless.
+`TRANSITIONS` is complete: any other event leaves the state unchanged, so late and repeated events are harmless.
 docs/states.md is generated from it.
 """
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class State(IntEnum):
-    """State of a delivery; the number is what stores keep (one byte a delivery in a chunk)."""
+    """State of a delivery; stores hold the number (one byte a delivery in a chunk)."""
 
     PLANNED = 1
     SENDING = 2
@@ -27,7 +27,7 @@ class State(IntEnum):
 
 
 class Event(StrEnum):
-    """What can happen to a delivery."""
+    """An event that can change the state of a delivery."""
 
     INTENT = "intent"
     ACCEPTED = "accepted"
@@ -49,7 +49,7 @@ class Event(StrEnum):
 
 
 TERMINAL: Final = frozenset(state for state in State if state >= State.SENT)
-"""States in which a delivery rests; exactly one of them ends every delivery."""
+"""Terminal states; every delivery ends in exactly one of them."""
 
 NAMES: Final = {state: state.name.lower() for state in State}
 
@@ -87,7 +87,7 @@ def next_state(state: State, event: Event) -> State:
 
 def diagram() -> str:
     """Return the transitions as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", "    [*] --> planned", "    [*] --> skipped: a rule said no"]
+    lines = ["stateDiagram-v2", "    [*] --> planned", "    [*] --> skipped: a rule decided against it"]
     lines += ["    [*] --> held: quiet hours or a cap", "    [*] --> merged: over a cap that digests"]
     lines += [f"    {NAMES[a]} --> {NAMES[b]}: {event}" for (a, event), b in TRANSITIONS.items() if a != b]
     lines += [f"    {NAMES[state]} --> [*]" for state in sorted(TERMINAL)]

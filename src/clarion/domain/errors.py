@@ -1,25 +1,26 @@
-"""The error tree. Drivers' and vendors' exceptions are translated into it at the edge.
+"""The error tree. Exceptions of drivers and vendors are translated into it where they are caught.
 
 ClarionError
-|- CallerError            the caller can mend it; its text is shown (a 4xx problem document)
+|- CallerError            the caller can correct it; its text is shown (a 4xx problem document)
 |  |- InvalidField        a field of the request is wrong (400/422)
 |  |- NotFound            unknown, or another tenant's (404)
-|  |- Conflict            clashes with what is stored or still running (409)
+|  |- Conflict            conflicts with stored data or a running request (409)
 |  |- KeyReused           idempotency key seen with another body (422)
 |  |- Unauthorized        no key, or a wrong or revoked one (401)
 |  |- Forbidden           the key lacks the scope (403)
 |  |- TooLarge            body or list over its bound (413)
-|  |- TooSlow             the body did not come in time (408)
-|  |- QuotaExceeded       the quota of the tenant or key is used up, come back after `retry_after_s` (429)
-|  |- Unverified          a provider could not be asked about an account (503)
-|  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
-|- OperatorError          the operator can mend it: one clear sentence, non-zero exit
+|  |- TooSlow             the body did not arrive in time (408)
+|  |- RequestLimited      too many requests, or refused credentials, retry after `retry_after_s` (429)
+|  |- QuotaExceeded       the quota of the tenant or key is used up, retry after `retry_after_s` (429)
+|  |- Unverified          an account could not be verified with its provider (503)
+|  `- Overloaded          the request cannot be accepted now, retry after `retry_after_s` (429/503)
+|- OperatorError          the operator can correct it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
 |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
 |- StoreUnavailable       a store could not be read now; try again, decide nothing
-|- CorruptFrame           a journal frame is damaged: it is told of and passed over
+|- CorruptFrame           a journal frame is damaged: it is reported and skipped
 |- UnknownFrame           a journal frame is whole, but only another build can read it: its partition stops there
-`- EgressError            an outbound call failed; says whether the request can have been sent
+`- EgressError            an outbound call failed; `sent` is whether the request can have been sent
 """
 
 from enum import StrEnum
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 
 class ClarionError(Exception):
-    """Root of every error Clarion raises on purpose."""
+    """Base class of every error that Clarion raises on purpose."""
 
 
 class CallerError(ClarionError):
@@ -55,7 +56,7 @@ class InvalidField(CallerError):
 
 
 class Malformed(CallerError):
-    """The body is not what its content type says."""
+    """The body is not valid for its content type."""
 
     status = 400
     code = "malformed_body"
@@ -69,7 +70,7 @@ class NotFound(CallerError):
 
 
 class Conflict(CallerError):
-    """The request clashes with the stored state, or with the same request still running."""
+    """The request conflicts with stored data, or with the same request while it is running."""
 
     status = 409
     code = "conflict"
@@ -89,10 +90,24 @@ class KeyReused(CallerError):
 
 
 class Unauthorized(CallerError):
-    """No credential, or one that is wrong, expired or revoked."""
+    """No credential, or one that is wrong, expired or revoked. `reason` is a code for the security log, by default that of
+    the error; it is not shown. `counts` is whether the credential may have been guessed."""
 
     status = 401
     code = "unauthorized"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        field: str | None = None,
+        code: str | None = None,
+        reason: str | None = None,
+        counts: bool = True,
+    ) -> None:
+        super().__init__(detail, field=field, code=code)
+        self.reason = reason or code or "unknown"
+        self.counts = counts
 
 
 class Forbidden(CallerError):
@@ -110,52 +125,69 @@ class TooLarge(CallerError):
 
 
 class TooSlow(CallerError):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
     status = 408
     code = "too_slow"
 
 
 class Overloaded(CallerError):
-    """The request cannot be held now and was not taken."""
+    """The request cannot be accepted now; nothing was stored."""
 
     status = 503
     code = "overloaded"
 
-    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
 
 
 class Unverified(CallerError):
-    """A provider could not be asked whether an account works; nothing was stored."""
+    """An account could not be verified with its provider; nothing was stored."""
 
     status = 503
     code = "verify_failed"
 
 
-class QuotaStanding(NamedTuple):
-    """How much of a quota there is at once and is left, in events, and in how many seconds nothing of it is used any more."""
+class QuotaStatus(NamedTuple):
+    """The limit of a quota, what remains of it, and the seconds until none of it is used, or until a refused request fits;
+    `window_s` is how long a quota that is used up takes to be whole."""
 
     limit: int
     remaining: int
     reset_s: int
+    window_s: int
+
+
+class RequestLimited(CallerError):
+    """A key, tenant, user or peer made too many requests, or a peer has to wait after refused credentials.
+    `request_status` is the status of the limit, None for refused credentials."""
+
+    status = 429
+    code = "request_limit_reached"
+
+    def __init__(
+        self, detail: str, *, retry_after_s: int, request_status: QuotaStatus | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+        self.request_status = request_status
 
 
 class QuotaExceeded(CallerError):
-    """A quota is used up and nothing was taken. `standing` says how the caller's quota stands."""
+    """A quota is used up and nothing was accepted. `quota_status` is the status of the caller's quota."""
 
     status = 429
     code = "quota_exceeded"
 
-    def __init__(self, detail: str, *, code: str, retry_after_s: int, standing: QuotaStanding) -> None:
+    def __init__(self, detail: str, *, code: str, retry_after_s: int, quota_status: QuotaStatus) -> None:
         super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
-        self.standing = standing
+        self.quota_status = quota_status
 
 
 class OperatorError(ClarionError):
-    """Something the operator has to mend, in one sentence."""
+    """A problem the operator has to correct, in one sentence."""
 
 
 class StaleLease(ClarionError):
@@ -163,35 +195,39 @@ class StaleLease(ClarionError):
 
 
 class AlreadyStored(ClarionError):
-    """Something that was taken for new has a row; nothing was stored."""
+    """A delivery or chunk that was assumed to be new has a row; nothing was stored."""
 
 
 class DurabilityError(ClarionError):
     """A commit failed; the process stops rather than acknowledge."""
 
 
+class NoRoom(DurabilityError):
+    """A store has no room: the disk is full. The process stops, and can be started again."""
+
+
 class StoreUnavailable(ClarionError):
-    """A store could not be read just now. Nothing may be decided from what it did not say."""
+    """A store could not be read now. Nothing may be decided from missing answers."""
 
 
 class CorruptFrame(ClarionError):
-    """A frame is not what its header or checksum says. Nothing can be learned from it."""
+    """A frame does not match its header or checksum. It cannot be read."""
 
 
 class UnknownFrame(ClarionError):
-    """A whole frame of a version or kind this build cannot read. Going on would drop what it holds, so its reader stops
-    there until a build comes that reads it."""
+    """A whole frame of a version or kind that this build cannot read. To continue would drop its content, so its reader
+    stops there until a build runs that can read it."""
 
 
 class Sent(StrEnum):
-    """Whether a failed outbound call can have reached the other side."""
+    """Whether a failed outbound call can have reached the server."""
 
     NO = "no"
     MAYBE = "maybe"
 
 
 class EgressError(ClarionError):
-    """An outbound call got no answer. `sent` says whether the body can have gone out."""
+    """An outbound call got no response. `sent` is whether the body can have been sent."""
 
     def __init__(self, detail: str, *, sent: Sent, blocked: bool = False) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""Event rules: what a domain event of the tenant's makes for whom."""
+"""Event rules: which notifications a domain event of a tenant creates, and for which users."""
 
 from typing import ClassVar, Final
 
@@ -9,7 +9,7 @@ from clarion.domain.channel import Channel
 
 class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One notification of a rule. `to` is an expression for a user id or a list of them (`data.driver_id`); `data` maps
-    names to expressions and is laid over the event's data."""
+    names to expressions and overrides the event's data."""
 
     to: str
     template: str | None = None
@@ -21,7 +21,8 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class EventRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """When an event of type `event` arrives and `if` (an expression over `event` and `data`) holds, `notify` happens."""
+    """A rule that creates `notify` when an event of type `event` arrives and `if` (an expression over `event` and
+    `data`) is true."""
 
     KIND: ClassVar[str] = "event_rule"
 
@@ -32,5 +33,11 @@ class EventRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     name: str = ""
 
 
+def expression_count(rule: EventRule) -> int:
+    """Return the number of expressions of a rule."""
+    return (rule.if_ is not None) + sum(1 + (one.if_ is not None) + len(one.data) for one in rule.notify)
+
+
 EXPRESSION_NAMES: Final = ("event", "data")
-"""What expressions of a rule read: `event` with `type`, `user_id` (or null) and `occurred_at`, and the event's data."""
+"""The names that expressions of a rule may read: `event` with `type`, `user_id` (or null) and `occurred_at`, and the
+event's data."""

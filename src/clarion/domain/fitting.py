@@ -1,4 +1,4 @@
-"""What a vendor takes of a message, what becomes of more, and the words for it in the timeline."""
+"""Content limits of vendors, how longer content is made to fit, and its description in the timeline."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
@@ -14,16 +14,16 @@ SPOKEN: Final[dict[str, str]] = {
     "segments": "SMS segments",
     "items": "items",
 }
-"""Units as they are written for people."""
+"""Units as shown to readers."""
 
 
 class OverLimit(ValueError):
-    """A message is over what its vendor takes and cannot be made to fit; the text says by how much."""
+    """A message exceeds a limit of its vendor and cannot be made to fit; the text says by how much."""
 
 
 class ContentLimit(msgspec.Struct, frozen=True):
-    """What a vendor takes of some parts together: `most` of a unit, 0 where only the service behind it knows. What is over
-    is shortened (the first of `parts`, then the next), split into several messages, or refused."""
+    """A vendor's limit of some parts together: `most` of a unit, 0 where only the service behind it knows the limit.
+    Longer content is shortened (the first of `parts`, then the next), split into several messages, or refused."""
 
     parts: tuple[str, ...]
     unit: Unit
@@ -32,7 +32,7 @@ class ContentLimit(msgspec.Struct, frozen=True):
     about: str = ""
 
     def check(self, size: int, part: str = "") -> None:
-        """Raise `OverLimit` for what has more than `most`; `part` says which one where there are several of a kind."""
+        """Raise `OverLimit` when `size` is over `most`; `part` names the part where there are several of a kind."""
         if size > self.most:
             what = part or " and ".join(filter(None, (", ".join(self.parts[:-1]), self.parts[-1])))
             has = "have" if len(self.parts) > 1 and not part else "has"
@@ -40,8 +40,8 @@ class ContentLimit(msgspec.Struct, frozen=True):
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """What was done to a part so that it fits: its size `before` and `after`, in the unit of the limit of `most`. What was
-    split has `after` pieces, each of the alphabet `about`."""
+    """How a part was made to fit: its size `before` and `after`, in the unit of the limit of `most`. A split part has
+    `after` pieces, each of the alphabet `about`."""
 
     over: Over
     part: str
@@ -53,8 +53,8 @@ class Fitted(msgspec.Struct, frozen=True):
 
 
 def in_words(fitted: Iterable[Fitted], limits: Sequence[ContentLimit] = (), title: str = "") -> str:
-    """Return what was done to a message in plain words. The figure of the vendor `title` is the one of its `limits`; where it
-    declares none for a part, the channel's own is named."""
+    """Return a description of how a message was made to fit. The figure of the vendor `title` is from its `limits`; for
+    a part without one, it is the channel's."""
     return "; ".join(_words(one, limits, title) for one in fitted)
 
 
@@ -65,5 +65,5 @@ def _words(one: Fitted, limits: Sequence[ContentLimit], title: str) -> str:
     own = [
         limit.most for limit in limits if one.part in limit.parts and (limit.unit, limit.over) == (one.unit, one.over)
     ]
-    whose = f"{own[0]:,} {unit} are what {title} takes" if own else f"{one.most:,} {unit} are the most there may be"
-    return f"the {one.part} was shortened from {one.before:,} to {one.after:,} {unit}: {whose}"
+    owner = f"{own[0]:,} {unit} are what {title} takes" if own else f"{one.most:,} {unit} are the most there may be"
+    return f"the {one.part} was shortened from {one.before:,} to {one.after:,} {unit}: {owner}"

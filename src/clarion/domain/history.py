@@ -1,4 +1,4 @@
-"""What is kept of the past: rows of notifications, deliveries, attempts and chunks, and the changes one fold makes.
+"""The rows of history: notifications, deliveries, attempts and chunks, and the changes of one fold.
 
 Field order is column order. Times are Unix milliseconds; ids are bytes. Working rows are mutable: a fold changes the
 current row in place and the store writes it once.
@@ -28,12 +28,12 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
 
 
 class Delivery(msgspec.Struct, gc=False):
-    """A delivery as it stands. `attempt` is the newest attempt begun and `repeats` how often that same attempt was begun
-    again (each a possible duplicate at the provider). The provider columns and `started_ms` tell of attempt
-    `accepted_attempt`, or of the newest one while that is 0. `finished_ms` is when the state was last decided. A broadcast delivery has a row only when more happened to
-    it than being accepted at once; its chunk and index in it say where the state byte is. `retry_ms` of a held delivery is
-    when it is decided again. `step` is the workflow step that sent it. `profile_id` and `setting` (the digest of shared
-    facts) are what it was decided from."""
+    """The current row of a delivery. `attempt` is the newest attempt begun and `repeats` how often that same attempt
+    was begun again (each a possible duplicate at the provider). The provider columns and `started_ms` are of attempt
+    `accepted_attempt`, or of the newest one while that is 0. `finished_ms` is when the state was last decided. A
+    broadcast delivery has a row only when more happened to it than being accepted at once; its chunk and index in it
+    say where the state byte is. `retry_ms` of a held delivery is when it is decided again. `step` is the workflow step
+    that sent it. It was decided from `profile_id` and `setting` (the digest of shared facts)."""
 
     id: bytes
     tenant: str
@@ -62,10 +62,10 @@ class Delivery(msgspec.Struct, gc=False):
 
 
 class Attempt(msgspec.Struct, gc=False):
-    """One thing that happened to a delivery, unless it is the acceptance that the delivery's own row tells of.
+    """An event of a delivery, except the acceptance, which is in the delivery's own row.
 
-    `event` is a `delivery_state.Event`, `outcome` what the vendor's answer meant, `detail` the provider's own words.
-    `applied` is False for what came too late to change the state.
+    `event` is a `delivery_state.Event`, `outcome` the outcome of the attempt, `detail` the provider's own words.
+    `applied` is False for an event that came too late to change the state.
     """
 
     delivery_id: bytes
@@ -110,7 +110,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 class ChunkState(msgspec.Struct):
     """The part of a chunk that changes, one byte a delivery: state, reason and how often its first attempt was begun.
-    `intents` is empty while nothing was. Provider, vendor and `finished_ms` are of the newest slice accepted."""
+    `intents` is empty while none was begun. Provider, vendor and `finished_ms` are of the newest slice accepted."""
 
     chunk_id: bytes
     tenant: str
@@ -134,7 +134,7 @@ class InboxItem(msgspec.Struct, frozen=True, gc=False):
 
 
 class Capture(msgspec.Struct, frozen=True, gc=False):
-    """A message a sandbox vendor kept instead of sending it; `content` is JSON."""
+    """A message that a sandbox vendor stored instead of sending; `content` is JSON."""
 
     tenant: str
     delivery_id: bytes
@@ -148,7 +148,7 @@ class Capture(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeadLetter(msgspec.Struct, gc=False):
-    """A delivery given up. `payload` is the encoded one-event frame that would deliver it again."""
+    """A delivery that was given up. `payload` is the encoded one-event frame that would deliver it again."""
 
     tenant: str
     delivery_id: bytes
@@ -163,7 +163,8 @@ class DeadLetter(msgspec.Struct, gc=False):
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):
-    """One thing a workflow instance did; `event` is one of `ProgressFrame`, of which the endings end the instance."""
+    """A step in the progress of a workflow instance; `event` is one of `ProgressFrame`, of which the endings end the
+    instance."""
 
     instance_id: bytes
     notification_id: bytes
@@ -178,7 +179,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
 
 
 class Instance(msgspec.Struct, frozen=True, gc=False):
-    """A workflow instance as it stands: `running`, `waiting`, or how it ended."""
+    """The current row of a workflow instance: `running`, `waiting`, or its ending."""
 
     id: bytes
     tenant: str
@@ -193,8 +194,9 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
-class StandingChange(msgspec.Struct, frozen=True, gc=False):
-    """How an account at a provider stood from `at_ms` on: `state` and `before` are those of `domain.standing.Standing`."""
+class HealthChange(msgspec.Struct, frozen=True, gc=False):
+    """A change of an account's health at `at_ms`: `state` and `before` are states of
+    `domain.account_health.AccountHealth`."""
 
     tenant: str
     at_ms: int
@@ -207,19 +209,20 @@ class StandingChange(msgspec.Struct, frozen=True, gc=False):
 
 
 INSTANCE_ENDINGS: Final = frozenset({"completed", "merged", "cancelled", "expired", "failed"})
-"""Events of which exactly one ends every instance; its name is the state it rests in."""
+"""Events of which exactly one ends every instance; the event's name is the terminal state."""
 
 CounterKey = tuple[int, str, str, str, int]
-"""(minute in Unix milliseconds, tenant, channel, what happened, reason)."""
+"""(minute in Unix milliseconds, tenant, channel, event, reason)."""
 TotalKey = tuple[str, bytes, str, int, int]
 """(tenant, broadcast id, channel, state, reason)."""
 
 
 class Changes(msgspec.Struct):
-    """Everything one fold writes; stored together with the positions it folded up to, or not at all."""
+    """Everything that one fold writes; stored together with the positions folded up to, or not at all."""
 
     new: Collection[bytes] = frozenset()
-    """Ids of deliveries and chunks that nobody looked for: the fold took them for new. Storing one that has a row fails."""
+    """Ids of deliveries and chunks that the fold assumed to be new without a lookup. Storing one that has a row
+    fails."""
     notifications: list[Notification] = []
     deliveries: dict[bytes, Delivery] = {}
     attempts: list[Attempt] = []
@@ -231,10 +234,11 @@ class Changes(msgspec.Struct):
     replays: list[tuple[int, str, bytes]] = []
     """(at_ms, tenant, delivery id) of dead letters stored by an earlier fold."""
     cancellations: list[tuple[str, bytes, int]] = []
-    sightings: list[tuple[str, bytes, str, int]] = []
-    """(tenant, notification id, user id, seen_ms); of one user and notification the first and the last are kept."""
+    seen_receipts: list[tuple[str, bytes, str, int]] = []
+    """(tenant, notification id, user id, seen_ms); the store holds the first and the last of a user and
+    notification."""
     progress: list[Progress] = []
-    standings: list[StandingChange] = []
+    health_changes: list[HealthChange] = []
     settings: dict[bytes, bytes] = {}
     """Digest to shared facts that decisions were made from (JSON)."""
     totals: dict[TotalKey, int] = {}

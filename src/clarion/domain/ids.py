@@ -1,9 +1,9 @@
-"""Identifiers: how they are made, what they embed and how they are written.
+"""Identifiers: how they are made, the facts they embed and their text form.
 
 A notification id is 16 bytes: 48 bits of Unix milliseconds, 8 bits of journal partition, 72 random bits. Ids therefore
 grow with time, so rows keyed by them stay together on disk, and the partition that owns an id is read from the id.
-A delivery id is its notification id followed by 8 bytes of BLAKE2b over what makes the delivery unique, so planning the
-same notification again yields the same ids.
+A delivery id is its notification id followed by 8 bytes of BLAKE2b over the values that make the delivery unique, so
+planning the same notification again yields the same ids.
 """
 
 import re
@@ -66,14 +66,15 @@ def read(prefix: str, text: str, size: int = NOTIFICATION_ID_BYTES) -> bytes | N
 
 
 def reference(delivery: bytes, place: tuple[bytes, int] | None) -> str:
-    """Return what a provider is to give back: the public delivery id; of a broadcast's delivery, also the last 8 bytes of
-    its chunk's id and its index in it, in hexadecimal: `dlv_<48>-<16>-<1 to 4>`, 74 characters at most."""
+    """Return the reference that a provider returns in its receipts: the public delivery id; of a broadcast's delivery,
+    also the last 8 bytes of its chunk's id and its index in it, in hexadecimal: `dlv_<48>-<16>-<1 to 4>`, 74 characters
+    at most."""
     text = write(DELIVERY_PREFIX, delivery)
     return text if place is None else f"{text}-{place[0][NOTIFICATION_ID_BYTES:].hex()}-{place[1]:x}"
 
 
 def read_reference(text: str) -> tuple[bytes, tuple[bytes, int] | None] | None:
-    """Return the delivery id and, of a broadcast, chunk id and index; None when the text is no reference of ours."""
+    """Return the delivery id and, of a broadcast, chunk id and index; None when the text is not a reference."""
     found = _REFERENCE.fullmatch(text)
     if found is None:
         return None

@@ -9,7 +9,7 @@ _MOST: Final = (1 << 63) - 1
 
 
 def numbers(value: Any, field: str) -> None:
-    """Raise `InvalidField` when a value holds, at any depth, an integer that does not fit in 64 bits, signed."""
+    """Raise `InvalidField` when a value contains, at any depth, an integer that does not fit in 64 bits, signed."""
     rest = [value]
     while rest:
         item = rest.pop()

@@ -1,209 +1,190 @@
-"""Every named bound. Sizes in bytes, times in the unit of the name."""
+"""Named bounds of requests and definitions. Sizes are in bytes, times in the unit of the name."""
 
 from typing import Final
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 BATCH_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
-LOOP_BATCH_BYTES_MAX: Final = 256 * 1024
-"""Items of a batch that are read, checked and encoded on the event loop. Larger batches are worked on in a thread."""
-METERED_BODY_BYTES_MIN: Final = 8 * 1024
-"""Size of a request's body from which on the CPU of answering it is told."""
+BODY_WAIT_MS_MAX: Final = 30_000
+"""How long a caller may take to send a body, or the next part of a streamed one."""
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""Request line and headers of one request."""
+HEADERS_MAX: Final = 100
+TARGET_BYTES_MAX: Final = 16 * 1024
+"""Path and query of one request."""
+HEAD_WAIT_MS_MAX: Final = 10_000
+"""How long a connection may take to send the request line and headers."""
+RESPONSE_WAIT_MS_MAX: Final = 30_000
+"""How often a client that has not taken its whole response is checked."""
+RESPONSE_BYTES_PER_S_MIN: Final = 256
+"""What such a client has to take between two checks, on average."""
+RESPONSE_TOTAL_MS_MAX: Final = 10 * 60 * 1000
+"""How long a client may take for what was unsent at a check."""
+BODY_BYTES_PER_S_MIN: Final = 256
+"""How fast a body has to come, on average, after `BODY_GRACE_MS`."""
+BODY_GRACE_MS: Final = 5_000
+BODY_TOTAL_MS_MAX: Final = 3600 * 1000
+"""How long a streamed body may take in all."""
+CHUNK_OVERHEAD_BYTES_MAX: Final = 64 * 1024
+"""What a chunked body may have besides its content: chunk sizes, extensions, trailers. As many bytes as it has content
+are allowed in addition."""
 BULK_LINE_BYTES_MAX: Final = 256 * 1024
+BULK_LINE_VALUES_MAX: Final = 10_000
+"""Values of one line of a bulk import."""
 BULK_ERRORS_MAX: Final = 1_000
+BODY_VALUES_MAX: Final = 30_000
+"""Values of one JSON body, and of one notification of a batch."""
+BATCH_VALUES_MAX: Final = 300_000
+"""Brackets and commas of the body of a batch: at least the number of its values."""
+QUERY_FIELDS_MAX: Final = 100
+"""Parameters in the query of one request."""
 JSON_DEPTH_MAX: Final = 64
+ITEM_DEPTH_MAX: Final = JSON_DEPTH_MAX + 8
+"""Levels of an item of a batch that is decoded: enough for the field that exceeds `JSON_DEPTH_MAX` to be named."""
 RECIPIENTS_MAX: Final = 1_000
 BATCH_ITEMS_MAX: Final = 1_000
+FANOUT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Data of one request times its recipients: planning copies the data for each recipient."""
+FANOUT_VALUES_MAX: Final = 1_000_000
+"""Brackets and commas of the data of one request times its recipients."""
 PAGE_ITEMS_MAX: Final = 200
 PAGE_ITEMS_DEFAULT: Final = 50
+EXPLAIN_RECIPIENTS_MAX: Final = 20
+"""Recipients of one explanation: the content for each of them is rendered."""
 
 KEY_CHARS_MAX: Final = 128
-"""Keys of templates, topics, categories, providers and ids of users and devices."""
+"""Keys of templates, topics, categories and providers, and ids of users and devices."""
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 IDEMPOTENCY_TTL_MS: Final = 24 * 3600 * 1000
 ORDERING_KEY_CHARS_MAX: Final = 128
-ADDRESS_CHARS_MAX: Final = 4_096
-EMAIL_CHARS_MAX: Final = 254
-DEVICES_PER_USER_MAX: Final = 50
-ATTRIBUTES_BYTES_MAX: Final = 32 * 1024
+CANCELLATION_KEY_CHARS_MAX: Final = 255
+CANCELLATION_KEY_TTL_MS: Final = 30 * 24 * 3600 * 1000
+"""How long after its send time a notification can be cancelled by its key; for workflows `WAIT_MS_MAX` longer."""
+CANCELLATIONS_PER_CALL_MAX: Final = 10_000
+"""Notifications one call cancels by key; the response states when there are more."""
 DATA_BYTES_MAX: Final = 256 * 1024
 METADATA_KEYS_MAX: Final = 50
 METADATA_VALUE_CHARS_MAX: Final = 500
-TEMPLATE_BYTES_MAX: Final = 1024 * 1024
-TOPIC_MEMBERS_PER_CALL_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 200
-SUBJECT_CHARS_MAX: Final = 998
 SCHEDULE_AHEAD_MS_MAX: Final = 365 * 24 * 3600 * 1000
+LOCAL_LATE_MS_MAX: Final = 3600 * 1000
+"""How late a notification for the recipient's local time may be sent."""
+INSTANT_MS_MAX: Final = 253_402_214_400_000
+"""The last day of the year 9999 in UTC: a later instant cannot be written in every zone."""
+YEAR_MS: Final = 365 * 24 * 3600 * 1000
 
-CHUNK_DELIVERIES_MAX: Final = 1_000
-FRAME_RECORDS_MAX: Final = 500
-FRAME_RECIPIENTS_MAX: Final = 1_000
-"""Recipients of the requests in one accepted frame, as many as one request may have: what is planned at a stretch."""
-FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
-PARTITIONS_MAX: Final = 256
-
-RENDER_OUTPUT_BYTES_MAX: Final = 512 * 1024
-RENDER_LOOP_MAX: Final = 10_000
-RENDER_NAMESPACE_BYTES_MAX: Final = 1024 * 1024
-RENDER_DEPTH_MAX: Final = 20
-
-ATTEMPT_DETAIL_CHARS_MAX: Final = 500
-RESPONSE_BYTES_MAX: Final = 256 * 1024
-EGRESS_TIMEOUT_MS_DEFAULT: Final = 15_000
-EGRESS_CONNECT_TIMEOUT_MS_DEFAULT: Final = 5_000
-EGRESS_CONNECTIONS_MAX: Final = 64
-
-USER_TOKEN_TTL_S_MAX: Final = 24 * 3600
-USER_TOKEN_TTL_S_DEFAULT: Final = 3600
-USER_TOKEN_CHARS_MAX: Final = 4_096
-
-LEASE_TTL_MS_DEFAULT: Final = 10_000
-INTENT_ENTRIES_PER_READ_MAX: Final = 1_000
-"""Commits of a delivery worker whose open intents one read returns."""
-LEASE_STEP_MS: Final = 1_000
-"""How often leases are renewed and missing ones asked for."""
-LEASE_LOAN_MS: Final = 30_000
-"""How long a partition preferred by another worker is kept before it is offered back."""
-
-JOURNAL_QUEUE_JOBS_MAX: Final = 1_024
-"""Appends waiting for the next commit of one process."""
-WAKE_PIPES_MAX: Final = 256
-"""Processes of one machine that a commit wakes; more look for themselves."""
-JOURNAL_READ_BYTES_MAX: Final = 16 * 1024 * 1024
-CANCELLATIONS_PER_READ_MAX: Final = 10_000
-TRIM_ROWS_PER_COMMIT_MAX: Final = 200
-LEASE_TTL_MS_MAX: Final = 5 * 60 * 1000
-"""Also how long a lease left over from before a reboot can be mistaken for a live one."""
-
-ADDRESS_CACHE_MAX: Final = 65_536
-"""Checked addresses and domains a process remembers."""
-BULK_BATCH_LINES: Final = 2_000
-"""Lines of a bulk import stored in one transaction."""
+ADDRESS_CHARS_MAX: Final = 4_096
+EMAIL_CHARS_MAX: Final = 254
+CONTACTS_PER_CHANNEL_MAX: Final = 10
+"""Additional addresses of a user on one channel."""
+DEVICES_PER_USER_MAX: Final = 50
+ATTRIBUTES_BYTES_MAX: Final = 32 * 1024
+TOPIC_MEMBERS_PER_CALL_MAX: Final = 10_000
+TOPICS_PER_LINE_MAX: Final = 100
 CATEGORIES_PER_TENANT_MAX: Final = 500
 PREFERENCE_RULES_MAX: Final = 1_000
 """Category x channel entries of one user."""
-TOPICS_PER_LINE_MAX: Final = 100
-DIRECTORY_CACHE_MAX: Final = 10_000
-"""Definitions of each kind a process keeps decoded."""
-CALLERS_KEPT_MAX: Final = 10_000
-"""API keys whose owners an API process knows without asking; when there are more, all are asked for again."""
-DOOR_DEFINITIONS_MAX: Final = 10_000
-"""Definitions the door keeps at hand for all tenants together; when there are more, all are asked for again."""
-PROFILE_CACHE_MAX: Final = 50_000
-REVISION_CHECK_MS: Final = 200
-"""How old a cached definition may get before the store is asked whether anything changed."""
-REVISION_LEARN_MS: Final = 100
-"""How often a process learns, beside its work, which definitions were changed elsewhere."""
+SUPPRESSION_TTL_MS_MAX: Final = 100 * 365 * 24 * 3600 * 1000
+"""How far ahead a suppression may end; a later date may not be representable."""
+
+TENANT_CHARS_MAX: Final = 63
 KEY_TTL_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 SCOPES_PER_KEY_MAX: Final = 32
-DERIVED_KEYS_MAX: Final = 1_024
-"""Keys derived from the master key that a process remembers."""
-
-SETTINGS_MAX: Final = 10_000
-"""Combinations of template, category and channels a planner keeps ready."""
-GATES_MAX: Final = 500_000
-"""Profile verdicts a planner keeps ready."""
-
-EGRESS_CLIENTS_MAX: Final = 256
-"""Origins an HTTP egress keeps connections to; the least recently used one goes first."""
-EGRESS_INFLIGHT_MAX: Final = 1_024
-"""Requests under way to one origin; more wait for a place until their own time-out."""
-EGRESS_ADDRESS_TTL_MS: Final = 30_000
-"""How long a checked address is connected to before its name is resolved and checked again."""
-EGRESS_RESOLVE_TIMEOUT_MS: Final = 5_000
-EGRESS_URL_CHARS_MAX: Final = 8_192
-SMTP_SESSIONS_MAX: Final = 16
-"""Open sessions per SMTP account of one process."""
-SMTP_SESSION_MESSAGES_MAX: Final = 200
-SMTP_SESSION_IDLE_MS: Final = 30_000
-SMTP_REPLY_BYTES_MAX: Final = 32 * 1024
-SMTP_POOLS_MAX: Final = 1_024
-VENDOR_KEYS_MAX: Final = 1_024
-"""Loaded private keys and decoded secrets of provider accounts kept in memory."""
-DKIM_RSA_BITS_MIN: Final = 2_048
-DKIM_RSA_BITS_MAX: Final = 4_096
-"""What receivers have to verify (RFC 8301 3.2)."""
-DKIM_KEY_CHARS_MAX: Final = 4_096
-"""Room for the largest key in PEM."""
-SLOW_BUILDS_MAX: Final = 2
-"""Requests that take their time to build, such as signed mail, and slow renders, made at once by one process."""
-MIME_SKELETONS_MAX: Final = 1_024
-SIMULATOR_KEYS_MAX: Final = 1_000_000
-"""Delivery keys whose arrivals the simulator counts; the oldest is forgotten first."""
-SIMULATOR_STREAMS_MAX: Final = 256
-SIMULATOR_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
-
-RENDER_CPU_MS_MAX: Final = 120
-LOOP_RENDER_CPU_MS_MAX: Final = 25
-"""CPU that rendering one delivery may use on an event loop. What needs more is rendered in a thread from its start."""
-
-LOST_STARTS_MAX: Final = 10
-"""Starts lost to a dying worker, beyond the retry policy, after which a delivery is parked as poison."""
-COMPILED_TEMPLATES_MAX: Final = 5_000
-TOKENS_MAX: Final = 10_000
-
-DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
-
-REPLAY_CLAIM_MS: Final = 60_000
-"""How long a dead letter claimed for replay is closed to other replays when the claimant dies on the way."""
-RECORD_BATCH_EVENTS_MAX: Final = 2_000
-RECORD_OPEN_ROWS_MAX: Final = 20_000
-"""Open deliveries a record worker remembers between batches."""
-RECORD_OPEN_CHUNKS_MAX: Final = 1_000
-"""Open chunks a record worker remembers between batches."""
-RECORD_DOUBT_BATCHES: Final = 100
-"""Batches whose planned deliveries are looked for after one had a row already, as many may once a hold ends for all."""
-RECORD_COMMIT_MS: Final = 1_000
-"""How often the journal is told what has been folded, so that it can let go of it."""
-CAPTURES_PER_TENANT_MAX: Final = 10_000
-CAPTURE_AGE_MS_MAX: Final = 7 * 24 * 3600 * 1000
-HISTORY_SCAN_MAX: Final = 2_000
-"""Notifications looked at for one page of a filtered list; the page says where to go on."""
-INBOX_SCAN_MAX: Final = 200
-"""Broadcasts looked at for one page of an inbox."""
-INBOX_COUNT_MAX: Final = 1_000
-"""Items looked at, newest first, for the counts of an inbox."""
-COUNTER_ROWS_MAX: Final = 10_000
-JOURNAL_LOOK_BACK_MS: Final = 1_000
-"""How far before an id's time the journal is searched for its frame: clocks of processes differ a little."""
-JOURNAL_LOOK_AHEAD_MS: Final = 30_000
-"""How long after an id's time its frame may have been appended: a full disk can hold an append up."""
-
-BACKLOG_CHECK_MS: Final = 200
-"""How old the figure may be by which a request is refused for overload."""
-BACKLOG_LOW_CHECK_MS: Final = 1_000
-"""How old it may be while less waits than this share of what may."""
-BACKLOG_LOW_SHARE: Final = 0.5
-
-CRASHES_IN_A_ROW_MAX: Final = 6
-"""Starts of a process that may fail one after the other before `clarion up` gives up."""
-RESTART_PAUSE_S_MAX: Final = 5.0
-CREDENTIAL_CHARS_MAX: Final = 64 * 1024
-"""Characters of one credential; a private key in PEM is the longest there is."""
-BROADCAST_CHUNKS_PER_PAGE_MAX: Final = 50
-"""Chunks looked at for one page of a broadcast's deliveries."""
-ITEM_DEPTH_MAX: Final = 4 * JSON_DEPTH_MAX
-"""Levels of a batch that are decoded at all; far enough over `JSON_DEPTH_MAX` that what was cut is still refused."""
-
-FANOUT_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Data of one request times its recipients: planning copies the data for each of them."""
-BODY_WAIT_MS_MAX: Final = 30_000
-"""How long a caller may take to send a body, or the next piece of a streamed one."""
-ATTEMPT_TIMEOUT_MS_MAX: Final = 60_000
-"""The longest a provider account may let one attempt take: a slow provider holds a sender that others wait for."""
-ATTEMPT_PAUSE_MS_MAX: Final = 24 * 3600 * 1000
-"""The longest pause a provider can ask for."""
-VENDOR_MESSAGE_ID_CHARS_MAX: Final = 500
-SUPPRESSION_TTL_MS_MAX: Final = 100 * 365 * 24 * 3600 * 1000
-"""A time further off may be none that can be written."""
-HEAD_BYTES_MAX: Final = 64 * 1024
-"""Request line and headers of one request."""
-HEAD_WAIT_MS_MAX: Final = 10_000
-"""How long a connection may take to send them."""
-STRANGER_WARNING_MS: Final = 60_000
-"""How often the log tells of requests that are none."""
-BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
-"""Bodies of all requests that one API process works on at a time."""
-PATH_CHARS_SHOWN_MAX: Final = 200
-BULK_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Lines of a bulk import stored in one transaction, by their size."""
+KEY_OVERLAP_S_MAX: Final = 30 * 24 * 3600
+"""How long a key stays valid beside the one that replaces it."""
+NETWORKS_PER_KEY_MAX: Final = 32
+"""Networks that one key may be used from."""
 OPERATOR_KEY_CHARS_MIN: Final = 16
+OPERATOR_KEY_FILE_BYTES_MAX: Final = 4_096
+USER_TOKEN_TTL_S_MAX: Final = 24 * 3600
+USER_TOKEN_TTL_S_DEFAULT: Final = 3600
+USER_TOKEN_LEEWAY_S: Final = 60
+"""How far ahead of this process's clock a user token may have been issued."""
+USER_TOKEN_CHARS_MAX: Final = 4_096
+CREDENTIAL_CHARS_MAX: Final = 64 * 1024
+"""Characters of one credential; the longest known is a private key in PEM."""
+SECRET_REFERENCE_CHARS_MAX: Final = 512
+SECRET_BYTES_MAX: Final = 64 * 1024
+"""Size of a secret that is given by reference."""
+VAULT_MOUNTS_MAX: Final = 1_000
+"""Mounts of HashiCorp Vault whose version a process caches."""
+QUOTA_FIGURE_MAX: Final = 10**12
+REQUESTS_PER_S_MAX: Final = 1_000_000
+REQUESTS_BURST_MAX: Final = 1_000_000
+"""The largest limit on requests."""
+"""The largest number in a quota."""
+
+DEFINITIONS_PER_KIND_MAX: Final = 1_000
+"""Workflows, segments, schedules or event rules of one tenant."""
+DEFINITION_BYTES_MAX: Final = 256 * 1024
+EXPRESSION_CHARS_MAX: Final = 1_000
+EXPRESSION_WORK_MAX: Final = 20_000_000
+"""Work units of one evaluation, about five nanoseconds each."""
+ROUTE_DEPTH_MAX: Final = 4
+ROUTE_MEMBERS_MAX: Final = 8
+CAPS_PER_CATEGORY_MAX: Final = 8
+CAP_PER_MS_MIN: Final = 60_000
+CAP_GAP_MS_MIN: Final = 1_000
+"""A cap allows at most one notification per second, because its times are stored in seconds."""
+QUIET_WINDOWS_MAX: Final = 20
+HOLD_MS_MAX: Final = 7 * 24 * 3600 * 1000
+
+WORKFLOW_STEPS_MAX: Final = 100
+WORKFLOW_EXPRESSIONS_MAX: Final = 300
+"""Expressions of one workflow: in the worst case an instance evaluates all of them in one move."""
+WORKFLOW_NAMES_MAX: Final = 100
+"""Names under `variables` of a workflow, and under `data` or `values` of one of its steps."""
+WAIT_MS_MAX: Final = YEAR_MS
+"""The longest delay, digest window or wait of a workflow."""
+INSTANCE_STEPS_MAX: Final = 1_000
+"""Steps an instance may run; the graph has no cycles, so only a defect in the code reaches this number."""
+INSTANCE_BYTES_MAX: Final = 1024 * 1024
+"""State of one workflow instance: data, variables and results together."""
+DIGEST_ITEMS_MAX: Final = 1_000
+"""Events of one digest; the event that fills the digest closes it."""
+DIGEST_BYTES_MAX: Final = INSTANCE_BYTES_MAX // 2
+"""Data of all events of one digest together; the event that fills the digest closes it."""
+THROTTLE_LIMIT_MAX: Final = 1_000
+"""How often a throttle step may let a user pass in its period: the time of each pass is stored."""
+FETCH_BODY_BYTES_MAX: Final = 64 * 1024
+FETCH_TIMEOUT_MS_MAX: Final = 60_000
+FETCH_ATTEMPTS_MAX: Final = 10
+FETCH_PAUSE_MS_MAX: Final = 60_000
+"""The longest pause before a failed fetch is retried."""
+FETCH_HEADERS_MAX: Final = 20
+FETCH_HEADER_CHARS_MAX: Final = 4_096
+
+CRON_CHARS_MAX: Final = 200
+RRULE_CHARS_MAX: Final = 500
+RECURRENCE_DAYS_MAX: Final = 30 * 366
+"""How far ahead the next occurrence of a rule is searched for; without one by then, the rule has ended."""
+RECURRENCE_COUNT_MAX: Final = 1_000
+"""Occurrences of a rule with COUNT: they are counted from its start."""
+RECURRENCE_INTERVAL_MAX: Final = 1_000_000
+SCHEDULE_START_YEARS: Final = range(2000, 2100)
+SCHEDULE_TOO_LATE_MS_MAX: Final = 7 * 24 * 3600 * 1000
+SCHEDULE_PREVIEW_TIMES: Final = 10
+
+FILTER_DEPTH_MAX: Final = 8
+FILTER_NODES_MAX: Final = 100
+FILTER_VALUES_MAX: Final = 1_000
+"""Values that one filter compares with, in all its `in` lists together."""
+FILTER_CONTAINS_MAX: Final = 10
+"""Uses of `contains` in one filter: each scans whole lists of a user."""
+FILTER_TEXT_CHARS_MAX: Final = 1_000
+"""Characters of a text that an attribute is compared with."""
+SEEN_WITHIN_MS_MAX: Final = 10 * YEAR_MS
+SEGMENT_SAMPLE_USERS: Final = 10
+"""Users listed in a preview."""
+
+EVENT_NOTIFICATIONS_MAX: Final = 100
+"""Notifications that one event may create."""
+EVENT_RULE_NOTIFY_MAX: Final = 50
+EVENT_RULE_EXPRESSIONS_MAX: Final = 200
+"""Expressions of one event rule: all of them may be evaluated before the event loop serves other requests."""
+EVENT_WORK_MS_MAX: Final = 1_000
+"""How long all rules for one event may take together; an event that takes longer is refused."""
+
+ORIGINS_MAX: Final = 100
+"""Origins whose pages may call the API with a tenant's user tokens."""
+PREFLIGHT_S_MAX: Final = 7_200
+"""How long browsers remember a preflight; it is the same for all pages and requests."""

@@ -1,4 +1,4 @@
-"""Locale tags (BCP 47: `pt-BR`), and which of the locales at hand suits somebody best."""
+"""Locale tags (BCP 47: `pt-BR`), and the choice of the best available locale for a user."""
 
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -10,13 +10,13 @@ from clarion.domain.errors import InvalidField
 
 LOCALE_CHARS_MAX: Final = 35
 LOCALES_KNOWN_MAX: Final = 1_024
-"""Locales a process keeps parsed."""
+"""How many parsed locales a process caches."""
 _RIGHT_TO_LEFT: Final = "right-to-left"
 
 
 @lru_cache(maxsize=LOCALES_KNOWN_MAX)
 def known(tag: str) -> Locale | None:
-    """Return what the CLDR knows of a locale, of its nearest parent if it has none; None for what is no locale."""
+    """Return the CLDR data of a locale, or of its nearest parent that has any; None when the tag is not a locale."""
     for candidate in chain(tag):
         try:
             return Locale.parse(candidate, sep="-")
@@ -26,7 +26,7 @@ def known(tag: str) -> Locale | None:
 
 
 def chain(tag: str) -> Iterator[str]:
-    """Yield a tag and ever less of it: `zh-Hant-TW`, `zh-Hant`, `zh`."""
+    """Yield a tag and then its parents: `zh-Hant-TW`, `zh-Hant`, `zh`."""
     rest = tag.replace("_", "-")[:LOCALE_CHARS_MAX]
     while rest:
         yield rest
@@ -44,8 +44,8 @@ def canonical(tag: str, field: str) -> str:
 
 
 def check_language(tag: str, field: str) -> None:
-    """Raise `InvalidField` for the locale of a reader, if there is one, that is of no language there is. A region that no
-    template would be written for (`en-XX`) does no harm."""
+    """Raise `InvalidField` when a user's locale is not empty and its language does not exist. An unknown region
+    (`en-XX`) is harmless and accepted."""
     if tag and (len(tag) > LOCALE_CHARS_MAX or known(tag) is None):
         raise InvalidField(f"no such locale: {tag[:LOCALE_CHARS_MAX]}", field=field, code="unknown_locale")
 
@@ -62,15 +62,15 @@ def best(wanted: str, available: Collection[str], *fallbacks: str) -> str | None
 
 @lru_cache(maxsize=LOCALES_KNOWN_MAX)
 def _nearest(tag: str) -> tuple[str, ...]:
-    """Return a tag, what it is called in full (`zh-Hant-TW` for `zh-TW`) with less and less of that, then less of itself."""
+    """Return a tag, its full form (`zh-Hant-TW` for `zh-TW`) with the parents of that, then its own parents."""
     full = known(tag)
     parents = () if full is None else chain(str(full))
     return tuple(dict.fromkeys((tag.replace("_", "-"), *parents, *chain(tag))))
 
 
 def spoken(wanted: str, content: str) -> str:
-    """Return the locale to write dates, numbers and money in: the wanted one where it is of the content's language
-    (`en-GB` for `en`), else the content's, so that one message never mixes two languages."""
+    """Return the locale for dates, numbers and money: the wanted one if it is of the content's language (`en-GB` for
+    `en`), else the content's, so that one message never mixes two languages."""
     same = wanted.replace("_", "-").partition("-")[0].lower() == content.partition("-")[0].lower()
     return wanted if same and known(wanted) is not None else content
 

@@ -1,7 +1,7 @@
-"""Wall clocks: which instant a local time of a zone is.
+"""Wall clocks: conversion between instants and local times of a zone.
 
-A time that a clock change leaves out stands for the first instant after the gap, one that happens twice for the first of
-both: whatever is set for a wall clock happens once, and never before the clock has shown that time.
+A time that a clock change skips means the first instant after the gap, one that occurs twice means the first of both:
+an event set for a local time happens once, and never before the clock has shown that time.
 """
 
 import re
@@ -12,21 +12,21 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import ZONES_MAX
+from clarion.domain.limits_processes import ZONES_MAX
 
 _SECOND_MS: Final = 1_000
 _CLOCK: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def check_clock(text: str, field: str) -> str:
-    """Return a time of the wall clock. Raises `InvalidField` when it is not one from `00:00` to `23:59`."""
+    """Return a time of day. Raises `InvalidField` when it is not one from `00:00` to `23:59`."""
     if not _CLOCK.fullmatch(text):
         raise InvalidField("must be a time from 00:00 to 23:59", field=field)
     return text
 
 
 def check_days(days: Iterable[int], field: str) -> tuple[int, ...]:
-    """Return ISO weekdays in order, each once. Raises `InvalidField` for others than 1 (Monday) to 7."""
+    """Return ISO weekdays in order, each once. Raises `InvalidField` for a number outside 1 (Monday) to 7."""
     found = tuple(sorted(set(days)))
     if found and not 1 <= found[0] <= found[-1] <= 7:
         raise InvalidField("must be weekdays from 1 (Monday) to 7 (Sunday)", field=field)
@@ -40,13 +40,13 @@ def zone_of(*names: str) -> ZoneInfo:
         try:
             return ZoneInfo(name)
         except (KeyError, ValueError, OSError):
-            # An empty name, or a zone that has left the tz data since it was stored.
+            # An empty name, or a zone that was removed from the tz data since it was stored.
             continue
     return ZoneInfo("UTC")
 
 
 def local_time(at_ms: int, zone: ZoneInfo) -> datetime:
-    """Return what a clock on the wall shows at an instant (Unix ms), without its zone."""
+    """Return the local time at an instant (Unix ms), without its zone."""
     return datetime.fromtimestamp(at_ms / _SECOND_MS, zone).replace(tzinfo=None, fold=0)
 
 
@@ -56,7 +56,7 @@ def first_ms(wall: datetime, zone: ZoneInfo) -> int:
     at_s = _timestamp_s(wall, zone, 0)
     if _shown(at_s, zone) == wall:
         return at_s * _SECOND_MS
-    # A gap: read by the offset before it, `wall` lies behind the change, read by the one after it, before.
+    # A gap: by the offset before it, `wall` lies after the change; by the offset after it, before the change.
     before_s, after_s = _timestamp_s(wall, zone, 1), at_s
     while after_s - before_s > 1:
         middle_s = (before_s + after_s) // 2

@@ -1,4 +1,4 @@
-"""A rendered message and the requests and answers vendors turn it into. Plain data: nothing here touches a socket."""
+"""A rendered message, and the requests and responses of vendors. Plain data: nothing here uses a socket."""
 
 from typing import Any, TypeAlias
 
@@ -6,14 +6,13 @@ import msgspec
 
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
-from clarion.domain.limits import EGRESS_TIMEOUT_MS_DEFAULT, RESPONSE_BYTES_MAX
-from clarion.domain.limits_apprise import APPRISE_TIMEOUT_MS
+from clarion.domain.limits_delivery import APPRISE_TIMEOUT_MS, EGRESS_TIMEOUT_MS_DEFAULT, RESPONSE_BYTES_MAX
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One delivery, rendered. `parts` are the rendered parts of the channel's template.
+    """A rendered delivery. `parts` are the rendered parts of the channel's template.
 
-    `delivery_id` is its public text form and goes to the provider as idempotency key wherever one is taken;
+    `delivery_id` is its public text form and is sent as idempotency key to providers that accept one;
     `attempt` counts from 1; `expires_ms` is Unix milliseconds or None.
     """
 
@@ -30,16 +29,17 @@ class Message(msgspec.Struct, frozen=True):
     expires_ms: int | None = None
     metadata: dict[str, str] = {}
     reference: str = ""
-    """What a provider gives back in its receipts: the delivery id and, of a broadcast, its place in the chunk."""
+    """The text that a provider returns in its receipts: the delivery id and, of a broadcast, its place in the chunk."""
     unsubscribe_url: str = ""
-    """An https link that ends such messages by one POST (RFC 8058), empty where there is none."""
+    """An https link that unsubscribes by one POST (RFC 8058), empty where there is none."""
     attachments: tuple[Attachment, ...] = ()
     """Files of an e-mail, each with its content."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
-    """An HTTP call a vendor wants made; `timeout_ms` bounds the whole call. Calls to one origin that differ in `connection`
-    never share one: some vendors tie a connection to the first account that uses it. The answer's body is cut at `answer_bytes_max`."""
+    """An HTTP request of a vendor; `timeout_ms` bounds the whole call. Calls to one origin that differ in `connection`
+    never share one: some vendors tie a connection to the first account that uses it. The response body is cut at
+    `answer_bytes_max`."""
 
     method: str
     url: str
@@ -50,13 +50,13 @@ class HttpRequest(msgspec.Struct, frozen=True):
     answer_bytes_max: int = RESPONSE_BYTES_MAX
 
     def __repr__(self) -> str:
-        # The origin only: a path may be a secret, as that of a chat vendor's webhook is.
+        # The origin only: a path may be a secret, as in a chat vendor's webhook.
         origin = "/".join(self.url.split("/", 3)[:3]).split("?", 1)[0].rpartition("@")[2]
         return f"HttpRequest({self.method} {origin}, {len(self.body)} bytes)"
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """An HTTP answer; header names are lower-case, the body is cut where the request says."""
+    """An HTTP response; header names are lower-case, the body is cut at the request's `answer_bytes_max`."""
 
     status: int
     headers: dict[str, str]
@@ -91,7 +91,7 @@ class SmtpReply(msgspec.Struct, frozen=True):
 
 
 class LocalRequest(msgspec.Struct, frozen=True):
-    """A message that needs no wire: the vendor's `read` gets the message's content back as a `LocalReply`, after
+    """A message that is not sent over a network: the vendor's `read` gets its content as a `LocalReply` after
     `latency_ms`."""
 
     content: dict[str, Any]
@@ -99,14 +99,15 @@ class LocalRequest(msgspec.Struct, frozen=True):
 
 
 class LocalReply(msgspec.Struct, frozen=True):
-    """The echo of a `LocalRequest`."""
+    """The response to a `LocalRequest`: its content."""
 
     content: dict[str, Any]
 
 
 class AppriseRequest(msgspec.Struct, frozen=True):
     """A message that the Apprise library turns into HTTP calls. `url` names the service and holds its secrets; `format` is
-    `text`, `markdown` or `html`; `overflow` says what becomes of a text that is too long: `refuse`, `split` or `truncate`."""
+    `text`, `markdown` or `html`; `overflow` is the treatment of a text that is too long: `refuse`, `split` or
+    `truncate`."""
 
     url: str
     text: str
@@ -119,9 +120,10 @@ class AppriseRequest(msgspec.Struct, frozen=True):
 
 
 class AppriseReply(msgspec.Struct, frozen=True):
-    """What became of it: `done` in the library's view; `reason` when nothing was sent (`unknown_url`, `too_long:<most>`,
-    `no_call`, `fenced`, `missing`); else the decisive answer. With `partly`, an earlier call may have delivered. `detail` is the
-    library's own words. `over_chars` is what the service takes, where the text was longer and made to fit."""
+    """The result of an `AppriseRequest`: `done` is the library's result; `reason` is set when nothing was sent
+    (`unknown_url`, `too_long:<most>`, `no_call`, `fenced`, `missing`); otherwise `response` is the decisive response.
+    With `partly`, an earlier call may have delivered. `detail` is the library's own words. `over_chars` is the
+    service's limit if the text was longer and made to fit."""
 
     done: bool
     reason: str = ""

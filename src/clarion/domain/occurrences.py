@@ -1,7 +1,7 @@
-"""When a schedule occurs. Rules are about the wall clock of its zone.
+"""The occurrences of a schedule. Its rule applies to the wall clock of its zone.
 
-A time that a clock change leaves out happens at the first instant after the gap, one that the clock shows twice happens the
-first time, and two that come to the same instant are one occurrence.
+A time that a clock change skips occurs at the first instant after the gap, one that the clock shows twice occurs the
+first time, and two at the same instant are one occurrence.
 """
 
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import CRON_CHARS_MAX, SCHEDULE_START_YEARS
+from clarion.domain.limits import CRON_CHARS_MAX, SCHEDULE_START_YEARS
 from clarion.domain.localtime import first_ms, local_time, zone_of
 from clarion.domain.recurrence import times_after
 from clarion.domain.rrule import read_rule
 from clarion.domain.schedule import Schedule
 
 FIRST_ZONE: Final = "Etc/GMT-14"
-"""Where every wall-clock time comes first. The sign of these names is turned round: it is ahead of UTC."""
+"""The zone in which every wall-clock time comes first. The sign in these names is inverted: it is ahead of UTC."""
 FIRST_ZONE_MS: Final = 14 * 3600 * 1000
-"""How far it is ahead."""
+"""The offset of `FIRST_ZONE` from UTC."""
 LAST_ZONE_MS: Final = FIRST_ZONE_MS + 12 * 3600 * 1000
 """How much later the last place on earth, 12 hours behind UTC, has the same wall-clock time."""
 _CRON_FIELDS: Final = 5
@@ -29,18 +29,18 @@ _ANY_TIME: Final = datetime(2000, 1, 1)
 
 
 def zone_of_schedule(schedule: Schedule) -> ZoneInfo:
-    """Return the zone whose wall clock the rule is about; with `local_time` the first to get there."""
+    """Return the zone of the rule's wall clock; with `local_time` the first zone to reach each time."""
     return zone_of(FIRST_ZONE if schedule.local_time else schedule.zone)
 
 
 def occurrences_after(schedule: Schedule, after_ms: int) -> Iterator[int]:
     """Yield the occurrences after an instant (all Unix ms), ascending. With `local_time` each is the instant at which
-    the first recipients have that time. Takes a schedule that passed `check_when`."""
+    the first recipients have that time. The schedule must have passed `check_when`."""
     zone = zone_of_schedule(schedule)
     latest_ms = after_ms
     for at in _times_after(schedule, local_time(after_ms, zone), zone):
         at_ms = first_ms(at, zone)
-        # While the clock shows an hour for the second time, the times it shows have been; a gap has one end.
+        # Times of an hour that the clock shows again have already occurred; all times of a gap are one instant.
         if at_ms > latest_ms:
             yield at_ms
             latest_ms = at_ms
@@ -52,7 +52,7 @@ def next_after(schedule: Schedule, after_ms: int) -> int | None:
 
 
 def check_when(schedule: Schedule) -> None:
-    """Raise `InvalidField` unless the schedule has exactly one rule, which can be read."""
+    """Raise `InvalidField` unless the schedule has exactly one rule, and a valid one."""
     if (schedule.cron is None) == (schedule.rrule is None):
         raise InvalidField("needs exactly one of cron and rrule", field="cron")
     if schedule.cron is not None:

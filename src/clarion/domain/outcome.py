@@ -1,10 +1,10 @@
-"""What a vendor may answer to one attempt: a closed set, matched exhaustively.
+"""The outcomes of an attempt: a closed set, matched exhaustively.
 
 Accepted         the provider took responsibility for the message
 Throttled        asked to slow down; try again after a stated time
 Transient        surely not sent, may work later
-Ambiguous        the body went out and no answer came: it may have been sent
-Refused          this message will never be taken
+Ambiguous        the body was sent and no response came: the message may have been sent
+Refused          the provider will never accept this message
 InvalidRecipient the address is dead: suppress it
 Misconfigured    the account is at fault, not the message
 """
@@ -24,8 +24,8 @@ class _Outcome(msgspec.Struct, frozen=True, array_like=True, tag=_snake):
 
 
 class Accepted(_Outcome, frozen=True):
-    """The provider took the message; `content` is what a local vendor (in-app, sandbox) wants stored, `detail` what was done
-    to the message so that it fits."""
+    """The provider took the message; `content` is the content that a local vendor (in-app, sandbox) has stored,
+    `detail` describes how the message was made to fit."""
 
     vendor_message_id: str = ""
     content: dict[str, Any] | None = None
@@ -33,8 +33,8 @@ class Accepted(_Outcome, frozen=True):
 
 
 class Throttled(_Outcome, frozen=True):
-    """The provider asks for a pause of `after_ms` milliseconds; None when it did not say. `scope` says for whom: the whole
-    `account`, or this `recipient` alone."""
+    """The provider asks for a pause of `after_ms` milliseconds; None when it gave no time. `scope` is `account` for the
+    whole account, or `recipient` for this one alone."""
 
     after_ms: int | None = None
     detail: str = ""
@@ -49,7 +49,8 @@ class Transient(_Outcome, frozen=True):
 
 
 class Ambiguous(_Outcome, frozen=True):
-    """The request went out and no answer came, so the message may have been sent. `after_ms` is the pause asked for."""
+    """The request was sent and no response came, so the message may have been sent. `after_ms` is the pause that the
+    provider asked for."""
 
     detail: str = ""
     after_ms: int | None = None
@@ -78,5 +79,5 @@ Outcome: TypeAlias = Accepted | Throttled | Transient | Ambiguous | Refused | In
 
 
 def name_of(outcome: Outcome) -> str:
-    """Return the one name of an outcome, in the API, in metrics and on the journal (`invalid_recipient`)."""
+    """Return the name of an outcome in the API, in metrics and on the journal (`invalid_recipient`)."""
     return str(type(outcome).__struct_config__.tag)

@@ -1,4 +1,4 @@
-"""A planned delivery: one value from the plan to its last attempt."""
+"""A planned delivery: one value from planning to its last attempt."""
 
 from typing import Any, NamedTuple
 
@@ -7,12 +7,13 @@ from clarion.domain.trail import Trail
 
 
 class PlannedDelivery(NamedTuple):
-    """What is to be sent to one address on one channel, and what it has been through so far. Its fields are the columns of a
+    """A message to send to one address on one channel, with its attempts so far. Its fields are the columns of a
     `DeliverFrame`, in their order.
 
-    `template` is a template's key, `user` what it reads of the user, `attempt` the number of the attempt to make. `chunk` is
-    chunk and index of a broadcast's delivery. `step` names the workflow step that sends. `fallback` is the encoded frame of
-    what a route goes on with when the delivery ends unsent. `trail` is None before the first attempt.
+    `template` is a template's key, `user` the user's data that it reads, `attempt` the number of the attempt to make.
+    `chunk` is the chunk id and index of a broadcast's delivery. `step` names the workflow step that sends. `fallback`
+    is the encoded frame with which a route continues when the delivery ends unsent. `trail` is None before the first
+    attempt.
     """
 
     delivery_id: bytes

@@ -1,4 +1,4 @@
-"""What holds for everyone of a tenant, unless something more specific says otherwise."""
+"""The policy of a tenant: defaults for all its users, unless something more specific overrides them."""
 
 from typing import ClassVar, Final
 
@@ -13,7 +13,7 @@ POLICY_KEY: Final = "tenant"
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A tenant's defaults: quiet hours of users who have none of their own (in `zone` when a user's is unknown), and caps
-    over all categories that are not critical. `locale` is the one that templates fall back to before their own."""
+    over all categories that are not critical. `locale` is the fallback of templates before their own."""
 
     KIND: ClassVar[str] = "policy"
 

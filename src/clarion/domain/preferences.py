@@ -1,4 +1,5 @@
-"""Preferences and quiet hours of users as they are stored, as canonical JSON, and what changed between two of them."""
+"""Preferences and quiet hours of users in their stored form, canonical JSON, and the difference between two
+preferences."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +14,7 @@ TENANTS_QUIET_HOURS: Final = ""
 """Quiet hours of a user who has none of their own."""
 
 Change = tuple[str, str, bool | None, int | None]
-"""Category, channel, whether it is allowed (None: nothing is said any more), and until when."""
+"""Category, channel, whether it is allowed (None: no longer set), and until when."""
 
 _QUIET_HOURS: Final = msgspec.json.Decoder(QuietHours)
 
@@ -26,7 +27,7 @@ def read_quiet_hours(text: str) -> QuietHours | None:
 
 
 def changes(before: str, after: str) -> Iterator[Change]:
-    """Yield what is different between two preferences."""
+    """Yield the changes between two preferences."""
     if before == after:
         return
     old, new = _entries(before), _entries(after)

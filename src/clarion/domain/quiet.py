@@ -1,4 +1,4 @@
-"""Quiet hours: when a person is not to be disturbed."""
+"""Quiet hours: the times at which a user is not to be disturbed."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ import msgspec
 
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import QUIET_WINDOWS_MAX
+from clarion.domain.limits import QUIET_WINDOWS_MAX
 from clarion.domain.localtime import check_clock, check_days
 
 DISTURBING: Final = (Channel.PUSH, Channel.WEBPUSH, Channel.SMS, Channel.WHATSAPP, Channel.CHAT, Channel.EMAIL)
-"""Channels that quiet hours hold unless they name others."""
+"""Channels that quiet hours hold unless they name other channels."""
 
 
 class QuietWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -1,7 +1,8 @@
 """Recurrence rules (RFC 5545, section 3.3.10) on a wall clock, searched within bounds.
 
-Libraries walk from the start of a rule to the time asked for, and on to the year 9999 where none follows: seconds for rules
-that anyone may store. Here a search begins at the time asked for and looks at no more than `RECURRENCE_DAYS_MAX` days.
+Libraries walk from the start of a rule to the requested time, and to the year 9999 if no occurrence follows: seconds
+for rules that any tenant may store. Here a search begins at the requested time and reads at most `RECURRENCE_DAYS_MAX`
+days.
 """
 
 from calendar import monthrange
@@ -13,13 +14,13 @@ from typing import Final
 
 import msgspec
 
-from clarion.domain.limits_deciding import RECURRENCE_DAYS_MAX
+from clarion.domain.limits import RECURRENCE_DAYS_MAX
 
 DAY_MINUTES: Final = 24 * 60
 
 
 class Frequency(StrEnum):
-    """What a rule repeats by, longest first."""
+    """The frequency of a rule, longest first."""
 
     YEARLY = "YEARLY"
     MONTHLY = "MONTHLY"
@@ -34,11 +35,11 @@ STEP_MINUTES: Final = {Frequency.HOURLY: 60, Frequency.MINUTELY: 1}
 
 
 class Recurrence(msgspec.Struct, frozen=True):
-    """A rule with what follows from its start filled in; what is empty allows everything.
+    """A rule completed with the defaults that follow from its start; an empty part allows everything.
 
     `start` and `until` are wall-clock times. `days` are (n, weekday, Monday is 0): the n-th of the period, from its end when
-    negative, every one when 0. `times` are minutes of the day, ascending; of an HOURLY or MINUTELY rule those its interval
-    ever reaches.
+    negative, every one when 0. `times` are minutes of the day, ascending; of an HOURLY or MINUTELY rule those that its
+    interval ever reaches.
     """
 
     frequency: Frequency
@@ -56,10 +57,10 @@ class Recurrence(msgspec.Struct, frozen=True):
 
 
 def times_after(rule: Recurrence, after: datetime) -> Iterator[datetime]:
-    """Yield the wall-clock times of a rule after one, ascending, as far as `RECURRENCE_DAYS_MAX` days ahead."""
+    """Yield the wall-clock times of a rule after `after`, ascending, up to `RECURRENCE_DAYS_MAX` days ahead."""
     if not rule.times:
         return
-    # COUNT counts from the start, whatever was asked for.
+    # COUNT counts from the start, not from the requested time.
     since = rule.start if rule.count is not None or after < rule.start else after
     end = (max(rule.start, after) + timedelta(days=RECURRENCE_DAYS_MAX)).date()
     times = (at for period in _periods(rule, since, end) for at in _of_period(rule, period) if at >= rule.start)
@@ -73,7 +74,7 @@ def times_after(rule: Recurrence, after: datetime) -> Iterator[datetime]:
 def _periods(rule: Recurrence, since: datetime, end: date) -> Iterator[list[date]]:
     """Yield the days the rule may fall on, period by period, from the one with `since` in it."""
     first = _index(rule, rule.start.date())
-    # Rules below a day look at every day: which of its minutes are theirs is a matter of `_minutes`.
+    # Rules below a day visit every day: `_minutes` selects the minutes.
     step = 1 if rule.frequency in STEP_MINUTES else rule.interval
     skipped = (_index(rule, since.date()) - first) // step
     for index in range(first + skipped * step, _index(rule, end) + 1, step):
@@ -152,7 +153,7 @@ def _year_length(day: date) -> int:
 def _of_period(rule: Recurrence, days: list[date]) -> Iterator[datetime]:
     if not rule.positions:
         return (_at(day, minute) for day in days for minute in _minutes(rule, day))
-    # Not listed: a year with every minute of its days has half a million.
+    # Computed, not listed: a year with every minute of its days has half a million.
     number = len(days) * len(rule.times)
     places = {place - 1 if place > 0 else number + place for place in rule.positions}
     pairs = (divmod(place, len(rule.times)) for place in sorted(places) if 0 <= place < number)

@@ -1,4 +1,4 @@
-"""Routes: which channels a recipient is tried on, all of them or the first that does."""
+"""Routes: the channels to try for a recipient, all of them or the first that succeeds."""
 
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
@@ -8,18 +8,18 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import HOLD_MS_MAX, ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX
+from clarion.domain.limits import HOLD_MS_MAX, ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX
 
 Until: TypeAlias = Literal["sendable", "sent", "delivered", "seen"]
-"""When the first channel of a route has done: nothing speaks against sending, the provider took it, it arrived, or the
-person saw it."""
+"""When a member of a `first` route has succeeded: no rule prevents sending, the provider accepted it, it was delivered,
+or the user saw it."""
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Exactly one of `all` and `first` is set; members are channels or routes again.
 
-    A `first` route goes on to its next member when `until` is not met: at once when the member cannot be sent or has
-    failed, and after `within` (a duration such as `2m`) when it was sent and `until` still has not happened.
+    A `first` route continues with its next member when `until` is not met: at once when the member cannot be sent or
+    has failed, and after `within` (a duration such as `2m`) when it was sent and `until` still has not happened.
     """
 
     all: tuple["Channel | Route", ...] = ()
@@ -39,13 +39,14 @@ def channels_of(route: "Channel | Route") -> tuple[Channel, ...]:
 def check_route(route: Route, field: str) -> None:
     """Raise `InvalidField` for the first fault of a route found at the path `field`.
 
-    A channel stands in a route once, however deep: a person's delivery on a channel is one, so it could not be tried twice.
+    A channel may be in a route once, at any depth: a user has one delivery on a channel, so it could not be tried
+    twice.
     """
     _check(route, field, 1)
     named: set[Channel] = set()
     for channel, path in _places(route, field):
         if channel in named:
-            raise InvalidField(f"{channel} stands in the route twice", field=path)
+            raise InvalidField(f"{channel} is in the route twice", field=path)
         named.add(channel)
 
 
@@ -72,7 +73,7 @@ def _check_waiting(route: Route, field: str) -> None:
             raise InvalidField("needs until to be sent, delivered or seen", field=f"{field}.within")
         check_duration(route.within, f"{field}.within", most_ms=HOLD_MS_MAX)
     elif route.until in ("delivered", "seen"):
-        raise InvalidField(f"is needed to tell that it was not {route.until}", field=f"{field}.within")
+        raise InvalidField(f"is required with until of {route.until}", field=f"{field}.within")
 
 
 def _places(member: "Channel | Route", field: str) -> Iterator[tuple[Channel, str]]:

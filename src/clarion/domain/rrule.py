@@ -1,7 +1,7 @@
 """Reads the text of a recurrence rule (RFC 5545, section 3.3.10), such as `FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9`.
 
-Read are INTERVAL, COUNT, UNTIL, WKST, BYMONTH, BYMONTHDAY, BYYEARDAY, BYDAY, BYHOUR, BYMINUTE and BYSETPOS, and all frequencies
-but SECONDLY: a minute is the least there is.
+Supported are INTERVAL, COUNT, UNTIL, WKST, BYMONTH, BYMONTHDAY, BYYEARDAY, BYDAY, BYHOUR, BYMINUTE and BYSETPOS, and
+all frequencies but SECONDLY: a minute is the resolution.
 """
 
 import re
@@ -10,7 +10,7 @@ from itertools import product
 from math import gcd
 from typing import Final
 
-from clarion.domain.limits_deciding import RECURRENCE_COUNT_MAX, RECURRENCE_INTERVAL_MAX, RRULE_CHARS_MAX
+from clarion.domain.limits import RECURRENCE_COUNT_MAX, RECURRENCE_INTERVAL_MAX, RRULE_CHARS_MAX
 from clarion.domain.recurrence import DAY_MINUTES, STEP_MINUTES, Frequency, Recurrence
 
 _WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -23,27 +23,27 @@ _BOUNDS: Final = {
     "BYMINUTE": (0, 59),
     "BYSETPOS": (-366, 366),
 }
-"""Lists of numbers. Those below 0 count from the end; where they may be, 0 means nothing."""
+"""Lists of numbers. Those below 0 count from the end; where these are allowed, 0 is invalid."""
 _MISFITS: Final = {
     "BYMONTHDAY": (Frequency.WEEKLY,),
     "BYYEARDAY": (Frequency.MONTHLY, Frequency.WEEKLY, Frequency.DAILY),
     "BYSETPOS": (Frequency.HOURLY, Frequency.MINUTELY),
 }
-"""Frequencies with which a part means nothing, or among the minutes of an hour nothing of use."""
+"""Frequencies with which a part has no meaning, or within the minutes of an hour no useful one."""
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,7}")
 _DAY: Final = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 
 
 def read_rule(text: str, start: datetime, zone: tzinfo) -> Recurrence:
-    """Return the rule of a text that starts at a wall-clock time (a whole minute) in a zone. Raises `ValueError` with what
-    is wrong in one sentence."""
+    """Return the rule in a text, starting at a wall-clock time (a whole minute) in a zone. Raises `ValueError` with the
+    fault in one sentence."""
     parts = _parts(text)
     frequency = _frequency(parts)
     lists = {name: _numbers(parts, name) for name in _BOUNDS}
     months, month_days = lists["BYMONTH"], lists["BYMONTHDAY"]
     days = _days(parts, frequency, within_months=bool(months))
     if not (month_days or days or lists["BYYEARDAY"]):
-        # Which day it is follows from the start.
+        # The day follows from the start.
         if frequency is Frequency.YEARLY:
             months = months or frozenset({start.month})
         if frequency in (Frequency.YEARLY, Frequency.MONTHLY):
@@ -140,7 +140,7 @@ def _week_start(text: str) -> int:
 
 
 def _until(text: str, zone: tzinfo) -> datetime:
-    """Return the last wall-clock time of a rule: a date includes its day, a time in UTC is read in the zone."""
+    """Return the last wall-clock time of a rule: a date includes its day, a time in UTC is converted to the zone."""
     try:
         if len(text) == len("20261231"):
             return datetime.combine(datetime.strptime(text, "%Y%m%d").date(), time.max)
@@ -153,7 +153,8 @@ def _until(text: str, zone: tzinfo) -> datetime:
 def _times(
     frequency: Frequency, start: datetime, interval: int, hours: frozenset[int], minutes: frozenset[int]
 ) -> tuple[int, ...]:
-    """Return the minutes of the day a rule fires at, of an HOURLY or MINUTELY one those its interval can reach."""
+    """Return the minutes of the day at which a rule fires; of an HOURLY or MINUTELY rule those that its interval can
+    reach."""
     step_minutes = STEP_MINUTES.get(frequency, DAY_MINUTES)
     if not hours:
         hours = frozenset(range(24)) if step_minutes < DAY_MINUTES else frozenset({start.hour})

@@ -1,4 +1,4 @@
-"""Schedules: what is sent again and again, by cron or by RRULE."""
+"""Schedules: notifications and broadcasts that recur, by cron or by RRULE."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from clarion.domain.channel import Channel
 
 
 class ScheduleTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who gets it, exactly one of: a user, everyone, a topic, a segment."""
+    """The recipients, exactly one of: a user, all users, a topic, a segment."""
 
     user_id: str | None = None
     all: bool = False
@@ -17,10 +17,10 @@ class ScheduleTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A schedule. Exactly one of `cron` (five fields) and `rrule` (RFC 5545, from `start` on, such as `2026-12-31T09:00`)
-    says when, on the wall clock of `zone`. With `local_time` each recipient gets it when it is that time where they
-    live, and `zone` says nothing. An occurrence that could not happen until `too_late` after its time does not happen;
-    what was sent is of use for `expires_after`. Exactly one of `template` and `workflow` says what."""
+    """A schedule. Exactly one of `cron` (five fields) and `rrule` (RFC 5545, from `start` on, such as
+    `2026-12-31T09:00`) is set; it applies to the wall clock of `zone`. With `local_time` each recipient gets it at that
+    time in their own zone, and `zone` is ignored. An occurrence that is more than `too_late` behind its time is
+    dropped; its deliveries expire after `expires_after`. Exactly one of `template` and `workflow` is set."""
 
     KIND: ClassVar[str] = "schedule"
 

@@ -1,6 +1,5 @@
-"""JSON Schemas of the data of a template: inferred from what it reads, and asked what they declare and demand.
-
-Paths are written as engines report them: `order.number`, `order.lines[].name`.
+"""JSON Schemas of the data of a template: inference from the paths it reads, and lookups of the paths that a schema
+declares and requires. Paths have the form that template engines report: `order.number`, `order.lines[].name`.
 """
 
 import re
@@ -12,13 +11,13 @@ from clarion.domain.limits_content import SCHEMA_DEPTH_MAX
 _TOKEN: Final = re.compile(r"\[\]|[^.\[\]]+")
 _ITEMS: Final = "[]"
 _MEASURES: Final = frozenset({"size", "length", "first", "last"})
-"""Names that template languages know of every list and text."""
-_UNTOLD: Final = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties")
+"""Properties that template languages define for every list and text."""
+_UNDECLARED: Final = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties")
 """Keywords that may declare more than `properties` shows."""
 
 
 class _Node:
-    """What is read of one value."""
+    """The paths read below one value."""
 
     def __init__(self) -> None:
         self.needed = False
@@ -32,10 +31,10 @@ class _Node:
 
 
 def infer(needed: Iterable[str], read: Iterable[str], sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema of data that demands every needed path and knows of every one read.
+    """Return a schema of data that requires every needed path and declares every path read.
 
-    Types are demanded only as far as the template shows them (objects and lists of what it needs) or the sample does:
-    for a scalar that is text or a number there, both do.
+    Types are required only as far as the template shows them (objects and lists that it needs) or the sample does:
+    where the sample has a text or a number, both types are allowed.
     """
     root = _Node()
     root.needed = True
@@ -47,8 +46,8 @@ def infer(needed: Iterable[str], read: Iterable[str], sample: Mapping[str, Any])
 
 
 def undeclared(schema: Mapping[str, Any], paths: Iterable[str]) -> str | None:
-    """Return the first path that a schema does not declare, as far as it is undeclared. A schema without `properties`, or
-    with `additionalProperties`, leaves everything open."""
+    """Return the first path that a schema does not declare, up to its first undeclared name, or None. A schema without
+    `properties`, or with `additionalProperties`, allows every path."""
     for path in paths:
         known: list[str] = []
         at: Any = schema
@@ -61,26 +60,26 @@ def undeclared(schema: Mapping[str, Any], paths: Iterable[str]) -> str | None:
 
 
 def required_names(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the top-level names that data has to bring."""
+    """Return the top-level names that a schema requires."""
     named = schema.get("required")
     return tuple(name for name in named if isinstance(name, str)) if isinstance(named, list) else ()
 
 
 def not_required(schema: Mapping[str, Any], needed: Iterable[str]) -> tuple[str, ...]:
-    """Return the top-level names of paths that a schema does not demand, as far as it says so outright."""
-    if any(keyword in schema for keyword in _UNTOLD):
+    """Return the top-level names of paths that a schema does not list explicitly as required."""
+    if any(keyword in schema for keyword in _UNDECLARED):
         return ()
     names = dict.fromkeys(tokens[0] for path in needed if (tokens := _tokens(path)))
     return tuple(name for name in names if name not in required_names(schema))
 
 
 def required_paths(schema: Mapping[str, Any]) -> set[str]:
-    """Return every path that a schema demands, as far as it says so outright."""
+    """Return every path that a schema lists explicitly as required."""
     return set(_required(schema, [], SCHEMA_DEPTH_MAX))
 
 
 def says_more_than_names(schema: Mapping[str, Any]) -> bool:
-    """Return whether a schema demands anything of data beyond top-level names being there."""
+    """Return whether a schema requires more of data than top-level names."""
     if set(schema) - {"type", "required", "properties", "title", "description", "$schema"}:
         return True
     known = schema.get("properties", {})
@@ -96,7 +95,7 @@ def _written(tokens: Iterable[str]) -> str:
 
 
 def _members(node: _Node, sample: Any) -> dict[str, Any]:
-    """Return the keywords for what is read below an object."""
+    """Return the schema keywords for the members of an object."""
     known = sample if isinstance(sample, Mapping) else {}
     properties = {name: _value(child, known.get(name)) for name, child in node.members.items()}
     required = [name for name, child in node.members.items() if child.needed]
@@ -115,7 +114,7 @@ def _value(node: _Node, sample: Any) -> dict[str, Any]:
 
 
 def _typed(name: str, node: _Node) -> dict[str, Any]:
-    # What a template does not need it may ask for first, and then anything false or empty does as well.
+    # A template may test an optional value first, and then any false or empty value is valid, too.
     return {"type": name} if node.needed else {}
 
 
@@ -130,8 +129,9 @@ def _scalar(sample: Any, needed: bool) -> dict[str, Any]:
 
 
 def _step(schema: Any, token: str) -> Any:
-    """Return the schema of what a token leads to; an empty one where everything goes, None where it is not declared."""
-    if not isinstance(schema, Mapping) or any(keyword in schema for keyword in _UNTOLD):
+    """Return the schema of the value at a token; an empty one where anything is allowed, None where it is not
+    declared."""
+    if not isinstance(schema, Mapping) or any(keyword in schema for keyword in _UNDECLARED):
         return {}
     if token == _ITEMS or token.isdecimal():
         return schema.get("items", {})

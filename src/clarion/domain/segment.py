@@ -1,4 +1,4 @@
-"""Segments: filters over what is known of users. A filter is a tree; each node says one thing."""
+"""Segments: filters over the stored facts of users. A filter is a tree; each node is one condition or combination."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ from clarion.domain.duration import duration_ms
 KINDS: Final = (
     "all", "any", "not", "attribute", "locale", "zone", "topic", "reachable", "seen_within", "not_seen_within",
 )  # fmt: skip
-"""What a node of a filter can be, as it is written."""
+"""The kinds of filter nodes, by field name."""
 COMPARISONS: Final = ("is", "in", "above", "at_least", "below", "at_most", "contains", "exists")
-"""How an attribute can be compared, as it is written."""
+"""The comparisons of an attribute, by field name."""
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -56,7 +56,7 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class UserFacts(msgspec.Struct, frozen=True):
-    """What a filter looks at of one user. `last_seen_ms` is Unix milliseconds, None for a user never seen."""
+    """The facts of one user that a filter reads. `last_seen_ms` is Unix milliseconds, None for a user never seen."""
 
     attributes: dict[str, Any] = {}
     locale: str = ""
@@ -81,14 +81,14 @@ def given(node: Filter, names: tuple[str, ...]) -> list[str]:
 
 
 def operand(node: Filter, name: str) -> Any:
-    """Return what a node says by a name as it is written, or `UNSET`."""
+    """Return the value of a node's field by its API name, or `UNSET`."""
     value = getattr(node, _FIELDS.get(name, name))
     return msgspec.UNSET if value is None and name != "is" else value
 
 
 def matches(node: Filter, user: UserFacts, now_ms: int) -> bool:
-    """Return whether a checked filter matches a user at a time (Unix ms). The store's own evaluation agrees with this one;
-    it is what filters mean."""
+    """Return whether a checked filter matches a user at a time (Unix ms). This is the definition of filters; the
+    store's own evaluation agrees with it."""
     (kind,) = given(node, KINDS)
     says = operand(node, kind)
     match kind:
@@ -114,8 +114,8 @@ def matches(node: Filter, user: UserFacts, now_ms: int) -> bool:
 
 
 def type_name(value: Any) -> str:
-    """Return what attributes are told apart by: `text`, `number`, `true`, `false`, `null`, `list`, `object`, or `none`
-    for one that is missing."""
+    """Return the type by which attributes are distinguished: `text`, `number`, `true`, `false`, `null`, `list`,
+    `object`, or `none` for one that is missing."""
     match value:
         case msgspec.UNSET:
             return "none"

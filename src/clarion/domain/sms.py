@@ -1,4 +1,4 @@
-"""What a text costs as SMS: its alphabet and how many segments it takes (3GPP TS 23.038, 23.040)."""
+"""The size of a text as SMS: its alphabet and number of segments (3GPP TS 23.038, 23.040)."""
 
 from typing import Final, Literal
 
@@ -14,7 +14,7 @@ _QUOTES: Final = dict.fromkeys("‘’‚‛‹›´`", "'") | dict.fromkeys("�
 _DASHES: Final = dict.fromkeys("–—‐‑−•", "-") | {"…": "...", "·": ".", "×": "x"}  # noqa: RUF001
 _SPACES: Final = dict.fromkeys("\u00a0\u2007\u2009\u202f\t", " ") | dict.fromkeys("\u200b\ufeff\u00ad", "")
 _PLAIN: Final = str.maketrans(_QUOTES | _DASHES | _SPACES)
-"""Typographic characters and what says the same in the GSM alphabet."""
+"""Typographic characters and their equivalents in the GSM alphabet."""
 _SEGMENT: Final = {"gsm-7": (160, 153), "ucs-2": (70, 67)}
 """Characters of a message of one segment, and of each segment of several: those carry a header."""
 
@@ -28,7 +28,8 @@ class Size(msgspec.Struct, frozen=True):
 
 
 def measure(text: str) -> Size:
-    """Return alphabet, length and segments of a text. No pair is split between two segments, which can take one more."""
+    """Return alphabet, length and segments of a text. No pair is split between two segments, so one more may be
+    needed."""
     gsm = _ALPHABET.issuperset(text)
     encoding: Literal["gsm-7", "ucs-2"] = "gsm-7" if gsm else "ucs-2"
     costs = [2 if char in _EXTENDED else 1 for char in text] if gsm else [2 if ord(c) > 0xFFFF else 1 for c in text]
@@ -44,7 +45,7 @@ def measure(text: str) -> Size:
 
 
 def smart(text: str) -> str:
-    """Return the text with typographic characters in the GSM alphabet if that makes all of it fit there, which halves
-    what it costs; else as it is."""
+    """Return the text with typographic characters replaced by the GSM alphabet if all of it then fits the alphabet,
+    which halves its cost; otherwise the text unchanged."""
     plain = text.translate(_PLAIN)
     return plain if _ALPHABET.issuperset(plain) else text

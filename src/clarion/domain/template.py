@@ -1,4 +1,4 @@
-"""Templates as their authors write them, the layouts and partials they share, the brand they carry, and their versions."""
+"""Sources of templates, the layouts and partials they share, the tenant's brand, and versions."""
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -12,7 +12,7 @@ BRAND_KEY: Final = "tenant"
 
 Message = str | dict[str, str]
 """A text in the template's language, or one per CLDR plural category (`one`, `other`, ...) or per value of a selector
-(`female`, `male`, `other`); `other` is always there."""
+(`female`, `male`, `other`); `other` is required."""
 
 Engine = Literal["liquid", "handlebars"]
 
@@ -21,26 +21,26 @@ VersionNumber = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
 
 
 class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is different in one locale: messages, and parts that replace those of `channels`."""
+    """The translation of a template in one locale: messages, and parts that replace those of `channels`."""
 
     messages: dict[str, Message] = {}
     channels: dict[Channel, dict[str, Any]] = {}
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Made-up data and user that show what a template looks like."""
+    """Made-up data and user for previews of a template."""
 
     data: dict[str, Any] = {}
     user: dict[str, Any] = {}
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A template as it is written.
+    """The source of a template, as its author writes it.
 
-    `channels[channel]` maps part names to sources in the language of `engine`, in `locale`. Where a source says
-    `{% t greeting %}` (Handlebars: `{{t "greeting"}}`) the message `greeting` of the locale is put in, before anything is
-    compiled. `layout` names the frame that e-mail stands in. `text` is what channels without content of their own send
-    when a request asks for them. `variables` is a JSON Schema of `data`; left out, it is inferred.
+    `channels[channel]` maps part names to sources in the language of `engine`, in `locale`. `{% t greeting %}` in a
+    source (Handlebars: `{{t "greeting"}}`) is replaced by the message `greeting` of the locale before compilation.
+    `layout` names the frame around e-mails. `text` is the content of channels without one of their own, when a request
+    names them. `variables` is a JSON Schema of `data`; it is inferred when missing.
     """
 
     channels: dict[Channel, dict[str, Any]]
@@ -56,7 +56,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 def whole_source(template: Template) -> Source:
-    """Return a source of a template that was built elsewhere: all of it, in all its locales."""
+    """Return a source for a template that was built elsewhere, with all its parts and locales."""
     return Source(
         template.parts, "", template.category, "handlebars" if template.engine == "handlebars" else "liquid",
         locale=template.locale,
@@ -66,7 +66,7 @@ def whole_source(template: Template) -> Source:
 
 
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A frame around e-mails: `mjml` or `html`, and `text`, each with `{{ content }}` where the e-mail goes. It is
+    """A frame around e-mails: `mjml` or `html`, and `text`, each with `{{ content }}` in the place of the e-mail. It is
     written in Liquid or Handlebars, like the templates that use it."""
 
     KIND: ClassVar[str] = "layout"
@@ -80,7 +80,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A piece of source that templates and layouts put in by name: `{% partial key %}`, in Handlebars `{{> key}}`."""
+    """A piece of source that templates and layouts include by name: `{% partial key %}`, in Handlebars `{{> key}}`."""
 
     KIND: ClassVar[str] = "partial"
 
@@ -89,7 +89,7 @@ class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a tenant looks and what it is called; templates read it as `brand`, and a change shows in all of them at once.
+    """The name and design of a tenant; templates read it as `brand`, and a change applies to all of them at once.
 
     Colours are `#rgb` or `#rrggbb`, URLs are https. `sender_name` and `reply_to` are used where a template sets none.
     """
@@ -114,7 +114,7 @@ class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class VersionNote(msgspec.Struct, frozen=True):
-    """A version without its content: who made and published it, and when."""
+    """A version without its content: its author, publisher and times."""
 
     version: int
     current: bool
@@ -126,8 +126,8 @@ class VersionNote(msgspec.Struct, frozen=True):
 
 
 class TemplateVersion(msgspec.Struct, frozen=True):
-    """A version of a template: a draft until it is published, unchangeable from then on. `template` is what was built of
-    `source`. `by` are ids of API keys; times are Unix ms. `current` is the one that is sent."""
+    """A version of a template: a draft until it is published, unchangeable from then on. `template` was built from
+    `source`. `by` are ids of API keys; times are Unix ms. The `current` version is the one that is sent."""
 
     key: str
     version: int

@@ -1,4 +1,4 @@
-"""The name a template is asked for by: its key, which stands for the current version, or `key@3` for a fixed one."""
+"""The name of a template in a request: its key, which means the current version, or `key@3` for a fixed one."""
 
 from typing import Final
 
@@ -7,8 +7,8 @@ _DIGITS_MAX: Final = 9
 
 
 def split(name: str) -> tuple[str, int | None]:
-    """Return the key and the version of a name, None for the current one. What is no version number stays in the key,
-    where no template has it."""
+    """Return the key and the version of a name, None for the current one. A suffix that is not a version number stays
+    in the key, which then matches no template."""
     key, mark, digits = name.partition(_MARK)
     if mark and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS_MAX:
         return key, int(digits)

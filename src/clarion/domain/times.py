@@ -1,4 +1,4 @@
-"""Times of the API: RFC 3339 outside, Unix milliseconds inside."""
+"""Times: RFC 3339 in the API, Unix milliseconds in code and stores."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, overload
@@ -6,7 +6,7 @@ from typing import Annotated, Final, overload
 import msgspec
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import INSTANT_MS_MAX
+from clarion.domain.limits import INSTANT_MS_MAX
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ def stored(at: datetime | None) -> int | None:
 
 
 def check_time(at: datetime, field: str) -> int:
-    """Return a time as Unix milliseconds. Raises `InvalidField` for one before 1970, or so late that it could not be shown in
+    """Return a time as Unix milliseconds. Raises `InvalidField` for a time before 1970, or too late to be shown in
     UTC."""
     at_ms = stored(at)
     if not 0 <= at_ms < INSTANT_MS_MAX:

@@ -1,4 +1,4 @@
-"""A user as planning sees one: contacts, devices, locale, zone and the profile its preferences amount to."""
+"""A user as planning reads it: contacts, devices, locale, zone and profile."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ class Device(msgspec.Struct, frozen=True, array_like=True):
 
 
 class User(msgspec.Struct, frozen=True):
-    """A person a tenant notifies. `ordinal` is the store's own integer, dense and stable, never shown."""
+    """A user of a tenant. `ordinal` is the store's own integer, dense and stable, never shown."""
 
     user_id: str
     ordinal: int
@@ -35,7 +35,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a user chose until a time (Unix ms); afterwards it is as if nothing had been chosen."""
+    """A choice of a user until a time (Unix ms); after it no choice is set."""
 
     allowed: bool
     until_ms: int
@@ -55,12 +55,12 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 class UserWrite(msgspec.Struct, frozen=True):
-    """A user as checked and ready to store: contacts, locale, zone and attributes replace what is there.
+    """A validated user to store: contacts, locale, zone and attributes replace those stored.
 
     `attributes` is JSON text, `preferences` canonical JSON (`canonical` in control/users/preferences.py). None leaves
-    attributes empty, but preferences, devices, quiet hours and the time last seen as they are. `topics` are joined, none
-    is left. `quiet_hours` is canonical JSON, empty for the tenant's; `more_contacts` is JSON of channel to further
-    addresses.
+    attributes empty, but preferences, devices, quiet hours and the time last seen as they are. The user joins `topics`
+    and leaves none. `quiet_hours` is canonical JSON, empty for the tenant's; `more_contacts` is JSON of channel to
+    further addresses.
     """
 
     user_id: str
@@ -83,5 +83,5 @@ class UserWrite(msgspec.Struct, frozen=True):
 def readable(
     user_id: str, email: str | None, phone: str | None, locale: str, zone: str, attributes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what a template may read of a person as `user`: attributes never hide what is known."""
+    """Return the data of a user that a template reads as `user`: attributes never override the other fields."""
     return {**attributes, "id": user_id, "email": email, "phone": phone, "locale": locale, "zone": zone}

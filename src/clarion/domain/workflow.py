@@ -1,7 +1,7 @@
-"""Workflows as tenants write them: named steps that turn a trigger into deliveries.
+"""Definitions of workflows: named steps that turn a trigger into deliveries.
 
-Steps are a list. One goes on to the next in the list unless it names another in `next`; `end` ends the workflow. Texts
-called expressions are CEL over `data`, `user`, `steps` (results by step name), `vars` and `digest`.
+Steps are a list. A step continues with the next in the list unless it names another in `next`; `end` ends the workflow.
+Texts called expressions are CEL over `data`, `user`, `steps` (results by step name), `vars` and `digest`.
 """
 
 import re
@@ -14,7 +14,7 @@ from clarion.domain.route import Route
 
 END: Final = "end"
 EXPRESSION_NAMES: Final = ("data", "user", "steps", "vars", "digest")
-"""What expressions may read; `where` of a wait reads `event` too."""
+"""The names that expressions may read; `where` of a wait reads `event`, too."""
 PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 """An expression in the text of a fetch step's address or header."""
 
@@ -27,8 +27,8 @@ class _Step(
 
 
 class Send(_Step, frozen=True, kw_only=True, tag="send"):
-    """Send a template on its channels, those named, or by a route. `data` maps names to expressions and is laid over the
-    trigger's data. Result: `steps.<name>` with `sent_at` and `seen`, whether the user saw it since."""
+    """Send a template on its channels, those named, or by a route. `data` maps names to expressions and overrides the
+    trigger's data. Result: `steps.<name>` with `sent_at` and `seen`, whether the user has seen it."""
 
     template: str
     channels: tuple[Channel, ...] = ()
@@ -38,8 +38,8 @@ class Send(_Step, frozen=True, kw_only=True, tag="send"):
 
 
 class Delay(_Step, frozen=True, kw_only=True, tag="delay"):
-    """Wait for a duration, until the instant an expression gives (RFC 3339 text or timestamp), or until it is next `at`
-    (`HH:MM`) where the user lives, on one of `days` (ISO weekdays)."""
+    """Wait for a duration, until the instant an expression gives (RFC 3339 text or timestamp), or until the next `at`
+    (`HH:MM`) in the user's zone, on one of `days` (ISO weekdays)."""
 
     for_: str | None = msgspec.field(default=None, name="for")
     until: str | None = None
@@ -49,7 +49,7 @@ class Delay(_Step, frozen=True, kw_only=True, tag="delay"):
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """When a digest closes, exactly one of: `fixed` after its first event; `sliding` after its newest, but no later than
-    `at_most` after its first; next `at` (`HH:MM`) where the user lives, on one of `days`."""
+    `at_most` after its first; at the next `at` (`HH:MM`) in the user's zone, on one of `days`."""
 
     fixed: str | None = None
     sliding: str | None = None
@@ -59,8 +59,8 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Digest(_Step, frozen=True, kw_only=True, tag="digest"):
-    """Collect triggers of the same user and key; the first one goes on when the window closes, with `digest.items`,
-    `digest.count` and `digest.first` (the first `first` items); the others end as merged."""
+    """Collect triggers of the same user and key; the first one continues when the window closes, with `digest.items`,
+    `digest.count` and `digest.first` (the first `first` items); the other triggers end as merged."""
 
     window: Window
     key: str | None = None
@@ -68,7 +68,7 @@ class Digest(_Step, frozen=True, kw_only=True, tag="digest"):
 
 
 class Throttle(_Step, frozen=True, kw_only=True, tag="throttle"):
-    """Let `limit` pass per user and key in any `per`; what is over goes to `otherwise`, or ends."""
+    """Let `limit` instances pass per user and key in any `per`; further ones go to `otherwise`, or end."""
 
     limit: int
     per: str
@@ -77,7 +77,7 @@ class Throttle(_Step, frozen=True, kw_only=True, tag="throttle"):
 
 
 class Condition(_Step, frozen=True, kw_only=True, tag="condition"):
-    """Go to `then` when the expression is true, else to `otherwise`; either may be left to the next step."""
+    """Go to `then` when the expression is true, else to `otherwise`; each defaults to the next step."""
 
     if_: str = msgspec.field(name="if")
     then: str | None = None
@@ -96,22 +96,40 @@ class WaitUntil(_Step, frozen=True, kw_only=True, tag="wait_until"):
     on_timeout: str | None = None
 
 
+class SecretHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+    """The value of a header that is a secret: `prefix`, such as `Bearer ` with its space, and the secret that the
+    reference `from` names. It is read when the call is made."""
+
+    source: str
+    prefix: str = ""
+
+
 class Fetch(_Step, frozen=True, kw_only=True, tag="fetch"):
     """Call an address over guarded HTTP. `url` and header values are text with `{expression}` in it, `body` an expression
-    sent as JSON. Result: `steps.<name>` with `status` and `body`. When all `attempts` failed, `on_error` says whether
-    the workflow ends or goes on with `steps.<name>.error`."""
+    sent as JSON; a header that is a secret is given by reference. Result: `steps.<name>` with `status` and `body`. When all `attempts` failed, `on_error` decides
+    whether the workflow ends or continues with `steps.<name>.error`."""
 
     url: str
     method: Literal["GET", "POST"] = "GET"
-    headers: dict[str, str] = {}
+    headers: dict[str, str | SecretHeader] = {}
     body: str | None = None
     timeout: str = "10s"
     attempts: int = 3
     on_error: Literal["continue", "end"] = "end"
 
+    @property
+    def secret_headers(self) -> dict[str, SecretHeader]:
+        """The headers that are given by reference."""
+        return {name: value for name, value in self.headers.items() if isinstance(value, SecretHeader)}
+
+    @property
+    def plain_headers(self) -> dict[str, str]:
+        """The other headers."""
+        return {name: value for name, value in self.headers.items() if isinstance(value, str)}
+
 
 class Set(_Step, frozen=True, kw_only=True, tag="set"):
-    """Keep what expressions give under `vars`."""
+    """Store the values of expressions under `vars`."""
 
     values: dict[str, str]
 
@@ -120,8 +138,8 @@ Step: TypeAlias = Send | Delay | Digest | Throttle | Condition | WaitUntil | Fet
 
 
 class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A definition. `defaults` says per channel (or `*`) what holds for users who have not said; `variables` are the
-    names under `data` that a trigger has to bring."""
+    """The definition of a workflow. `defaults` are the preferences per channel (or `*`) of users who have set none;
+    `variables` are the names under `data` that a trigger requires."""
 
     KIND: ClassVar[str] = "workflow"
 
@@ -133,7 +151,8 @@ class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 def follows(workflow: Workflow, index: int) -> dict[str, str]:
-    """Return where a step may go: what decides (`next`, `then`, `otherwise`, `on_timeout`) to the name of a step."""
+    """Return the possible next steps of a step: the field that decides (`next`, `then`, `otherwise`, `on_timeout`) to
+    the name of a step."""
     step = workflow.steps[index]
     after = step.next or (workflow.steps[index + 1].name if index + 1 < len(workflow.steps) else END)
     ways: dict[str, Any] = {"next": after}

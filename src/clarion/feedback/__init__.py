@@ -1,5 +1,6 @@
-"""Stage feedback: what providers tell after a send. Input: calls of providers. Output: receipts on `outcomes`, suppressions.
+"""Feedback: delivery receipts and inbound messages become events.
 
-Promise: nothing is answered with success before it is durable; a call that is not provably the provider's stores nothing;
-what comes again, late or out of order does no harm.
+In: calls of providers.  Out: receipts on `outcomes`, suppressions.
+Promise: success is returned only after everything is durable; a call that fails verification stores nothing; repeated,
+late and reordered calls do no harm.
 """

@@ -1,48 +1,48 @@
-"""What has to be known of the receipts and words of one call, in a few reads however many there are."""
+"""Reads the facts about the receipts and inbound messages of one call, in a few reads however many there are."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from clarion.domain.content import Account
-from clarion.domain.limits_feedback import (
+from clarion.domain.limits_delivery import (
     RECEIPT_CHUNKS_MAX,
     RECEIPT_MATCH_PAUSE_MS,
     RECEIPT_MATCH_WAIT_MS,
     RECEIPT_WAITERS_MAX,
 )
-from clarion.feedback.deciding import Facts, once_key
-from clarion.feedback.matching import Found, Lookups, Match, Members, early, lookups, match, members_of
+from clarion.feedback.decide import FeedbackFacts, once_key
+from clarion.feedback.match import LookupResults, Lookups, Match, Members, early, lookups, match, members_of
 from clarion.ports.clock import Clock
+from clarion.ports.receipt_lookup import ReceiptLookup
 from clarion.ports.receipts import Inbound, Receipt
 from clarion.ports.stage_store import StageStore
-from clarion.ports.told import ToldHistory
 
 
 class Gatherer:
-    """Looks up deliveries and what was told before. Chunks looked at lately are kept."""
+    """Looks up deliveries and events that were received before. Recently used chunks are cached."""
 
-    def __init__(self, state: ToldHistory, store: StageStore, clock: Clock) -> None:
+    def __init__(self, state: ReceiptLookup, store: StageStore, clock: Clock) -> None:
         self._state = state
         self._store = store
         self._clock = clock
         self._chunks: OrderedDict[tuple[str, bytes], Members] = OrderedDict()
         self._waiters = 0
 
-    async def gather(self, account: Account, told: Sequence[Receipt | Inbound]) -> Facts:
-        """Return the match of each receipt and which words were said before. A receipt whose delivery may be about to be
-        recorded is looked for a while."""
-        receipts = [one for one in told if isinstance(one, Receipt)]
-        words = [one for one in told if isinstance(one, Inbound)]
-        said = await self._said(account, words)
-        return Facts(await self._patient_matches(account, receipts), said, self._store.partitions)
+    async def gather(self, account: Account, parsed: Sequence[Receipt | Inbound]) -> FeedbackFacts:
+        """Return the match of each receipt and the inbound messages that were applied before. For a receipt whose
+        delivery may be about to be recorded, the lookup is repeated for a while."""
+        receipts = [one for one in parsed if isinstance(one, Receipt)]
+        words = [one for one in parsed if isinstance(one, Inbound)]
+        seen_messages = await self._seen_messages(account, words)
+        return FeedbackFacts(await self._matches_with_retry(account, receipts), seen_messages, self._store.partitions)
 
-    async def _said(self, account: Account, words: Sequence[Inbound]) -> frozenset[str]:
+    async def _seen_messages(self, account: Account, words: Sequence[Inbound]) -> frozenset[str]:
         keys = {(account.tenant, once_key(account, word.event_id)): word.event_id for word in words}
-        said = await self._store.remembered(keys, self._clock.now_ms()) if keys else {}
-        return frozenset(keys[key] for key in said)
+        seen_messages = await self._store.remembered(keys, self._clock.now_ms()) if keys else {}
+        return frozenset(keys[key] for key in seen_messages)
 
-    async def _patient_matches(self, account: Account, receipts: Sequence[Receipt]) -> list[Match | None]:
+    async def _matches_with_retry(self, account: Account, receipts: Sequence[Receipt]) -> list[Match | None]:
         now_ms = self._clock.now_ms()
         found = await self._matches(account, receipts, now_ms)
         if self._waiters >= RECEIPT_WAITERS_MAX:
@@ -65,10 +65,10 @@ class Gatherer:
         found = await self._look_up(account, lookups(account, receipts, now_ms, partitions))
         return [match(receipt, found, now_ms, partitions) for receipt in receipts]
 
-    async def _look_up(self, account: Account, wanted: Lookups) -> Found:
+    async def _look_up(self, account: Account, wanted: Lookups) -> LookupResults:
         state, tenant = self._state, account.tenant
         known = await state.deliveries(tenant, list(wanted.delivery_ids)) if wanted.delivery_ids else {}
-        told = (
+        parsed = (
             await state.deliveries_by_vendor_id(tenant, account.vendor, list(wanted.vendor_ids))
             if wanted.vendor_ids
             else {}
@@ -81,9 +81,9 @@ class Gatherer:
                 row.user_id,
                 row.address,
             )
-            for id_, row in told.items()
+            for id_, row in parsed.items()
         }
-        return Found(frozenset(known), by_vendor_id, await self._members(tenant, wanted.chunk_ids))
+        return LookupResults(frozenset(known), by_vendor_id, await self._members(tenant, wanted.chunk_ids))
 
     async def _members(self, tenant: str, chunk_ids: frozenset[bytes]) -> dict[bytes, Members]:
         kept = self._chunks

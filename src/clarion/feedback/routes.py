@@ -1,6 +1,6 @@
-"""The door for providers: one URL an account. It takes no key of ours; the provider's own signature is checked."""
+"""The receipt endpoints: one URL per account, without an API key; the provider's own signature is checked."""
 
-from clarion.domain.limits_resilience import RECEIPT_BODY_BYTES_MAX
+from clarion.domain.limits_delivery import RECEIPT_BODY_BYTES_MAX, RECEIPT_VALUES_MAX
 from clarion.feedback.worker import Feedback
 from clarion.ports.receipts import ReceiptCall
 from clarion.ports.web import PUBLIC, Call, Reply, Route
@@ -9,16 +9,17 @@ PATH = "/v1/receipts/{tenant}/{provider}"
 
 
 def routes(feedback: Feedback, public_url: str) -> list[Route]:
-    """Return the endpoints for providers; `public_url` is the origin (and path) under which they call us."""
+    """Return the endpoints for providers; `public_url` is the origin (and path) under which providers reach this
+    installation."""
     handlers = _Receipts(feedback, public_url)
     return [
         Route(
-            "POST", PATH, handlers.post, PUBLIC, "What a provider tells of messages, signed by the provider",
-            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, tag="receipts",
+            "POST", PATH, handlers.post, PUBLIC, "Delivery receipts and inbound messages, signed by the provider",
+            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, values_max=RECEIPT_VALUES_MAX, tag="receipts",
         ),
         Route(
-            "GET", PATH, handlers.get, PUBLIC, "What a provider asks to set receipts up, or tells in a query",
-            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, tag="receipts",
+            "GET", PATH, handlers.get, PUBLIC, "A provider's handshake, or receipts in a query",
+            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, values_max=RECEIPT_VALUES_MAX, tag="receipts",
         ),
     ]  # fmt: skip
 
@@ -35,7 +36,7 @@ class _Receipts:
         return await self._take("GET", call)
 
     async def _take(self, method: str, call: Call) -> Reply:
-        told = ReceiptCall(method, self._public_url + call.target, call.query, call.headers, call.raw)
-        echo = await self._feedback.take(call.path["tenant"], call.path["provider"], told)
-        # Plain text: a vendor that answers people takes anything else for its own markup.
+        parsed = ReceiptCall(method, self._public_url + call.target, call.query, call.headers, call.raw)
+        echo = await self._feedback.receive(call.path["tenant"], call.path["provider"], parsed)
+        # Plain text: a vendor that replies to the sender of a message parses any other type as its own markup.
         return Reply(raw=echo.encode(), content_type="text/plain; charset=utf-8")

@@ -1,1 +1,1 @@
-"""Journal: what its records mean. Event types, codec and versions, partition key, frames."""
+"""Journal: the meaning of its records. Event types, codec and versions, partition key, frames."""

@@ -23,6 +23,7 @@ from clarion.journal.events import (
     ChunkReleasedFrame,
     DeliverFrame,
     Event,
+    HealthFrame,
     IntentFrame,
     OccurrenceFrame,
     PlannedFrame,
@@ -32,7 +33,6 @@ from clarion.journal.events import (
     ResumeFrame,
     SeenFrame,
     SignalFrame,
-    StandingFrame,
 )
 
 VERSION: Final = 1
@@ -59,7 +59,7 @@ _KINDS: Final[dict[int, type[Event]]] = {
     15: OccurrenceFrame,
     16: ChunkReleasedFrame,
     17: ReceiptFrame,
-    18: StandingFrame,
+    18: HealthFrame,
 }
 _CODES: Final = {kind: code for code, kind in _KINDS.items()}
 _DECODERS: Final = {code: msgspec.msgpack.Decoder(kind) for code, kind in _KINDS.items()}
@@ -74,13 +74,13 @@ def encode(event: Event, count: int) -> bytes:
 
 
 def count_of(payload: bytes) -> int:
-    """Return how many events a frame says it holds, without decoding it."""
+    """Return the event count in a frame's header, without decoding the frame."""
     return int(_HEADER.unpack_from(payload)[3])
 
 
 def decode(payload: bytes) -> Event:
-    """Return the event of a frame. Raises `CorruptFrame` on a bad header, checksum or body, and `UnknownFrame` on a whole
-    frame of another version or kind."""
+    """Return the event of a frame. Raises `CorruptFrame` when header, checksum or body is bad, and `UnknownFrame` when
+    the frame is whole but has an unknown version or kind."""
     if len(payload) < _HEADER.size:
         raise CorruptFrame("frame is shorter than its header")
     magic, version, kind, _count, checksum = _HEADER.unpack_from(payload)
@@ -100,5 +100,6 @@ def decode(payload: bytes) -> Event:
 
 
 def _checksum(payload: bytes) -> int:
-    """Return what the checksum of a frame has to be; its bytes stand at the end of the header and are left out."""
+    """Return the expected checksum of a frame. The checksum's own bytes at the end of the header are not part of the
+    sum."""
     return crc32(memoryview(payload)[_HEADER.size :], crc32(payload[: _HEAD.size]))

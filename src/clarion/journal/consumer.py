@@ -1,8 +1,10 @@
-"""Which partitions of a group this process consumes: leases taken by preference, renewed, lent and offered back.
+"""The partitions of a group that this process consumes: leases are acquired by preference, renewed, borrowed and
+returned.
 
-Worker `index` of `count` prefers the partitions `p` with `p % count == index` and asks for them at every step. Others it
-only borrows, once they have been free for longer than a worker takes to come back; after `LEASE_LOAN_MS` it offers them
-to whoever prefers them by letting go for a while. Workers need to know nothing of each other but their number.
+Worker `index` of `count` prefers the partitions `p` with `p % count == index` and tries to acquire them at every step.
+It borrows other partitions only after they have been free for longer than a worker takes to restart. After
+`LEASE_LOAN_MS` it releases a borrowed partition for a while, so that the worker that prefers it can acquire it. Workers
+need to know nothing of each other but their number.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from clarion.domain.errors import Overloaded
-from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
+from clarion.domain.limits_processes import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
 from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
 from clarion.ports.metering import together
@@ -19,15 +21,16 @@ from clarion.ports.stage_store import Lease, StageStore
 from clarion.ports.streams import Streams, Watch
 
 RENEWALS_PER_TTL: Final = 2
-"""How often a lease is renewed, at least, in the time that it would run."""
+"""The least number of renewals within a lease's time to live."""
 _OFFER_MS: Final = 3 * LEASE_STEP_MS
 
 
 class LeasedPartitions:
-    """The leases one worker holds for one group.
+    """The leases that one worker holds for one group.
 
-    `held` leaves out a lease whose time ran out here, even before the store says so: a process that slept past its
-    lease stops by itself. A lease taken again has a new fence, so compare leases, not partitions.
+    `held` omits a lease that expired by this process's clock, even before the store treats it as expired: a process
+    that slept past its lease stops by itself. A lease acquired again has a new fence, so compare leases, not
+    partitions.
     """
 
     def __init__(
@@ -40,11 +43,11 @@ class LeasedPartitions:
         index: int = 0,
         count: int = 1,
         ttl_ms: int = LEASE_TTL_MS_DEFAULT,
-        keeper: "LeaseKeeper | None" = None,
+        renewer: "LeaseRenewer | None" = None,
     ) -> None:
-        """With a `keeper`, `run` leaves renewing to it."""
+        """With a `renewer`, `run` leaves renewals to it."""
         self._store = store
-        self._keeper = keeper
+        self._renewer = renewer
         self._group = group
         self._owner = owner
         self._clock = clock
@@ -54,53 +57,54 @@ class LeasedPartitions:
         self._return_ms: dict[int, int] = {}
         self._is_over = False
         self.on_change: Callable[[], None] = lambda: None
-        """Called when what is held has changed by a step."""
+        """Called after a step that changed which leases are held."""
         self._preferred = [p for p in range(store.partitions) if p % count == index % count]
         self._shift_ms = shift_ms(index, count, ttl_ms)
-        # A foreign partition is first asked for when its own worker has had the time to start.
+        # Partitions that this worker does not prefer are left alone until the workers that prefer them have had time to
+        # start.
         first_ask_ms = clock.monotonic_ms() + ttl_ms
         self._ask_ms = {p: first_ask_ms for p in range(store.partitions) if p not in self._preferred}
 
     def held(self) -> dict[int, Lease]:
-        """Return the leases that are good now, by partition."""
+        """Return the leases that have not expired, by partition."""
         now_ms = self._clock.monotonic_ms()
         return {p: lease for p, lease in self._leases.items() if self._until_ms[p] > now_ms}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep leases until `stop` is set, then give them back. Without a keeper, raises what the store raises, but for
-        `Overloaded`: that is tried again at the next step, and a lease that runs out meanwhile is not `held` any more."""
+        """Hold leases until `stop` is set, then release them. Without a renewer, raises every error of the store except
+        `Overloaded`: that step is retried, and a lease that expires meanwhile is no longer `held`."""
         try:
-            if self._keeper is not None:
-                with self._keeper.keeping(self):
+            if self._renewer is not None:
+                with self._renewer.renewing(self):
                     await stop.wait()
             else:
-                await LeaseKeeper(self._store, self._clock, self._ttl_ms, self._shift_ms, self).run(stop)
+                await LeaseRenewer(self._store, self._clock, self._ttl_ms, self._shift_ms, self).run(stop)
         finally:
             self._is_over = True
             with suppress(Overloaded):
                 await self._release(list(self._leases))
 
     async def step(self) -> None:
-        """Renew what is held, offer back what was borrowed long enough, ask for what is missing."""
-        await LeaseKeeper(self._store, self._clock, self._ttl_ms, self._shift_ms, self).step()
+        """Renew the leases, release those that were borrowed long enough and try to acquire the missing ones."""
+        await LeaseRenewer(self._store, self._clock, self._ttl_ms, self._shift_ms, self).step()
 
     @property
     def leases(self) -> Collection[Lease]:
-        """The leases to renew, whether or not they are good now."""
+        """The leases to renew, expired ones included."""
         return self._leases.values()
 
     @property
-    def rests(self) -> bool:
-        """Whether everything is held that this worker prefers, and nothing more: then there is only to renew."""
+    def is_complete(self) -> bool:
+        """Whether the worker holds exactly the partitions it prefers, so that renewal is all there is to do."""
         return self._leases.keys() == set(self._preferred)
 
-    def renewed(self, kept: Collection[Lease], until_ms: int) -> None:
-        """Take that only these are held any more, until a time on the monotonic clock."""
+    def keep_only(self, kept: Collection[Lease], until_ms: int) -> None:
+        """Replace the leases by these, valid until a time on the monotonic clock."""
         self._leases = {lease.partition: lease for lease in kept}
         self._until_ms = dict.fromkeys(self._leases, until_ms)
 
-    async def seek(self) -> None:
-        """Offer back what was borrowed long enough, ask for what is missing."""
+    async def acquire_missing(self) -> None:
+        """Release leases that were borrowed long enough and try to acquire the missing ones."""
         await self._offer_back()
         now_ms = self._clock.monotonic_ms()
         due = [p for p, ask_ms in self._ask_ms.items() if ask_ms <= now_ms and p not in self._leases]
@@ -132,11 +136,11 @@ class LeasedPartitions:
             await self._store.release(leases)
 
 
-class LeaseKeeper:
-    """Renews the leases of several groups by one call to the store, and lets each ask for what is missing.
+class LeaseRenewer:
+    """Renews the leases of several groups by one call to the store, and lets each group acquire its missing leases.
 
-    Steps come at the same moments for all workers, but shifted by `shift_ms`, so that none waits for another's commit. A
-    keeper whose groups have only to renew does so more rarely.
+    All workers step at the same period, each shifted by `shift_ms`, so that no worker waits for another's commit. A
+    renewer whose groups are all complete steps less often.
     """
 
     def __init__(self, store: StageStore, clock: Clock, ttl_ms: int, shift_ms: int, *groups: LeasedPartitions) -> None:
@@ -148,8 +152,8 @@ class LeaseKeeper:
         self._joined = asyncio.Event()
 
     @contextmanager
-    def keeping(self, group: LeasedPartitions) -> Iterator[None]:
-        """Keep the leases of one more group meanwhile."""
+    def renewing(self, group: LeasedPartitions) -> Iterator[None]:
+        """Renew the leases of one more group within the block."""
         self._groups.add(group)
         self._joined.set()
         try:
@@ -158,7 +162,7 @@ class LeaseKeeper:
             self._groups.discard(group)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep leases until `stop` is set. Raises what the store raises, but for `Overloaded`: that is tried again."""
+        """Renew leases until `stop` is set. Raises every error of the store except `Overloaded`, which is retried."""
         async with woken_by(stop, self._joined.set):
             while not stop.is_set():
                 self._joined.clear()
@@ -168,15 +172,17 @@ class LeaseKeeper:
                 except Overloaded:
                     pause_ms = min(self.pause_ms(), LEASE_STEP_MS)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._joined.wait(), pause_ms / 1000)
+                    async with asyncio.timeout(pause_ms / 1000):
+                        await self._joined.wait()
 
     async def step(self) -> None:
-        """Renew what is held and ask for what is missing; whoever holds something else then hears of it."""
+        """Renew the leases, let groups acquire missing ones, and call `on_change` of each group whose leases
+        changed."""
         groups = list(self._groups)
         before = [set(group.leases) for group in groups]
         try:
             await self._renew(groups)
-            await together(*(group.seek() for group in groups))
+            await together(*(group.acquire_missing() for group in groups))
         finally:
             for group, leases in zip(groups, before, strict=True):
                 if leases != set(group.leases):
@@ -189,27 +195,27 @@ class LeaseKeeper:
         until_ms = self._clock.monotonic_ms() + self._ttl_ms
         kept = set(await self._store.renew(leases, self._ttl_ms))
         for group in groups:
-            group.renewed([lease for lease in group.leases if lease in kept], until_ms)
+            group.keep_only([lease for lease in group.leases if lease in kept], until_ms)
 
     def pause_ms(self) -> int:
-        """Return how long to wait for the next step."""
-        step_ms = renewal_ms(self._ttl_ms) if all(group.rests for group in self._groups) else LEASE_STEP_MS
+        """Return the time until the next step, in milliseconds."""
+        step_ms = renewal_ms(self._ttl_ms) if all(group.is_complete for group in self._groups) else LEASE_STEP_MS
         passed_ms = (self._clock.monotonic_ms() + self._shift_ms) % step_ms
         return max(step_ms - passed_ms, LEASE_STEP_MS // 10)
 
 
 def renewal_ms(ttl_ms: int) -> int:
-    """Return how often leases of so long a life are renewed."""
+    """Return the interval between renewals of leases with this time to live, in milliseconds."""
     return max(ttl_ms // RENEWALS_PER_TTL // LEASE_STEP_MS, 1) * LEASE_STEP_MS
 
 
 def shift_ms(index: int, count: int, ttl_ms: int) -> int:
-    """Return by how much the steps of worker `index` of `count` come before those of the first one."""
+    """Return by how many milliseconds the steps of worker `index` of `count` precede those of the first worker."""
     return renewal_ms(ttl_ms) * (index % count) // count
 
 
 class LeasedWatch:
-    """Watches topics in the partitions that one group leases. News is also that another lease is held, or not any more."""
+    """A watch over topics in the partitions that one group leases. A change of the held leases wakes it, too."""
 
     def __init__(self, streams: Streams, topics: Collection[str], leases: LeasedPartitions) -> None:
         self._streams = streams
@@ -220,7 +226,7 @@ class LeasedWatch:
         leases.on_change = self.wake
 
     def follow(self) -> None:
-        """Watch what is leased now. Called before what is leased is read."""
+        """Watch the partitions leased now. Call it before reading them."""
         held, before = self._leases.held().keys(), self._watch
         if held == set(self._partitions):
             return
@@ -231,19 +237,19 @@ class LeasedWatch:
             self._watch.wake()
 
     async def wait(self, timeout_ms: int) -> bool:
-        """Wait for news since `follow` was called; False on time-out."""
+        """Wait until a watched stream has grown or `wake` was called since `follow`. Return False on time-out."""
         return await self._watch.wait(timeout_ms)
 
     @property
     def grown(self) -> set[tuple[str, int]]:
-        """Streams that grew since `follow` was called first for what is leased. Whoever reads some takes them out."""
+        """Leased streams that have grown since they were first followed. A reader removes those it has read."""
         return self._watch.grown
 
     @property
     def is_woken(self) -> bool:
-        """Whether there is news since `follow` was called."""
+        """Whether a watched stream has grown or `wake` was called since `follow`."""
         return self._watch.is_woken
 
     def wake(self) -> None:
-        """End the `wait` under way, or the next one at once."""
+        """End the current `wait`, or the next one at once."""
         self._watch.wake()

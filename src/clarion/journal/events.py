@@ -1,7 +1,7 @@
 """Event kinds and their columns. One frame holds a batch of one kind; each field below is a column, all equally long.
 
 Column names are the glossary's; times are Unix milliseconds; ids are bytes. Values that never differ inside a frame are
-plain fields and stand first.
+plain fields and come first.
 """
 
 from typing import Any, TypeAlias
@@ -11,9 +11,6 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.outcome import Outcome
 from clarion.domain.trail import Trail
-from clarion.journal.events_outside import ReceiptFrame as ReceiptFrame
-from clarion.journal.events_outside import SeenFrame as SeenFrame
-from clarion.journal.events_outside import StandingFrame as StandingFrame
 from clarion.journal.requests import Audience as Audience
 from clarion.journal.requests import BroadcastJob as BroadcastJob
 from clarion.journal.requests import Recipient as Recipient
@@ -25,7 +22,7 @@ class _Columns(msgspec.Struct, array_like=True):
 
 
 class AcceptedFrame(_Columns, tag=1):
-    """Requests taken by the API, on `accepted.<lane>`."""
+    """Requests that the API accepted, on `accepted.<lane>`."""
 
     notification_ids: list[bytes]
     tenants: list[str]
@@ -36,12 +33,12 @@ class AcceptedFrame(_Columns, tag=1):
 class DeliverFrame(_Columns, tag=2):
     """Single deliveries to send, on `deliver.<channel>.<lane>`.
 
-    `templates` are template keys. `users` is what the template reads of the user (or None). `attempts` is the number of
-    the attempt to make. `chunks` refers to the chunk
-    and index a retried broadcast delivery came from, or is None. `steps` names the workflow step that sends (or is
-    empty). `fallbacks` is the encoded one-event `ResumeFrame` that is put back on `accepted.<lane>` when the delivery
-    ends without having been sent. `trails` is what a delivery has been through, None before its first attempt;
-    `attachments` are those of an e-mail. Frames older than these four columns have none of them.
+    `templates` are template keys. `users` holds the user's data that the template reads (or None). `attempts` is the
+    number of the attempt to make. `chunks` is the chunk and index that a retried broadcast delivery came from, or None.
+    `steps` names the workflow step that sends (or is empty). `fallbacks` is the encoded one-event `ResumeFrame` that is
+    put back on `accepted.<lane>` when the delivery ends without having been sent. `trails` is the history of a
+    delivery's earlier attempts, None before the first; `attachments` are those of an e-mail. Frames older than these
+    four columns have none of them.
     """
 
     delivery_ids: list[bytes]
@@ -68,9 +65,9 @@ class ChunkFrame(_Columns, tag=3):
     """One chunk of a broadcast, on `deliver.<channel>.bulk` and on `outcomes`: shared fields once, then columns.
 
     `chunk_id` is 24 bytes: the broadcast id and 8 bytes of the first ordinal, channel and locale. `ordinals` are user
-    ordinals, ascending. `states` and `reasons` hold one byte a delivery. `addresses` and `users` are empty where the
-    channel needs none. `template` is the key of what in-app `content` was rendered from, too. Held deliveries come back
-    on `accepted.bulk` in a frame like the first.
+    ordinals, ascending. `states` and `reasons` hold one byte per delivery. `addresses` and `users` are empty where the
+    channel needs none. `template` is also the key of the template that in-app `content` was rendered from. Held
+    deliveries return on `accepted.bulk` in a frame of the same shape.
     """
 
     chunk_id: bytes
@@ -93,12 +90,12 @@ class ChunkFrame(_Columns, tag=3):
 
 
 class PlannedFrame(_Columns, tag=4):
-    """What planning decided, on `outcomes`: notifications, and their deliveries as flat columns (`of` is the index of
-    the delivery's notification in `notification_ids`). The request is None where the notification is told of elsewhere.
-    `reasons` is 0 where the delivery was planned; a notification with `scheduled_ms` set has no deliveries yet. `held_ms`
-    is when a held delivery is decided again, `steps` the workflow step that sends it. What explains a decision: the
-    `profile_ids` of recipients (0 for none) and the encoded shared facts, each once in `settings`, with their index per
-    delivery in `setting_of`."""
+    """Decisions of planning, on `outcomes`: notifications, and their deliveries as flat columns (`of` is the index of
+    the delivery's notification in `notification_ids`). The request is None where another frame records the
+    notification. `reasons` is 0 where the delivery was planned; a notification with `scheduled_ms` set has no
+    deliveries yet. `held_ms` is when a held delivery is decided again, `steps` the workflow step that sends it. These
+    explain a decision: the `profile_ids` of recipients (0 for none) and the encoded shared facts, each once in
+    `request_facts`, with their index per delivery in `request_facts_of`."""
 
     planned_ms: int
     notification_ids: list[bytes]
@@ -116,13 +113,14 @@ class PlannedFrame(_Columns, tag=4):
     held_ms: list[int | None] = []
     steps: list[str] = []
     profile_ids: list[int] = []
-    settings: list[bytes] = []
-    setting_of: list[int] = []
+    request_facts: list[bytes] = []
+    request_facts_of: list[int] = []
 
 
 class IntentFrame(_Columns, tag=5):
-    """About to send, on `outcomes`, durable before the first byte goes out. Of a broadcast, `chunk_id` is set and the ids are
-    those of a slice of it. `providers` are the accounts, empty where tenants have one each."""
+    """Attempts about to be made, on `outcomes`, durable before the first byte is sent. For a broadcast, `chunk_id` is
+    set and the ids are those of a slice of the chunk. `providers` are the accounts, empty where each tenant has only
+    one."""
 
     worker: str
     fence: int
@@ -138,7 +136,7 @@ class IntentFrame(_Columns, tag=5):
 class AttemptedFrame(_Columns, tag=6):
     """Results of attempts, on `outcomes`. `events` are `domain.delivery_state.Event` values; `retry_ms` is when the next
     attempt is due. `dead` is the encoded one-event DeliverFrame of a delivery that became dead, for replay. `contents`
-    carries what a local vendor wants stored (inbox item, captured message)."""
+    carries the data that a local vendor stores (inbox item, captured message)."""
 
     channel: str
     delivery_ids: list[bytes]
@@ -160,7 +158,7 @@ class AttemptedFrame(_Columns, tag=6):
 
 class ChunkAttemptedFrame(_Columns, tag=7):
     """First attempts of a slice of a chunk that were accepted, on `outcomes`: one state byte per delivery from
-    `first_index` on; 0 means 'not in this frame' (an AttemptedFrame tells that delivery's story)."""
+    `first_index` on; 0 means 'not in this frame' (an AttemptedFrame holds that delivery's result)."""
 
     chunk_id: bytes
     tenant: str
@@ -181,9 +179,9 @@ class CancelledFrame(_Columns, tag=8):
 
 
 class ReplayedFrame(_Columns, tag=9):
-    """Dead deliveries put back on the journal by a caller, on `outcomes`. `details` say what was edited and by whose key,
-    `addresses` the new one where that was edited, `due_ms` when the attempt is made if not at once. Older frames have none
-    of the three."""
+    """Dead deliveries that a caller put back on the journal, on `outcomes`. `details` name the edited fields and the
+    API key used, `addresses` hold the new address where it was edited, `due_ms` is when the attempt is made if not at
+    once. Older frames have none of the three."""
 
     tenants: list[str]
     delivery_ids: list[bytes]
@@ -197,8 +195,8 @@ class AdvanceFrame(_Columns, tag=10):
     """Workflow instances to advance, on `accepted.<lane>` of the partition that owns their user.
 
     `causes` are `start`, `timer`, `fetched`, `digest` (it closes), `expire` or `forget` (a throttle); `seqs` is the
-    instance's count of waits the cause was made for: one made for an earlier count comes too late. `payloads` are
-    MessagePack or keys, by cause.
+    instance's count of waits that the cause was made for: a cause for an earlier count is too late. `payloads` are
+    MessagePack or keys, depending on the cause.
     """
 
     instance_ids: list[bytes]
@@ -210,13 +208,13 @@ class AdvanceFrame(_Columns, tag=10):
 
 
 class ResumeFrame(_Columns, tag=11):
-    """Planning of a notification that goes on for one recipient (`request.to` holds just that one, `request.channels`
-    what is left), on `accepted.<lane>`.
+    """Planning of a notification resumed for one recipient (`request.to` holds only that one, `request.channels` the
+    channels left), on `accepted.<lane>`.
 
     `causes` are `quiet_hours`, `cap`, `local_time`, `failed` (a channel of a route was not sent) or `unmet` (it was, but
-    what the route waits for did not happen in time). `since_ms` is when the first hold began, `steps` the workflow step,
-    `routes` the encoded remaining route (or None), `tags` tell resumptions of one place in a route apart: only the first
-    of those with the same tag counts. `held` are the addresses of the deliveries that were held.
+    the event that the route waits for did not happen in time). `since_ms` is when the first hold began, `steps` the
+    workflow step, `routes` the encoded remaining route (or None). `tags` distinguish resumptions of one place in a
+    route: only the first of those with the same tag counts. `held` are the addresses of the deliveries that were held.
     """
 
     notification_ids: list[bytes]
@@ -232,8 +230,8 @@ class ResumeFrame(_Columns, tag=11):
 
 
 class SignalFrame(_Columns, tag=12):
-    """Something instances may wait for has happened, on `accepted.<lane>` of each partition where one waits. `keys` are
-    those of `ports.journal_cells.Wait`, `data` what came with it."""
+    """Events that instances wait for, on `accepted.<lane>` of each partition where one waits. `keys` are
+    those of `ports.journal_cells.Wait`, `data` is the event's data."""
 
     tenants: list[str]
     keys: list[bytes]
@@ -242,7 +240,7 @@ class SignalFrame(_Columns, tag=12):
 
 
 class ProgressFrame(_Columns, tag=13):
-    """What workflow instances did, on `outcomes`: `events` are `started`, `step`, `waiting`, `completed`, `merged`,
+    """Progress of workflow instances, on `outcomes`: `events` are `started`, `step`, `waiting`, `completed`, `merged`,
     `cancelled`, `expired` or `failed` (the last five end the instance)."""
 
     instance_ids: list[bytes]
@@ -257,8 +255,18 @@ class ProgressFrame(_Columns, tag=13):
     details: list[str]
 
 
+class SeenFrame(_Columns, tag=14):
+    """Seen receipts: users saw the messages of a notification, on `outcomes`."""
+
+    tenants: list[str]
+    notification_ids: list[bytes]
+    user_ids: list[str]
+    at_ms: list[int]
+
+
 class OccurrenceFrame(_Columns, tag=15):
-    """Schedules whose time has come, on `accepted.bulk`. `versions` is that of the schedule which set the timer."""
+    """Due occurrences of schedules, on `accepted.bulk`. `versions` is the version of the schedule that set the
+    timer."""
 
     tenants: list[str]
     keys: list[str]
@@ -267,8 +275,8 @@ class OccurrenceFrame(_Columns, tag=15):
 
 
 class ChunkReleasedFrame(_Columns, tag=16):
-    """What was decided about the held deliveries of a chunk, on `outcomes`: one state and reason byte a delivery; 0 says
-    nothing about it."""
+    """Decisions about the held deliveries of a chunk, on `outcomes`: one state and reason byte per delivery; 0 means
+    'not in this frame'."""
 
     chunk_id: bytes
     tenant: str
@@ -276,6 +284,38 @@ class ChunkReleasedFrame(_Columns, tag=16):
     at_ms: int
     states: bytes
     reasons: bytes
+
+
+class ReceiptFrame(_Columns, tag=17):
+    """Delivery receipts: a provider's later reports on deliveries it had accepted, on `outcomes`. `kinds` are those of
+    `ports.receipts.Receipt`; `places` are chunk and index of broadcast deliveries, or None; `details` are the provider's
+    own words."""
+
+    channel: str
+    provider: str
+    vendor: str
+    delivery_ids: list[bytes]
+    tenants: list[str]
+    places: list[tuple[bytes, int] | None]
+    kinds: list[str]
+    at_ms: list[int]
+    details: list[str]
+    user_ids: list[str]
+    addresses: list[str]
+
+
+class HealthFrame(_Columns, tag=18):
+    """Changes of account health, on `outcomes`: `states` are those of `domain.account_health.AccountHealth`, `before`
+    the previous states, `details` the reasons."""
+
+    tenants: list[str]
+    channels: list[str]
+    providers: list[str]
+    vendors: list[str]
+    before: list[str]
+    states: list[str]
+    details: list[str]
+    at_ms: list[int]
 
 
 Event: TypeAlias = (
@@ -296,5 +336,5 @@ Event: TypeAlias = (
     | OccurrenceFrame
     | ChunkReleasedFrame
     | ReceiptFrame
-    | StandingFrame
+    | HealthFrame
 )

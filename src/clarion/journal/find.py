@@ -1,4 +1,4 @@
-"""Finding an accepted request that no stage has come to yet."""
+"""Lookup of an accepted request that no stage has processed yet."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from clarion.domain import ids
 from clarion.domain.channel import LANES
 from clarion.domain.errors import CorruptFrame, Overloaded, UnknownFrame
-from clarion.domain.limits import JOURNAL_LOOK_AHEAD_MS, JOURNAL_LOOK_BACK_MS
+from clarion.domain.limits_processes import JOURNAL_LOOK_AHEAD_MS, JOURNAL_LOOK_BACK_MS
 from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, Event
 from clarion.journal.topics import GROUP_PLAN, accepted
@@ -14,7 +14,7 @@ from clarion.ports.stage_store import Position, StageStore
 from clarion.ports.streams import Place, StoredFrame, Streams
 
 SETTLED_FRAMES = 1_000
-"""Frames behind the planner's position that the record stage may not have folded yet."""
+"""Frames before the planner's position that the record stage may not have folded yet."""
 FRAMES_READ = 256
 RETRY_AFTER_S = 60
 
@@ -24,8 +24,8 @@ async def find_accepted(
 ) -> tuple[AcceptedFrame, int] | None:
     """Return the frame that holds a tenant's request and the request's index in it, or None.
 
-    The id says when and in which partition to look, so few frames are read. Raises `Overloaded` when the request may be in a frame
-    that only another build can read: nothing may be said of it here.
+    The id holds the time and the partition, so few frames are read. Raises `Overloaded` when the request may be in a
+    frame that only another build can read, so that this build cannot answer.
     """
     if ids.partition_of(notification_id) >= store.partitions:
         return None
@@ -43,7 +43,7 @@ def _decoded(frame: StoredFrame) -> Event | None:
     try:
         return decode(frame.payload)
     except CorruptFrame:
-        return None  # planning has told of it, or will; nothing comes of it
+        return None  # planning logs a damaged frame; its requests are never sent
     except UnknownFrame as error:
         raise Overloaded(
             "the notification waits for another version of Clarion", retry_after_s=RETRY_AFTER_S
@@ -51,13 +51,14 @@ def _decoded(frame: StoredFrame) -> Event | None:
 
 
 async def _candidates(streams: Streams, store: StageStore, notification_id: bytes) -> Sequence[StoredFrame]:
-    """Return the frames appended about when the id was made that planning has not long left behind."""
+    """Return the frames appended around the id's time, except those that planning passed over `SETTLED_FRAMES` frames
+    ago."""
     partition, created_ms = ids.partition_of(notification_id), ids.created_ms(notification_id)
     carried = [accepted(lane) for lane in LANES]
     reads = (streams.read_since(topic, partition, created_ms - JOURNAL_LOOK_BACK_MS, 1) for topic in carried)
     planned, firsts = await asyncio.gather(store.positions(GROUP_PLAN, [partition]), asyncio.gather(*reads))
     places = [
-        Place(topic, partition, max(first[0].offset - 1, _settled(planned[partition].get(topic))))
+        Place(topic, partition, max(first[0].offset - 1, _planned_offset(planned[partition].get(topic))))
         for topic, first in zip(carried, firsts, strict=True)
         if first and first[0].appended_ms <= created_ms + JOURNAL_LOOK_AHEAD_MS
     ]
@@ -65,5 +66,5 @@ async def _candidates(streams: Streams, store: StageStore, notification_id: byte
     return [frame for frames in found for frame in frames if frame.appended_ms <= created_ms + JOURNAL_LOOK_AHEAD_MS]
 
 
-def _settled(planned: Position | None) -> int:
+def _planned_offset(planned: Position | None) -> int:
     return 0 if planned is None else planned.offset - SETTLED_FRAMES

@@ -1,8 +1,8 @@
-"""Handing over within a process: whoever plans deliveries offers their frames to whoever sends them before they are stored. The
-intents of first attempts then stand in the same commit as the frames, and nothing has to be read.
+"""Handover within a process: the planner offers frames of deliveries to the delivery worker before they are stored. The
+intents of first attempts are then part of the same commit as the frames, and nothing has to be read.
 
-It is worth most when little happens: a notification costs one commit and one wake-up less. Whoever has more to do than it
-can take up at once declines, and reads the frames when it comes to them.
+It saves most under low load: one commit and one wake-up per notification. A delivery worker with more work than it can
+start at once declines the offer and reads the frames from their stream later.
 """
 
 from collections.abc import Sequence
@@ -15,32 +15,33 @@ from clarion.ports.streams import Frame
 
 
 class Offer(Protocol):
-    """Deliveries that were prepared before their frames are stored. It ends in exactly one of `stored` and `dropped`."""
+    """Deliveries prepared before their frames are stored. Exactly one of `on_stored` and `on_dropped` is called,
+    once."""
 
     frames: Sequence[Frame]
-    """What tells of the attempts about to be made; to be stored with the frames that were handed over."""
+    """Intent frames of the attempts about to be made, to be stored with the frames that were handed over."""
     intents: Sequence[IntentWrite]
     cancellations_after: int
 
-    async def stored(self, done: Committed) -> None:
-        """Begin the attempts. `done` is what the commit of `joined` came to."""
+    async def on_stored(self, done: Committed) -> None:
+        """Begin the attempts. `done` is the result of the commit of `with_offers`."""
         ...
 
-    def dropped(self) -> None:
-        """Take everything back: nothing of it is stored."""
+    def on_dropped(self) -> None:
+        """Undo the preparation: the commit failed, and nothing of the offer is stored."""
         ...
 
 
 class Handover(Protocol):
-    """Knows who sends in this process."""
+    """Passes planned deliveries on to the delivery workers of this process."""
 
-    async def offers(self, partition: int, frames: Sequence[Frame]) -> list[Offer]:
-        """Return what can be begun of frames that are about to be stored."""
+    async def prepare_offers(self, partition: int, frames: Sequence[Frame]) -> list[Offer]:
+        """Return offers for those deliveries of frames about to be stored that can be started at once."""
         ...
 
 
-def joined(result: StageResult, offers: Sequence[Offer]) -> StageResult:
-    """Return one step that stores a result and, behind its frames, what was prepared of them."""
+def with_offers(result: StageResult, offers: Sequence[Offer]) -> StageResult:
+    """Return one step that stores a result followed by the frames and intents of the offers."""
     if not offers:
         return result
     progress = result.progress

@@ -1,7 +1,7 @@
-"""Dropping frames that a carrier repeats, by numbers kept beside a consumer's position.
+"""Drops frames that a carrier repeats, by sequence numbers stored with a consumer's position.
 
-A stream carries the frames of each producer in the order of their sequence, each at least once. What does not stand above
-the highest sequence taken so far came before.
+A stream carries the frames of each producer in the order of their sequence, each at least once. A frame whose sequence
+is not above the highest one processed so far is a repeat.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from clarion.ports.streams import StoredFrame
 
 
-def taken(frame: StoredFrame, numbers: Mapping[str, int]) -> Mapping[str, int] | None:
-    """Return the numbers of a stream once this frame is taken, or None when it was taken before. A frame without a
-    producer never repeats and leaves the numbers as they are."""
+def advance_numbers(frame: StoredFrame, numbers: Mapping[str, int]) -> Mapping[str, int] | None:
+    """Return the numbers of a stream after this frame, or None when the frame is a repeat. A frame without a producer
+    never repeats and leaves the numbers unchanged."""
     if not frame.producer:
         return numbers
     if frame.sequence <= numbers.get(frame.producer, 0):
@@ -19,11 +19,13 @@ def taken(frame: StoredFrame, numbers: Mapping[str, int]) -> Mapping[str, int] |
     return {**numbers, frame.producer: frame.sequence}
 
 
-def fresh(read: Iterable[StoredFrame], numbers: Mapping[str, int]) -> tuple[list[StoredFrame], Mapping[str, int]]:
-    """Return the frames of one stream that were not taken before, in order, and the numbers once they are taken."""
+def without_repeats(
+    read: Iterable[StoredFrame], numbers: Mapping[str, int]
+) -> tuple[list[StoredFrame], Mapping[str, int]]:
+    """Return the frames of one stream without repeats, in order, and the stream's numbers after them."""
     new: list[StoredFrame] = []
     for frame in read:
-        after = taken(frame, numbers)
+        after = advance_numbers(frame, numbers)
         if after is not None:
             new.append(frame)
             numbers = after

@@ -1,4 +1,4 @@
-"""What a request asks for, as the journal carries it: recipients, the request itself, and who a broadcast is for.
+"""Requests as the journal carries them: recipients, the request itself, and the audience of a broadcast.
 
 Fields may only be added at the end. Times are Unix milliseconds; ids are bytes.
 """
@@ -11,8 +11,8 @@ from clarion.domain.attachment import Attachment
 
 
 class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """A user by id, or an inline recipient by contact (never both). `attributes` are what templates read of the latter
-    beside that."""
+    """A user by id, or an inline recipient by contact (never both). `attributes` are further data of an inline
+    recipient that templates read."""
 
     user_id: str = ""
     contacts: dict[str, str] | None = None
@@ -23,7 +23,7 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """An accepted request, checked and normalised: the lane is resolved, recipients are unique. `broadcast` is the id
-    of the broadcast that made it, if one did. `attachments` go with its e-mails."""
+    of the broadcast that made it, if any. `attachments` are sent with its e-mails."""
 
     to: list[Recipient]
     template: str
@@ -43,9 +43,9 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Audience(msgspec.Struct, frozen=True, array_like=True):
-    """Who a broadcast is for: everyone of the tenant, the members of a topic, or whom a segment's filter (JSON, as of
-    when the broadcast was accepted) matches. With `local_ms` (the wall-clock time as milliseconds since 1970, as if it
-    were UTC) each recipient gets it when it is that time where they live."""
+    """The audience of a broadcast: all users of the tenant, the members of a topic, or the users that a segment's
+    filter (JSON, as of when the broadcast was accepted) matches. With `local_ms` (the wall-clock time as milliseconds
+    since 1970, as if it were UTC) each recipient gets it at that time in their own time zone."""
 
     topic: str | None = None
     segment: str | None = None
@@ -54,7 +54,7 @@ class Audience(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BroadcastJob(msgspec.Struct, frozen=True, array_like=True):
-    """A cursor's payload: what to send to each member of the audience (`request.to` is empty)."""
+    """A cursor's payload: the request to send to each member of the audience (`request.to` is empty)."""
 
     audience: Audience
     request: Request

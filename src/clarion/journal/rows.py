@@ -1,9 +1,9 @@
-"""Rows and columns: planned deliveries and attempts one at a time, and as the columns of a frame."""
+"""Conversion between rows (planned deliveries and attempts, one at a time) and the columns of a frame."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from clarion.domain.limits import FRAME_BYTES_MAX
+from clarion.domain.limits_processes import FRAME_BYTES_MAX
 from clarion.domain.outcome import Outcome
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal.codec import encode
@@ -32,7 +32,7 @@ class AttemptRow(NamedTuple):
 
 
 def deliver_frame(rows: Sequence[PlannedDelivery]) -> DeliverFrame:
-    """Return rows as columns (at least one row)."""
+    """Return the frame of these rows (at least one)."""
     return DeliverFrame(*map(list, zip(*rows, strict=True)))
 
 
@@ -51,17 +51,17 @@ def deliver_rows(frame: DeliverFrame) -> Iterable[PlannedDelivery]:
 
 
 def encode_delivery(row: PlannedDelivery) -> bytes:
-    """Return the encoded frame of a single delivery, as timers and dead letters keep it."""
+    """Return the encoded frame of a single delivery, as timers and dead letters hold it."""
     return encode(deliver_frame([row]), 1)
 
 
 def attempted_frame(channel: str, rows: Sequence[AttemptRow]) -> AttemptedFrame:
-    """Return rows of one channel as columns (at least one row)."""
+    """Return the frame of these rows (at least one) of one channel."""
     return AttemptedFrame(channel, *map(list, zip(*rows, strict=True)))
 
 
 def cut_frames(topic: str, partition: int, rows: Sequence[PlannedDelivery], limit: int) -> list[Frame]:
-    """Return the frames that carry these deliveries, at most `limit` in each and fewer where they are large."""
+    """Return the frames that carry these deliveries, at most `limit` per frame and fewer where deliveries are large."""
     frames: list[Frame] = []
     for start in range(0, len(rows), limit):
         part = rows[start : start + limit]

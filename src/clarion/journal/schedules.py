@@ -1,4 +1,4 @@
-"""What the journal holds of a schedule: a timer for its next occurrence, and a cell that tells of the latest one."""
+"""A schedule's data in the journal: a timer for its next occurrence, and a cell with the result of the latest one."""
 
 from hashlib import blake2b
 from typing import Final
@@ -18,8 +18,8 @@ _CELL_BYTES: Final = 16
 
 
 class Latest(msgspec.Struct, frozen=True, array_like=True):
-    """What became of the occurrence due at `due_ms` when it came up at `at_ms` (Unix ms). `result` is `started` or why
-    nothing was sent; `subject` is the public id of the notification or broadcast."""
+    """The result of the occurrence due at `due_ms` and processed at `at_ms` (Unix ms). `result` is `started` or the
+    reason why nothing was sent; `subject` is the public id of the notification or broadcast."""
 
     due_ms: int
     at_ms: int
@@ -32,13 +32,13 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def occurrence_digest(tenant: str, key: str, version: int, due_ms: int, size: int) -> bytes:
-    """Return the bytes that make ids of an occurrence its own: however often it is made, it has the same ids."""
+    """Return the bytes that an occurrence's ids are made from: the same occurrence always gets the same ids."""
     text = f"{len(tenant)}:{tenant}{len(key)}:{key}{version}:{due_ms}"
     return blake2b(text.encode(), digest_size=size).digest()
 
 
 def schedule_partition(tenant: str, key: str, partitions: int) -> int:
-    """Return the partition that a schedule's occurrences come up in."""
+    """Return the partition that processes a schedule's occurrences."""
     return ids.partition_for(tenant, f"schedule:{key}", partitions)
 
 
@@ -50,21 +50,21 @@ def occurrence_timer(tenant: str, key: str, version: int, due_ms: int, partition
 
 
 def latest_key(tenant: str, key: str) -> bytes:
-    """Return the key of the cell, in the schedule's partition, that tells of its latest occurrence."""
+    """Return the key of the cell, in the schedule's partition, that holds the result of its latest occurrence."""
     return b"o" + blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=_CELL_BYTES).digest()
 
 
 def latest_in(value: bytes | None) -> Latest | None:
-    """Return what such a cell tells."""
+    """Return the decoded value of such a cell, or None without one."""
     return None if value is None else _LATEST.decode(value)
 
 
 async def latest_of(store: StageStore, tenant: str, key: str, partition: int) -> Latest | None:
-    """Return what became of a schedule's latest occurrence."""
+    """Return the result of a schedule's latest occurrence, or None before the first."""
     place = partition, latest_key(tenant, key)
     return latest_in((await store.cells_of([place])).get(place))
 
 
 def latest_cell(tenant: str, key: str, latest: Latest | None, partition: int) -> Cell:
-    """Return the cell that keeps it, or forgets it."""
+    """Return the write of that cell; None as `latest` removes it."""
     return Cell(partition, latest_key(tenant, key), None if latest is None else _ENCODER.encode(latest))

@@ -1,4 +1,4 @@
-"""Keys of what instances and cancellations wait for, and how those who wait are told."""
+"""Keys of the events that instances and cancellations wait for, and the signals sent to waiters."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ def event_key(event_type: str, user_id: str) -> bytes:
 
 
 def cancel_key(cancellation_key: str) -> bytes:
-    """Return the key under which whatever carries a cancellation key waits for its cancellation."""
+    """Return the key under which the bearer of a cancellation key waits to be cancelled."""
     return b"c" + cancellation_key.encode()
 
 
 def signal(tenant: str, key: bytes, at_ms: int, data: dict[str, Any]) -> Signal:
-    """Return what tells everyone who waits for a key, with what came with it; `at_ms` is Unix milliseconds."""
+    """Return the signal to all waiters for a key, with the event's data; `at_ms` is Unix milliseconds."""
     return Signal(tenant, key, encode(SignalFrame([tenant], [key], [at_ms], [data]), 1))

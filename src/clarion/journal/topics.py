@@ -10,8 +10,8 @@ TIMERS: Final = "timers"
 CURSORS: Final = "cursors"
 CANCELLATIONS: Final = "cancellations"
 MARKERS: Final = frozenset({TIMERS, CURSORS, CANCELLATIONS})
-"""Watched like topics, though they have no frames: they grow, in partition 0, when a timer is set, a broadcast begins or goes
-on, a notification is cancelled."""
+"""Watched like topics, though they have no frames: they grow, in partition 0, when a timer is set, when a broadcast
+begins or progresses, and when a notification is cancelled."""
 
 GROUP_PLAN: Final = "plan"
 GROUP_BROADCAST: Final = "broadcast"
@@ -19,7 +19,7 @@ GROUP_RECORD: Final = "record"
 
 _URGENCY: Final[dict[str, int]] = {lane: place for place, lane in enumerate(LANES)}
 URGENCIES: Final = range(len(LANES) + 1)
-"""What `urgency` returns, most urgent first."""
+"""The values that `urgency` returns, most urgent first."""
 
 
 def accepted(lane: Lane) -> str:
@@ -33,12 +33,12 @@ def deliver(channel: Channel, lane: Lane) -> str:
 
 
 def urgency(topic: str) -> int:
-    """Return the place of the lane a topic ends in, 0 for the most urgent; a topic without a lane comes last."""
+    """Return the rank of the lane that a topic ends in, 0 for the most urgent; a topic without a lane is last."""
     return _URGENCY.get(topic.rpartition(".")[2], len(LANES))
 
 
 def group_deliver(channel: Channel) -> str:
-    """Return the consumer group of a channel's delivery pool."""
+    """Return the consumer group of a channel's delivery workers."""
     return f"deliver.{channel}"
 
 

@@ -1,4 +1,4 @@
-"""The real clock and the real dice."""
+"""The system's clock and random numbers."""
 
 import random
 import secrets
@@ -6,20 +6,20 @@ import time
 
 
 class SystemClock:
-    """`ports.clock.Clock` over the machine's own time and randomness."""
+    """Implements `ports.clock.Clock` over the operating system's time and randomness."""
 
     def now_ms(self) -> int:
         """Return Unix time in milliseconds."""
         return time.time_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
-        """Return milliseconds since some fixed moment; never goes back."""
+        """Return the milliseconds since a fixed moment; the value never decreases."""
         return time.monotonic_ns() // 1_000_000
 
     def entropy(self, size: int) -> bytes:
-        """Return bytes from the operating system's generator."""
+        """Return `size` bytes from the operating system's random number generator."""
         return secrets.token_bytes(size)
 
     def jitter(self) -> float:
-        """Return a number in [0, 1)."""
+        """Return a random number in [0, 1)."""
         return random.random()

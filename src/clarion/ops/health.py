@@ -1,4 +1,4 @@
-"""Readiness as data: each check says whether it holds and, if not, what is wrong in one sentence."""
+"""Readiness as data: the result of each check and, if it failed, the cause in one sentence."""
 
 import shutil
 from collections.abc import Iterable
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from clarion.domain.limits import DISK_FREE_BYTES_MIN
+from clarion.domain.limits_processes import DISK_FREE_BYTES_MIN
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that has to hold for this process to take work."""
+    """The result of one condition that this process needs to accept work."""
 
     name: str
     ok: bool
@@ -18,20 +18,20 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All checks; `ready` if every one holds."""
+    """All checks; `ready` if every one passed."""
 
     ready: bool
     checks: list[Check]
 
 
 def report(checks: Iterable[Check]) -> Report:
-    """Return the checks with their common verdict."""
+    """Return the report of these checks."""
     found = list(checks)
     return Report(ready=all(check.ok for check in found), checks=found)
 
 
 def disk(directory: Path) -> Check:
-    """Check that the data directory exists and has room to write."""
+    """Return the check that the data directory exists and its disk has free space."""
     try:
         free = shutil.disk_usage(directory).free
     except OSError as error:
@@ -42,6 +42,6 @@ def disk(directory: Path) -> Check:
 
 
 def backlog(events: int, limit: int) -> Check:
-    """Check that the journal holds no more than a bounded number of unplanned events."""
+    """Return the check that the journal holds at most `limit` unplanned events."""
     detail = "" if events <= limit else f"{events} events wait, at most {limit} may"
     return Check("backlog", ok=events <= limit, detail=detail)

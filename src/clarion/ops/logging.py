@@ -1,4 +1,8 @@
-"""Log lines: structured, one per event, with secrets and personal data masked before anything is written."""
+"""Log lines: structured, one per event, with secrets and personal data masked before anything is written.
+
+Fields are masked by their names, and then every text, rendered tracebacks included, by what looks like a secret. Tracebacks
+never show local values. Repeats of a warning or error are counted.
+"""
 
 import logging
 import sys
@@ -7,6 +11,9 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from clarion.ops.log_masking import MASK, masked_text
+from clarion.ops.log_repeats import LEFT_OUT, Repeats
+
 SECRET_WORDS: Final = (
     "authorization", "cookie", "credential", "operator_key", "api_key", "passphrase", "password", "private_key",
     "secret", "signature", "token",
@@ -14,10 +21,10 @@ SECRET_WORDS: Final = (
 """A field whose name contains one of these is never written."""
 PERSONAL_KEYS: Final = frozenset({"address", "email", "phone", "recipient", "to", "whatsapp"})
 """Fields that are written as their first two characters only."""
-MASK: Final = "***"
 _DEPTH_MAX: Final = 6
+_TRACEBACKS: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 _QUIET: Final = ("alembic", "asyncio", "uvicorn")
-"""Libraries whose lines matter only from `warning` upwards."""
+"""Libraries whose lines are written only at `warning` or above."""
 
 
 def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -42,9 +49,42 @@ def _masked(key: str, value: Any, depth: int) -> Any:
     return value
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; repeats that were left out are reported at the latest when it is closed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._repeats = Repeats(_report)
+        self.addFilter(self._repeats)
+
+    def close(self) -> None:
+        """Report the repeats that were left out."""
+        self._repeats.report_all()
+        super().close()
+
+
+def _report(event: str, lines: int) -> None:
+    structlog.get_logger().warning(LEFT_OUT, of=event, lines=lines)
+
+
+def _mask_texts(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask every text of a rendered event, at any depth (a structlog processor)."""
+    return {key: _masked_texts(value) for key, value in event.items()}
+
+
+def _masked_texts(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {masked_text(str(key)): _masked_texts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked_texts(item) for item in value]
+    return masked_text(value if isinstance(value, str) else repr(value))
+
+
 def configure(level: str, output: str, *, role: str = "", stream: TextIO | None = None) -> None:
-    """Send all log lines of this process to `stream` (stderr) from `level` (`debug` ... `error`) upwards, as `json`
-    or for the `console`. Lines of libraries that use the standard library's logging take the same way. `role` is
+    """Write all log lines of this process at or above `level` (`debug` ... `error`) to `stream` (stderr), as `json`
+    or for the `console`. Lines that libraries write through the standard library's logging go there, too. `role` is
     written with every line."""
     target = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -56,16 +96,19 @@ def configure(level: str, output: str, *, role: str = "", stream: TextIO | None 
         mask,
     ]
     if output == "json":
-        last: list[Any] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tracebacks = structlog.processors.ExceptionRenderer(_TRACEBACKS)
+        last: list[Any] = [tracebacks, _mask_texts, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        plain = structlog.dev.plain_traceback  # the default one shows local values
+        console = structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)
+        last = [structlog.processors.format_exc_info, _mask_texts, console]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(target)
+    handler = _Handler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import structlog
 
+from clarion.domain.security_events import SecurityEvent
 from clarion.ops.loop_busy import STRETCH_S_MIN, TURN, LoopBeat, on_loop
 from clarion.ops.metrics import Metrics
+from clarion.ops.security_log import SecurityLog
 from clarion.ports.metering import Meter
 
 T = TypeVar("T")
@@ -20,6 +22,7 @@ class ProcessTelemetry:
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self._logger = structlog.get_logger()
+        self._security = SecurityLog(self._logger.warning)
 
     @contextmanager
     def cpu(self, stage: str) -> Iterator[None]:
@@ -40,7 +43,7 @@ class ProcessTelemetry:
             self._spent(stage, meter.spent_ns, meter.longest_ns)
 
     def follow_loop(self) -> None:
-        """Watch from now on how long the running event loop is busy at a stretch."""
+        """Begin to measure how long the running event loop is busy without a pause."""
         LoopBeat(lambda seconds: self.metrics.busy(TURN, seconds), each=self.metrics.flush)
 
     def count(self, name: str, amount: int, **labels: str) -> None:
@@ -52,6 +55,11 @@ class ProcessTelemetry:
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Write a structured log line; `level` is `info`, `warning` or `error`."""
         getattr(self._logger, level)(event, **fields)
+
+    def security(self, event: SecurityEvent, **fields: Any) -> None:
+        """Record an event of the security log: it is counted, and written at a bounded rate."""
+        self.metrics.count("security_events", 1, event=event.value)
+        self._security.record(event, fields)
 
     def _spent(self, stage: str, spent_ns: int, longest_ns: int) -> None:
         self.metrics.cpu(stage, spent_ns / 1e9)

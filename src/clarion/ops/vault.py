@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import DERIVED_KEYS_MAX
+from clarion.domain.limits_processes import DERIVED_KEYS_MAX
 from clarion.ports.secrets import SealBroken
 
 KEY_FILE: Final = "master.key"
@@ -31,7 +31,7 @@ _FORMAT: Final = b"\x01"
 
 
 class FileVault:
-    """A vault that holds its master key in memory only as derived keys and shows none of it in its repr."""
+    """A vault that encrypts with keys derived from one master key and shows no key in its repr."""
 
     def __init__(self, master: bytes) -> None:
         if len(master) != _KEY_BYTES:
@@ -41,10 +41,10 @@ class FileVault:
 
     @classmethod
     def load(cls, data_dir: Path, configured: str | None = None) -> "FileVault":
-        """Return the vault of a data directory, making its key file at the first start.
+        """Return the vault of a data directory. Creates its key file at the first start.
 
-        `configured` is the master key as base64 of 32 bytes and wins over the file. Raises `OperatorError` when it is
-        not that, or when the file is readable by others.
+        `configured` is the master key as base64 of 32 bytes and takes precedence over the file. Raises `OperatorError`
+        when it is anything else, or when other users can read the file.
         """
         if configured:
             return cls(_decode(configured, "the configured master key"))
@@ -59,7 +59,8 @@ class FileVault:
         return _FORMAT + nonce + self._cipher.encrypt(nonce, plaintext, _bound_to(tenant, record_id))
 
     def open(self, tenant: str, record_id: str, sealed: bytes) -> bytes:
-        """Return the plaintext. Raises `SealBroken` for another tenant, record, key or any flipped bit."""
+        """Return the plaintext. Raises `SealBroken` when the tenant, the record id or the key is another, or any bit
+        was changed."""
         if sealed[:1] != _FORMAT:
             raise SealBroken(f"the secret of {record_id!r} is of an unknown format")
         nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
@@ -79,7 +80,7 @@ class FileVault:
 
 
 def _bound_to(tenant: str, record_id: str) -> bytes:
-    # The length keeps ("ab", "c") and ("a", "bc") apart.
+    # The length distinguishes ("ab", "c") from ("a", "bc").
     owner = tenant.encode()
     return len(owner).to_bytes(4, "big") + owner + record_id.encode()
 
@@ -99,7 +100,8 @@ def _decode(text: str, what: str) -> bytes:
 
 
 def _create(path: Path) -> None:
-    """Write a new key file unless there is one: complete before it has its name, and never over another."""
+    """Write a new key file unless there is one. The file is complete before it gets its name and never replaces
+    another."""
     if path.exists():
         return
     draft = path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(4).hex()}")
@@ -109,7 +111,7 @@ def _create(path: Path) -> None:
             file.write(base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)  # fails when another process was first, whose key then counts
+        os.link(draft, path)  # fails when another process was first; its key is then the one used
         _sync_folder(path.parent)
     except FileExistsError:
         pass
@@ -135,5 +137,5 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise OperatorError(f"cannot read the master key {path}: {error.strerror}") from error
     if mode & 0o077:
-        raise OperatorError(f"the master key {path} can be read by others (mode {mode:04o}): chmod 600 it")
+        raise OperatorError(f"the master key {path} can be read by other users (mode {mode:04o}): chmod 600 it")
     return _decode(text.decode("ascii", "replace"), f"the master key {path}")

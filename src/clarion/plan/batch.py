@@ -1,4 +1,4 @@
-"""Plans a batch of notifications: facts in, every decision made by `rules/`, the plan out."""
+"""Plans a batch of notifications: facts in, the plan out; `rules/` makes every decision."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,29 +10,29 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Recipient
 from clarion.plan.claims import Claims
-from clarion.plan.columns import Accepted
+from clarion.plan.columns import PlanItem
 from clarion.plan.facts import SENDS, SendFacts, SendKey, inline
-from clarion.plan.outcome import Decided, Plan, PlanWriter
+from clarion.plan.log_lines import LogLine
+from clarion.plan.plan_writer import DecidedItem, Plan, PlanWriter
+from clarion.plan.request_facts import request_facts_key
 from clarion.plan.rules.decide import addresses_of, decide
-from clarion.plan.rules.held import settled
-from clarion.plan.rules.need import Lacking, Need, merged
+from clarion.plan.rules.held import settle
+from clarion.plan.rules.need import MissingFacts, Need, merged
+from clarion.plan.rules.request_facts import Planned, RequestFacts
 from clarion.plan.rules.routing import Routed
-from clarion.plan.rules.setting import Planned, Setting
-from clarion.plan.settings import setting_key
-from clarion.plan.told import LogLine
 from clarion.ports.stage_store import Timer
 
 
 def decide_batch(
-    items: Sequence[Accepted],
-    started: Sequence[Accepted],
+    items: Sequence[PlanItem],
+    started: Sequence[PlanItem],
     facts: SendFacts,
     claims: Claims,
     partition: int,
     now_ms: int,
 ) -> Plan | Need:
-    """Return the plan of a batch of one partition at a time (Unix ms), or what deciding it lacks; the claims are of no use
-    then. `started` are those whose workflow has just started: what they send is planned by their steps."""
+    """Return the plan of a batch of one partition at a time (Unix ms), or the missing facts; the claims must then be
+    discarded. `started` are items whose workflow has just started: their steps plan their deliveries."""
     scheduled = [item for item in items if (item.request.send_at_ms or 0) > now_ms]
     due = [item for item in items if (item.request.send_at_ms or 0) <= now_ms] if scheduled else items
     batch = _Batch(facts, claims, now_ms, [], [])
@@ -47,87 +47,89 @@ def decide_batch(
     for item in scheduled:
         writer.notification(item, item.request.send_at_ms)
     writer.timers += [_timer(item, partition) for item in scheduled]
-    return writer.plan(batch.told)
+    return writer.plan(batch.log_lines)
 
 
 class _Batch(NamedTuple):
-    """What every decision of one batch may look at, and what is told of them beside the plan."""
+    """The inputs of every decision of one batch, and the missing facts and log lines that the decisions produce."""
 
     facts: SendFacts
     claims: Claims
     now_ms: int
     needs: list[Need]
-    told: list[LogLine]
+    log_lines: list[LogLine]
 
-    def decide(self, items: Sequence[Accepted]) -> list[Decided]:
-        """Decide a batch; if that fails, one by one, so that only the notification at fault pays for it."""
+    def decide(self, items: Sequence[PlanItem]) -> list[DecidedItem]:
+        """Decide a batch; if that fails, decide one by one, so that only the notification at fault is skipped."""
         mark = self.claims.mark()
         try:
-            return list(self._together(items))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the partition for good
-            self.claims.undo(mark)  # those decided before the one at fault are decided, and counted, again
+            return list(self._decide_all(items))
+        except Exception as error:  # noqa: BLE001 - no error may stop the partition for good
+            self.claims.undo(mark)  # items decided before the one at fault are decided and counted again
             if len(items) > 1:
                 return [decided for item in items for decided in self.decide([item])]
-            self.told.append(LogLine("error", "planning_failed", {"tenant": items[0].tenant, "error": repr(error)}))
-            return [_poisoned(items[0], error)]
+            self.log_lines.append(
+                LogLine("error", "planning_failed", {"tenant": items[0].tenant, "error": repr(error)})
+            )
+            return [_poison_result(items[0], error)]
 
-    def _together(self, items: Sequence[Accepted]) -> Iterator[Decided]:
+    def _decide_all(self, items: Sequence[PlanItem]) -> Iterator[DecidedItem]:
         for item in items:
             try:
-                yield self._one(item)
-            except Lacking as lacking:
-                self.needs.extend((lacking.need, Need({SENDS: [_send_key(item)]})))
+                yield self._decide_one(item)
+            except MissingFacts as missing_facts:
+                self.needs.extend((missing_facts.need, Need({SENDS: [_send_key(item)]})))
 
-    def _one(self, item: Accepted) -> Decided:
+    def _decide_one(self, item: PlanItem) -> DecidedItem:
         facts, claims, now_ms = self.facts, self.claims, self.now_ms
-        setting = facts.setting(item.tenant, item.request, item.route)
+        request_facts = facts.request_facts_of(item.tenant, item.request, item.route)
         deliveries: list[tuple[User | Recipient, Routed]] = []
         for to in item.request.to:
             user = facts.user(item.tenant, to.user_id) if to.user_id else inline(to)
             if user is None:
-                gone = Skip(Reason.UNKNOWN_USER, f"user {to.user_id} is gone")
-                deliveries.append((to, _all_of(item, _skipped(setting, gone))))
+                removed = Skip(Reason.UNKNOWN_USER, f"user {to.user_id} is gone")
+                deliveries.append((to, _all_of(item, _skipped(request_facts, removed))))
                 continue
             if item.needless:
-                routed = _skipped(setting, Skip(Reason.ROUTED_ELSEWHERE, item.needless))
+                routed = _skipped(request_facts, Skip(Reason.ROUTED_ELSEWHERE, item.needless))
             else:
-                gate = facts.gate(setting, user.profile_id, user.zone, now_ms)
+                gate = facts.gate(request_facts, user.profile_id, user.zone, now_ms)
                 suppressed, room = facts.suppressed(item.tenant), claims.of(item.tenant)
-                routed = decide(setting, user, gate, suppressed, room, now_ms, item.since_ms)
+                routed = decide(request_facts, user, gate, suppressed, room, now_ms, item.since_ms)
             deliveries.append((user, _all_of(item, routed)))
-        return Decided(item, setting, deliveries)
+        return DecidedItem(item, request_facts, deliveries)
 
 
-def _skipped(setting: Setting, skip: Skip) -> Routed:
-    return Routed([Planned(channel, "", skip) for channel in setting.channels], ())
+def _skipped(request_facts: RequestFacts, skip: Skip) -> Routed:
+    return Routed([Planned(channel, "", skip) for channel in request_facts.channels], ())
 
 
-def _all_of(item: Accepted, routed: Routed) -> Routed:
-    """Return the deliveries with those that were held and are not decided on any more."""
+def _all_of(item: PlanItem, routed: Routed) -> Routed:
+    """Return the deliveries together with held ones that the decision no longer covers."""
     if not item.held:
         return routed
-    return routed._replace(planned=settled(routed.planned, routed.planned[0].channel, item.held))
+    return routed._replace(planned=settle(routed.planned, routed.planned[0].channel, item.held))
 
 
-def _send_key(item: Accepted) -> SendKey:
-    """Return the need of everything that deciding a notification takes."""
+def _send_key(item: PlanItem) -> SendKey:
+    """Return the key of all facts that deciding a notification needs."""
     to = item.request.to
     strangers = [inline(one) for one in to if not one.user_id]
     addresses = [
         (channel, address) for user in strangers for channel in CHANNELS for address in addresses_of(user, channel)
     ]
     users = tuple(one.user_id for one in to if one.user_id)
-    return setting_key(item.tenant, item.request, item.route), users, tuple(addresses)
+    return request_facts_key(item.tenant, item.request, item.route), users, tuple(addresses)
 
 
-def _poisoned(item: Accepted, error: Exception) -> Decided:
+def _poison_result(item: PlanItem, error: Exception) -> DecidedItem:
     skip = Skip(Reason.POISON, f"planning failed: {type(error).__name__}")
     names = item.request.channels or [Channel.INAPP]
     planned = [Planned(Channel(name), "", skip) for name in names]
-    return Decided(item, None, [(to, _all_of(item, Routed(planned, ()))) for to in item.request.to])
+    return DecidedItem(item, None, [(to, _all_of(item, Routed(planned, ()))) for to in item.request.to])
 
 
-def _timer(item: Accepted, partition: int) -> Timer:
+def _timer(item: PlanItem, partition: int) -> Timer:
     frame = AcceptedFrame([item.notification_id], [item.tenant], [item.accepted_ms], [item.request])
     due_ms = item.request.send_at_ms or 0
     return Timer(item.notification_id, due_ms, topics.accepted(item.lane), partition, encode(frame, 1))

@@ -1,32 +1,32 @@
-"""Caps claimed by one step of planning: from blocks that were gathered, written with the step's commit."""
+"""Cap claims of one planning step: taken from gathered blocks, written with the step's commit."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
-from clarion.plan.rules.caps import free_at, taken
-from clarion.plan.rules.need import Lacking, Need
-from clarion.plan.rules.setting import CapRule
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
+from clarion.plan.rules.caps import arrival_after, free_at
+from clarion.plan.rules.need import MissingFacts, Need
+from clarion.plan.rules.request_facts import CapRule
 from clarion.ports.journal_cells import CapWrite
 
 Blocks = dict[int, memoryview]
-"""Blocks of cap times (`I`, a place for each of `CAP_BLOCK_USERS` users) by their number."""
+"""Blocks of cap times (`I`, a slot for each of `CAP_BLOCK_USERS` users) by their number."""
 CAPS: Final = "caps"
 """Kind of needs by (tenant, rule id, number of the block)."""
 _Full = tuple[CapRule, int]
-"""A cap without room, and from when on it has some (seconds since 1970)."""
+"""A cap without room, and the time from which it has room (seconds since 1970)."""
 
 
 _Change = tuple[int, int, int]
-"""Slot in a block, the arrival time that was read, and the new one."""
+"""Slot in a block, the arrival time as read, and the new one."""
 
 
 _Mark = dict[tuple[str, bytes], dict[int, dict[int, _Change]]]
 
 
-class _Sheet:
-    """The times of one cap of one tenant: blocks as they were read, and what this step changes in them."""
+class _CapTimes:
+    """The times of one cap of one tenant: the blocks as read, and this step's changes to them."""
 
     __slots__ = ("_key", "blocks", "changed")
 
@@ -36,7 +36,8 @@ class _Sheet:
         self.changed: dict[int, dict[int, _Change]] = {}
 
     def arrival(self, ordinal: int) -> int:
-        """Return a user's arrival time as this step leaves it."""
+        """Return a user's arrival time, this step's changes included. Raises `MissingFacts` when its block was not
+        gathered."""
         number, slot = divmod(ordinal, CAP_BLOCK_USERS)
         changed = self.changed.get(number)
         if changed is not None and slot in changed:
@@ -44,7 +45,7 @@ class _Sheet:
         try:
             return self.blocks[number][slot]
         except KeyError:
-            raise self._lacks((number,)) from None
+            raise self._raise_missing((number,)) from None
 
     def set(self, ordinal: int, arrival_s: int) -> None:
         """Change a user's arrival time."""
@@ -55,17 +56,17 @@ class _Sheet:
         read = changed[slot][1] if slot in changed else self.blocks[number][slot]
         changed[slot] = (slot, read, arrival_s)
 
-    def look(self, ordinals: Sequence[int]) -> None:
-        """Check that the times of users, given in ascending order, were gathered. Raises `Lacking`."""
+    def check_gathered(self, ordinals: Sequence[int]) -> None:
+        """Check that the times of users, given in ascending order, were gathered. Raises `MissingFacts`."""
         missing = [number for number, _ in _by_block(ordinals) if number not in self.blocks]
         if missing:
-            raise self._lacks(missing)
+            raise self._raise_missing(missing)
 
-    def _lacks(self, numbers: Iterable[int]) -> Lacking:
-        return Lacking(Need({CAPS: [(*self._key, number) for number in numbers]}))
+    def _raise_missing(self, numbers: Iterable[int]) -> MissingFacts:
+        return MissingFacts(Need({CAPS: [(*self._key, number) for number in numbers]}))
 
     def arrivals(self, ordinals: Sequence[int]) -> list[int]:
-        """Return the arrival times of users, given in ascending order; they were gathered."""
+        """Return the arrival times of users, given in ascending order, whose blocks were gathered."""
         found: list[int] = []
         for number, group in _by_block(ordinals):
             if number in self.changed:
@@ -94,7 +95,7 @@ class _Sheet:
 
 
 def _by_block(ordinals: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
-    """Yield users, given in ascending order, block by block."""
+    """Yield the users of each block, with the block's number; users are given in ascending order."""
     at = 0
     while at < len(ordinals):
         number = ordinals[at] // CAP_BLOCK_USERS
@@ -104,8 +105,8 @@ def _by_block(ordinals: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
 
 
 class Claims:
-    """What one step takes, at a time (Unix ms). Nothing is taken for others until it is written. What was claimed for a
-    decision that then lacks facts is dropped with it."""
+    """The cap claims of one step, at a time (Unix ms). Other steps do not see a claim until it is written. Claims of a
+    decision that turns out to miss facts are discarded with it."""
 
     def __init__(self, blocks: Mapping[tuple[str, bytes], Blocks], now_ms: int) -> None:
         self._blocks = blocks
@@ -113,7 +114,7 @@ class Claims:
         self._rooms: dict[str, TenantRoom] = {}
 
     def blocks(self, tenant: str, rule: bytes) -> Blocks:
-        """Return the blocks of a cap that were gathered."""
+        """Return the gathered blocks of a cap."""
         return self._blocks.get((tenant, rule), {})
 
     def of(self, tenant: str) -> "TenantRoom":
@@ -124,7 +125,7 @@ class Claims:
         return room
 
     def mark(self) -> _Mark:
-        """Return what has been taken so far, for `undo`."""
+        """Return the claims so far, for `undo`."""
         return {
             (tenant, rule): {number: dict(changed) for number, changed in sheet.changed.items()}
             for tenant, room in self._rooms.items()
@@ -132,13 +133,13 @@ class Claims:
         }
 
     def undo(self, mark: _Mark) -> None:
-        """Give back what was taken since a mark."""
+        """Drop the claims made since a mark."""
         for tenant, room in self._rooms.items():
             for rule, sheet in room.sheets.items():
                 sheet.changed = mark.get((tenant, rule), {})
 
     def writes(self) -> list[CapWrite]:
-        """Return what has to be written with the step's commit."""
+        """Return the writes for the step's commit."""
         return [
             CapWrite(tenant, rule, number, tuple(changed.values()))
             for tenant, room in self._rooms.items()
@@ -148,7 +149,7 @@ class Claims:
 
 
 class TenantRoom:
-    """Room under the caps of one tenant. Asking about a user whose block was not gathered raises `Lacking`."""
+    """Room under the caps of one tenant. A look-up of a user whose block was not gathered raises `MissingFacts`."""
 
     __slots__ = ("_claims", "_now_s", "_tenant", "sheets")
 
@@ -156,23 +157,24 @@ class TenantRoom:
         self._claims = claims
         self._tenant = tenant
         self._now_s = now_s
-        self.sheets: dict[bytes, _Sheet] = {}
+        self.sheets: dict[bytes, _CapTimes] = {}
 
-    def sheet(self, cap: CapRule) -> _Sheet:
+    def sheet(self, cap: CapRule) -> _CapTimes:
         """Return the times of a cap."""
         sheet = self.sheets.get(cap.rule)
         if sheet is None:
-            sheet = self.sheets[cap.rule] = _Sheet(
+            sheet = self.sheets[cap.rule] = _CapTimes(
                 (self._tenant, cap.rule), self._claims.blocks(self._tenant, cap.rule)
             )
         return sheet
 
     def free_at(self, ordinal: int, cap: CapRule) -> int:
-        """Return from when on (seconds since 1970) a user has room under a cap."""
+        """Return the time (seconds since 1970) from which a user has room under a cap."""
         return free_at(self.sheet(cap).arrival(ordinal), cap.limit, cap.gap_s)
 
     def claim(self, ordinal: int, caps: Sequence[CapRule]) -> _Full | None:
-        """Count one more under all caps, or under none when one has no room: the one that has none for longest."""
+        """Count one more under all caps and return None, or count nothing and return the cap without room that is full
+        for longest."""
         now_s = self._now_s
         full: _Full | None = None
         found = []
@@ -189,12 +191,12 @@ class TenantRoom:
         return full
 
     def claim_all(self, ordinals: Sequence[int], caps: Sequence[CapRule]) -> dict[int, _Full]:
-        """`claim` for each of the users, given in ascending order; return those who have no room."""
+        """Claim for each of the users, given in ascending order, as `claim` does; return those without room."""
         full: dict[int, _Full] = {}
         read: list[list[int]] = []
         for cap in caps:
             sheet = self.sheet(cap)
-            sheet.look(ordinals)
+            sheet.check_gathered(ordinals)
             arrivals = sheet.arrivals(ordinals)
             read.append(arrivals)
             if arrivals and max(arrivals) > self._now_s + (cap.limit - 1) * cap.gap_s:
@@ -206,12 +208,12 @@ class TenantRoom:
             if max(before, default=0) <= self._now_s:
                 after = [self._now_s + cap.gap_s] * len(before)
             else:
-                after = [taken(arrival_s, self._now_s, cap.gap_s) for arrival_s in before]
+                after = [arrival_after(arrival_s, self._now_s, cap.gap_s) for arrival_s in before]
             sheet.set_all(going, before, after)
         return full
 
     def _fill(self, full: dict[int, _Full], cap: CapRule, ordinals: Sequence[int], arrivals: Sequence[int]) -> None:
-        """Note the users who have no room under a cap."""
+        """Add the users without room under a cap to `full`."""
         for ordinal, arrival_s in zip(ordinals, arrivals, strict=True):
             free_s = free_at(arrival_s, cap.limit, cap.gap_s)
             if free_s > self._now_s and (ordinal not in full or free_s > full[ordinal][1]):

@@ -1,4 +1,4 @@
-"""What goes through planning: notifications in, the columns of the plan out."""
+"""Items and columns of planning: notifications in, the columns of the plan out."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,17 +10,15 @@ from clarion.domain.channel import NAMES, Lane
 from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.route import Route
 from clarion.journal.events import AcceptedFrame, PlannedFrame, Request
+from clarion.plan.rules.request_facts import Planned
 from clarion.plan.rules.routing import Place
-from clarion.plan.rules.setting import Planned
 
 
-class Accepted(NamedTuple):
-    """One notification to plan, with the lane it came on.
-
-    `step` names the workflow step that sends. `route`, if any, takes the place of the category's. `since_ms` is when it was
-    held first (Unix ms), None when it never was; `place` is then where in a route that was, and `held` at which addresses.
-    `why` says why a route has come here, `instead_of` from which place, and when that was sent (Unix ms). `needless` says why
-    nothing has to be sent any more.
+class PlanItem(NamedTuple):
+    """One notification to plan, with its lane. `step` names the workflow step that sends. `route`, if any, replaces the
+    category's. `since_ms` is when it was first held (Unix ms), None when it never was; `place` is then its place in the
+    route, and `held` the held addresses. `cause` is why a route continues here; `instead_of` is the place it continues
+    from, and when that was sent (Unix ms). `needless` is why nothing has to be sent any more.
     """
 
     lane: Lane
@@ -33,15 +31,15 @@ class Accepted(NamedTuple):
     since_ms: int | None = None
     place: Place | None = None
     held: Sequence[str] = ()
-    why: str = ""
+    cause: str = ""
     instead_of: tuple[Place, int] | None = None
     needless: str = ""
 
 
-def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[Accepted]:
+def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[PlanItem]:
     """Yield the notifications of a frame."""
     columns = zip(frame.notification_ids, frame.tenants, frame.accepted_ms, frame.requests, strict=True)
-    return (Accepted(lane, *row) for row in columns)
+    return (PlanItem(lane, *row) for row in columns)
 
 
 class PlannedColumns:
@@ -57,9 +55,10 @@ class PlannedColumns:
     def __len__(self) -> int:
         return len(self._notifications)
 
-    def notification(self, item: Accepted, scheduled_ms: int | None) -> int:
-        """Add a notification and return its index. What a step sends was told of whole where its workflow started; a step
-        knows one recipient only, and its partition may be recorded before that one. Of files only the names are told."""
+    def notification(self, item: PlanItem, scheduled_ms: int | None) -> int:
+        """Add a notification and return its index. The request of a step's send is left out: the workflow's start has
+        recorded it whole, while a step has only one recipient, and its partition may be recorded before that of the
+        start. Attachments are recorded without their content."""
         request = None if item.step else item.request
         if request is not None and request.attachments:
             named = [Attachment(file.filename, file.media, cid=file.cid) for file in request.attachments]
@@ -67,24 +66,24 @@ class PlannedColumns:
         self._notifications.append((item.notification_id, item.tenant, item.accepted_ms, request, scheduled_ms))
         return len(self._notifications) - 1
 
-    def setting(self, facts: bytes) -> int:
-        """Return the index of the shared facts behind deliveries, kept once a frame."""
+    def request_facts(self, facts: bytes) -> int:
+        """Return the index of the deliveries' shared facts, which are stored once per frame."""
         return self._settings.setdefault(facts, len(self._settings))
 
     def delivery(
         self,
         index: int,
-        item: Accepted,
+        item: PlanItem,
         delivery_id: bytes,
         user_id: str,
         planned: Planned,
         profile_id: int,
-        setting: int,
+        request_facts: int,
     ) -> None:
-        """Add a delivery, whatever was decided about it, of the notification at an index."""
+        """Add a delivery of the notification at an index, with its decision."""
         decision, channel, held_ms = planned.decision, NAMES[planned.channel], None
         if isinstance(decision, Send):
-            reason, detail, verdict = 0, item.why, "send"
+            reason, detail, verdict = 0, item.cause, "send"
         else:
             reason, detail, verdict = int(decision.reason), decision.detail, _VERDICTS[type(decision)]
             if isinstance(decision, Hold):
@@ -93,16 +92,16 @@ class PlannedColumns:
         self.counts[key] = self.counts.get(key, 0) + 1
         self._deliveries.append((
             index, delivery_id, user_id, channel, planned.address, reason, detail, held_ms, item.step, profile_id,
-            setting,
+            request_facts,
         ))  # fmt: skip
 
     def frame(self) -> PlannedFrame:
         """Return the frame."""
         notifications = list(map(list, zip(*self._notifications, strict=True)))
         columns = list(map(list, zip(*self._deliveries, strict=True))) or [[] for _ in range(11)]
-        *flat, setting_of = columns
+        *flat, request_facts_of = columns
         frame = PlannedFrame(self._now_ms, *notifications, *flat)
-        frame.settings, frame.setting_of = list(self._settings), setting_of
+        frame.request_facts, frame.request_facts_of = list(self._settings), request_facts_of
         return frame
 
 

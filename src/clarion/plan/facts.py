@@ -1,4 +1,4 @@
-"""The facts that decisions about sending look at, as values: look-ups of what was gathered before."""
+"""The facts for decisions about sending: look-ups in gathered facts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn, TypeAlias
@@ -10,16 +10,16 @@ from clarion.domain.route import Route
 from clarion.domain.user import Device, Profile, User, readable
 from clarion.journal.events import Recipient, Request
 from clarion.plan.claims import Blocks, Claims
-from clarion.plan.rules.group import Gate, gate
-from clarion.plan.rules.need import Lacking, Need
-from clarion.plan.rules.setting import Setting
-from clarion.plan.settings import SettingKey, setting_key
+from clarion.plan.request_facts import RequestFactsKey, request_facts_key
+from clarion.plan.rules.need import MissingFacts, Need
+from clarion.plan.rules.profile_rules import Gate, gate
+from clarion.plan.rules.request_facts import RequestFacts
 
 NOBODY: Final = 0
-"""Profile id of inline recipients: no preferences of their own."""
+"""Profile id of inline recipients, who have no preferences."""
 
-SETTINGS: Final = "settings"
-"""Kind of needs by `SettingKey`."""
+REQUEST_FACTS: Final = "settings"
+"""Kind of needs by `RequestFactsKey`."""
 USERS: Final = "users"
 """Kind of needs by (tenant, user id)."""
 PROFILES: Final = "profiles"
@@ -31,21 +31,21 @@ SUPPRESSING: Final = "suppressing"
 BROADCASTS: Final = "broadcasts"
 """Kind of needs by broadcast id: whether it was cancelled."""
 SENDS: Final = "sends"
-"""Kind of needs by `SendKey`: everything that deciding about some recipients of a request takes."""
+"""Kind of needs by `SendKey`: all facts for deciding about some recipients of a request."""
 
-SendKey: TypeAlias = tuple[SettingKey, tuple[str, ...], tuple[tuple[Channel, str], ...]]
-"""What is sent, to which users, and at which addresses recipients without an id are reached."""
+SendKey: TypeAlias = tuple[RequestFactsKey, tuple[str, ...], tuple[tuple[Channel, str], ...]]
+"""The request facts' key, the user ids, and the addresses of inline recipients."""
 
 
 class SendFacts(msgspec.Struct, frozen=True):
-    """What was gathered. A look-up of anything else raises `Lacking`; one that could not be read raises why, so that only
-    those who depend on it fail."""
+    """The gathered facts. A look-up of a fact that was not gathered raises `MissingFacts`; one of a fact that could not
+    be read raises the error of the read, so that only the decisions that depend on it fail."""
 
-    settings: dict[SettingKey, Setting] = {}
+    request_facts: dict[RequestFactsKey, RequestFacts] = {}
     gates: dict[int, dict[int, Gate]] = {}
-    """By identity of the setting, then by profile id."""
+    """By identity of the request facts, then by profile id."""
     users: dict[str, dict[str, User | None]] = {}
-    """By tenant and user id; None is gone."""
+    """By tenant and user id; None is a deleted user."""
     profiles: dict[int, Profile] = {}
     suppressions: dict[str, "Suppressions | None"] = {}
     """By tenant; None has no suppressions at all."""
@@ -54,54 +54,55 @@ class SendFacts(msgspec.Struct, frozen=True):
     cancelled: dict[bytes, bool] = {}
     """By broadcast id."""
     failures: dict[tuple[str, Any], Exception] = {}
-    """By kind and key: why it could not be read."""
+    """By kind and key: the error of a failed read."""
 
-    def setting(self, tenant: str, request: Request, route: Route | None = None) -> Setting:
-        """Return what all recipients of a request share."""
-        key = setting_key(tenant, request, route)
-        found = self.settings.get(key)
-        return found if found is not None else self._lacks(SETTINGS, key)
+    def request_facts_of(self, tenant: str, request: Request, route: Route | None = None) -> RequestFacts:
+        """Return the facts that all recipients of a request share."""
+        key = request_facts_key(tenant, request, route)
+        found = self.request_facts.get(key)
+        return found if found is not None else self._raise_missing(REQUEST_FACTS, key)
 
     def user(self, tenant: str, user_id: str) -> User | None:
-        """Return a user, None for one that is gone."""
+        """Return a user, None for a deleted one."""
         try:
             return self.users[tenant][user_id]
         except KeyError:
-            self._lacks(USERS, (tenant, user_id))
+            self._raise_missing(USERS, (tenant, user_id))
 
     def profile(self, profile_id: int) -> Profile:
         """Return a profile of users."""
         found = self.profiles.get(profile_id)
-        return found if found is not None else self._lacks(PROFILES, profile_id)
+        return found if found is not None else self._raise_missing(PROFILES, profile_id)
 
-    def gate(self, setting: Setting, profile_id: int, zone: str, now_ms: int) -> Gate:
-        """Return what everyone of a profile shares at a time (Unix ms); `zone` counts for inline recipients only."""
+    def gate(self, request_facts: RequestFacts, profile_id: int, zone: str, now_ms: int) -> Gate:
+        """Return the gate that all users of a profile share at a time (Unix ms); `zone` is used for inline recipients
+        only."""
         if profile_id == NOBODY:
-            return gate(setting, Profile(NOBODY, zone, {}), now_ms)
-        known = self.gates.get(id(setting), _NO_GATES).get(profile_id)
+            return gate(request_facts, Profile(NOBODY, zone, {}), now_ms)
+        known = self.gates.get(id(request_facts), _NO_GATES).get(profile_id)
         if known is not None and now_ms < known.valid_until_ms:
             return known
-        return gate(setting, self.profile(profile_id), now_ms)
+        return gate(request_facts, self.profile(profile_id), now_ms)
 
     def suppressed(self, tenant: str) -> Mapping[tuple[str, str], str]:
-        """Return which addresses of a tenant are suppressed, by (channel, address), and why."""
+        """Return the tenant's suppressed addresses, by (channel, address), each with the reason."""
         try:
             return self.suppressions[tenant] or _NONE
         except KeyError:
-            self._lacks(SUPPRESSING, tenant)
+            self._raise_missing(SUPPRESSING, tenant)
 
     def is_cancelled(self, broadcast: bytes) -> bool:
         """Return whether a broadcast was cancelled."""
         found = self.cancelled.get(broadcast)
-        return found if found is not None else self._lacks(BROADCASTS, broadcast)
+        return found if found is not None else self._raise_missing(BROADCASTS, broadcast)
 
     def claims(self, now_ms: int) -> Claims:
-        """Return claims that begin with what was gathered of caps, at a time (Unix ms)."""
+        """Return new claims on the gathered caps, at a time (Unix ms)."""
         return Claims(self.caps, now_ms)
 
-    def _lacks(self, kind: str, key: Any) -> NoReturn:
+    def _raise_missing(self, kind: str, key: Any) -> NoReturn:
         error = self.failures.get((kind, key))
-        raise Lacking(Need({kind: (key,)})) if error is None else error
+        raise MissingFacts(Need({kind: (key,)})) if error is None else error
 
 
 _NO_GATES: Final[Mapping[int, Gate]] = {}
@@ -109,7 +110,8 @@ _NONE: Final[Mapping[tuple[str, str], str]] = {}
 
 
 class Suppressions(Mapping[tuple[str, str], str]):
-    """The addresses of a tenant that were looked up, by (channel, address). Asking for another one raises `Lacking`."""
+    """The gathered addresses of a tenant, by (channel, address). A look-up of any other address raises `MissingFacts`,
+    or the error of its failed read."""
 
     __slots__ = ("_failures", "_tenant", "_whys")
 
@@ -118,32 +120,33 @@ class Suppressions(Mapping[tuple[str, str], str]):
         self._failures = failures
         self._whys: dict[tuple[str, str], str | None] = {}
 
-    def add(self, whys: Mapping[tuple[str, str], str | None]) -> None:
-        """Take in addresses with why they are suppressed, None if they are not."""
-        self._whys.update(whys)
+    def add(self, causes: Mapping[tuple[str, str], str | None]) -> None:
+        """Add addresses, each with the reason of its suppression, None if it is not suppressed."""
+        self._whys.update(causes)
 
     def knows(self, channel: str, address: str) -> bool:
-        """Return whether an address was looked up."""
+        """Return whether an address was gathered."""
         return (channel, address) in self._whys
 
     def get(self, key: tuple[str, str], default: Any = None) -> Any:
-        """Return why a (channel, address) is suppressed. Nobody suppresses what needs no address."""
+        """Return the reason why a (channel, address) is suppressed, else `default`. An empty address is never
+        suppressed."""
         try:
             return self._whys[key] or default
         except KeyError:
             if not key[1]:
                 return default
             need = (self._tenant, *key)
-            raise self._failures.get((SUPPRESSIONS, need)) or Lacking(Need({SUPPRESSIONS: (need,)})) from None
+            raise self._failures.get((SUPPRESSIONS, need)) or MissingFacts(Need({SUPPRESSIONS: (need,)})) from None
 
     def __getitem__(self, key: tuple[str, str]) -> str:
-        why: str | None = self.get(key)
-        if why is None:
+        cause: str | None = self.get(key)
+        if cause is None:
             raise KeyError(key)
-        return why
+        return cause
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return (key for key, why in self._whys.items() if why is not None)
+        return (key for key, cause in self._whys.items() if cause is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -153,7 +156,7 @@ class Suppressions(Mapping[tuple[str, str], str]):
 
 
 def user_context(user: User | Recipient) -> dict[str, Any]:
-    """Return what a template may read as `user`."""
+    """Return the values that a template may read as `user`."""
     if isinstance(user, Recipient):
         return {"id": user.user_id, "locale": user.locale, "zone": user.zone}
     return readable(user.user_id, user.email, user.phone, user.locale, user.zone, user.attributes)

@@ -1,99 +1,99 @@
-"""What was cancelled lately, and how far each partition has looked at it: learned once a turn for all partitions."""
+"""Recent cancellations, and up to which of them each partition has read: refreshed once a turn for all partitions."""
 
 from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
-from clarion.domain.limits_deciding import CANCELLED_KEPT_MAX
-from clarion.plan.wait_facts import CancelledNews
-from clarion.plan.workflow.turn import LOOKED_CELL
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, CANCELLED_KEPT_MAX
+from clarion.plan.wait_facts import NewCancellations
+from clarion.plan.workflow.instance_step import CANCELLATIONS_READ_CELL
 from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, StageStore
 
 
-class _Looked(NamedTuple):
-    """How far a partition has looked, and the fence under which that was read or written."""
+class _ReadUpTo(NamedTuple):
+    """The sequence up to which a partition has read cancellations, and the fence of the lease under which that was read
+    or written."""
 
     fence: int
     sequence: int
 
 
-class Cancelled:
-    """Cancellations as one process knows them. Whoever starts anything in a partition has to know of all that the partition has
-    looked at: it never looks at them again."""
+class CancellationLog:
+    """Cancellations as one process has read them. A step that starts anything in a partition must have all
+    cancellations that the partition has already read: the partition never reads them again."""
 
     def __init__(self, store: StageStore) -> None:
         self._store = store
         self._sequence = 0
         self._subjects: dict[bytes, int] = {}
-        """With the sequence at which each was learned."""
-        self._learned: deque[CancelledNews] = deque()
-        """What each read brought, the oldest first."""
+        """Cancelled subjects, each with the sequence at which it was read."""
+        self._learned: deque[NewCancellations] = deque()
+        """The result of each read, the oldest first."""
         self._count = 0
-        """How many subjects all reads brought that are kept, those that were cancelled again counted each time."""
+        """Number of subjects in the cached reads; subjects cancelled again count each time."""
         self._forgotten = 0
-        """Up to which sequence nothing is kept."""
-        self._looked: dict[int, _Looked] = {}
-        self._looking: dict[int, _Looked] = {}
-        """How far partitions will have looked once the step under way is durable."""
+        """Sequence up to which reads have been dropped."""
+        self._read_up_to: dict[int, _ReadUpTo] = {}
+        self._reading: dict[int, _ReadUpTo] = {}
+        """Positions of partitions once the step under way is durable."""
 
-    async def learn(self, leases: Iterable[Lease] = ()) -> None:
-        """Learn what was cancelled since the last call, and how far the partitions of new leases have looked."""
+    async def refresh(self, leases: Iterable[Lease] = ()) -> None:
+        """Read the cancellations since the last call, and the positions of the partitions of new leases."""
         new = [lease for lease in leases if not self._knows(lease)]
-        await (together(self._learn(), self._meet(new)) if new else self._learn())
+        await (together(self._read_new(), self._read_positions(new)) if new else self._read_new())
 
-    def among(self, ids: Iterable[bytes]) -> frozenset[bytes]:
-        """Return those of the notifications that are known to be cancelled."""
+    def cancelled_of(self, ids: Iterable[bytes]) -> frozenset[bytes]:
+        """Return the notifications that are known to be cancelled."""
         return frozenset(id_ for id_ in ids if id_ in self._subjects) if self._subjects else _NONE
 
-    def is_behind(self, lease: Lease) -> bool:
-        """Return whether a partition has to look at what was cancelled."""
+    def needs_cancellations(self, lease: Lease) -> bool:
+        """Return whether a partition has unread cancellations."""
         if not self._knows(lease):
             return False
-        looked = self._looked[lease.partition].sequence
-        return looked < self._forgotten or (bool(self._learned) and looked < self._learned[-1].sequence)
+        read_up_to = self._read_up_to[lease.partition].sequence
+        return read_up_to < self._forgotten or (bool(self._learned) and read_up_to < self._learned[-1].sequence)
 
-    async def news(self, lease: Lease) -> CancelledNews | None:
-        """Return what the partition has to look at; `looked` has to be called once that is durable. Reads only where a partition
-        is new here, or very far behind."""
+    async def new_cancellations(self, lease: Lease) -> NewCancellations | None:
+        """Return the partition's unread cancellations, None without any; call `mark_read` once the step that handles
+        them is durable. Reads from the store only for a partition that is new here or very far behind."""
         if not self._knows(lease):
-            await self._meet([lease])
-        looked = self._looked[lease.partition].sequence
-        if self._sequence < looked:
-            await self._learn()
-        news = await self._read(looked) if looked < self._forgotten else self._kept(looked)
-        if news is not None and self._sequence < news.sequence:
-            await self._learn()
-        if news is None:
-            self._looking.pop(lease.partition, None)
+            await self._read_positions([lease])
+        read_up_to = self._read_up_to[lease.partition].sequence
+        if self._sequence < read_up_to:
+            await self._read_new()
+        new_cancellations = await self._read(read_up_to) if read_up_to < self._forgotten else self._kept(read_up_to)
+        if new_cancellations is not None and self._sequence < new_cancellations.sequence:
+            await self._read_new()
+        if new_cancellations is None:
+            self._reading.pop(lease.partition, None)
         else:
-            self._looking[lease.partition] = _Looked(lease.fence, news.sequence)
-        return news
+            self._reading[lease.partition] = _ReadUpTo(lease.fence, new_cancellations.sequence)
+        return new_cancellations
 
-    def looked(self, lease: Lease) -> None:
-        """Say that what the last `news` of a partition returned is dealt with for good."""
-        looking = self._looking.pop(lease.partition, None)
-        if looking is not None and looking.fence == lease.fence:
-            self._looked[lease.partition] = looking
+    def mark_read(self, lease: Lease) -> None:
+        """Mark the last result of `new_cancellations` for a partition as handled durably."""
+        reading = self._reading.pop(lease.partition, None)
+        if reading is not None and reading.fence == lease.fence:
+            self._read_up_to[lease.partition] = reading
 
     def _knows(self, lease: Lease) -> bool:
-        known = self._looked.get(lease.partition)
+        known = self._read_up_to.get(lease.partition)
         return known is not None and known.fence == lease.fence
 
-    async def _meet(self, leases: Collection[Lease]) -> None:
-        found = await self._store.cells_of([(lease.partition, LOOKED_CELL) for lease in leases])
+    async def _read_positions(self, leases: Collection[Lease]) -> None:
+        found = await self._store.cells_of([(lease.partition, CANCELLATIONS_READ_CELL) for lease in leases])
         for lease in leases:
-            value = found.get((lease.partition, LOOKED_CELL)) or b""
-            self._looked[lease.partition] = _Looked(lease.fence, int.from_bytes(value, "big"))
+            value = found.get((lease.partition, CANCELLATIONS_READ_CELL)) or b""
+            self._read_up_to[lease.partition] = _ReadUpTo(lease.fence, int.from_bytes(value, "big"))
 
-    async def _learn(self) -> None:
+    async def _read_new(self) -> None:
         more = True
         while more:
             self._sequence, subjects = await self._store.cancellations_after(self._sequence)
             if subjects:
                 self._subjects.update(dict.fromkeys(subjects, self._sequence))
-                self._learned.append(CancelledNews(self._sequence, tuple(subjects)))
+                self._learned.append(NewCancellations(self._sequence, tuple(subjects)))
             more = len(subjects) == CANCELLATIONS_PER_READ_MAX
             self._count += len(subjects)
         while self._count > CANCELLED_KEPT_MAX:
@@ -104,29 +104,29 @@ class Cancelled:
         self._forgotten = oldest.sequence
         self._count -= len(oldest.subjects)
         for subject in oldest.subjects:
-            if self._subjects.get(subject) == oldest.sequence:  # else it was cancelled again since
+            if self._subjects.get(subject) == oldest.sequence:  # else it has been cancelled again since
                 del self._subjects[subject]
 
-    def _kept(self, looked: int) -> CancelledNews | None:
-        """Return what was learned behind a sequence, as much as one read brings, the oldest first. Some of it may be from before:
-        what was ended is not ended twice."""
-        parts: list[CancelledNews] = []
+    def _kept(self, read_up_to: int) -> NewCancellations | None:
+        """Return the cached cancellations after a sequence, at most as many as one read returns, the oldest first; None
+        without any. Some may have been handled before: ending a subject twice has no effect."""
+        parts: list[NewCancellations] = []
         for part in reversed(self._learned):
-            if part.sequence <= looked:
+            if part.sequence <= read_up_to:
                 break
             parts.append(part)
         subjects: list[bytes] = []
-        sequence = looked
+        sequence = read_up_to
         for part in reversed(parts):
             if subjects and len(subjects) + len(part.subjects) > CANCELLATIONS_PER_READ_MAX:
                 break
             subjects += part.subjects
             sequence = part.sequence
-        return CancelledNews(sequence, tuple(subjects)) if subjects else None
+        return NewCancellations(sequence, tuple(subjects)) if subjects else None
 
-    async def _read(self, looked: int) -> CancelledNews | None:
-        sequence, subjects = await self._store.cancellations_after(looked)
-        return CancelledNews(sequence, tuple(subjects)) if subjects else None
+    async def _read(self, read_up_to: int) -> NewCancellations | None:
+        sequence, subjects = await self._store.cancellations_after(read_up_to)
+        return NewCancellations(sequence, tuple(subjects)) if subjects else None
 
 
 _NONE: Final[frozenset[bytes]] = frozenset()

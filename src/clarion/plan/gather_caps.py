@@ -1,12 +1,12 @@
-"""Blocks of cap times this process has read, kept from step to step.
+"""Blocks of cap times this process has read, cached between steps.
 
-They may be old: the store refuses what was decided on a time that has changed, and whoever planned then forgets them and
-gathers again.
+They may be stale: the store refuses a decision on a time that has changed; the planner then drops the cache and gathers
+again.
 """
 
 from collections.abc import Iterable, Mapping
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
+from clarion.domain.limits_processes import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
 from clarion.plan.claims import Blocks
 from clarion.ports.journal_cells import CapWrite
 from clarion.ports.stage_store import StageStore
@@ -17,29 +17,29 @@ CapKey = tuple[str, bytes]
 
 
 class CapTimes:
-    """The cap times of one process."""
+    """The cached cap times of one process."""
 
     def __init__(self, store: StageStore) -> None:
         self._store = store
         self._blocks: dict[CapKey, Blocks] = {}
 
     def trim(self) -> None:
-        """Keep no more than is allowed; called before a step gathers."""
+        """Drop all blocks when there are more than `CAP_BLOCKS_MAX`; called before a step gathers."""
         if sum(map(len, self._blocks.values())) > CAP_BLOCKS_MAX:
             self.forget()
 
     def forget(self) -> None:
-        """Read every block again."""
+        """Drop all blocks, so that they are read again."""
         self._blocks = {}
 
     async def load(self, wanted: Mapping[CapKey, Iterable[int]]) -> dict[CapKey, Blocks]:
-        """Return the blocks of caps; those with these numbers are among them."""
+        """Return the blocks of caps; the result includes those with the wanted numbers."""
         found: dict[CapKey, Blocks] = {}
         missing: dict[CapKey, list[int]] = {}
         for cap, numbers in wanted.items():
             found[cap] = self._blocks.setdefault(cap, {})
-            if lacking := set(numbers) - found[cap].keys():
-                missing[cap] = sorted(lacking)
+            if missing_facts := set(numbers) - found[cap].keys():
+                missing[cap] = sorted(missing_facts)
         read = await self._store.caps_of(missing) if missing else {}
         for cap, lacking_numbers in missing.items():
             for number in lacking_numbers:
@@ -48,7 +48,7 @@ class CapTimes:
         return found
 
     def keep(self, writes: Iterable[CapWrite]) -> None:
-        """Take over what was written, so that the next step need not read it."""
+        """Update the cached blocks with committed writes, so that the next step need not read them."""
         for write in writes:
             block = self._blocks.get((write.tenant, write.rule), {}).get(write.block)
             if block is not None:

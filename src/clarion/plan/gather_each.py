@@ -1,4 +1,4 @@
-"""Reading many things together so that one which cannot be read costs only itself."""
+"""Batched reads in which a key that cannot be read fails alone."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -12,12 +12,12 @@ V = TypeVar("V")
 async def read_each(
     read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], keys: Sequence[K]
 ) -> tuple[Mapping[K, V], dict[K, Exception]]:
-    """Return what was read of some keys and, for each that cannot be read, why. Raises `StoreUnavailable`."""
+    """Return the values of keys, and the error for each key that cannot be read. Raises `StoreUnavailable`."""
     try:
         return await read(keys), {}
     except StoreUnavailable:
-        raise  # says nothing about the keys
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others for good
+        raise  # unrelated to the keys
+    except Exception as error:  # noqa: BLE001 - an error of one key must not stop the other keys for good
         if len(keys) == 1:
             return {}, {keys[0]: error}
     found: dict[K, V] = {}

@@ -1,4 +1,4 @@
-"""Reads what waits to be planned: the frames of all leased partitions at once, of each the most urgent lane first."""
+"""Reads the frames to plan: all leased partitions at once, the most urgent lane of each first."""
 
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -9,33 +9,34 @@ from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, Event
-from clarion.journal.repeats import taken
+from clarion.journal.repeats import advance_numbers
 from clarion.plan.work import PLANNED
 from clarion.ports.stage_store import Commit, Lease, Position, StageStore
 from clarion.ports.streams import Place, StoredFrame, Streams
 from clarion.ports.telemetry import Telemetry
 
 FRAMES_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Payloads of a partition that are read and not planned, beyond which only the next frames of a topic are read."""
+"""Bytes of payloads that are read but not planned, per partition; beyond that only the next frames of a topic are
+read."""
 _START: Final = Position(0)
 _TOPICS: Final = {lane: topics.accepted(lane) for lane in LANES}
 """The most urgent first."""
 
 
 class Frames(NamedTuple):
-    """Events with their lane, the position read up to per topic, and how many single events they hold."""
+    """Events with their lane, the position read up to per topic, and the number of single events in them."""
 
     batch: list[tuple[Lane, Event]]
     read: dict[str, Position]
     number: int
 
     def commits(self, lease: Lease) -> list[Commit]:
-        """Return the commits that say they are done."""
+        """Return the commits that mark these frames as done."""
         return [Commit(lease, topic, position.offset, position.numbers) for topic, position in self.read.items()]
 
 
 class _Partition:
-    """A partition under one lease: how far it is planned, and the frames behind that which were read, by topic."""
+    """A partition under one lease: the committed positions, and the frames read ahead of them, by topic."""
 
     __slots__ = ("ahead", "dry", "fence", "positions")
 
@@ -44,11 +45,11 @@ class _Partition:
         self.positions = positions
         self.ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in _TOPICS.values()}
         self.dry: set[str] = set()
-        """Topics of which nothing was found, and that have not grown since."""
+        """Topics whose last read found nothing, and that have not grown since."""
 
     def lacking(self, events: int) -> Iterator[str]:
-        """Yield the topics to read before a batch of so many events is what it would be had all been read. Of large frames no
-        more are read than `FRAMES_AHEAD_BYTES_MAX` allow, but the next one of each topic always is."""
+        """Yield the topics to read so that a batch of `events` events is the same as if all frames had been read. Large
+        frames are read ahead up to `FRAMES_AHEAD_BYTES_MAX`, but the next one of each topic always is."""
         held_bytes = sum(len(stored.payload) for ahead in self.ahead.values() for stored in ahead)
         for topic, ahead in self.ahead.items():
             events -= sum(stored.count for stored in ahead)
@@ -58,12 +59,12 @@ class _Partition:
                 yield topic
 
     def after(self, topic: str) -> int:
-        """Return the offset behind which to go on reading a topic."""
+        """Return the offset after which to continue reading a topic."""
         ahead = self.ahead[topic]
         return ahead[-1].offset if ahead else self.positions.get(topic, _START).offset
 
-    def done(self, read: Mapping[str, Position]) -> None:
-        """Let go of frames up to these positions."""
+    def advance(self, read: Mapping[str, Position]) -> None:
+        """Drop the frames up to these positions."""
         self.positions.update(read)
         for topic, position in read.items():
             ahead = self.ahead[topic]
@@ -72,7 +73,8 @@ class _Partition:
 
 
 class FrameReader:
-    """Reads for one process: all partitions in one call, and no frame twice. It remembers how far it has come in each."""
+    """Reads for one process: all partitions in one call, and no frame twice. It remembers its position in each
+    partition."""
 
     def __init__(self, streams: Streams, store: StageStore, telemetry: Telemetry, batch_events: int) -> None:
         self._streams = streams
@@ -82,11 +84,11 @@ class FrameReader:
         self._partitions: dict[int, _Partition] = {}
 
     async def read(self, leases: Iterable[Lease], grown: set[tuple[str, int]] | None = None) -> None:
-        """Read what the next batch of each partition may hold and is not here yet. Streams that have `grown` are taken out:
-        nothing else is read again of which nothing was found (None: everything is)."""
+        """Read the frames that the next batch of each partition needs and that are not read yet. Topics whose last read
+        found nothing are read again only if they are in `grown`, which is emptied; with None all are read."""
         leases = list(leases)
         self._wet(grown)
-        await self._meet([lease for lease in leases if not self._knows(lease)])
+        await self._read_positions([lease for lease in leases if not self._knows(lease)])
         asked = [
             (lease.partition, topic)
             for lease in leases
@@ -108,15 +110,15 @@ class FrameReader:
             grown.clear()
 
     def next(self, partition: int) -> Frames:
-        """Return what comes next of what was read, up to `batch_events` events or a little more, and up to a frame that nobody
-        here can read. Raises `UnknownFrame` when that comes first. A damaged frame is logged and passed over, and so is, without
-        a word, one that the carrier repeats."""
+        """Return the next frames that were read: about `batch_events` events, or fewer before a frame that this build
+        cannot decode. Raises `UnknownFrame` when such a frame is the first. A damaged frame is logged and skipped; a
+        frame that the carrier repeats is skipped silently."""
         known = self._partitions[partition]
         frames = Frames([], {}, 0)
         for lane, topic in _TOPICS.items():
             position = known.positions.get(topic, _START)
             for stored in known.ahead[topic]:
-                numbers = taken(stored, position.numbers)
+                numbers = advance_numbers(stored, position.numbers)
                 try:
                     event = None if numbers is None else self._decoded(stored)
                 except UnknownFrame:
@@ -132,16 +134,16 @@ class FrameReader:
                     return frames
         return frames
 
-    def done(self, partition: int, frames: Frames) -> None:
-        """Go on behind these frames: they are committed."""
-        self._partitions[partition].done(frames.read)
+    def advance(self, partition: int, frames: Frames) -> None:
+        """Continue after these frames, which have been committed."""
+        self._partitions[partition].advance(frames.read)
 
     def forget(self, partition: int) -> None:
-        """Ask the store again how far a partition is: others plan it."""
+        """Drop a partition, so that its positions are read from the store again: other workers plan it."""
         self._partitions.pop(partition, None)
 
     def keep_only(self, partitions: Container[int]) -> None:
-        """Let go of what was read of all other partitions."""
+        """Drop the frames read for all other partitions."""
         for partition in [one for one in self._partitions if one not in partitions]:
             self.forget(partition)
 
@@ -149,7 +151,7 @@ class FrameReader:
         known = self._partitions.get(lease.partition)
         return known is not None and known.fence == lease.fence
 
-    async def _meet(self, leases: Sequence[Lease]) -> None:
+    async def _read_positions(self, leases: Sequence[Lease]) -> None:
         if leases:
             found = await self._store.positions(topics.GROUP_PLAN, [lease.partition for lease in leases])
             for lease in leases:
@@ -170,7 +172,7 @@ class FrameReader:
 
 
 def _weight(stored: StoredFrame, event: Event | None) -> int:
-    """Return how many decisions a frame asks for, roughly: one for each recipient."""
+    """Return the approximate number of decisions for a frame: one per recipient."""
     if isinstance(event, AcceptedFrame):
         return max(stored.count, sum(len(request.to) for request in event.requests))
     return stored.count

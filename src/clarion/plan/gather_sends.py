@@ -1,4 +1,4 @@
-"""Gathers the facts that decisions about sending look at: everything that a batch can be foreseen to need, in few calls."""
+"""Gathers the facts for decisions about sending: all facts that a batch is expected to need, in few calls."""
 
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -6,29 +6,29 @@ from functools import partial
 from typing import Any, cast
 
 from clarion.domain.channel import Channel
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.domain.user import Profile, User
 from clarion.journal.events import ChunkFrame, Recipient
 from clarion.plan import facts as kinds
 from clarion.plan.broadcast.release import broadcast_of, release_key
 from clarion.plan.claims import CAPS
-from clarion.plan.columns import Accepted
+from clarion.plan.columns import PlanItem
 from clarion.plan.facts import NOBODY, SendFacts, SendKey, Suppressions, inline
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_each import read_each
-from clarion.plan.gather_settings import KnownSettings, ReadApart, keep
+from clarion.plan.gather_request_facts import RequestFactsCache, RequestFactsSingleReader, keep
+from clarion.plan.request_facts import RequestFactsKey, request_facts_key
 from clarion.plan.rules.decide import addresses_of, wanted_addresses
-from clarion.plan.rules.group import Gate, gate
 from clarion.plan.rules.need import Need
-from clarion.plan.settings import SettingKey, setting_key
+from clarion.plan.rules.profile_rules import Gate, gate
 from clarion.ports.directory import Directory
 from clarion.ports.journal_cells import CapWrite
 from clarion.ports.metering import together
 from clarion.ports.stage_store import StageStore
 
 
-class _Wanted:
-    """Whom a request goes to: users by id, others with their addresses."""
+class _RecipientKeys:
+    """The recipients of a request: users by id, inline recipients with their addresses."""
 
     __slots__ = ("addresses", "inline", "user_ids")
 
@@ -43,13 +43,13 @@ _Place = tuple[str, Channel, str]
 _Read = Coroutine[Any, Any, None]
 
 
-class _Wish:
-    """What is to be read: all that sends take, and single facts by their kind."""
+class _FactKeys:
+    """Keys of the facts to read: those of whole sends, and single facts by their kind."""
 
     __slots__ = ("addresses", "blocks", "broadcasts", "profiles", "sends", "tenants", "users")
 
     def __init__(self) -> None:
-        self.sends: dict[SettingKey, _Wanted] = {}
+        self.sends: dict[RequestFactsKey, _RecipientKeys] = {}
         self.users: dict[str, set[str]] = {}
         self.tenants: set[str] = set()
         self.profiles: dict[int, None] = {}
@@ -57,9 +57,9 @@ class _Wish:
         self.blocks: dict[tuple[str, bytes], set[int]] = {}
         self.broadcasts: set[bytes] = set()
 
-    def item(self, item: Accepted) -> None:
-        """Add what deciding about a notification takes."""
-        wanted = self._of(setting_key(item.tenant, item.request, item.route))
+    def item(self, item: PlanItem) -> None:
+        """Add the keys for deciding about a notification."""
+        wanted = self._of(request_facts_key(item.tenant, item.request, item.route))
         for to in item.request.to:
             if to.user_id:
                 wanted.user_ids.add(to.user_id)
@@ -67,18 +67,18 @@ class _Wish:
                 wanted.inline.append(to)
 
     def send(self, key: SendKey) -> None:
-        """Add what deciding about some recipients of a request takes."""
-        setting, user_ids, addresses = key
-        wanted = self._of(setting)
+        """Add the keys for deciding about some recipients of a request."""
+        request_facts, user_ids, addresses = key
+        wanted = self._of(request_facts)
         wanted.user_ids.update(user_ids)
         wanted.addresses.update(addresses)
 
     def need(self, need: Need) -> None:
-        """Add what a decision lacked. Needs of other kinds are not looked at."""
+        """Add the missing facts of a decision. Needs of other kinds are ignored."""
         key: Any
         for key in need.of(kinds.SENDS):
             self.send(key)
-        for key in need.of(kinds.SETTINGS):
+        for key in need.of(kinds.REQUEST_FACTS):
             self._of(key)
         for key in need.of(kinds.USERS):
             self.users.setdefault(key[0], set()).add(key[1])
@@ -97,96 +97,97 @@ class _Wish:
             found.setdefault(tenant, set()).update(wanted.user_ids)
         return found
 
-    def _of(self, key: SettingKey) -> _Wanted:
+    def _of(self, key: RequestFactsKey) -> _RecipientKeys:
         wanted = self.sends.get(key)
         if wanted is None:
-            wanted = self.sends[key] = _Wanted()
+            wanted = self.sends[key] = _RecipientKeys()
         return wanted
 
 
 class SendGatherer:
-    """Reads facts for one process and keeps what is likely to be asked for again."""
+    """Reads facts for one process and caches those that are likely to be needed again."""
 
     def __init__(self, store: StageStore, directory: Directory) -> None:
         self._store = store
         self._directory = directory
         self._caps = CapTimes(store)
-        self._known = KnownSettings(directory)
+        self._known = RequestFactsCache(directory)
 
     def forget_caps(self) -> None:
-        """Read cap times again: others have changed some."""
+        """Drop the cached cap times: other processes have changed some."""
         self._caps.forget()
 
     def keep_caps(self, writes: Iterable[CapWrite]) -> None:
-        """Take over what was written of caps, so that the next step need not read it."""
+        """Update the cached cap times with committed writes, so that the next step need not read them."""
         self._caps.keep(writes)
 
     async def gather(
-        self, items: Sequence[Accepted], now_ms: int, chunks: Sequence[ChunkFrame] = (), tenants: Iterable[str] = ()
+        self, items: Sequence[PlanItem], now_ms: int, chunks: Sequence[ChunkFrame] = (), tenants: Iterable[str] = ()
     ) -> SendFacts:
-        """Return what deciding about notifications, and about held chunks whose time has come, takes at a time (Unix ms). Of
-        `tenants`, more will be sent than is known yet."""
+        """Return the facts for deciding about notifications, and about held chunks that are due, at a time (Unix ms).
+        `tenants` will have more sends than are known yet."""
         self._caps.trim()
-        wish = _Wish()
-        wish.tenants.update(tenants)
+        keys_needed = _FactKeys()
+        keys_needed.tenants.update(tenants)
         for item in items:
             if (item.request.send_at_ms or 0) <= now_ms:
-                wish.item(item)
+                keys_needed.item(item)
         for chunk in chunks:
-            wish.send(release_key(chunk))
-            wish.broadcasts.add(broadcast_of(chunk))
-        await self._known.refresh({*wish.tenants, *(tenant for tenant, *_ in wish.sends)})
-        facts = SendFacts(settings=self._known.settings, gates=self._known.gates)
-        await self._read(facts, wish, now_ms)
+            keys_needed.send(release_key(chunk))
+            keys_needed.broadcasts.add(broadcast_of(chunk))
+        await self._known.refresh({*keys_needed.tenants, *(tenant for tenant, *_ in keys_needed.sends)})
+        facts = SendFacts(request_facts=self._known.settings, gates=self._known.gates)
+        await self._read(facts, keys_needed, now_ms)
         return facts
 
-    async def foresee(self, facts: SendFacts, items: Sequence[Accepted], now_ms: int) -> SendFacts:
-        """Return facts with what deciding about more notifications takes added to them."""
-        wish = _Wish()
+    async def prefetch(self, facts: SendFacts, items: Sequence[PlanItem], now_ms: int) -> SendFacts:
+        """Return the facts extended by those for deciding about more notifications."""
+        keys_needed = _FactKeys()
         for item in items:
-            wish.item(item)
-        await self._read(facts, wish, now_ms)
+            keys_needed.item(item)
+        await self._read(facts, keys_needed, now_ms)
         return facts
 
     async def more(self, facts: SendFacts, need: Need, now_ms: int) -> SendFacts:
-        """Return facts with what a decision lacked added to them. Needs of other kinds are not looked at."""
-        wish = _Wish()
-        wish.need(need)
-        await self._read(facts, wish, now_ms)
+        """Return the facts extended by the missing ones of a decision. Needs of other kinds are ignored."""
+        keys_needed = _FactKeys()
+        keys_needed.need(need)
+        await self._read(facts, keys_needed, now_ms)
         return facts
 
-    async def _read(self, facts: SendFacts, wish: _Wish, now_ms: int) -> None:
-        """Read in three rounds: what is named; what that leads to; and what of it few have. One more where settings name digests."""
-        users = wish.people()
-        new = [key for key in wish.sends if key not in facts.settings]
+    async def _read(self, facts: SendFacts, keys_needed: _FactKeys, now_ms: int) -> None:
+        """Read in three rounds: named facts; facts that these refer to; and the suppressions and caps that few of them
+        have. Request facts that name digests need one more."""
+        users = keys_needed.people()
+        new = [key for key in keys_needed.sends if key not in facts.request_facts]
         apart = self._apart(new)
         await together(
             *([apart.first()] if apart else ()),
             *self._users(facts, users),
-            *self._suppressing(facts, wish.tenants.union(users)),
-            *self._broadcasts(facts, wish.broadcasts),
+            *self._suppressing(facts, keys_needed.tenants.union(users)),
+            *self._broadcasts(facts, keys_needed.broadcasts),
         )
-        people = {key: _people(facts, key, wanted) for key, wanted in wish.sends.items()}
-        unjudged = self._unjudged(facts, people, now_ms)
+        people = {key: _people(facts, key, wanted) for key, wanted in keys_needed.sends.items()}
+        without_gates = self._without_gates(facts, people, now_ms)
         await together(
             *([apart.second()] if apart else ()),
-            *self._profiles(facts, unjudged | wish.profiles),
+            *self._profiles(facts, without_gates | keys_needed.profiles),
         )
         if apart:
             found, failed = await apart.end()
-            keep(facts.settings, found)
-            facts.failures.update({(kinds.SETTINGS, key): error for key, error in failed.items()})
-            people = {key: users for key, users in people.items() if key in facts.settings}
-        if unjudged:
+            keep(facts.request_facts, found)
+            facts.failures.update({(kinds.REQUEST_FACTS, key): error for key, error in failed.items()})
+            people = {key: users for key, users in people.items() if key in facts.request_facts}
+        if without_gates:
             self._gate(facts, people, now_ms)
-        addresses, blocks = _addresses(facts, wish, people), _blocks(facts, wish, people)
+        addresses, blocks = _addresses(facts, keys_needed, people), _blocks(facts, keys_needed, people)
         await together(*self._suppressions(facts, addresses), *self._cap_times(facts, blocks))
 
-    def _apart(self, keys: Sequence[SettingKey]) -> ReadApart | None:
+    def _apart(self, keys: Sequence[RequestFactsKey]) -> RequestFactsSingleReader | None:
         if not keys:
             return None
         self._known.begin(key[0] for key in keys)
-        return ReadApart(self._directory, keys)
+        return RequestFactsSingleReader(self._directory, keys)
 
     def _cap_times(self, facts: SendFacts, blocks: Mapping[tuple[str, bytes], set[int]]) -> Iterator[_Read]:
         if blocks:
@@ -196,7 +197,7 @@ class SendGatherer:
         facts.caps.update(await self._caps.load(blocks))
 
     def _users(self, facts: SendFacts, wanted: Mapping[str, set[str]]) -> Iterator[_Read]:
-        """Read the users of each tenant that are not known yet."""
+        """Yield the read of users that are not known yet, if any."""
         asked: dict[str, list[str]] = {}
         for tenant, names in wanted.items():
             if missing := names - facts.users.setdefault(tenant, {}).keys():
@@ -208,7 +209,7 @@ class SendGatherer:
         found, failed = await read_each(partial(self._users_of, asked), list(asked))
         for tenant, users in found.items():
             facts.users[tenant].update(users)
-        for tenant in failed:  # somebody of theirs cannot be read
+        for tenant in failed:  # some user of this tenant cannot be read
             users, unread = await read_each(partial(self._named, tenant), asked[tenant])
             facts.users[tenant].update(users)
             facts.failures.update({(kinds.USERS, (tenant, name)): error for name, error in unread.items()})
@@ -235,30 +236,32 @@ class SendGatherer:
     async def _profiles_of(self, ids: Sequence[int]) -> Mapping[int, Profile]:
         return await self._directory.profiles(ids)
 
-    def _unjudged(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> dict[int, None]:
-        """Return the profiles of which there is no verdict, be it that there is no setting yet."""
+    def _without_gates(
+        self, facts: SendFacts, people: Mapping[RequestFactsKey, Sequence[User]], now_ms: int
+    ) -> dict[int, None]:
+        """Return the profiles without a valid gate, also for request facts that are not read yet."""
         found: dict[int, None] = {}
         for key, users in people.items():
-            setting = facts.settings.get(key)
-            gates = {} if setting is None else facts.gates.get(id(setting), {})
+            request_facts = facts.request_facts.get(key)
+            gates = {} if request_facts is None else facts.gates.get(id(request_facts), {})
             found.update(dict.fromkeys(_without_verdict(gates, users, now_ms)))
         return found
 
-    def _gate(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> None:
-        """Have the verdicts of everyone's profiles at hand."""
+    def _gate(self, facts: SendFacts, people: Mapping[RequestFactsKey, Sequence[User]], now_ms: int) -> None:
+        """Compute the missing gates of all users' profiles."""
         for key, users in people.items():
-            setting = facts.settings[key]
-            gates = facts.gates.setdefault(id(setting), {})
+            request_facts = facts.request_facts[key]
+            gates = facts.gates.setdefault(id(request_facts), {})
             missing = _without_verdict(gates, users, now_ms)
-            self._known.gated(len(missing))
+            self._known.count_gates(len(missing))
             for profile_id in missing:
                 profile = facts.profiles.get(profile_id)
                 if profile is not None:
-                    with suppress(Exception):  # the decision that asks for it fails by the same exception, alone
-                        gates[profile_id] = gate(setting, profile, now_ms)
+                    with suppress(Exception):  # the decision that needs it raises the same error, and fails alone
+                        gates[profile_id] = gate(request_facts, profile, now_ms)
 
     def _suppressing(self, facts: SendFacts, tenants: Iterable[Any]) -> Iterator[_Read]:
-        """Learn which tenants have suppressions."""
+        """Yield the read of which tenants have suppressions, if any is unknown."""
         if asked := [tenant for tenant in tenants if tenant not in facts.suppressions]:
             yield self._read_suppressing(facts, asked)
 
@@ -267,7 +270,7 @@ class SendGatherer:
             facts.suppressions[tenant] = Suppressions(tenant, facts.failures) if channels else None
 
     def _suppressions(self, facts: SendFacts, wanted: Mapping[str, Iterable[tuple[Channel, str]]]) -> Iterator[_Read]:
-        """Look addresses up, of those tenants that have suppressions."""
+        """Yield the read of suppressed addresses of tenants that have suppressions, if any is unknown."""
         asked = [
             (tenant, channel, address)
             for tenant, places in wanted.items()
@@ -280,10 +283,10 @@ class SendGatherer:
 
     async def _read_suppressions(self, facts: SendFacts, asked: Sequence[_Place]) -> None:
         found, failed = await read_each(self._suppressed, asked)
-        whys: dict[str, dict[tuple[str, str], str | None]] = {}
-        for (tenant, channel, address), why in found.items():
-            whys.setdefault(tenant, {})[channel, address] = why
-        for tenant, places in whys.items():
+        causes: dict[str, dict[tuple[str, str], str | None]] = {}
+        for (tenant, channel, address), cause in found.items():
+            causes.setdefault(tenant, {})[channel, address] = cause
+        for tenant, places in causes.items():
             if (known := facts.suppressions[tenant]) is not None:
                 known.add(places)
         facts.failures.update({(kinds.SUPPRESSIONS, place): error for place, error in failed.items()})
@@ -305,13 +308,13 @@ class SendGatherer:
             facts.cancelled[broadcast] = broadcast in found and found[broadcast].status == "cancelled"
 
 
-def _people(facts: SendFacts, key: SettingKey, wanted: _Wanted) -> list[User]:
+def _people(facts: SendFacts, key: RequestFactsKey, wanted: _RecipientKeys) -> list[User]:
     known = facts.users[key[0]]
     return [user for name in wanted.user_ids if (user := known.get(name)) is not None]
 
 
 def _without_verdict(gates: Mapping[int, Gate], users: Sequence[User], now_ms: int) -> list[int]:
-    """Return the profiles of users of which there is no verdict that holds at a time (Unix ms)."""
+    """Return the profiles of users without a gate that is valid at a time (Unix ms)."""
     return [
         profile_id
         for profile_id in {user.profile_id for user in users}
@@ -320,16 +323,16 @@ def _without_verdict(gates: Mapping[int, Gate], users: Sequence[User], now_ms: i
 
 
 def _addresses(
-    facts: SendFacts, wish: _Wish, people: Mapping[SettingKey, Sequence[User]]
+    facts: SendFacts, keys_needed: _FactKeys, people: Mapping[RequestFactsKey, Sequence[User]]
 ) -> dict[str, set[tuple[Channel, str]]]:
-    """Return the addresses to look up, of tenants that have suppressions."""
-    found, sends = wish.addresses, wish.sends
+    """Return the addresses whose suppression to read, for tenants that have suppressions."""
+    found, sends = keys_needed.addresses, keys_needed.sends
     for key, users in people.items():
         tenant, *_ = key
         if facts.suppressions[tenant] is None:
             continue
-        setting, places = facts.settings[key], found.setdefault(tenant, set())
-        verdicts = facts.gates.get(id(setting), {})
+        request_facts, places = facts.request_facts[key], found.setdefault(tenant, set())
+        verdicts = facts.gates.get(id(request_facts), {})
         gates = [verdicts.get(user.profile_id) for user in users]
         known = [(user, gate) for user, gate in zip(users, gates, strict=True) if gate is not None]
         wanted = wanted_addresses((user for user, _ in known), (gate for _, gate in known))
@@ -339,19 +342,19 @@ def _addresses(
         places |= {
             (channel, address)
             for to in sends[key].inline
-            for channel in setting.channels
+            for channel in request_facts.channels
             for address in addresses_of(inline(to), channel)
         }
     return found
 
 
 def _blocks(
-    facts: SendFacts, wish: _Wish, people: Mapping[SettingKey, Sequence[User]]
+    facts: SendFacts, keys_needed: _FactKeys, people: Mapping[RequestFactsKey, Sequence[User]]
 ) -> dict[tuple[str, bytes], set[int]]:
-    """Return the blocks of everyone who may be under a cap."""
-    found = wish.blocks
+    """Return the cap blocks of all users who may be under a cap."""
+    found = keys_needed.blocks
     for key, users in people.items():
-        caps = facts.settings[key].caps
+        caps = facts.request_facts[key].caps
         if caps:
             numbers = {user.ordinal // CAP_BLOCK_USERS for user in users if user.ordinal}
             for cap in caps:

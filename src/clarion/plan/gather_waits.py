@@ -1,15 +1,15 @@
-"""Reads what the waiting side of a step looks at: cells, waits, users, definitions, sightings and states, kind by kind."""
+"""Reads the facts of waiting work: cells, waits, users, definitions, seen receipts and states, kind by kind."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from clarion.domain.limits_deciding import SIGNAL_WAITS_MAX
-from clarion.plan.columns import Accepted
-from clarion.plan.foresight import foresee, starting
-from clarion.plan.gather_cancelled import Cancelled
+from clarion.domain.limits_processes import SIGNAL_WAITS_MAX
+from clarion.plan.columns import PlanItem
+from clarion.plan.gather_cancelled import CancellationLog
+from clarion.plan.gather_definitions import DefinitionCache
 from clarion.plan.gather_each import read_each
-from clarion.plan.gather_known import KnownDefinitions
+from clarion.plan.prefetch import prefetch, starting
 from clarion.plan.rules.need import Need
 from clarion.plan.wait_facts import (
     BROADCASTS,
@@ -18,7 +18,7 @@ from clarion.plan.wait_facts import (
     CELLS_UNDER,
     DEFINITIONS,
     PEOPLE,
-    SIGHTINGS,
+    SEEN_RECEIPTS,
     STATES,
     TEMPLATES,
     TOPICS,
@@ -30,42 +30,42 @@ from clarion.plan.work import Work, tenants_of
 from clarion.ports.directory import Directory, catch_up
 from clarion.ports.expressions import Expressions
 from clarion.ports.metering import together
-from clarion.ports.sightings import Sightings
+from clarion.ports.seen_receipts import SeenReceipts
 from clarion.ports.stage_store import Lease, StageStore
 from clarion.ports.state import DeliveryStates
 
 _PAGE: Final = 500
-Ahead: TypeAlias = tuple[WaitFacts, list[Accepted]]
-"""Facts, and stand-ins of what will be sent."""
+Ahead: TypeAlias = tuple[WaitFacts, list[PlanItem]]
+"""Facts, and placeholders of the notifications that will be sent."""
 _Keys = Collection[Any]
 _Found = Mapping[Any, Any]
 
 
 class WaitGatherer:
-    """Gathers for the steps of one process; keeps definitions, and what was cancelled lately."""
+    """Gathers for the steps of one process; caches definitions and recent cancellations."""
 
     def __init__(
         self,
         store: StageStore,
         directory: Directory,
         states: DeliveryStates,
-        sightings: Sightings,
+        seen_receipts: SeenReceipts,
         expressions: Expressions,
     ) -> None:
         self._store = store
         self._directory = directory
         self._states = states
-        self._sightings = sightings
+        self._seen_receipts = seen_receipts
         self._expressions = expressions
-        self._known = KnownDefinitions(directory)
-        self.cancelled = Cancelled(store)
+        self._known = DefinitionCache(directory)
+        self.cancelled = CancellationLog(store)
         self._readers: dict[str, Callable[[int, _Keys], Coroutine[Any, Any, _Found]]] = {
             CELLS: self._cells,
             CELLS_UNDER: self._cells_under,
             WAITS: self._waits,
             DEFINITIONS: self._definitions,
             PEOPLE: self._people,
-            SIGHTINGS: self._seen,
+            SEEN_RECEIPTS: self._seen,
             STATES: self._states_of,
             BROADCASTS: self._broadcasts,
             CATEGORIES: self._categories,
@@ -73,22 +73,23 @@ class WaitGatherer:
             TOPICS: self._topics,
         }
 
-    async def learn(self, leases: Iterable[Lease] = ()) -> None:
-        """Learn what was cancelled; called before steps, so that these need not ask."""
-        await self.cancelled.learn(leases)
+    async def refresh(self, leases: Iterable[Lease] = ()) -> None:
+        """Read new cancellations; called before steps, so that these need not read them."""
+        await self.cancelled.refresh(leases)
 
     async def gather(self, work: Work, lease: Lease, now_ms: int) -> Ahead:
-        """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
-        news = await self.cancelled.news(lease)
-        cancelled = self.cancelled.among(starting(work))
+        """Return the facts for a batch of a partition, and placeholders of the notifications that its workflows and
+        routes will send."""
+        new_cancellations = await self.cancelled.new_cancellations(lease)
+        cancelled = self.cancelled.cancelled_of(starting(work))
         await catch_up(self._directory)
         kept = self._known.of(tenants_of(work))
-        facts = WaitFacts(lease.partition, self._store.partitions, {}, cancelled, news, kept)
+        facts = WaitFacts(lease.partition, self._store.partitions, {}, cancelled, new_cancellations, kept)
         return await self.look_ahead(work, facts, now_ms)
 
     async def look_ahead(self, work: Work, facts: WaitFacts, now_ms: int) -> Ahead:
-        """Return the facts together with whatever a batch will look at beyond them."""
-        asking = foresee(work, facts, self._expressions, now_ms)
+        """Return the facts extended by those that a batch will need in addition, and placeholders of its sends."""
+        asking = prefetch(work, facts, self._expressions, now_ms)
         need = next(asking)
         while True:
             facts = await self.more(facts, need)
@@ -98,15 +99,15 @@ class WaitGatherer:
                 return facts, done.value
 
     async def more(self, facts: WaitFacts, need: Need) -> WaitFacts:
-        """Return the facts together with what is needed and was not read yet."""
-        lacking = facts.lacks(need, self._readers)
-        if not lacking:
+        """Return the facts extended by the needed ones that are not read yet."""
+        missing_facts = facts.missing(need, self._readers)
+        if not missing_facts:
             return facts
-        kinds = list(lacking.kinds())
-        found = await together(*(self._readers[kind](facts.partition, lacking.of(kind)) for kind in kinds))
+        kinds = list(missing_facts.kinds())
+        found = await together(*(self._readers[kind](facts.partition, missing_facts.of(kind)) for kind in kinds))
         known = dict(zip(kinds, found, strict=True))
-        self._known.keep(facts.kept, known)
-        # What lies under a prefix are cells as well.
+        self._known.add(facts.cached, known)
+        # The values under a prefix are cells as well.
         under = list(known.get(CELLS_UNDER, _EMPTY).values())
         if under:
             known[CELLS] = {
@@ -143,16 +144,18 @@ class WaitGatherer:
     async def _read_definitions(self, keys: _Keys) -> _Found:
         return {**dict.fromkeys(keys), **await self._directory.definitions(keys)}
 
-    async def _people(self, _partition: int, whose: _Keys) -> _Found:
-        return await _apart(self._read_people, whose)
+    async def _people(self, _partition: int, user_names: _Keys) -> _Found:
+        return await _apart(self._read_people, user_names)
 
-    async def _read_people(self, whose: _Keys) -> _Found:
-        asked = {tenant: sorted(names) for tenant, names in _by_tenant(whose).items()}  # neighbours are read together
+    async def _read_people(self, user_names: _Keys) -> _Found:
+        asked = {
+            tenant: sorted(names) for tenant, names in _by_tenant(user_names).items()
+        }  # neighbours in the store are read together
         users = await self._directory.users(asked)
         return {(tenant, name): users[tenant].get(name) for tenant, names in asked.items() for name in names}
 
     async def _seen(self, _partition: int, keys: _Keys) -> _Found:
-        return {**dict.fromkeys(keys), **await self._sightings.seen_ms(keys)}
+        return {**dict.fromkeys(keys), **await self._seen_receipts.seen_ms(keys)}
 
     async def _states_of(self, _partition: int, delivery_ids: _Keys) -> _Found:
         found = await self._states.states(delivery_ids)
@@ -185,14 +188,15 @@ class WaitGatherer:
 _EMPTY: Final[_Found] = {}
 
 
-def _by_tenant(whose: Iterable[tuple[str, Hashable]]) -> dict[str, list[Any]]:
+def _by_tenant(user_names: Iterable[tuple[str, Hashable]]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = defaultdict(list)
-    for tenant, name in whose:
+    for tenant, name in user_names:
         found[tenant].append(name)
     return found
 
 
 async def _apart(read: Callable[[_Keys], Awaitable[_Found]], keys: _Keys) -> _Found:
-    """Return what was read, and for what cannot be what stands for it, so that only those who look at it fail."""
+    """Return the values of keys, with an `Unreadable` for each that cannot be read, so that only the decisions that use
+    it fail."""
     found, failed = await read_each(read, list(keys))
     return {**found, **{key: Unreadable(error) for key, error in failed.items()}} if failed else found

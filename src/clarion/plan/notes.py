@@ -1,10 +1,10 @@
-"""What a decision wants counted and logged. It decides; whoever commits the result counts and logs it."""
+"""Counts and log lines of a decision, as values; the caller that commits the result counts and logs them."""
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from clarion.plan.told import LogLine
+from clarion.plan.log_lines import LogLine
 
 Count: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 """The name of a counter and its labels."""
@@ -21,9 +21,9 @@ class Notes:
         """Add a line."""
         self.lines.append(LogLine(level, event, fields))
 
-    def log_all(self, told: Iterable[LogLine]) -> None:
+    def log_all(self, log_lines: Iterable[LogLine]) -> None:
         """Add lines."""
-        self.lines += told
+        self.lines += log_lines
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter."""

@@ -1,7 +1,7 @@
-"""Planning that goes on later: held channels are decided again, routes go on when a channel was not enough.
+"""Planning that resumes later: held channels are decided again, routes continue when a channel was not enough.
 
-A place in a route is told apart by its tag. What of its deliveries has failed is counted in a cell, so that the route
-goes on once: when the last of them has failed, or when the time it was given is over, whichever comes first.
+A place in a route is identified by its tag. Its failed deliveries are counted in a cell, so that the route continues
+only once: when the last of them has failed, or when its time limit is over, whichever comes first.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -14,15 +14,15 @@ from clarion.domain.channel import Lane
 from clarion.domain.decision import Hold, Reason
 from clarion.domain.delivery_state import State
 from clarion.domain.duration import duration_text
-from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import Recipient, Request, ResumeFrame
-from clarion.plan.columns import Accepted
-from clarion.plan.rules.need import Lacking, Need
+from clarion.plan.columns import PlanItem
+from clarion.plan.rules.need import MissingFacts, Need
+from clarion.plan.rules.request_facts import Planned
 from clarion.plan.rules.routing import Place
-from clarion.plan.rules.setting import Planned
-from clarion.plan.wait_facts import CELLS, SIGHTINGS, STATES, WaitFacts
+from clarion.plan.wait_facts import CELLS, SEEN_RECEIPTS, STATES, WaitFacts
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import Timer
 
@@ -37,20 +37,20 @@ HELD: Final[dict[Reason, str]] = {
 _HELD_CAUSES: Final = frozenset(HELD.values())
 _PREFIX: Final = b"r"
 _GONE_ON: Final = b""
-"""Value of a cell whose route has gone on, or need not any more."""
+"""Value of a cell whose route has continued, or need not any more."""
 
 
 _ENOUGH: Final = {
     "sent": frozenset({State.SENT, State.DELIVERED}),
     "delivered": frozenset({State.DELIVERED}),
 }
-"""States of a delivery that a place waits for."""
+"""States of a delivery that satisfy a place's condition."""
 _PACK: Final = msgspec.msgpack.Encoder()
 _PLACE: Final = msgspec.msgpack.Decoder(Place)
 
 
 class _Held(msgspec.Struct, frozen=True, array_like=True):
-    """What a held channel remembers: its own place in a route, and the one it makes up for, sent at `sent_ms`."""
+    """Stored state of a held channel: its own place in a route, and the place it replaces, sent at `sent_ms`."""
 
     place: Place | None
     instead_of: Place | None
@@ -61,7 +61,7 @@ _HELD: Final = msgspec.msgpack.Decoder(_Held)
 
 
 class Resumed(NamedTuple):
-    """One row of a `ResumeFrame` with the lane it came on."""
+    """One row of a `ResumeFrame` with its lane."""
 
     lane: Lane
     notification_id: bytes
@@ -83,9 +83,9 @@ def resumptions(lane: Lane, frame: ResumeFrame) -> Iterable[Resumed]:
 
 
 def resumed(
-    item: Accepted, to: Recipient, cause: str, since_ms: int, place: Place | None, held: Sequence[Planned] = ()
+    item: PlanItem, to: Recipient, cause: str, since_ms: int, place: Place | None, held: Sequence[Planned] = ()
 ) -> Resumed:
-    """Return what goes on with one recipient: with held deliveries of one channel, or with the rest of a place."""
+    """Return the row that resumes one recipient: held deliveries of one channel, or the rest of a place."""
     channels = [held[0].channel.value] if held else None
     addresses = [one.address for one in held]
     request = msgspec.structs.replace(item.request, to=[to], channels=channels, send_at_ms=None)
@@ -104,7 +104,7 @@ def encoded(row: Resumed) -> bytes:
 
 
 def hold_timer(
-    item: Accepted,
+    item: PlanItem,
     to: Recipient,
     held: Sequence[Planned],
     hold: Hold,
@@ -113,8 +113,8 @@ def hold_timer(
     now_ms: int,
     partition: int,
 ) -> Timer:
-    """Return the timer that has a channel of a recipient decided again; `held` are its deliveries that wait, `first` is the id
-    of one of them."""
+    """Return the timer after which a channel of a recipient is decided again; `held` are its held deliveries, `first`
+    is the id of one of them."""
     since_ms = item.since_ms or now_ms
     row = resumed(item, to, HELD[hold.reason], since_ms, place, held)
     if place is not None or item.instead_of is not None:
@@ -125,8 +125,8 @@ def hold_timer(
     return Timer(timer_id, hold.until_ms, topics.accepted(item.lane), partition, payload)
 
 
-def unmet_timer(item: Accepted, to: Recipient, place: Place, now_ms: int, partition: int) -> Timer | None:
-    """Return the timer that looks whether a place has met its condition in time."""
+def unmet_timer(item: PlanItem, to: Recipient, place: Place, now_ms: int, partition: int) -> Timer | None:
+    """Return the timer that checks whether a place has met its condition in time, None without a time limit."""
     if place.within_ms is None:
         return None
     payload = encoded(resumed(item, to, UNMET, now_ms, place))
@@ -134,19 +134,19 @@ def unmet_timer(item: Accepted, to: Recipient, place: Place, now_ms: int, partit
     return Timer(timer_id, now_ms + place.within_ms, topics.accepted(item.lane), partition, payload)
 
 
-def _tag(item: Accepted, to: Recipient, place: Place) -> bytes:
+def _tag(item: PlanItem, to: Recipient, place: Place) -> bytes:
     return _tag_of(item.notification_id, item.step, to, place)
 
 
 def _tag_of(notification_id: bytes, step: str, to: Recipient, place: Place) -> bytes:
-    who = to.user_id or "|".join(f"{name}={value}" for name, value in sorted((to.contacts or {}).items()))
-    text = f"{len(who)}:{who}{len(step)}:{step}{place.path}"
+    identity = to.user_id or "|".join(f"{name}={value}" for name, value in sorted((to.contacts or {}).items()))
+    text = f"{len(identity)}:{identity}{len(step)}:{step}{place.path}"
     deliveries = b"".join(place.delivery_ids)
     return notification_id + blake2b(text.encode() + deliveries, key=notification_id, digest_size=8).digest()
 
 
-def foreseen(row: Resumed) -> Iterable[tuple[str, Hashable]]:
-    """Yield (kind, key) of the facts that going on with one recipient looks at."""
+def prefetch_keys(row: Resumed) -> Iterable[tuple[str, Hashable]]:
+    """Yield (kind, key) of the facts that resuming one recipient needs."""
     if row.place is None or row.cause == FORGET:
         return
     if row.cause in _HELD_CAUSES:
@@ -154,15 +154,15 @@ def foreseen(row: Resumed) -> Iterable[tuple[str, Hashable]]:
         if held.place is not None:
             yield CELLS, _PREFIX + _tag_of(row.notification_id, row.step, row.request.to[0], held.place)
         if held.instead_of is not None:
-            yield from _looks_for(row, held.instead_of)
+            yield from _seen_keys(row, held.instead_of)
         return
     yield CELLS, _PREFIX + row.tag
     if row.cause == UNMET:
-        yield from _looks_for(row, _PLACE.decode(row.place))
+        yield from _seen_keys(row, _PLACE.decode(row.place))
 
 
-def expected(row: Resumed) -> list[Accepted]:
-    """Return what going on with one recipient would have planned if it is time to, for whoever foresees it."""
+def likely_items(row: Resumed) -> list[PlanItem]:
+    """Return the notifications that resuming one recipient may plan, for the prefetch."""
     if row.cause in _HELD_CAUSES:
         return [_item(row)]
     if row.cause == FORGET or row.place is None:
@@ -170,17 +170,18 @@ def expected(row: Resumed) -> list[Accepted]:
     return [_item(row, route=_PLACE.decode(row.place).rest)]
 
 
-def _looks_for(row: Resumed, place: Place) -> Iterable[tuple[str, Hashable]]:
+def _seen_keys(row: Resumed, place: Place) -> Iterable[tuple[str, Hashable]]:
     user_id = row.request.to[0].user_id
     if user_id:
-        yield SIGHTINGS, (row.tenant, row.notification_id, user_id)
+        yield SEEN_RECEIPTS, (row.tenant, row.notification_id, user_id)
     if place.until in _ENOUGH:
         yield from ((STATES, id_) for id_ in place.delivery_ids)
 
 
 class Resumptions:
-    """What one step of planning goes on with at a time (Unix ms). `items` are to be planned, `cells` and `timers` go into its
-    append. What a row lacks is noted in `lacking`; then nothing of the step counts, and it is taken again with more facts."""
+    """The rows that one planning step resumes at a time (Unix ms). `items` are to be planned; `cells` and `timers` go
+    into the step's commit. Missing facts of a row are added to `lacking`; the step is then discarded and decided again
+    with more facts."""
 
     def __init__(self, facts: WaitFacts, now_ms: int) -> None:
         self._facts = facts
@@ -188,26 +189,26 @@ class Resumptions:
         self._now_ms = now_ms
         self._overlay: dict[bytes, bytes | None] = {}
         self.lacking: list[Need] = []
-        self.items: list[Accepted] = []
+        self.items: list[PlanItem] = []
         self.timers: list[Timer] = []
 
     @property
     def cells(self) -> list[Cell]:
-        """What has to be written."""
+        """The cells to write."""
         return [Cell(self._partition, key, value) for key, value in self._overlay.items()]
 
-    def take(self, row: Resumed) -> None:
-        """Go on with one recipient, if it is time to."""
+    def add(self, row: Resumed) -> None:
+        """Resume one recipient, if its condition for that is met."""
         try:
-            self._take(row)
-        except Lacking as error:
+            self._resume(row)
+        except MissingFacts as error:
             self.lacking.append(error.need)
 
-    def failed(self, item: Accepted, to: Recipient, place: Place) -> None:
-        """Go on behind a held channel that turned out not to be sendable."""
-        self.take(resumed(item, to, FAILED, self._now_ms, place))
+    def failed(self, item: PlanItem, to: Recipient, place: Place) -> None:
+        """Continue a route after a held channel that turned out not to be sendable."""
+        self.add(resumed(item, to, FAILED, self._now_ms, place))
 
-    def _take(self, row: Resumed) -> None:
+    def _resume(self, row: Resumed) -> None:
         if row.cause in _HELD_CAUSES:
             self.items.append(self._released(row))
             return
@@ -216,10 +217,11 @@ class Resumptions:
             self._overlay[_PREFIX + row.tag] = None
         elif place is not None and (self._out_of_time(row, place) if row.cause == UNMET else self._failed(row, place)):
             instead_of = (place, row.since_ms) if row.cause == UNMET else None
-            self.items.append(_item(row, route=place.rest, why=_why(row, place), instead_of=instead_of))
+            self.items.append(_item(row, route=place.rest, cause=_cause(row, place), instead_of=instead_of))
 
-    def _released(self, row: Resumed) -> Accepted:
-        """Return a held channel to be decided again. One that makes up for another is needless if that one has done by now."""
+    def _released(self, row: Resumed) -> PlanItem:
+        """Return the item that decides a held channel again. It is needless if the place it replaces has met its
+        condition by now."""
         again = _item(row, since_ms=row.since_ms, held=row.held)
         if row.place is None:
             return again
@@ -232,17 +234,17 @@ class Resumptions:
         return again._replace(place=held.place, instead_of=(held.instead_of, held.sent_ms))
 
     def _out_of_time(self, row: Resumed, place: Place) -> bool:
-        """Return whether the route goes on because its condition was not met in time."""
+        """Return whether the route continues because the place's condition was not met in time."""
         key = _PREFIX + row.tag
         if self._cell(key) == _GONE_ON:
-            self._overlay[key] = None  # all its deliveries have failed: nothing more will come
+            self._overlay[key] = None  # all its deliveries have failed: no further row will come
             return False
         self._overlay[key] = _GONE_ON
         self._forget_later(row)
         return not self._met(row, place, row.since_ms)
 
     def _failed(self, row: Resumed, place: Place) -> bool:
-        """Return whether the route goes on because this was the last delivery of the place to fail."""
+        """Return whether the route continues because this was the last delivery of the place to fail."""
         key = _PREFIX + row.tag
         known = self._cell(key)
         if known == _GONE_ON:
@@ -269,18 +271,18 @@ class Resumptions:
         return enough is not None and not enough.isdisjoint(self._facts.states(place.delivery_ids))
 
     def _forget_later(self, row: Resumed) -> None:
-        """Have the cell removed when no delivery of the place can fail any more."""
+        """Add the timer that removes the cell when no delivery of the place can fail any more."""
         due_ms = self._now_ms + HOLD_MS_MAX
         payload = encoded(row._replace(cause=FORGET))
         self.timers.append(Timer(b"f" + row.tag, due_ms, topics.accepted(Lane.BULK), self._partition, payload))
 
 
-def _why(row: Resumed, place: Place) -> str:
+def _cause(row: Resumed, place: Place) -> str:
     before = " and ".join(place.channels)
     if row.cause == FAILED:
         return f"{before} failed"
     return f"{before} was not {place.until} within {duration_text(place.within_ms or 0)}"
 
 
-def _item(row: Resumed, **more: Any) -> Accepted:
-    return Accepted(row.lane, row.notification_id, row.tenant, row.accepted_ms, row.request, step=row.step, **more)
+def _item(row: Resumed, **more: Any) -> PlanItem:
+    return PlanItem(row.lane, row.notification_id, row.tenant, row.accepted_ms, row.request, step=row.step, **more)

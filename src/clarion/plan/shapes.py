@@ -1,4 +1,4 @@
-"""What explanations look like to callers."""
+"""Response bodies of explanations."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 
 from clarion.domain.decision import REASON_NAMES, Decision, Hold, Merge, Send, Skip
+from clarion.plan.request_facts import provider_of
 from clarion.plan.rules.explain import Explained, Finding
-from clarion.plan.rules.setting import Planned, Setting
-from clarion.plan.settings import provider_of
+from clarion.plan.rules.request_facts import Planned, RequestFacts
 from clarion.ports.times import shown
 
 
 class RuleOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One rule: `verdict` is `pass`, `skip`, `hold` or `merge`; `saw` are the facts it looked at."""
+    """One rule: `verdict` is `pass`, `skip`, `hold` or `merge`; `saw` are the facts it used."""
 
     rule: str
     verdict: str
@@ -24,8 +24,8 @@ class RuleOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ChannelOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One channel: `decision` is `send`, `skip`, `hold`, `merge` or `later` (a route may come to it). Where and when it
-    goes, by which template version and provider, what it says, what is done so that it fits, and every rule in order."""
+    """One channel: `decision` is `send`, `skip`, `hold`, `merge` or `later` (a route may reach it). The addresses and
+    time, the template version and provider, the content, the changes that make it fit, and every rule in order."""
 
     channel: str
     decision: str
@@ -50,7 +50,7 @@ class RecipientOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ExplainOut(msgspec.Struct, frozen=True):
-    """What is, or was, decided for whom and why. `at` is the time it was decided for."""
+    """The decisions about each recipient, with reasons. `at` is the time they apply to."""
 
     at: datetime
     priority: str
@@ -59,30 +59,34 @@ class ExplainOut(msgspec.Struct, frozen=True):
 
 
 def channel_out(
-    setting: Setting | None, told: Explained, content: dict[str, Any] | None = None, fitted: str | None = None
+    request_facts: RequestFacts | None,
+    explained: Explained,
+    content: dict[str, Any] | None = None,
+    fitted: str | None = None,
 ) -> ChannelOut:
-    """Return how one explained channel is shown; without a setting nothing is known but the decision."""
-    decision = _foremost(told.planned)
+    """Return the response for one explained channel; without request facts only the decision is known."""
+    decision = _foremost(explained.planned)
     name, reason, detail = _words(decision)
     sends = isinstance(decision, Send | Hold)
     return ChannelOut(
-        channel=told.channel,
+        channel=explained.channel,
         decision=name,
-        rules=[_rule_out(finding) for finding in told.findings],
-        addresses=[one.address for one in told.planned if one.address],
+        rules=[_rule_out(finding) for finding in explained.findings],
+        addresses=[one.address for one in explained.planned if one.address],
         reason=reason,
-        detail=detail or told.detail or None,
+        detail=detail or explained.detail or None,
         until=shown(decision.until_ms) if isinstance(decision, Hold) else None,
-        template=setting.template.key if setting else None,
-        template_version=setting.template.version if setting else None,
-        provider=provider_of(setting, told.channel) if setting and sends else None,
+        template=request_facts.template.key if request_facts else None,
+        template_version=request_facts.template.version if request_facts else None,
+        provider=provider_of(request_facts, explained.channel) if request_facts and sends else None,
         content=content,
         fitted=fitted,
     )
 
 
 def _foremost(planned: Sequence[Planned]) -> Decision | None:
-    """Return the decision that says most about a channel: one address may be suppressed and another not."""
+    """Return the decision that represents a channel, the first that is not a skip: one address may be suppressed and
+    another not."""
     decisions = [one.decision for one in planned]
     return next((one for one in decisions if not isinstance(one, Skip)), decisions[0] if decisions else None)
 

@@ -1,7 +1,7 @@
-"""One step of planning: whatever a batch of frames asks for becomes one atomic commit.
+"""One planning step: all results of a batch of frames become one atomic commit.
 
-`decide` is a function of the batch, of facts that were gathered for it and of the time. What it lacks it names, all at once,
-and is asked again from the start.
+`decide` is a pure function of the batch, the facts gathered for it and the time. It returns all missing facts at once,
+and is then called again from the start.
 """
 
 from collections.abc import Sequence
@@ -11,37 +11,38 @@ from clarion.domain.channel import Lane
 from clarion.journal.events import AdvanceFrame, ChunkFrame, Event, OccurrenceFrame, ResumeFrame, SignalFrame
 from clarion.plan.batch import decide_batch
 from clarion.plan.broadcast.release import decide_release
-from clarion.plan.columns import Accepted
+from clarion.plan.cap_digests import digest_start
+from clarion.plan.columns import PlanItem
 from clarion.plan.facts import SendFacts
-from clarion.plan.merging import digesting
 from clarion.plan.notes import Notes
-from clarion.plan.outcome import Merged, Plan
+from clarion.plan.plan_writer import MergedRecipient, Plan
 from clarion.plan.resume import Resumptions, resumptions
-from clarion.plan.rules.need import Lacking, Need, merged
+from clarion.plan.rules.need import MissingFacts, Need, merged
 from clarion.plan.schedules.firing import fire
 from clarion.plan.wait_facts import STARTS, Starting, WaitFacts
 from clarion.plan.work import Work
-from clarion.plan.workflow.fetching import FetchJob
-from clarion.plan.workflow.turn import Turn
+from clarion.plan.workflow.fetch_calls import FetchJob
+from clarion.plan.workflow.instance_step import InstanceStep
 from clarion.ports.expressions import Expressions
 from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
 from clarion.ports.stage_store import Broadcasts, Commit, Cursor, Lease, PlanState, Progress, StageResult, Timer
 from clarion.ports.streams import Frame
 
 ROUNDS_MAX: Final = 64
-"""How often what was planned may ask for more in the same step: a digest sends at once, a route goes on at once."""
+"""Most rounds of planning in one step, as planning leads to more: a digest may send at once, a route may continue at
+once."""
 
 
 class StepFacts(NamedTuple):
-    """What one step looks at: for what waits, and for what is sent."""
+    """The facts of one step: for waiting work, and for sends."""
 
     waits: WaitFacts
     sends: SendFacts
 
 
 class StepResult(NamedTuple):
-    """What one step amounts to. `fetches` are the calls to make once it is durable, `notes` what is counted and logged
-    then."""
+    """The result of one step. `fetches` are the calls to make, and `notes` the counts and log lines to write, once it
+    is durable."""
 
     frames: list[Frame]
     timers: list[Timer]
@@ -54,7 +55,7 @@ class StepResult(NamedTuple):
     notes: Notes
 
     def stored(self, lease: Lease, commits: Sequence[Commit]) -> StageResult:
-        """Return what is committed to make the step durable."""
+        """Return the stage result that makes the step durable."""
         return StageResult(
             lease=lease,
             frames=self.frames,
@@ -65,24 +66,24 @@ class StepResult(NamedTuple):
         )
 
     def changes(self) -> bool:
-        """Return whether there is anything to commit."""
+        """Return whether there is anything to commit besides positions."""
         return any((self.frames, self.timers, self.cells, self.cursors))
 
 
 def decide(work: Work, facts: StepFacts, expressions: Expressions, now_ms: int) -> StepResult | Need:
-    """Return what a batch amounts to at a time (Unix ms), or what deciding it lacks. `expressions` compiles texts and does no
-    more than that."""
+    """Return the result of a batch at a time (Unix ms), or the missing facts. `expressions` only compiles texts, so the
+    result depends on the arguments alone."""
     step = _Step(facts, expressions, now_ms)
     step.turn.catch_up()
     for lane, event in work.others:
-        step.take(lane, event)
+        step.decide_frame(lane, event)
     step.plan(work.items, work.started)
-    lacking = step.lacks()
-    return merged(lacking) if lacking else step.result()
+    missing_facts = step.missing()
+    return merged(missing_facts) if missing_facts else step.result()
 
 
 class _Step:
-    """One step being decided."""
+    """The decision of one step."""
 
     def __init__(self, facts: StepFacts, expressions: Expressions, now_ms: int) -> None:
         self._facts = facts
@@ -94,17 +95,17 @@ class _Step:
         self._timers: list[Timer] = []
         self._cursors: list[Cursor] = []
         self._cells: list[Cell] = []
-        self._merged: list[Merged] = []
-        self._lacking: list[Need] = []
-        self.turn = Turn(facts.waits, expressions, self._notes, now_ms)
+        self._merged: list[MergedRecipient] = []
+        self._missing_facts: list[Need] = []
+        self.turn = InstanceStep(facts.waits, expressions, self._notes, now_ms)
         self.resumed = Resumptions(facts.waits, now_ms)
 
-    def lacks(self) -> list[Need]:
-        """Return what was found lacking so far."""
-        return [*self._lacking, *self.turn.lacking, *self.resumed.lacking]
+    def missing(self) -> list[Need]:
+        """Return the missing facts found so far."""
+        return [*self._missing_facts, *self.turn.lacking, *self.resumed.lacking]
 
-    def take(self, lane: Lane, event: Event) -> None:
-        """Take a frame that holds no notifications."""
+    def decide_frame(self, lane: Lane, event: Event) -> None:
+        """Decide a frame without notifications."""
         match event:
             case AdvanceFrame():
                 self.turn.advance(lane, event)
@@ -112,68 +113,70 @@ class _Step:
                 self.turn.signal(lane, event)
             case ResumeFrame():
                 for row in resumptions(lane, event):
-                    self.resumed.take(row)
+                    self.resumed.add(row)
             case OccurrenceFrame():
                 self._fire(event)
             case ChunkFrame():
                 self._release(event)
             case _:
-                raise TypeError(f"nobody plans a {type(event).__name__}")  # such frames stop their reader
+                raise TypeError(f"planning has no handler for a {type(event).__name__}")  # stops their reader
 
-    def plan(self, items: list[Accepted], started: list[Accepted]) -> None:
-        """Plan items, and what planning them asks for. Nothing is planned in vain: it ends where something is lacking."""
-        turn, resumed = self.turn, self.resumed
+    def plan(self, items: list[PlanItem], started: list[PlanItem]) -> None:
+        """Plan items, and the sends and digests that follow from them. It stops as soon as facts are missing, so that
+        nothing is planned in vain."""
+        instance_step, resumed = self.turn, self.resumed
         for item in started:
-            turn.start(item)
-        begun = [digesting(one) for one in self._merged]
+            instance_step.start(item)
+        begun = [digest_start(one) for one in self._merged]
         for _ in range(ROUNDS_MAX):
             self._start(begun)
-            if self.lacks():
+            if self.missing():
                 return
-            items = [*items, *turn.sends, *resumed.items]
+            items = [*items, *instance_step.sends, *resumed.items]
             started = [*started, *begun]
-            turn.sends.clear()
+            instance_step.sends.clear()
             resumed.items.clear()
             if not items and not started:
                 return
             plan = decide_batch(items, started, self._facts.sends, self._claims, self._partition, self._now_ms)
             if isinstance(plan, Need):
-                self._lacking.append(plan)
+                self._missing_facts.append(plan)
                 return
             self._keep(plan)
-            items, started, begun = [], [], [digesting(one) for one in plan.merged]
-        # Routes get shorter and digests collect, so this is a fault of ours; going on would drop what is left.
-        raise RuntimeError(f"a step of planning asked for more {ROUNDS_MAX} times")
+            items, started, begun = [], [], [digest_start(one) for one in plan.merged]
+        # Routes get shorter and digests collect, so this is a bug; continuing would drop the remaining items.
+        raise RuntimeError(f"a planning step led to more planning {ROUNDS_MAX} times")
 
     def result(self) -> StepResult:
-        """Return what it all amounts to."""
-        turn, resumed, notes = self.turn, self.resumed, self._notes
-        turn.finish()
+        """Return the result of the step."""
+        instance_step, resumed, notes = self.turn, self.resumed, self._notes
+        instance_step.finish()
         return StepResult(
-            frames=[*self._frames, *turn.frames],
-            timers=[*self._timers, *turn.timers, *resumed.timers],
+            frames=[*self._frames, *instance_step.frames],
+            timers=[*self._timers, *instance_step.timers, *resumed.timers],
             cursors=self._cursors,
-            cells=[*self._cells, *turn.cells, *resumed.cells],
-            waits=turn.waits,
-            ended_waits=turn.ended_waits,
+            cells=[*self._cells, *instance_step.cells, *resumed.cells],
+            waits=instance_step.waits,
+            ended_waits=instance_step.ended_waits,
             caps=self._claims.writes(),
-            fetches=turn.fetches,
+            fetches=instance_step.fetches,
             notes=notes,
         )
 
-    def _start(self, begun: list[Accepted]) -> None:
-        """Start the digests of what was merged. What that takes could not be foreseen, so it is asked for as a whole."""
+    def _start(self, begun: list[PlanItem]) -> None:
+        """Start the digests of merged deliveries. Their facts cannot be prefetched, so all of them are requested
+        together."""
         before = len(self.turn.lacking)
         for item in begun:
             self.turn.start(item)
         if len(self.turn.lacking) > before:
-            self._lacking.append(Need({STARTS: map(Starting, begun)}))
+            self._missing_facts.append(Need({STARTS: map(Starting, begun)}))
 
     def _fire(self, frame: OccurrenceFrame) -> None:
         try:
             fired = fire(frame, self._facts.waits, self._notes, self._now_ms)
-        except Lacking as error:
-            self._lacking.append(error.need)
+        except MissingFacts as error:
+            self._missing_facts.append(error.need)
             return
         self._frames += fired.frames
         self._timers += fired.timers
@@ -183,7 +186,7 @@ class _Step:
     def _release(self, chunk: ChunkFrame) -> None:
         released = decide_release(chunk, self._facts.sends, self._claims, self._partition, self._now_ms)
         if isinstance(released, Need):
-            self._lacking.append(released)
+            self._missing_facts.append(released)
             return
         self._frames += released.frames
         self._timers += released.timers
@@ -193,9 +196,9 @@ class _Step:
     def _keep(self, plan: Plan) -> None:
         self._frames += plan.frames
         self._timers += plan.timers
-        self._notes.log_all(plan.told)
+        self._notes.log_all(plan.log_lines)
         self._count(plan.counts)
-        for item, to, place in plan.fallen:
+        for item, to, place in plan.held_back:
             self.resumed.failed(item, to, place)
 
     def _count(self, counts: dict[tuple[str, str], int]) -> None:

@@ -1,4 +1,4 @@
-"""A batch of frames sorted out: the notifications in it, and everything else in the order it came."""
+"""A batch of frames by content: its notifications, and all other events in order of arrival."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -13,7 +13,7 @@ from clarion.journal.events import (
     ResumeFrame,
     SignalFrame,
 )
-from clarion.plan.columns import Accepted, unpack
+from clarion.plan.columns import PlanItem, unpack
 
 Batch: TypeAlias = Sequence[tuple[Lane, Event]]
 PLANNED: tuple[type[Event], ...] = (
@@ -24,20 +24,21 @@ PLANNED: tuple[type[Event], ...] = (
     OccurrenceFrame,
     ChunkFrame,
 )
-"""The kinds of frames that planning knows what to do with."""
+"""The kinds of frames that planning handles."""
 
 
 class Work(NamedTuple):
-    """What a batch holds. `items` are planned as they are, or wait for their time; `started` begin their workflow now."""
+    """The content of a batch. `items` are planned directly, or later at their `send_at`; `started` begin their workflow
+    now."""
 
-    items: list[Accepted]
-    started: list[Accepted]
+    items: list[PlanItem]
+    started: list[PlanItem]
     others: list[tuple[Lane, Event]]
 
 
 def work_of(batch: Batch, now_ms: int) -> Work:
-    """Return what a batch holds at a time (Unix ms)."""
-    items: list[Accepted] = []
+    """Return the content of a batch at a time (Unix ms)."""
+    items: list[PlanItem] = []
     others: list[tuple[Lane, Event]] = []
     for lane, event in batch:
         if isinstance(event, AcceptedFrame):
@@ -51,7 +52,7 @@ def work_of(batch: Batch, now_ms: int) -> Work:
 
 
 def tenants_of(work: Work) -> set[str]:
-    """Return whose workflows and schedules a batch goes on with."""
+    """Return the tenants whose workflows and schedules a batch advances."""
     tenants = {item.tenant for item in work.started}
     for _, event in work.others:
         if isinstance(event, AdvanceFrame | SignalFrame | OccurrenceFrame):

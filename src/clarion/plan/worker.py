@@ -1,13 +1,13 @@
-"""The planning loop: read what waits to be planned, gather facts, decide, and commit plan and positions in one atomic step."""
+"""The planning loop: read frames, gather facts, decide, and commit plan and positions in one atomic step."""
 
 import asyncio
 from collections.abc import Iterable
 
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal import topics
+from clarion.journal.append_retry import commit_with_retry
 from clarion.journal.consumer import LeasedPartitions, LeasedWatch
-from clarion.journal.handover import Handover, joined
-from clarion.journal.patience import commit
+from clarion.journal.handover import Handover, with_offers
 from clarion.journal.watch import woken_by
 from clarion.plan.gather import StepGatherer
 from clarion.plan.gather_frames import FrameReader, Frames
@@ -24,13 +24,14 @@ from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_MS = 30_000
-"""How long an idle loop waits for news before it looks all the same."""
+"""How long an idle loop waits for a wake-up before it polls."""
 STALE_CAPS_TRIES = 20
-"""Times one step is planned anew because others changed caps meanwhile; then the partition's lease is given a rest."""
+"""Times one step is planned again because other processes changed caps meanwhile; after that the partition waits for
+the next turn."""
 
 
 class PlanWorker:
-    """Plans the partitions its leases hold; the most urgent lane first, up to `batch_events` a step."""
+    """Plans the partitions its leases hold; the most urgent lane first, up to `batch_events` per step."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class PlanWorker:
         linger_ms: int,
         handover: Handover | None = None,
     ) -> None:
-        """`handover` knows who sends in this process, if anybody does."""
+        """`handover` offers planned deliveries to the senders of this process; None without any."""
         self._handover = handover
         self._streams = streams
         self._store = store
@@ -61,9 +62,9 @@ class PlanWorker:
         self._batch_events = batch_events
         self._linger_ms = linger_ms
         self._planned_ms = -linger_ms
-        """When the last batch was planned, on the monotonic clock."""
+        """When the planning of the last batch began, on the monotonic clock."""
         self._stopped: dict[int, int] = {}
-        """Partitions that stop at a frame nobody here can read, with the fence under which that was found."""
+        """Partitions stopped at a frame that this build cannot decode, with the fence under which it was found."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan until `stop` is set; a step under way is finished."""
@@ -73,32 +74,33 @@ class PlanWorker:
         async with woken_by(stop, watch.wake):
             while not stop.is_set():
                 watch.follow()
-                planned = await self._turn(watch.grown)
+                planned = await self._plan_all(watch.grown)
                 if planned and (planned >= self._batch_events or not watch.is_woken):
-                    continue  # what one read does not bring is read at once, and that there is no more seen without waiting
+                    continue  # read again at once: there may be more than one read returns
                 if not planned:
                     await watch.wait(IDLE_WAIT_MS)
                 await self._linger(stop)
         await self._fetches.close()
 
     async def _linger(self, stop: asyncio.Event) -> None:
-        """Wait for a fuller batch where the last one was planned a moment ago."""
+        """Wait for a fuller batch if the last one was planned a moment ago."""
         pause_ms = self._planned_ms + self._linger_ms - self._clock.monotonic_ms()
         if pause_ms > 0 and not stop.is_set():
             await asyncio.sleep(pause_ms / 1000)
 
     async def step(self, partition: int, lease: Lease) -> int:
-        """Plan one batch of a partition and return how many events it held. A step is made even when there is none, if
+        """Plan one batch of a partition and return its number of events. A step is made even without events if
         notifications were cancelled: their instances end. Raises `StaleLease`."""
-        await self._look([lease])
+        await self._read([lease])
         return await self._step(partition, lease)
 
-    async def _turn(self, grown: set[tuple[str, int]] | None = None) -> int:
-        """Plan one batch of each partition and return how many events they held: one look at those streams that have `grown`
-        (None: at all), whether there is anything or not, and then a step for each that has something."""
+    async def _plan_all(self, grown: set[tuple[str, int]] | None = None) -> int:
+        """Plan one batch of each partition and return their number of events: one read of the streams that have `grown`
+        (None: of all), then a step for each partition with work."""
         held = self._leases.held()
         self._frames.keep_only(held)
-        await self._look(held.values(), grown)
+        began_ms = self._clock.monotonic_ms()
+        await self._read(held.values(), grown)
         planned = 0
         for partition, lease in held.items():
             try:
@@ -106,24 +108,24 @@ class PlanWorker:
             except StaleLease:
                 self._frames.forget(partition)
         if planned:
-            self._planned_ms = self._clock.monotonic_ms()
+            self._planned_ms = began_ms
         return planned
 
-    async def _look(self, leases: Iterable[Lease], grown: set[tuple[str, int]] | None = None) -> None:
-        """Read frames and, side by side with them, what was cancelled."""
+    async def _read(self, leases: Iterable[Lease], grown: set[tuple[str, int]] | None = None) -> None:
+        """Read frames and, concurrently, new cancellations."""
         going = [lease for lease in leases if self._stopped.get(lease.partition) != lease.fence]
         if going:
-            reading = together(self._frames.read(going, grown), self._gatherer.learn(going))
+            reading = together(self._frames.read(going, grown), self._gatherer.refresh(going))
             await self._telemetry.cpu_of("plan", reading)
 
     async def _step(self, partition: int, lease: Lease) -> int:
-        """Plan what was read of a partition."""
+        """Plan the frames read for a partition and return their number of events. Raises `StaleLease`."""
         frames = self._next(partition, lease)
-        if frames is None or not (frames.read or self._gatherer.is_behind(lease)):
+        if frames is None or not (frames.read or self._gatherer.needs_cancellations(lease)):
             return 0
         for _ in range(STALE_CAPS_TRIES):
             now_ms = self._clock.now_ms()
-            work = self._planned(lease, frames, now_ms)
+            work = self._plan(lease, frames, now_ms)
             result, batch = await self._telemetry.cpu_of("plan", work)
             if not frames.read and not result.changes():
                 return 0
@@ -132,35 +134,37 @@ class PlanWorker:
             except StaleCaps:
                 self._gatherer.forget_caps()
                 continue
-            self._frames.done(partition, frames)
-            self._gatherer.done(lease, result.caps)
+            self._frames.advance(partition, frames)
+            self._gatherer.advance(lease, result.caps)
             self._fetches.begin(result.fetches)
-            self._tell(result.notes)
+            self._record_notes(result.notes)
             return frames.number
         return 0
 
     async def _stored(self, partition: int, batch: StageResult) -> None:
-        """Store a step, with the intents of what can be sent at once. Raises what `commit` raises."""
-        offers = [] if self._handover is None else await self._handover.offers(partition, batch.frames)
+        """Commit a step, with the intents of deliveries that can be sent at once. Raises the errors of
+        `commit_with_retry`."""
+        offers = [] if self._handover is None else await self._handover.prepare_offers(partition, batch.frames)
         try:
-            done = await commit(self._store, joined(batch, offers), self._telemetry)
+            done = await commit_with_retry(self._store, with_offers(batch, offers), self._telemetry)
         except BaseException as error:
             for offer in offers:
-                offer.dropped()
+                offer.on_dropped()
             if not offers or not isinstance(error, StaleLease):
                 raise
-            await commit(self._store, batch, self._telemetry)  # the lease that is lost may be another's
+            await commit_with_retry(self._store, batch, self._telemetry)  # the lost lease may be the sender's
             return
         for place, offer in enumerate(offers):
             try:
-                await offer.stored(done)
+                await offer.on_stored(done)
             except BaseException:
                 for rest in offers[place + 1 :]:
-                    rest.dropped()
+                    rest.on_dropped()
                 raise
 
     def _next(self, partition: int, lease: Lease) -> Frames | None:
-        """Return what comes next in a partition, None when it has stopped for as long as this process holds it."""
+        """Return the next frames of a partition, None when it is stopped for as long as this process holds its
+        lease."""
         if self._stopped.get(partition) == lease.fence:
             return None
         try:
@@ -171,12 +175,12 @@ class PlanWorker:
             self._telemetry.log("error", "plan_stopped", partition=partition, detail=str(unknown))
             return None
 
-    async def _planned(self, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, StageResult]:
-        result = await self._decided(work_of(frames.batch, now_ms), lease, now_ms)
+    async def _plan(self, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, StageResult]:
+        result = await self._decide(work_of(frames.batch, now_ms), lease, now_ms)
         return result, result.stored(lease, frames.commits(lease))
 
-    async def _decided(self, work: Work, lease: Lease, now_ms: int) -> StepResult:
-        """Gather and decide; gather more and decide again for as long as anything is lacking."""
+    async def _decide(self, work: Work, lease: Lease, now_ms: int) -> StepResult:
+        """Gather and decide; gather more and decide again for as long as facts are missing."""
         facts = await self._gatherer.gather(work, lease, now_ms)
         for rounds in range(NEED_ROUNDS_MAX):
             result = decide(work, facts, self._expressions, now_ms)
@@ -185,9 +189,9 @@ class PlanWorker:
                     self._telemetry.count("plan_rounds", rounds)
                 return result
             facts = await self._gatherer.more(facts, result, now_ms)
-        raise RuntimeError(f"a step of planning lacked facts {NEED_ROUNDS_MAX} times")
+        raise RuntimeError(f"facts were still missing for a planning step after {NEED_ROUNDS_MAX} rounds")
 
-    def _tell(self, notes: Notes) -> None:
+    def _record_notes(self, notes: Notes) -> None:
         for (name, labels), number in notes.counts.items():
             self._telemetry.count(name, number, **dict(labels))
         for level, event, fields in notes.lines:

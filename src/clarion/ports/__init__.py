@@ -1,1 +1,1 @@
-"""Seams of Clarion as protocols, one small file each; `backends/` implements them."""
+"""The ports of Clarion: protocols, one small file each; `backends/` implements them."""

@@ -1,4 +1,5 @@
-"""CPU time that renders one after the other may use together where others wait for the thread, such as on an event loop."""
+"""An allowance of CPU time that consecutive renders share where other work waits for the thread, such as on an event
+loop."""
 
 from contextvars import ContextVar
 from typing import Final
@@ -7,7 +8,8 @@ _NS_A_MS: Final = 1_000_000
 
 
 class Allowance:
-    """So much CPU time of one thread, from the first look at the clock on: short renders never look."""
+    """A given amount of CPU time of one thread, counted from the first read of the clock: short renders never read
+    it."""
 
     __slots__ = ("_end_ns", "_most_ns")
 
@@ -17,25 +19,26 @@ class Allowance:
 
     @property
     def begun(self) -> bool:
-        """Whether anybody has looked at the clock since it was renewed."""
+        """Whether the clock was read since the last `renew`."""
         return self._end_ns > 0
 
     def renew(self) -> None:
-        """Allow all of it again."""
+        """Allow the full amount again."""
         self._end_ns = 0
 
     def end_ns(self, now_ns: int) -> int:
-        """Return when it is used up, by the thread's CPU clock."""
+        """Return the time, on the thread's CPU clock, at which it is used up."""
         if not self._end_ns:
             self._end_ns = now_ns + self._most_ns
         return self._end_ns
 
 
 ALLOWANCE: Final[ContextVar[Allowance | None]] = ContextVar("allowance", default=None)
-"""What whoever renders here has allowed; None: whatever a render may take anyway."""
+"""The allowance of the current context; None: each render's own limit."""
 
 
 def end_ns(now_ns: int, cpu_ms: int) -> int:
-    """Return when a render that may take so long has to end: earlier where less is allowed."""
+    """Return the time at which a render limited to `cpu_ms` has to end, earlier if the current allowance ends
+    earlier."""
     most_ns, allowance = now_ns + cpu_ms * _NS_A_MS, ALLOWANCE.get()
     return most_ns if allowance is None else min(most_ns, allowance.end_ns(now_ns))

@@ -1,4 +1,4 @@
-"""How many users an audience has, found out beside whatever else a process does."""
+"""The number of users of an audience, counted concurrently with other work of the process."""
 
 from typing import Protocol
 
@@ -8,8 +8,8 @@ from clarion.domain.segment import Filter
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How many users were counted, and whether those are all: if not, there are at least so many. `sample` holds the
-    first ids."""
+    """The number of users counted, and whether it is exact; if not, it is a lower bound. `sample` holds the first
+    ids."""
 
     users: int
     exact: bool

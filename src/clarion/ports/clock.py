@@ -1,4 +1,4 @@
-"""Time and chance as a port, so that everything that decides can be run under a virtual clock."""
+"""Time and randomness as a port, so that every decision can be run under a virtual clock."""
 
 from typing import Protocol
 

@@ -1,19 +1,20 @@
-"""The control store: what tenants define, as one small repository per aggregate.
+"""The control store: the definitions of tenants, one small repository per aggregate.
 
-Every method takes the tenant first and sees nothing of another one. Writes are durable when the call returns. Times are
-Unix milliseconds. Lists are ordered by key and paged by the last key seen (`""` to begin with).
+Every method takes the tenant first and reads and writes nothing of another one. Writes are durable when the call
+returns. Times are Unix milliseconds. Lists are ordered by key and paged by the last key seen (`""` to begin with).
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from clarion.domain.quota import Quota
+from clarion.domain.token_key import TokenKey
 from clarion.ports.audiences import Audiences
 from clarion.ports.control_accounts import Providers, Suppressions
 from clarion.ports.control_content import Categories, Templates
 from clarion.ports.control_definitions import Definitions
+from clarion.ports.control_keys import Keys
 from clarion.ports.control_users import Consents, Topics, Users
 
 
@@ -25,18 +26,6 @@ class TenantRecord(msgspec.Struct, frozen=True):
     defaults: dict[str, dict[str, bool]]
     created_ms: int
     updated_ms: int
-
-
-class KeyRecord(msgspec.Struct, frozen=True):
-    """An API key without its secret. The tenant of an operator's key is empty."""
-
-    key_id: str
-    tenant: str
-    name: str
-    scopes: tuple[str, ...]
-    created_ms: int
-    expires_ms: int | None = None
-    revoked_ms: int | None = None
 
 
 class Tenants(Protocol):
@@ -58,30 +47,21 @@ class Tenants(Protocol):
         """Replace the default preferences of a tenant. Raises `NotFound`."""
         ...
 
-
-class Keys(Protocol):
-    """API keys, of which only a hash is kept."""
-
-    async def create(
-        self, tenant: str, name: str, scopes: Sequence[str], expires_ms: int | None = None
-    ) -> tuple[KeyRecord, str]:
-        """Make a key and return it with its secret, which nobody can read again."""
+    async def token_key(self, tenant: str) -> TokenKey:
+        """Return the key that user tokens are signed with."""
         ...
 
-    async def page(self, tenant: str, after: str, limit: int) -> list[KeyRecord]:
-        """Return keys in the order of their ids, revoked ones included."""
-        ...
-
-    async def revoke(self, tenant: str, key_id: str) -> bool:
-        """Revoke a key for good; return whether there was such a key."""
+    async def rotate_token_key(self, tenant: str, overlap_ms: int) -> TokenKey:
+        """Begin another key for user tokens; tokens of the one before are valid until the overlap ends, older ones no
+        more."""
         ...
 
 
 class QuotaSettings(Protocol):
-    """The quotas of tenants and of single keys; the key id of a tenant's own is empty."""
+    """The quotas of tenants and of single keys; the key id of a tenant's own quota is empty."""
 
     async def put(self, tenant: str, key_id: str, quota: Quota) -> None:
-        """Replace a quota; one without any limit is as none. Raises `NotFound` when there is no such tenant or key."""
+        """Replace a quota; one without any limit removes it. Raises `NotFound` when there is no such tenant or key."""
         ...
 
     async def get(self, tenant: str, key_id: str) -> Quota:
@@ -114,7 +94,7 @@ class Control(Protocol):
 
     @property
     def consents(self) -> Consents:
-        """The history of what users allowed and refused."""
+        """The history of the users' consents."""
         ...
 
     @property
@@ -144,7 +124,7 @@ class Control(Protocol):
 
     @property
     def audiences(self) -> Audiences:
-        """How many users an audience has."""
+        """The counter of audiences."""
         ...
 
     @property
@@ -153,5 +133,5 @@ class Control(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what is under way and close."""
+        """Finish running work and close."""
         ...

@@ -1,4 +1,4 @@
-"""Repositories of provider accounts and of suppressed addresses."""
+"""Repositories of provider accounts and of suppressions."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -6,28 +6,13 @@ from typing import Any, Protocol
 import msgspec
 
 from clarion.domain.channel import Channel
+from clarion.domain.errors import Conflict
 from clarion.domain.resilience import AccountRules
 from clarion.ports.secrets import Vault
 
 
-class ProviderWrite(msgspec.Struct, frozen=True):
-    """A provider account to store. `credentials` of None keeps those stored. Lower `priority` is preferred."""
-
-    name: str
-    channel: Channel
-    vendor: str
-    priority: int
-    enabled: bool
-    settings: dict[str, Any]
-    credentials: dict[str, Any] | None
-    rules: AccountRules = AccountRules()
-
-    def __repr__(self) -> str:
-        return f"ProviderWrite(name={self.name!r}, vendor={self.vendor!r})"
-
-
 class ProviderRecord(msgspec.Struct, frozen=True):
-    """A provider account as anyone may see it: of the credentials only the names."""
+    """A provider account as shown to clients: of the credentials only the names, and the references among them."""
 
     name: str
     channel: Channel
@@ -40,10 +25,35 @@ class ProviderRecord(msgspec.Struct, frozen=True):
     created_ms: int
     updated_ms: int
     rules: AccountRules = AccountRules()
+    credential_references: dict[str, str] = {}
+
+
+class ProviderWrite(msgspec.Struct, frozen=True):
+    """A provider account to store. `credentials` of None keeps those of `kept`, the account as it was read: they are
+    bound to its settings. Lower `priority` is preferred."""
+
+    name: str
+    channel: Channel
+    vendor: str
+    priority: int
+    enabled: bool
+    settings: dict[str, Any]
+    credentials: dict[str, Any] | None
+    rules: AccountRules = AccountRules()
+    kept: ProviderRecord | None = None
+
+    def __repr__(self) -> str:
+        return f"ProviderWrite(name={self.name!r}, vendor={self.vendor!r})"
+
+
+def check_kept(provider: ProviderWrite, stored: ProviderRecord | None) -> None:
+    """Raise `Conflict` when credentials are kept and the stored account is not the one they are kept of."""
+    if provider.credentials is None and provider.kept != stored:
+        raise Conflict("the account was changed by another request at the same time; nothing was stored")
 
 
 def seal_credentials(vault: Vault, tenant: str, name: str, credentials: dict[str, Any]) -> bytes:
-    """Return the credentials of an account as they are stored."""
+    """Return the sealed form of an account's credentials, which is stored."""
     return vault.seal(tenant, f"provider:{name}", msgspec.msgpack.encode(credentials))
 
 
@@ -56,7 +66,7 @@ class Providers(Protocol):
     """The provider accounts of a tenant."""
 
     async def put(self, tenant: str, provider: ProviderWrite) -> ProviderRecord:
-        """Create or replace an account; its version grows."""
+        """Create or replace an account; its version grows. Raises `Conflict` as `check_kept` does."""
         ...
 
     async def get(self, tenant: str, name: str) -> ProviderRecord | None:
@@ -73,7 +83,7 @@ class Providers(Protocol):
 
 
 class Suppression(msgspec.Struct, frozen=True):
-    """An address nothing may be sent to on a channel, until `expires_ms` if that is set."""
+    """An address to which nothing is sent on a channel, until `expires_ms` if it is set."""
 
     channel: Channel
     address: str
@@ -86,25 +96,25 @@ class Suppressions(Protocol):
     """The suppressed addresses of a tenant."""
 
     async def add(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
-        """Store suppressions in one transaction; one already there is replaced."""
+        """Store suppressions in one transaction; an existing one is replaced."""
         ...
 
-    async def learn(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
-        """Store what is not suppressed yet, or for a shorter time, in one transaction; what is suppressed for good stays as
-        it is, whatever it was for. The same again changes nothing."""
+    async def add_missing(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+        """Store suppressions of addresses that are not suppressed yet, or for a shorter time, in one transaction; a
+        suppression without an end stays unchanged, regardless of its reason. Idempotent."""
         ...
 
-    async def lift(self, tenant: str, channel: str, address: str, reason: str, said_ms: int) -> bool:
-        """Lift a suppression if it was made for this reason, and not after `said_ms` (Unix ms); return whether there was
-        one."""
+    async def lift(self, tenant: str, channel: str, address: str, reason: str, asked_ms: int) -> bool:
+        """Remove a suppression if it has this reason and was not made after `asked_ms` (Unix ms); return whether it
+        existed."""
         ...
 
     async def page(
         self, tenant: str, channel: str | None, address: str | None, after: tuple[str, str], limit: int
     ) -> list[Suppression]:
-        """Return suppressions in the order of (channel, address), filtered, from after a (channel, address) on."""
+        """Return suppressions in the order of (channel, address), filtered, starting after a (channel, address)."""
         ...
 
     async def remove(self, tenant: str, channel: str, address: str) -> bool:
-        """Lift a suppression; return whether there was one."""
+        """Remove a suppression; return whether it existed."""
         ...

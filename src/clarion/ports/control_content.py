@@ -28,12 +28,12 @@ class Categories(Protocol):
         ...
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a category; return whether there was one. Raises `Conflict` while a template is of it."""
+        """Remove a category; return whether it existed. Raises `Conflict` while a template belongs to it."""
         ...
 
 
 class Templates(Protocol):
-    """Templates of a tenant with all their versions. Numbers never come back, not even after a removal."""
+    """Templates of a tenant with all their versions. Version numbers are never used again, not even after a removal."""
 
     async def put(self, tenant: str, template: Template) -> Template:
         """Store a template built elsewhere as the next version, published, and return it with that version. Raises
@@ -51,24 +51,25 @@ class Templates(Protocol):
     async def publish(
         self, tenant: str, key: str, version: int, built: Template, by: str, note: str, *, source: Source | None = None
     ) -> TemplateVersion:
-        """Make a version the current one, with what was built of its source just now; a draft becomes published and
+        """Make a version the current one, with the template just built from its source; a draft becomes published and
         unchangeable. Raises `NotFound`, `InvalidField` when its category does not exist any more, and `Conflict` when
-        its source is not `source`, if given."""
+        `source` is given and is not the stored one."""
         ...
 
     async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
-        """Replace what was built of these (key, version) that are still current, all at once."""
+        """Replace the built templates of those (key, version) that are still current, in one transaction."""
         ...
 
     async def share(
         self, tenant: str, kind: str, key: str, body: bytes, built: Mapping[tuple[str, int], Template]
     ) -> DefinitionRecord:
-        """Store a definition that templates share as its next version, and what they become with it as `rebuild` does: all
-        of it or nothing. Raises `Conflict` as `Definitions.put` does."""
+        """Store the next version of a definition that templates share, and the templates rebuilt with it as `rebuild`
+        does, all or nothing. Raises `Conflict` as `Definitions.put` does."""
         ...
 
     async def get(self, tenant: str, key: str) -> Template | None:
-        """Return the current version as it is sent, None when there is none or only a draft; of `key@3` that version."""
+        """Return the current version as it is sent, None when there is none or only a draft; for `key@3` that
+        version."""
         ...
 
     async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
@@ -84,15 +85,15 @@ class Templates(Protocol):
         ...
 
     async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
-        """Return where a rollback leads, if anywhere: the version that was current before the one that is. Going back
-        again leads further back, not forth."""
+        """Return the version that a rollback leads to, or None: the one that was current before the current one. A
+        second rollback leads further back, not forward."""
         ...
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
-        """Return current versions (of a template never published its draft) in the order of their keys; fewer than `limit`,
-        but never none, when those are larger than `TEMPLATES_PAGE_BYTES_MAX` together."""
+        """Return current versions (the draft of a template that was never published) in the order of their keys; fewer
+        than `limit`, but at least one, when they are larger than `TEMPLATES_PAGE_BYTES_MAX` together."""
         ...
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a template with all its versions; return whether there was one."""
+        """Remove a template with all its versions; return whether it existed."""
         ...

@@ -19,12 +19,12 @@ class Definitions(Protocol):
     """Definitions of a tenant by kind and key."""
 
     async def put(self, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
-        """Store a body as the next version and return it; the same body again is the version it already is. Earlier
-        versions stay readable by number. Raises `Conflict` over `DEFINITIONS_PER_KIND_MAX` keys."""
+        """Store a body as the next version and return it; a body equal to the newest version's returns that version.
+        Earlier versions stay readable by number. Raises `Conflict` over `DEFINITIONS_PER_KIND_MAX` keys."""
         ...
 
     async def get(self, tenant: str, kind: str, key: str, version: int | None = None) -> DefinitionRecord | None:
-        """Return the newest version unless the definition was removed, or the version asked for even then."""
+        """Return the newest version, None when the definition was removed; or the given version, even then."""
         ...
 
     async def page(self, tenant: str, kind: str, after: str, limit: int) -> list[DefinitionRecord]:
@@ -32,5 +32,5 @@ class Definitions(Protocol):
         ...
 
     async def remove(self, tenant: str, kind: str, key: str) -> bool:
-        """Remove a definition; return whether there was one. Versions count on if it comes back."""
+        """Remove a definition; return whether it existed. Version numbers continue if it is created again."""
         ...

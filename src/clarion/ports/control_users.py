@@ -1,4 +1,5 @@
-"""Repositories of users and topics. A user's preferences and zone live in its profile, shared by all who have the same."""
+"""Repositories of users and topics. A user's preferences and zone are in its profile, shared by all users with the same
+values."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -34,8 +35,8 @@ class Users(Protocol):
     """The users of a tenant."""
 
     async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
-        """Create or replace users in one transaction; of two with the same id the later one counts. `source` is written
-        beside each changed preference. Raises `NotFound` with nothing stored when a topic does not exist."""
+        """Create or replace users in one transaction; of two with the same id the later one counts. `source` is stored
+        with each changed preference. Raises `NotFound` with nothing stored when a topic does not exist."""
         ...
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
@@ -47,11 +48,12 @@ class Users(Protocol):
         ...
 
     async def erase(self, tenant: str, user_id: str) -> bool:
-        """Remove a user with all there is about them; return whether there was one. Its ordinal is never used again."""
+        """Remove a user with all their data; return whether it existed. Its ordinal is never used again."""
         ...
 
     async def set_preferences(self, tenant: str, user_id: str, preferences: str, source: str = "") -> bool:
-        """Replace the preferences (canonical JSON) of a user, told by `source`; False when there is no such user."""
+        """Replace the preferences (canonical JSON) of a user, as set by `source`; return False when there is no such
+        user."""
         ...
 
     async def set_quiet_hours(self, tenant: str, user_id: str, quiet_hours: str) -> bool:
@@ -59,7 +61,7 @@ class Users(Protocol):
         ...
 
     async def touch(self, tenant: str, user_id: str) -> None:
-        """Note that a user is here now; written at most every `SEEN_EVERY_MS`."""
+        """Record that a user was seen now; written at most every `SEEN_EVERY_MS`."""
         ...
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
@@ -72,8 +74,8 @@ class Users(Protocol):
 
 
 class ConsentRecord(msgspec.Struct, frozen=True):
-    """One change of one entry of a user's preferences. `allowed` of None: nothing is said any more. `source` is who told:
-    the id of an API key, or `user`. Sequence numbers of a user count up from 1."""
+    """One change of one entry of a user's preferences. `allowed` of None: no longer set. `source` is the origin of the
+    change: the id of an API key, or `user`. Sequence numbers of a user count up from 1."""
 
     sequence: int
     at_ms: int
@@ -85,7 +87,7 @@ class ConsentRecord(msgspec.Struct, frozen=True):
 
 
 class Consents(Protocol):
-    """The history of what users allowed and refused; written with what changes it."""
+    """The history of the users' consents, written in the transaction of each change."""
 
     async def page(self, tenant: str, user_id: str, before: int | None, limit: int) -> list[ConsentRecord] | None:
         """Return changes below a sequence number, newest first; None when there is no such user."""
@@ -101,7 +103,7 @@ class TopicRecord(msgspec.Struct, frozen=True):
 
 
 class Topics(Protocol):
-    """The topics of a tenant and who is in them."""
+    """The topics of a tenant and their members."""
 
     async def put(self, tenant: str, key: str, name: str) -> TopicRecord:
         """Create a topic or rename it."""
@@ -116,11 +118,11 @@ class Topics(Protocol):
         ...
 
     async def known(self, tenant: str, keys: Sequence[str]) -> frozenset[str]:
-        """Return which of the keys are topics."""
+        """Return those of the keys that are topics."""
         ...
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a topic and its memberships; return whether there was one."""
+        """Remove a topic and its memberships; return whether it existed."""
         ...
 
     async def join(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
@@ -129,7 +131,7 @@ class Topics(Protocol):
         ...
 
     async def leave(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
-        """Take users out and return how many were in. Raises `NotFound` for the topic."""
+        """Remove users and return how many were members. Raises `NotFound` for the topic."""
         ...
 
     async def members(self, tenant: str, key: str, after: str, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Work on templates that nobody has vetted: building and previewing them, wherever that is done."""
+"""Building and previewing templates that are not trusted."""
 
 from typing import Any, Protocol
 
@@ -10,8 +10,8 @@ from clarion.domain.template import Brand, Layout, Partial, Source
 
 
 class BuildJob(msgspec.Struct, frozen=True):
-    """A source and everything it is put together from. `layout` is the one it names, if it does; `tenant` is whose turn
-    it takes."""
+    """A source to build with everything it includes. `layout` is the one it names, if any; `tenant` is the one whose
+    turn the job uses."""
 
     key: str
     source: Source
@@ -36,7 +36,7 @@ class RenderJob(msgspec.Struct, frozen=True):
 
 
 class Rendered(msgspec.Struct, frozen=True):
-    """Rendered parts by channel, and of what failed the reason. `locale` is the one the content is in."""
+    """Rendered parts by channel, and the reason of each channel that failed. `locale` is the one of the content."""
 
     locale: str
     parts: dict[Channel, dict[str, Any]]
@@ -44,16 +44,17 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class Drafting(Protocol):
-    """Builds and renders drafts. However hostile they are, only this call fails."""
+    """Builds and renders drafts. A hostile draft makes only its own call fail."""
 
     async def build(self, job: BuildJob) -> Template:
-        """Return what is sent of a source (version 0). Raises `InvalidField` with the path of the part, line and column."""
+        """Return the template built from a source (version 0). Raises `InvalidField` with the path of the part, line
+        and column."""
         ...
 
     async def render(self, job: RenderJob) -> Rendered:
-        """Return the rendered parts. What takes too long or too much memory is an error of its channel, or of all."""
+        """Return the rendered parts. Too much time or memory is an error of the channel, or of all channels."""
         ...
 
     async def close(self) -> None:
-        """Let go of what it works with. Nothing may be under way."""
+        """Release all resources. No call may be running."""
         ...

@@ -1,4 +1,4 @@
-"""Outbound calls: the only doors to other machines."""
+"""Outbound calls: the only connections to other machines."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ class HttpEgress(Protocol):
     """Guarded HTTP client: HTTP/2 where the peer has it, pooled, no redirects, refuses private addresses."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Return the answer or raise `EgressError`, saying whether the request may have been sent. Never hangs
+        """Return the response. Raises `EgressError`, which says whether the request may have been sent. Never takes
         longer than `request.timeout_ms`."""
         ...
 
@@ -22,7 +22,7 @@ class SmtpEgress(Protocol):
     """Guarded SMTP sessions, pooled per (host, port, security, username)."""
 
     async def send(self, request: SmtpRequest) -> SmtpReply:
-        """Return the decisive reply (250 at stage `data` is success) or raise `EgressError`."""
+        """Return the decisive reply (250 at stage `data` is success). Raises `EgressError`."""
         ...
 
     async def check(self, request: SmtpRequest) -> SmtpReply:
@@ -39,9 +39,9 @@ class AppriseEgress(Protocol):
     """Messages that the Apprise library turns into calls, each of which goes through an `HttpEgress`."""
 
     async def send(self, request: AppriseRequest) -> AppriseReply:
-        """Return what became of a message, or raise `EgressError` when its last call got no answer."""
+        """Return the result of a message. Raises `EgressError` when its last call got no response."""
         ...
 
     async def close(self) -> None:
-        """Start no further message."""
+        """Refuse further messages."""
         ...

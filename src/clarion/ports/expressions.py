@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 Evaluate: TypeAlias = Callable[[Mapping[str, Any]], Any]
-"""Evaluates a compiled expression over named values: plain data as JSON has it, and datetimes. So is the result. Raises
-`ExpressionError` when it has no value for them."""
+"""Evaluates a compiled expression over named values: JSON data and datetimes. The result is of the same types. Raises
+`ExpressionError` when the expression has no value for them."""
 
 
 class ExpressionError(Exception):
@@ -17,6 +17,6 @@ class Expressions(Protocol):
 
     def compile(self, text: str, names: Collection[str] | None = None) -> Evaluate:
         """Return the compiled expression, cached by text. Raises `ExpressionError` when it does not parse, is longer than
-        `EXPRESSION_CHARS_MAX`, iterates more than once, calls what there is not, or reads a name that is not one of
+        `EXPRESSION_CHARS_MAX`, iterates more than once, calls an unknown function, or reads a name that is not one of
         `names` (None allows any)."""
         ...

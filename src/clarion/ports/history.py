@@ -1,4 +1,4 @@
-"""What happened, as the API reads it. Every look-up is within one tenant; every list is bounded and newest first."""
+"""The history as the API reads it. Every lookup is within one tenant; every list is bounded and newest first."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,7 +16,7 @@ from clarion.domain.history import (
     Notification,
     Progress,
 )
-from clarion.ports.sightings import Sightings
+from clarion.ports.seen_receipts import SeenReceipts
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -30,8 +30,8 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Which dead letters; None leaves a field open. `replayed` None means either. `provider` and `vendor` are of the newest
-    attempt, `address` is compared as suppressions are; they died at or after `dead_from_ms` and before `dead_to_ms`."""
+    """A filter of dead letters; None matches any value. `provider` and `vendor` are of the newest attempt, `address` is
+    compared like those of suppressions; the letters died at or after `dead_from_ms` and before `dead_to_ms`."""
 
     channel: str | None = None
     user_id: str | None = None
@@ -44,8 +44,8 @@ class DeadLetterFilter(msgspec.Struct, frozen=True):
     dead_to_ms: int | None = None
 
 
-class History(Sightings, Protocol):
-    """Read side of the state store, plus the claim that keeps two replays apart."""
+class History(SeenReceipts, Protocol):
+    """The read side of the state store, and the claim that prevents two concurrent replays."""
 
     async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
         """Return a notification that was planned or scheduled."""
@@ -59,20 +59,20 @@ class History(Sightings, Protocol):
         """Return the deliveries of a notification, or of a broadcast those with a row of their own (1,000 at most)."""
         ...
 
-    async def setting(self, digest: bytes) -> bytes | None:
+    async def request_facts(self, digest: bytes) -> bytes | None:
         """Return the shared facts (JSON) that deliveries with this digest were decided from."""
         ...
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
-        """Return deliveries by id."""
+        """Return deliveries by id; unknown ones are left out."""
         ...
 
     async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
-        """Return what happened to deliveries beside their acceptance, by delivery and in order."""
+        """Return the events of deliveries other than their acceptance, by delivery and in order."""
         ...
 
     async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
-        """Return when a notification or broadcast was cancelled."""
+        """Return when a notification or broadcast was cancelled, None when it was not."""
         ...
 
     async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
@@ -80,7 +80,7 @@ class History(Sightings, Protocol):
         ...
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
-        """Return what instances did, by instance and in order."""
+        """Return the progress of instances, by instance and in order."""
         ...
 
     async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
@@ -90,7 +90,7 @@ class History(Sightings, Protocol):
     async def chunks(
         self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
     ) -> list[tuple[Chunk, ChunkState]]:
-        """Return chunks of a broadcast with ids from `after` on (included), ascending; with `ordinal` only those whose
+        """Return chunks of a broadcast with ids from `after` (included), ascending; with `ordinal` only those whose
         range holds it."""
         ...
 
@@ -99,7 +99,7 @@ class History(Sightings, Protocol):
         ...
 
     async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
-        """Return how many dead letters there are in a window, `window.limit` at most."""
+        """Return the number of dead letters in a window, `window.limit` at most."""
         ...
 
     async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
@@ -107,13 +107,13 @@ class History(Sightings, Protocol):
         ...
 
     async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
-        """Claim dead letters for replay and return those that are now the caller's: dead, not replayed, and not
-        claimed by another within the last minute."""
+        """Claim dead letters for replay and return the ids claimed for this caller: dead, not replayed, and not claimed
+        by another caller within the last minute."""
         ...
 
     async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
-        """Close letters that were claimed at `claimed_ms` and are on the journal now, so that nobody can claim them again
-        however long record takes to learn of it. A letter that has died again since then stays open."""
+        """Close letters that were claimed at `claimed_ms` and are on the journal now, so that they cannot be claimed
+        again before record has folded the replay. A letter that has died again since then stays open."""
         ...
 
     async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
@@ -121,5 +121,5 @@ class History(Sightings, Protocol):
         ...
 
     async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
-        """Return (minute, channel, what happened, reason, count) in order of time."""
+        """Return (minute, channel, event, reason, count) in order of time."""
         ...

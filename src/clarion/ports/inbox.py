@@ -1,4 +1,4 @@
-"""The inbox of one user: recorded items, broadcasts that hold the user, and the user's own marks."""
+"""The inbox of one user: recorded items, broadcasts that contain the user, and the user's own marks."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from clarion.domain.history import InboxItem
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a user did to an item, as Unix milliseconds. None: never said, so the horizon speaks; 0: undone."""
+    """A user's marks on an item, as Unix milliseconds. None: never set, so the horizon applies; 0: undone."""
 
     item_id: bytes
     seen_ms: int | None = None
@@ -18,7 +18,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Horizon(msgspec.Struct, frozen=True):
-    """Items up to and including `item_id` count as read at `at_ms`, unless a mark says otherwise."""
+    """Items up to and including `item_id` count as read at `at_ms`, unless a mark overrides it."""
 
     item_id: bytes
     at_ms: int
@@ -42,8 +42,8 @@ class Inbox(Protocol):
     async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
     ) -> tuple[list[Broadcast], bytes | None]:
-        """Return sent in-app broadcasts that hold the user, newest first, out of the next `limit` broadcasts whose
-        range holds the ordinal; and the id of the last one looked at when there are more."""
+        """Return sent in-app broadcasts that contain the user, newest first, out of the next `limit` broadcasts whose
+        range contains the ordinal; and the id of the last one read when there are more."""
         ...
 
     async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
@@ -55,11 +55,11 @@ class Inbox(Protocol):
         ...
 
     async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
-        """Return up to where the user has read everything."""
+        """Return the horizon of the user, None when none is set."""
         ...
 
     async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
-        """Set the fields of a mark that are not None, durably; the first time something was seen or read stands."""
+        """Set the fields of a mark that are not None, durably; the first time of seen or read stays."""
         ...
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:

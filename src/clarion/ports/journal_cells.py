@@ -1,15 +1,15 @@
-"""What lies beside the journal's frames for planning: cells, waits and signals, cap times of users."""
+"""The state of planning next to the journal's frames: cells, waits and signals, cap times of users."""
 
 import msgspec
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 
 _SECONDS_END = 2**32
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """A value planning keeps under a key of one partition (workflow instances, open digests); None removes it. Only the
-    holder of the partition's lease writes it, so the newest append wins."""
+    """A value that planning stores under a key of one partition (workflow instances, open digests); None removes it.
+    Only the holder of the partition's lease writes it, so the newest append wins."""
 
     partition: int
     key: bytes
@@ -17,8 +17,8 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Asks that signals with this key of the tenant be put on a stream, until it is removed or expires. `subject` tells
-    waits with the same key apart; adding the same (tenant, key, subject) again replaces it."""
+    """Requests that signals with this key of the tenant be put on a stream, until it is removed or expires. `subject`
+    distinguishes waits with the same key; adding the same (tenant, key, subject) again replaces it."""
 
     tenant: str
     key: bytes
@@ -29,7 +29,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class WaitEnd(msgspec.Struct, frozen=True):
-    """Removes a wait; one that is gone already is no error."""
+    """Removes a wait; a wait that does not exist is no error."""
 
     tenant: str
     key: bytes
@@ -37,8 +37,8 @@ class WaitEnd(msgspec.Struct, frozen=True):
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """Puts `payload` (an encoded `SignalFrame` of one event) once on each stream on which a wait for the key asks for it.
-    Nobody waiting is no error. Waits stay until whoever set them ends them."""
+    """Puts `payload` (an encoded `SignalFrame` of one event) once on each stream that a wait for the key names. No wait
+    is no error. Waits stay until their owner ends them."""
 
     tenant: str
     key: bytes

@@ -1,4 +1,5 @@
-"""Counting the CPU time of awaited work: only what a thread spends in it, not what others spend while it waits."""
+"""Measuring the CPU time of awaited work: only the time that a thread spends in it, not that of other tasks while it
+waits."""
 
 import asyncio
 import time
@@ -12,8 +13,8 @@ _Awaited = Coroutine[Any, Any, T]
 
 
 class Meter:
-    """Adds up the CPU time of coroutines, those included that they run by `together`: their sum, and the longest stretch in
-    which nobody else had a turn (ns)."""
+    """Adds up the CPU time of coroutines, including those that they run by `together`: the sum, and the longest stretch
+    without a switch to another task (ns)."""
 
     __slots__ = ("longest_ns", "spent_ns")
 
@@ -22,7 +23,7 @@ class Meter:
         self.longest_ns = 0
 
     async def run(self, work: _Awaited[T]) -> T:
-        """Return what a coroutine returns."""
+        """Return the result of a coroutine."""
         token = _METER.set(self)
         try:
             return await self._steps(work)
@@ -30,7 +31,7 @@ class Meter:
             _METER.reset(token)
 
     async def measured(self, work: _Awaited[T]) -> T:
-        """Return what a coroutine returns that runs as a task of its own."""
+        """Return the result of a coroutine that runs as a task of its own."""
         return await self._steps(work)
 
     @coroutine
@@ -51,7 +52,7 @@ class Meter:
             answer = failure = None
             try:
                 answer = yield awaited
-            except BaseException as error:  # noqa: BLE001 - cancellation too is the business of who is stepped
+            except BaseException as error:  # noqa: BLE001 - cancellation, too, is passed on to the coroutine
                 failure = error
 
 
@@ -59,8 +60,8 @@ _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 
 async def together(*work: _Awaited[Any]) -> list[Any]:
-    """Return what coroutines return that run side by side, so that their waits are one. When one fails, so does this; the
-    others are waited for."""
+    """Return the results of coroutines that run concurrently, so that their waits overlap. Raises the exception of one
+    that fails, after the other coroutines have ended."""
     if len(work) < 2:
         return [await one for one in work]
     meter = _METER.get()

@@ -1,4 +1,4 @@
-"""What list endpoints share: opaque cursors, page sizes and times in queries."""
+"""Helpers of list endpoints: opaque cursors, page sizes and times in queries."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from clarion.ports.times import stored
 from clarion.ports.web import Query, Reply
 
 PAGE_QUERIES: Final = (
-    Query("after", "Cursor: `next` of the page before"),
+    Query("after", "Cursor: `next` of the previous page"),
     Query("limit", f"Items per page, 1-{PAGE_ITEMS_MAX}", "integer"),
 )
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """A page of a list. `next` goes into `after` to get the next one; it is null at the end."""
+    """A page of a list. `next` is the `after` of the following page; it is null at the end."""
 
     data: list[T]
     next: str | None
@@ -38,7 +38,7 @@ def cursor_of(query: Mapping[str, str], *sizes: int) -> bytes | None:
 
 
 def raw_cursor(query: Mapping[str, str]) -> bytes | None:
-    """Return the bytes of `after`, whatever they are. Raises `InvalidField` when it is no cursor at all."""
+    """Return the bytes of `after`, of any size. Raises `InvalidField` when it is not a cursor."""
     text = query.get("after")
     if text is None:
         return None
@@ -49,12 +49,12 @@ def raw_cursor(query: Mapping[str, str]) -> bytes | None:
 
 
 def not_a_cursor() -> InvalidField:
-    """Return the error for an `after` that no page of this list gave."""
+    """Return the error for an `after` that is not a cursor of this list."""
     return InvalidField("is not a cursor of this list", field="after")
 
 
 def limit_of(query: Mapping[str, str]) -> int:
-    """Return the number of items asked for. Raises `InvalidField`."""
+    """Return the requested number of items. Raises `InvalidField`."""
     text = query.get("limit", str(PAGE_ITEMS_DEFAULT))
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= PAGE_ITEMS_MAX):
         raise InvalidField(f"must be a number from 1 to {PAGE_ITEMS_MAX}", field="limit")
@@ -67,7 +67,7 @@ def page(items: list[Any], following: bytes | None) -> Reply:
 
 
 def cursor_text(following: bytes) -> str:
-    """Return a cursor as callers see it."""
+    """Return the text form of a cursor."""
     return base64.urlsafe_b64encode(following).rstrip(b"=").decode()
 
 

@@ -1,4 +1,4 @@
-"""How much of each quota is used, as one count for all processes of an installation."""
+"""The usage of quotas, counted together for all processes of an installation."""
 
 from typing import NamedTuple, Protocol
 
@@ -7,7 +7,7 @@ from clarion.ports.versioned import Swapping
 
 
 class BucketName(NamedTuple):
-    """Whose bucket it is and which; `key_id` is empty for the tenant's own."""
+    """The owner and kind of a bucket; `key_id` is empty for the tenant's own."""
 
     tenant: str
     key_id: str
@@ -15,8 +15,8 @@ class BucketName(NamedTuple):
 
 
 class Quotas(Swapping[BucketName, Usage], Protocol):
-    """Usage of buckets, `Usage()` of one nobody has used. A decision over several buckets is one group. Losing it all only
-    forgets what was used, so nothing here needs to survive a power cut."""
+    """The usage of buckets, `Usage()` for an unused one. A decision over several buckets is one group. A loss of all
+    values only forgets usage, so nothing here needs to survive a power failure."""
 
     async def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
         """Remove the buckets of one owner whose kind lies from the first of `kinds` up to, not including, the last, unless
@@ -24,5 +24,5 @@ class Quotas(Swapping[BucketName, Usage], Protocol):
         ...
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections and files."""
         ...

@@ -1,4 +1,4 @@
-"""What providers tell afterwards: the calls they make to us, and what a vendor module reads out of them. Pure data."""
+"""Delivery receipts: the calls of providers to Clarion, and the result of parsing them. Pure data."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
@@ -10,7 +10,8 @@ from clarion.domain.content import Account
 ReceiptKind: TypeAlias = Literal[
     "delivered", "bounced", "complained", "unsubscribed", "opened", "clicked", "read", "deferred", "resubscribed"
 ]
-"""`delivered` and `read` confirm a delivery; `bounced` is a failure for good; `deferred` is one the provider works on."""
+"""`delivered` and `read` confirm a delivery; `bounced` is a failure for good; `deferred` is one that the provider
+retries."""
 
 
 class ReceiptCall(NamedTuple):
@@ -34,10 +35,10 @@ class Suppress(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """One thing that happened to a message. `reference` is our own (`Message.reference`) where the vendor gives it back,
-    otherwise `vendor_message_id` finds the delivery. `event_id` is the same for repetitions of one receipt. `at_ms` is
-    the vendor's time (Unix ms, 0 when it gave none), `detail` its own words. `once` says that the signature covers the
-    `event_id` and not the body: whoever saw one call could make others, so the id counts for one body alone."""
+    """An event of a message. `reference` is `Message.reference` where the vendor returns it, otherwise the delivery is
+    found by `vendor_message_id`. `event_id` is the same for repetitions of one receipt. `at_ms` is the vendor's time
+    (Unix ms, 0 when it gave none), `detail` its own words. `once` is set when the signature covers the `event_id` and
+    not the body: an observer of one call could forge other calls with it, so the id is valid for one body only."""
 
     kind: ReceiptKind
     event_id: str
@@ -50,19 +51,19 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Inbound(msgspec.Struct, frozen=True):
-    """A message from a person. `word` is what it means: STOP, START, HELP, or nothing of the kind. `answered` says that the
-    vendor replied by itself."""
+    """An inbound message from a person. `keyword` is its meaning: STOP, START, HELP or another text. `answered` is set
+    when the vendor replied by itself."""
 
     event_id: str
     address: str
     text: str
-    word: Literal["stop", "start", "help", "other"]
+    keyword: Literal["stop", "start", "help", "other"]
     at_ms: int = 0
     answered: bool = False
 
 
 class Handshake(msgspec.Struct, frozen=True):
-    """A call that only sets up receipts: `echo` is the text to answer with, `confirm_url` a URL to get."""
+    """A call that only sets up receipts: `echo` is the text to respond with, `confirm_url` a URL to call by GET."""
 
     echo: str = ""
     confirm_url: str = ""
@@ -75,41 +76,43 @@ class Forged(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A call that is the vendor's and cannot be understood."""
+    """A call by the vendor that cannot be parsed."""
 
     detail: str
 
 
-Told: TypeAlias = "list[Receipt | Inbound] | Handshake | Forged | Unreadable | NeedKey"
+ParsedCall: TypeAlias = "list[Receipt | Inbound] | Handshake | Forged | Unreadable | NeedKey"
 
 
 class NeedKey(msgspec.Struct, frozen=True):
-    """The signature can be checked once the text behind `url` (a certificate) is known; the caller fetches it through the
-    guarded egress, caches it and asks again with `keys[url]` set."""
+    """The signature can be checked once the text behind `url` (a certificate) is known; the caller fetches it through
+    the guarded egress, caches it and calls again with `keys[url]` set."""
 
     url: str
 
 
 class ReceiptVendor(Protocol):
-    """What a vendor module exposes beside `TRAITS` when it tells of deliveries afterwards."""
+    """The functions that a vendor module exposes besides `TRAITS` when its vendor sends delivery receipts."""
 
-    def read_receipts(self, call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-        """Return what a call tells. The signature is checked first, over the raw bytes, in constant time; a call that fails
-        it is `Forged`. Never raises for what a caller sends."""
+    def read_receipts(
+        self, call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]
+    ) -> ParsedCall:
+        """Return the receipts and messages in a call. The signature is checked first, over the raw bytes, in constant
+        time; a call that fails the check is `Forged`. Never raises, even for malformed calls."""
         ...
 
 
-STOP_WORDS: Final = frozenset({"stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel", "arret",
+STOP_KEYWORDS: Final = frozenset({"stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel", "arret",
                                "opt-out", "remove", "td"})  # fmt: skip
-START_WORDS: Final = frozenset({"start", "yes", "unstop"})
-HELP_WORDS: Final = frozenset({"help", "info"})
+START_KEYWORDS: Final = frozenset({"start", "yes", "unstop"})
+HELP_KEYWORDS: Final = frozenset({"help", "info"})
 
 
-def word_of(text: str) -> Literal["stop", "start", "help", "other"]:
-    """Return what an inbound text means: the words count only when they stand alone, in any case."""
+def keyword_of(text: str) -> Literal["stop", "start", "help", "other"]:
+    """Return the keyword of an inbound text: a word counts only when it is the whole text, in upper or lower case."""
     word = text.strip().casefold()
-    if word in STOP_WORDS:
+    if word in STOP_KEYWORDS:
         return "stop"
-    if word in START_WORDS:
+    if word in START_KEYWORDS:
         return "start"
-    return "help" if word in HELP_WORDS else "other"
+    return "help" if word in HELP_KEYWORDS else "other"

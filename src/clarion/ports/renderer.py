@@ -10,7 +10,7 @@ Render = Callable[[Mapping[str, Any]], Any]
 
 
 class RenderError(Exception):
-    """Rendering failed or went over a limit; the text says what and where. Only this notification fails."""
+    """Rendering failed or went over a limit; the text names the fault and its place. Only this notification fails."""
 
 
 class SyntaxProblem(ValueError):

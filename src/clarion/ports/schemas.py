@@ -5,21 +5,21 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Fault(NamedTuple):
-    """What is wrong, and where: `order.lines[0].name`, empty for the whole."""
+    """A fault and its path: `order.lines[0].name`, empty for the whole."""
 
     path: str
     detail: str
 
 
 class Schemas(Protocol):
-    """Checks within bounds, whatever the schema and the data are. Nothing is ever fetched."""
+    """Validation with bounded work for any schema and data. Nothing is ever fetched."""
 
     def fault_of(self, schema: Mapping[str, Any]) -> Fault | None:
-        """Return why something cannot be used as a schema, None when it can."""
+        """Return the fault of a schema, None when it is usable."""
         ...
 
     def check(self, schema: dict[str, Any], data: Mapping[str, Any]) -> Fault | None:
-        """Return the first fault of data, None when it satisfies the schema. A schema is known by its identity, so it must
-        not be changed once it was checked by. Data too large for the work its schema takes is a fault. A schema that
-        cannot be used demands its top-level names alone."""
+        """Return the first fault of data, None when it satisfies the schema. Schemas are cached by identity, so a
+        schema must not be changed after its first use. Data too large for the work its schema takes is a fault. A
+        schema that is not usable requires only its top-level names."""
         ...

@@ -1,4 +1,4 @@
-"""The vault: what keeps credentials unreadable at rest and derives the keys of everything signed."""
+"""The vault: encrypts credentials at rest and derives the keys for signatures."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from clarion.domain.errors import OperatorError
 
 
 class SealBroken(OperatorError):
-    """A sealed value does not open: wrong master key, or it was altered or moved to another record."""
+    """A sealed value cannot be opened: the master key is wrong, or the value was altered or moved to another record."""
 
 
 class Vault(Protocol):
@@ -21,5 +21,5 @@ class Vault(Protocol):
         ...
 
     def derive(self, purpose: str) -> bytes:
-        """Return 32 bytes that are always the same for a purpose and tell nothing about any other."""
+        """Return the 32-byte key of a purpose: always the same, and independent of the key of any other purpose."""
         ...

@@ -1,8 +1,8 @@
-"""The stage store: where every stage stands and what it keeps, changed by one atomic commit.
+"""The stage store: the positions and working state of every stage, changed by one atomic commit.
 
 A *group* (`plan`, `deliver.push`, `record`, `broadcast`) consumes a partition under a lease. The lease's fence grows with
-every new holder, and a commit made under a stale fence stores nothing. A commit takes the frames of a step, too, so that a
-step is stored whole or not at all.
+every new holder, and a commit made under a stale fence stores nothing. A commit includes the frames of a step, so that
+a step is stored whole or not at all.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,8 +15,8 @@ from clarion.ports.streams import Frame
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to consume one partition for one group until it expires; compare by `fence`. `owner` names one start of a
-    process: what comes after it has another name."""
+    """The right to consume one partition for one group until it expires; compare by `fence`. `owner` names one start of
+    a process: the next start has another name."""
 
     group: str
     partition: int
@@ -25,9 +25,9 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """Everything up to and including `offset` of the topic is done for the lease's group. `numbers` are the highest
-    sequence done of each producer, by which repeated frames are known; empty where nothing repeats. A commit below the
-    committed offset changes nothing."""
+    """A position: the lease's group is done with everything up to and including `offset` of the topic. `numbers` are
+    the highest sequence done of each producer, by which repeated frames are recognized; empty where nothing repeats. A
+    commit below the committed offset changes nothing."""
 
     lease: Lease
     topic: str
@@ -36,14 +36,15 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A group's committed offset in one stream, and the numbers committed beside it."""
+    """A group's committed offset in one stream, and the numbers committed with it."""
 
     offset: int
     numbers: dict[str, int] = {}
 
 
 class IntentEntry(msgspec.Struct, frozen=True):
-    """What one commit of a delivery worker intended and settled (`journal.intents`), under a number that grows."""
+    """The intents that one commit of a delivery worker opened and settled (`journal.intents`), under a growing
+    number."""
 
     number: int
     payload: bytes
@@ -51,7 +52,7 @@ class IntentEntry(msgspec.Struct, frozen=True):
 
 class IntentWrite(msgspec.Struct, frozen=True):
     """Changes the open intents of the lease's group and partition: adds entries, then removes those numbered below
-    `below`. One with the same number again replaces the first."""
+    `below`. An entry with a stored number replaces it."""
 
     lease: Lease
     entries: Sequence[IntentEntry] = ()
@@ -70,8 +71,8 @@ class Timer(msgspec.Struct, frozen=True):
 
 
 class IdempotencyEntry(msgspec.Struct, frozen=True):
-    """A remembered idempotency key: the hash of the request body and the answer that was given. While an entry has not
-    expired, an append with another one under its key is refused with `StaleKey`; the same one again changes nothing."""
+    """A remembered idempotency key: the hash of the request body and the response that was sent. Until an entry
+    expires, an append with a different entry for its key is refused with `StaleKey`; an equal one changes nothing."""
 
     tenant: str
     key: str
@@ -81,7 +82,7 @@ class IdempotencyEntry(msgspec.Struct, frozen=True):
 
 
 class Cancellation(msgspec.Struct, frozen=True):
-    """A notification or broadcast that is not to be sent any more. `subject_id` is its 16-byte id."""
+    """The cancellation of a notification or broadcast. `subject_id` is its 16-byte id."""
 
     tenant: str
     subject_id: bytes
@@ -89,7 +90,7 @@ class Cancellation(msgspec.Struct, frozen=True):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Where a broadcast's planning stands. `position` is the last user ordinal planned; `payload` the encoded job;
+    """The progress of a broadcast's planning. `position` is the last user ordinal planned; `payload` the encoded job;
     `status` one of `running`, `paused`, `cancelled`, `done`; the counts are deliveries planned and skipped so far."""
 
     cursor_id: bytes
@@ -120,22 +121,22 @@ class CursorMove(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far groups are: positions in their streams, and the open intents between them and what is read."""
+    """The progress of groups: committed positions in their streams, and the open intents of frames read beyond them."""
 
     commits: Sequence[Commit] = ()
     intents: Sequence[IntentWrite] = ()
 
 
-class Admission(msgspec.Struct, frozen=True):
-    """What acceptance remembers of requests: keys with their answers, and what is not to be sent any more."""
+class AcceptState(msgspec.Struct, frozen=True):
+    """The state of acceptance: idempotency keys with their responses, and cancellations."""
 
     idempotency: Sequence[IdempotencyEntry] = ()
     cancellations: Sequence[Cancellation] = ()
 
 
 class PlanState(msgspec.Struct, frozen=True):
-    """What planning keeps: cells, cap times, and waits with the signals that end them. Signals go to those who waited before
-    the commit; then waits end, and new ones are set."""
+    """The state of planning: cells, cap times, and waits with the signals that end them. Signals go to the waits set
+    before the commit; then waits end, and new ones are set."""
 
     cells: Sequence[Cell] = ()
     caps: Sequence[CapWrite] = ()
@@ -145,23 +146,23 @@ class PlanState(msgspec.Struct, frozen=True):
 
 
 class Broadcasts(msgspec.Struct, frozen=True):
-    """Cursors of broadcasts that begin and that move on."""
+    """New cursors of broadcasts, and moves of existing ones."""
 
     cursors: Sequence[Cursor] = ()
     moves: Sequence[CursorMove] = ()
 
 
 class StageResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step changes, all of it or nothing. `frames` go to their streams, `timers` put a frame there later; the other
-    parts stay in the store. With `lease`, the commit is refused when its fence is stale; the leases named in the parts
-    are checked in any case. With `cancellations_after`, the commit says what was cancelled after that sequence number. With
-    `may_wait_ms`, it may wait so long for a transaction that somebody else needs, to save one."""
+    """The changes of one step, stored all or nothing. `frames` go to their streams, `timers` put a frame there later;
+    the other parts stay in the store. With `lease`, the commit is refused when its fence is stale; the leases named in
+    the parts are checked in any case. With `cancellations_after`, the commit returns the cancellations after that
+    sequence number. With `may_wait_ms`, it may wait that long to join another writer's transaction, to save one."""
 
     lease: Lease | None = None
     frames: Sequence[Frame] = ()
     timers: Sequence[Timer] = ()
     progress: Progress = Progress()
-    admission: Admission = Admission()
+    accept_state: AcceptState = AcceptState()
     plan_state: PlanState = PlanState()
     broadcasts: Broadcasts = Broadcasts()
     cancellations_after: int | None = None
@@ -169,32 +170,33 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Committed(NamedTuple):
-    """What a commit came to: the offsets of its frames, in their order, empty where another engine carries them; and, if that
-    was asked for, what `cancellations_after` would say at that moment. Every cancellation that anybody was told of before
-    the commit became durable is in it, as far as one read goes."""
+    """The result of a commit: the offsets of its frames, in their order, empty where another backend carries them; and,
+    if requested, what `cancellations_after` would return at that moment. It includes every cancellation that was
+    acknowledged before the commit became durable, up to the limit of one read."""
 
     offsets: list[int]
     cancelled: tuple[int, list[bytes]] | None = None
 
 
 class StaleKey(Exception):
-    """Idempotency keys, as (tenant, key), that hold another answer already; nothing of the append was stored."""
+    """Idempotency keys, as (tenant, key), that have another response already; nothing of the append was stored."""
 
     def __init__(self, keys: frozenset[tuple[str, str]]) -> None:
-        super().__init__(f"{len(keys)} idempotency keys hold another answer already")
+        super().__init__(f"{len(keys)} idempotency keys have another response already")
         self.keys = keys
 
 
 class StaleCaps(Exception):
-    """A cap was changed by someone else since it was read; nothing of the append was stored. Read and decide again."""
+    """A cap was changed by another writer since it was read; nothing of the append was stored. Read and decide
+    again."""
 
 
 class StaleCursor(Exception):
-    """The cursor was paused, cancelled or moved by someone else; nothing of the append was stored."""
+    """The cursor was paused, cancelled or moved by another writer; nothing of the append was stored."""
 
 
 class StageStoreTraits(msgspec.Struct, frozen=True):
-    """Declared differences between stores. `failure_model` says in one sentence what can be lost and when."""
+    """Declared differences between stores. `failure_model` describes in one sentence what can be lost and when."""
 
     survives_process_kill: bool
     survives_power_loss: bool
@@ -202,23 +204,24 @@ class StageStoreTraits(msgspec.Struct, frozen=True):
 
 
 class StageStore(Protocol):
-    """A commit is durable when the call returns. Reads see every commit that returned before they began; each answers for
-    many keys at once, and leaves out what there is nothing for."""
+    """A commit is durable when the call returns. Reads see every commit that returned before they began; each reads
+    many keys at once, and leaves out missing ones."""
 
     store_traits: StageStoreTraits
     partitions: int
 
     async def commit(self, result: StageResult) -> Committed:
-        """Store a step durably, by one round trip whatever it holds and asks.
+        """Store a step durably, in one round trip regardless of its content.
 
         Concurrent calls share one transaction. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps` (other
-        results of the same transaction are not touched), `Overloaded` when the disk or the queue is full (may be tried
-        again) or `DurabilityError` (fail stop: every later commit is refused). On any of them nothing of it is stored.
+        results of the same transaction are not touched), `Overloaded` when the disk or the queue is full (the caller
+        may retry) or `DurabilityError` (fail stop: every later commit is refused). In each of these cases nothing
+        of the step is stored.
         """
         ...
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
-        """Take a free or expired lease (its fence grows by one), or return None while another owner holds it. The
+        """Acquire a free or expired lease (its fence grows by one), or return None while another owner holds it. The
         current owner gets its own lease again, with a new fence."""
         ...
 
@@ -227,25 +230,25 @@ class StageStore(Protocol):
         ...
 
     async def release(self, leases: Sequence[Lease]) -> None:
-        """Give leases back at once."""
+        """Release leases at once."""
         ...
 
-    async def vacate(self, owners: Collection[str]) -> int:
-        """Let every lease of owners that are known to be dead expire at once, and return how many still ran. Should one
-        be alive after all, it is refused from then on as after any take-over."""
+    async def release_dead(self, owners: Collection[str]) -> int:
+        """Expire at once every lease of owners that are known to be dead, and return how many had not expired. An owner
+        that is alive after all is refused from then on, as after any takeover."""
         ...
 
     async def fire(self, now_ms: int, limit: int) -> int:
-        """Move up to `limit` due timers to their streams, each exactly once, and return how many. Of those that are due,
-        the lane their topic ends in decides who goes first, then the time."""
+        """Move up to `limit` due timers to their streams, each exactly once, and return how many. Due timers are
+        ordered by the lane at the end of their topic, then by time."""
         ...
 
     async def next_due(self) -> int | None:
-        """Return when the earliest timer is due, in Unix milliseconds."""
+        """Return when the earliest timer is due, in Unix milliseconds, None without timers."""
         ...
 
     async def positions(self, group: str, partitions: Collection[int]) -> dict[int, dict[str, Position]]:
-        """Return the group's committed positions by partition and topic; a partition it never committed in is empty."""
+        """Return the group's committed positions by partition and topic; a partition without commits is empty."""
         ...
 
     async def open_intents(self, group: str, partition: int, after: int = 0) -> list[IntentEntry]:
@@ -253,19 +256,19 @@ class StageStore(Protocol):
         ...
 
     async def backlog_of(self, groups: Collection[str]) -> dict[str, int]:
-        """Return how many events each group has not committed yet over all its partitions and topics (an estimate: frames
-        are counted whole)."""
+        """Return the number of events that each group has not committed yet over all its partitions and topics (an
+        estimate: frames are counted whole)."""
         ...
 
     async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
-        """Return subject ids cancelled after `sequence`, oldest first, and the sequence number to go on from. One call
-        returns at most `CANCELLATIONS_PER_READ_MAX` of them."""
+        """Return subject ids cancelled after `sequence`, oldest first, and the sequence number to continue from. One
+        call returns at most `CANCELLATIONS_PER_READ_MAX` of them."""
         ...
 
     async def remembered(
         self, keys: Collection[tuple[str, str]], now_ms: int
     ) -> dict[tuple[str, str], IdempotencyEntry]:
-        """Return the entries of those keys, as (tenant, key), that have one which has not expired."""
+        """Return the unexpired entries of the keys, as (tenant, key)."""
         ...
 
     async def cursors_by_id(self, cursor_ids: Collection[bytes]) -> dict[bytes, Cursor]:
@@ -281,33 +284,34 @@ class StageStore(Protocol):
         ...
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:
-        """Return the values of those of the keys, as (partition, key), that have one."""
+        """Return the values of cells by (partition, key); missing ones are left out."""
         ...
 
     async def cells_page(
         self, partition: int, prefix: bytes, limit: int, after: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` (key, value) pairs with keys that begin with `prefix` and stand above `after`, in order."""
+        """Return up to `limit` (key, value) pairs with keys that begin with `prefix` and are greater than `after`, in
+        order."""
         ...
 
     async def waits_of(
         self, keys: Collection[tuple[str, bytes]], limit: int = 1_000
     ) -> dict[tuple[str, bytes], list[Wait]]:
-        """Return who waits for each of the keys, as (tenant, key), at most `limit` each; those that expired are left out."""
+        """Return the waits for each of the keys, as (tenant, key), at most `limit` each; expired ones are left out."""
         ...
 
     async def caps_of(self, blocks: Mapping[tuple[str, bytes], Collection[int]]) -> dict[tuple[str, bytes, int], bytes]:
-        """Return cap times by (tenant, rule, block) of the blocks asked for by (tenant, rule): `CAP_BLOCK_USERS` unsigned
-        32-bit little-endian seconds since 1970 each. A block nobody wrote is left out and means all 0."""
+        """Return cap times by (tenant, rule, block) of the blocks given by (tenant, rule): `CAP_BLOCK_USERS` unsigned
+        32-bit little-endian seconds since 1970 each. A block that was never written is left out and means all 0."""
         ...
 
     async def trim(self, older_than_ms: int) -> int:
         """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
-        nobody committed to stays whole), expired idempotency entries and waits, and cancellations older by `HOLD_MS_MAX`
-        (for so long may something of theirs be held), but none of a subject whose own timer still waits; return how many
-        frames went. Offsets never start again, and cells and caps stay."""
+        without commits stays whole), expired idempotency entries and waits, and cancellations older by `HOLD_MS_MAX`
+        (the longest time for which a delivery may be held), except those of a subject whose own timer is pending;
+        return the number of frames deleted. Offsets never start again, and cells and caps stay."""
         ...
 
     async def close(self) -> None:
-        """Finish commits under way and close."""
+        """Finish running commits and close."""
         ...

@@ -1,10 +1,10 @@
 """Streams: ordered frames, carried at least once.
 
 Topics are `accepted.<lane>`, `deliver.<channel>.<lane>` and `outcomes`. Each (topic, partition) is a stream whose frames
-carry offsets 1, 2, 3, ... without gaps. A carrier may bring a frame again, at a new offset; it never loses one and never
-changes the order in which the frames of one producer came first.
+carry offsets 1, 2, 3, ... without gaps. A carrier may repeat a frame at a new offset; it never loses one and never
+changes the order in which the frames of one producer first arrived.
 
-Frames are written by `StageStore.commit`: where store and carrier are one engine in the same transaction, elsewhere from
+Frames are written by `StageStore.commit`: where store and carrier are one backend in the same transaction, elsewhere from
 the store's outbox.
 """
 
@@ -15,8 +15,8 @@ import msgspec
 
 
 class StreamsTraits(msgspec.Struct, frozen=True):
-    """Declared differences between carriers. One that `repeats` may bring frames again, with the producer and sequence they
-    had; from others the producer is empty and the sequence is the offset."""
+    """Declared differences between carriers. A carrier that `repeats` may deliver frames again, with the same producer
+    and sequence; for other carriers the producer is empty and the sequence is the offset."""
 
     repeats: bool
 
@@ -33,8 +33,8 @@ class Frame(msgspec.Struct, frozen=True):
 class StoredFrame(msgspec.Struct, frozen=True):
     """A frame as read back. `appended_ms` is Unix milliseconds by the writer's clock.
 
-    A carrier may repeat frames at new offsets. `producer` then names who wrote them, and `sequence` grows by one with each
-    frame of that producer on the stream, so that a repeated one is known by it. Where the carrier is the store, nothing
+    A carrier may repeat frames at new offsets. `producer` then names the writer, and `sequence` grows by one with each
+    frame of that producer on the stream, so that repeats are recognized. Where the carrier is the store, nothing
     repeats: the producer is empty and the sequence is the offset.
     """
 
@@ -49,7 +49,7 @@ class StoredFrame(msgspec.Struct, frozen=True):
 
 
 class Place(NamedTuple):
-    """Where to go on reading: behind offset `after` of a stream."""
+    """A position to read from: after offset `after` of a stream."""
 
     topic: str
     partition: int
@@ -57,19 +57,20 @@ class Place(NamedTuple):
 
 
 class Watch(Protocol):
-    """One consumer's view of whether the journal grew. Take it before the first read: whatever is appended after a
-    read began, by this process or another, ends the next `wait`: then it `is_woken`."""
+    """One consumer's watch for growth of the journal. Create it before the first read: a frame appended after a read
+    began, by this process or another, ends the next `wait`: then it `is_woken`."""
 
     is_woken: bool
     grown: set[tuple[str, int]]
-    """Streams and markers that grew, of those it was taken for. Whoever reads some takes them out before."""
+    """The watched streams and markers that grew. A consumer removes an entry before it reads that stream."""
 
     async def wait(self, timeout_ms: int) -> bool:
-        """Wait until anyone may have appended since the last `wait` returned, or `wake` was called; False on time-out."""
+        """Wait until a frame may have been appended since the last `wait` returned, or `wake` was called; return False
+        on timeout."""
         ...
 
     def wake(self) -> None:
-        """End the `wait` under way, or the next one at once."""
+        """End the running `wait`, or the next one at once."""
         ...
 
 
@@ -80,8 +81,8 @@ class Streams(Protocol):
     partitions: int
 
     async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
-        """Return for each place up to `limit_frames` frames behind it, in order. It may be fewer when they are large, but
-        none only when there is none."""
+        """Return for each place up to `limit_frames` frames after it, in order. There may be fewer when they are large,
+        but at least one if there is any."""
         ...
 
     async def read_since(
@@ -95,9 +96,9 @@ class Streams(Protocol):
         ...
 
     def watch(self, topics: Collection[str] = (), partitions: Collection[int] | None = None) -> Watch:
-        """Return a watch of its own for one consumer loop; what was appended before now is not reported by it.
+        """Return a new watch for one consumer loop; it does not report frames appended before now.
 
-        With topics it is woken by frames of theirs only (in some partitions, if given), otherwise by all. Markers
-        (`journal.topics.MARKERS`) are watched as topics are. A wake-up that is lost is made up for within a second.
+        With topics it is woken by their frames only (in some partitions, if given), otherwise by all frames. Markers
+        (`journal.topics.MARKERS`) are watched as topics are. A lost wake-up is recovered within a second.
         """
         ...

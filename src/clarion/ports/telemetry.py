@@ -1,8 +1,10 @@
-"""Counting and timing as a port: called once a frame or batch, never once a notification."""
+"""Metrics and logs as a port: called once a frame or batch, never once a notification."""
 
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
+
+from clarion.domain.security_events import SecurityEvent
 
 T = TypeVar("T")
 
@@ -15,8 +17,8 @@ class Telemetry(Protocol):
         ...
 
     async def cpu_of(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine returns, and attribute to a stage the CPU time that this thread spends in it: not what
-        others spend while it waits, and of tasks it starts only those that `ports.metering.together` runs."""
+        """Return the result of a coroutine, and attribute to a stage the CPU time that this thread spends in it: not
+        that of other tasks while it waits, and of tasks it starts only those that `ports.metering.together` runs."""
         ...
 
     def count(self, name: str, amount: int, **labels: str) -> None:
@@ -25,4 +27,10 @@ class Telemetry(Protocol):
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Write a structured log line; `level` is `info`, `warning` or `error`."""
+        ...
+
+    def security(self, event: SecurityEvent, **fields: Any) -> None:
+        """Record an event of the security log. `fields` are of this vocabulary, each only where it is known: `tenant`,
+        `key_id`, `user` (its id), `peer` (address or network), `route` (method and path pattern), `reason` (a code) and
+        `subject` (what else it concerns, an account's name for example). Secrets and bodies are never among them."""
         ...

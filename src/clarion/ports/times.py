@@ -1,4 +1,4 @@
-"""Times of the API, under the name by which stages and control know them: `domain/times.py`."""
+"""Times of the API, re-exported from `domain/times.py` for stages and control."""
 
 from clarion.domain.times import Time, shown, stored
 

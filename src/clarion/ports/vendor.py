@@ -13,9 +13,10 @@ from clarion.domain.outcome import Misconfigured, Outcome
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A setting or credential a provider account takes. `kind` is `string`, `integer`, `boolean`, `url`, `object` or
-    `list`; `pattern` is a regular expression the whole value has to match, `least` and `most` bound an integer. With
-    `schemes`, a text has to be a URL of one of them."""
+    """A setting or credential of a provider account. `kind` is `string`, `integer`, `boolean`, `url`, `host`, `object`
+    or `list`; `pattern` is a regular expression the whole value has to match, `least` and `most` bound an integer. With
+    `schemes`, a text has to be a URL of one of them. `destination` tells whether the setting decides where credentials
+    are sent, or how they are protected on the way; unless given, a `url` and a `host` do and no other kind does."""
 
     name: str
     kind: str = "string"
@@ -26,14 +27,21 @@ class Field(msgspec.Struct, frozen=True):
     least: int = 0
     most: int = (1 << 31) - 1
     schemes: frozenset[str] = frozenset()
+    destination: bool | None = None
+
+    @property
+    def is_destination(self) -> bool:
+        """Whether stored credentials are not used with another value of this setting."""
+        return self.kind in ("url", "host") if self.destination is None else self.destination
 
 
 class Traits(msgspec.Struct, frozen=True):
-    """What a vendor is. `transport` is `http`, `smtp`, `local` or `apprise`. `on_ambiguous` is `retry`, `assume_sent` or `stop`; `idempotent` says the vendor deduplicates
-    by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without. With
-    one of `slow_credentials` set, `build` takes long enough to be run in a thread. `batch_max` messages go into one call
-    (see `BatchVendor`); with `receipts`, the module is a `ports.receipts.ReceiptVendor` too. `missing` says what has to be
-    installed before accounts can be made. `limits` are what it takes of a message, and what becomes of more."""
+    """The traits of a vendor. `transport` is `http`, `smtp`, `local` or `apprise`. `on_ambiguous` is `retry`,
+    `assume_sent` or `stop`; `idempotent` is set when the vendor deduplicates by the delivery id; `parts` are the
+    template parts it reads, `required_parts` those it requires. With one of `slow_credentials` set, `build`
+    takes long enough to be run in a thread. `batch_max` messages go into one call (see `BatchVendor`); with `receipts`,
+    the module is a `ports.receipts.ReceiptVendor` too. `missing` names the packages to install before accounts can be
+    created. `limits` are its content limits, and the treatment of longer content."""
 
     vendor: str
     channels: tuple[Channel, ...]
@@ -54,7 +62,7 @@ class Traits(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A short-lived access token. `expires_in_s` counts from the answer that brought it."""
+    """A short-lived access token. `expires_in_s` counts from the response that contained it."""
 
     value: str
     expires_in_s: int
@@ -64,7 +72,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Vendor(Protocol):
-    """The functions a vendor module exposes beside `TRAITS`."""
+    """The functions that a vendor module exposes besides `TRAITS`."""
 
     TRAITS: Traits
 
@@ -73,27 +81,28 @@ class Vendor(Protocol):
         ...
 
     def read(self, response: Response, message: Message, account: Account, *, now_ms: int) -> Outcome:
-        """Return what the answer means."""
+        """Return the outcome that a response means."""
         ...
 
 
 class TokenVendor(Vendor, Protocol):
-    """A vendor whose requests carry a token fetched beforehand and cached per account."""
+    """A vendor whose requests carry an access token, fetched in advance and cached per account."""
 
     def token_request(self, account: Account, *, now_ms: int) -> HttpRequest:
-        """Return the call that fetches a token."""
+        """Return the request that fetches a token."""
         ...
 
     def read_token(self, response: HttpResponse) -> Token | Outcome:
-        """Return the token, or the outcome every message gets while there is none."""
+        """Return the token, or the outcome of every message while there is none."""
         ...
 
 
 class BatchVendor(Vendor, Protocol):
-    """A vendor that takes up to `TRAITS.batch_max` messages in one call and answers for each of them."""
+    """A vendor that takes up to `TRAITS.batch_max` messages in one call and returns a result for each of them."""
 
     def batch_key(self, message: Message, account: Account) -> str | None:
-        """Return what messages of one account have in common that can share a call, None for one that has to go alone."""
+        """Return the key of messages of one account that can share a call, None for a message that has to be sent
+        alone."""
         ...
 
     def build_batch(
@@ -105,21 +114,21 @@ class BatchVendor(Vendor, Protocol):
     def read_batch(
         self, response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
     ) -> list[Outcome | None] | None:
-        """Return an outcome per message in order; None in place of one that was surely not taken because of another, so that
-        it can be sent again without that one. None instead of a list when the answer does not say which of them it is
-        about though it surely took none: they are then sent one by one."""
+        """Return an outcome per message in order; None in the place of a message that was surely not accepted because
+        of another one, so that it is sent again without that one. Return None instead of a list when surely none was
+        accepted and the response does not name the message at fault: they are then sent one by one."""
         ...
 
 
 class VerifiableVendor(Vendor, Protocol):
-    """A vendor whose credentials can be tried without sending anything."""
+    """A vendor whose credentials can be verified without sending anything."""
 
     def verify_request(self, account: Account, *, now_ms: int, token: str | None) -> HttpRequest | SmtpRequest | None:
-        """Return a call that does nothing but tell whether the account works, None when an account such as this one cannot
-        be tried. Raises `ValueError` as `build` does."""
+        """Return a request that only verifies the account, None when an account such as this one cannot be verified.
+        Raises `ValueError` as `build` does."""
         ...
 
     def read_verify(self, response: HttpResponse | SmtpReply, account: Account) -> Misconfigured | None:
-        """Return what is wrong with the account in the vendor's words, or None when the answer shows nothing wrong. A 429 or
-        5xx never comes here: it says nothing of the account."""
+        """Return the fault of the account in the vendor's words, or None when the response shows none. It is never
+        called with a 429 or 5xx, which says nothing about the account."""
         ...

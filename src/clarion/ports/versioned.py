@@ -1,7 +1,7 @@
-"""Values that many processes change, without a lock between reading and storing: compare-and-swap over versions.
+"""Values that many processes change without a lock between reading and storing: compare-and-swap over versions.
 
-A rule reads values, decides new ones, and stores them only if nobody else did so first. Whoever was too late is told how
-the values stand now, decides again from these, and tries again; a bound says how often.
+A rule reads values, decides new ones, and stores them only if no other writer did so first. A late writer gets the
+current values, decides again from these, and retries a bounded number of times.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from clarion.domain.errors import Overloaded
 from clarion.ports.clock import Clock
 
 SWAP_TRIES_MAX: Final = 16
-"""How often values are decided on anew when others were first."""
+"""How often values are decided again when other writers were first."""
 SWAP_PAUSE_MS: Final = 2
-"""The longest pause before the third try; each one after that may be longer by as much."""
+"""The longest pause before the third try, in milliseconds; the bound grows by as much with each further try."""
 
 N = TypeVar("N")
 V = TypeVar("V")
@@ -22,21 +22,21 @@ A = TypeVar("A")
 
 
 class Versioned(NamedTuple, Generic[V]):
-    """A value and its version: 0 where nobody has stored any, otherwise a number that no later value of that name has."""
+    """A value and its version: 0 where none was stored, otherwise a number that no later value of that name has."""
 
     value: V
     version: int
 
 
 class Swapped(NamedTuple, Generic[V]):
-    """Whether a group of values was stored, and how its names stand now: as stored, or as somebody else left them."""
+    """Whether a group of values was stored, and the current values of its names: those stored, or another writer's."""
 
     stored: bool
     now: list[Versioned[V]]
 
 
 class Change(NamedTuple, Generic[N, V]):
-    """A value to store for a name that is still at a version."""
+    """A value to store for a name if that is still at a version."""
 
     name: N
     version: int
@@ -44,30 +44,30 @@ class Change(NamedTuple, Generic[N, V]):
 
 
 class Settled(NamedTuple, Generic[V, A]):
-    """What a rule decided on a group: how the group stands now, and the rule's answer."""
+    """The decision of a rule on a group: the current values of the group, and the rule's answer."""
 
     now: list[Versioned[V]]
     answer: A
 
 
 class Swapping(Protocol[N, V]):
-    """A store of such values."""
+    """A store of versioned values."""
 
     async def read(self, names: Sequence[N]) -> list[Versioned[V]]:
-        """Return values and versions, in the order of the names. Raises `Overloaded` when the store cannot be read just now
+        """Return values and versions, in the order of the names. Raises `Overloaded` when the store cannot be read now
         and `DurabilityError` when it is broken."""
         ...
 
     async def swap(self, groups: Sequence[Sequence[Change[N, V]]]) -> list[Swapped[V]]:
-        """Store each group as a whole where all its names are still at the versions given, and leave it alone where one is
-        not; groups have nothing to do with each other. No name stands twice. Raises as `read` does; nothing is stored
-        then."""
+        """Store each group as a whole if all its names are still at the versions given, otherwise leave it unchanged;
+        groups are independent of each other. No name may occur twice. Raises as `read` does; then nothing is
+        stored."""
         ...
 
 
 Decide = Callable[[int, list[V]], tuple[Sequence[V], A]]
-"""A pure rule: from the number of a group and its values to new values and an answer. Values that are all the same objects
-as before are not stored."""
+"""A pure rule: from the number of a group and its values to new values and an answer. If all values are the same
+objects as before, nothing is stored."""
 
 
 async def settle_each(
@@ -77,11 +77,10 @@ async def settle_each(
     clock: Clock,
     known: Sequence[Sequence[Versioned[V]] | None] | None = None,
 ) -> list[Settled[V, A] | None]:
-    """Decide on groups of names and store what comes of it, each group as a whole; None for a group that others were too
-    quick for `SWAP_TRIES_MAX` times. `known` are values to decide from at first instead of reading them, None for a group
-    to be read: others may have changed them, which costs another try, but what is decided without storing anything is only
-    as true as they are.
-    Raises as `Swapping.read`."""
+    """Decide on groups of names and store the results, each group as a whole; return None for a group that other
+    writers changed first `SWAP_TRIES_MAX` times. `known` are values for the first decision in place of a read, None for
+    a group to be read: if other writers have changed them, that costs another try, and a decision that stores nothing
+    is only as current as they are. Raises as `Swapping.read`."""
     settled: list[Settled[V, A] | None] = [None] * len(groups)
     values = await _known(store, groups, known or [None] * len(groups))
     open_ = list(range(len(groups)))
@@ -122,12 +121,13 @@ async def settle(
     clock: Clock,
     known: Sequence[Versioned[V]] | None = None,
 ) -> Settled[V, A]:
-    """Do the same with one group. Raises `Overloaded` when others were too quick each time, and as `Swapping.read`."""
+    """Do the same with one group. Raises `Overloaded` when other writers were first each time, and as
+    `Swapping.read`."""
     (settled,) = await settle_each(
         store, [names], lambda _, values: decide(values), clock, None if known is None else [known]
     )
     if settled is None:
-        raise Overloaded(f"others changed the same values {SWAP_TRIES_MAX} times in a row")
+        raise Overloaded(f"other writers changed the same values {SWAP_TRIES_MAX} times in a row")
     return settled
 
 

@@ -1,34 +1,37 @@
-"""How a stage offers an HTTP endpoint without knowing the server: routes are data, handlers take a `Call`.
+"""HTTP endpoints of stages, independent of the server: routes are data, handlers take a `Call`.
 
 `app/http` turns the routes of all stages into one ASGI application and into the OpenAPI document.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from clarion.domain.errors import InvalidField, QuotaStanding
-from clarion.domain.limits import BODY_BYTES_MAX
+from clarion.domain.errors import InvalidField, QuotaStatus
+from clarion.domain.limits import BODY_BYTES_MAX, BODY_VALUES_MAX
+from clarion.domain.networks import Network
 from clarion.domain.renamed import renamed_field
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who is calling, from the credential alone. `user_id` is set for a signed user token; `expires_ms` is when the credential
-    ends, if whoever told of the caller knows."""
+    """The caller, as identified by the credential alone. `user_id` is set for a signed user token; `expires_ms` is when
+    the credential expires, if known. With `networks`, it may be used from addresses in them alone."""
 
     tenant: str
     key_id: str
     scopes: frozenset[str]
     user_id: str | None = None
     expires_ms: int | None = None
+    networks: tuple[Network, ...] = ()
 
 
 class Call(msgspec.Struct):
-    """One request. `body` is decoded to the route's `body` type (None without one); `raw` holds the bytes as sent;
+    """One request. `body` is decoded to the route's `body` type (None without one); `raw` is the bytes as received;
     header names are lower-case; `stream` yields the body of a streaming route. `target` is path and query exactly as
-    sent, of a route that is `raw`."""
+    received, for a `raw` route. `may_wait_ms` is how long the request may wait for others to be stored with it."""
 
     caller: Caller
     path: dict[str, str]
@@ -38,16 +41,19 @@ class Call(msgspec.Struct):
     body: Any = None
     stream: AsyncIterator[bytes] | None = None
     target: str = ""
+    may_wait_ms: float = math.inf
 
 
 class Reply(msgspec.Struct):
-    """An answer. `body` is anything msgspec encodes, or None for an empty one; `raw` is sent as it is instead."""
+    """A response. `body` is anything msgspec encodes, or None for an empty one; `raw` is sent unchanged instead. `quota` is
+    the state of the caller's quota of events, which the response says in its header fields."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = {}
     raw: bytes | None = None
     content_type: str = "application/json"
+    quota: QuotaStatus | None = None
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -73,11 +79,12 @@ class Query(msgspec.Struct, frozen=True):
 
 class Route(msgspec.Struct, frozen=True):
     """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
-    reads its body piecewise and has no body limit; the items of an `itemwise` body are judged one by one, so what is
-    nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
-    may call a `by_user` route too, for itself and without a body; an `optional` body anyone may leave out. `media` are
-    the types of body it takes: JSON, which is taken for any type not named, and `TOML`. A `raw` route gets the bytes of its
-    body, up to `limit_bytes`, and nothing is decoded."""
+    reads its body piecewise and has no body limit; the items of an `itemwise` body are validated one by one, so an item
+    nested too deeply to be decoded reaches the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
+    may also call a `by_user` route, for its own user and without a body; an `optional` body may be left out. `media`
+    are the accepted types of the body: JSON, which is assumed for any type not named, and `TOML`. A `raw` route gets
+    the bytes of its body, up to `limit_bytes`, and nothing is decoded. `values_max`
+    bounds the values of a JSON body. Requests to a `health` route are bounded apart from all others."""
 
     method: str
     path: str
@@ -88,6 +95,7 @@ class Route(msgspec.Struct, frozen=True):
     reply: Any = None
     status: int = 200
     limit_bytes: int = BODY_BYTES_MAX
+    values_max: int = BODY_VALUES_MAX
     stream: bool = False
     itemwise: bool = False
     by_user: bool = False
@@ -95,29 +103,19 @@ class Route(msgspec.Struct, frozen=True):
     raw: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
+    health: bool = False
     media: tuple[str, ...] = (JSON,)
 
 
 _AT = re.compile(r" - at `(.+)`$")
 
 
-def rate_limit_fields(standing: QuotaStanding | None) -> dict[str, str]:
-    """Return the header fields that say how a quota stands (draft-ietf-httpapi-ratelimit-headers-06); none without one."""
-    if standing is None:
-        return {}
-    return {
-        "RateLimit-Limit": str(standing.limit),
-        "RateLimit-Remaining": str(standing.remaining),
-        "RateLimit-Reset": str(standing.reset_s),
-    }
-
-
 def invalid_field(error: msgspec.ValidationError) -> InvalidField:
-    """Return the error that names the field a decoder stumbled over (`to[0].email`)."""
+    """Return the error that names the field at which decoding failed (`to[0].email`)."""
     text = str(error)
     found = _AT.search(text)
     if found is None:
-        # msgspec names a missing or unknown field of the top level in the text only.
+        # msgspec gives a missing or unknown top-level field in the text only.
         named = re.search(r"field `([^`]+)`", text)
         return InvalidField(renamed_field(text), field=named.group(1) if named else None)
     path = found.group(1).removeprefix("$").removeprefix(".")

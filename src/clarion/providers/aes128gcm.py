@@ -13,13 +13,13 @@ AUTH_BYTES: Final = 16
 POINT_BYTES: Final = 65
 RECORD_BYTES: Final = 4_096
 OVERHEAD_BYTES: Final = SALT_BYTES + 4 + 1 + POINT_BYTES + 1 + 16
-"""Salt, record size, length of the key's id, the key, and around the text its delimiter and the tag of AES-GCM."""
+"""Salt, record size, length of the key's id, the key, and the delimiter and the AES-GCM tag of the text."""
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def seal(plain: bytes, receiver: bytes, auth: bytes, *, sender: ec.EllipticCurvePrivateKey, salt: bytes) -> bytes:
     """Return the encrypted body. `receiver` and `auth` are the subscription's `p256dh` and `auth`; `sender` and `salt`
-    have to be fresh for each text. Raises `ValueError` when `receiver` or `auth` cannot be one."""
+    have to be fresh for each text. Raises `ValueError` when `receiver` or `auth` is not valid."""
     if len(auth) != AUTH_BYTES or len(receiver) != POINT_BYTES:
         raise ValueError("the subscription's auth or p256dh has the wrong length")
     try:
@@ -41,9 +41,10 @@ def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def fresh(secret: bytes, about: bytes) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
-    """Return the ephemeral key and the salt for one text: always the same for the same secret and `about`, and without the
-    secret not to be told from chance. `about` has to name the text too: one key and salt for two would give both away."""
+    """Return the ephemeral key and the salt for one text: the same for the same secret and `about`, and without the
+    secret indistinguishable from random. `about` has to name the text too: one key and salt for two texts would reveal
+    both."""
     raw = HKDFExpand(SHA256(), 48 + SALT_BYTES, b"clarion web push\0" + about).derive(secret)
-    # 128 bits more than the order has leave no bias worth a name (FIPS 186-5 A.2.1).
+    # 128 bits more than the order has leave a negligible bias (FIPS 186-5 A.2.1).
     number = int.from_bytes(raw[:48], "big") % (_ORDER - 1) + 1
     return ec.derive_private_key(number, ec.SECP256R1()), raw[48:]

@@ -1,4 +1,5 @@
-"""What HTTP answers mean when a vendor's own table has no row for them, and how to read one without trusting it."""
+"""Outcomes of HTTP responses for which a vendor's own table has no row, and functions that parse untrusted
+responses."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Accepted, Misconfigured, Outcome, Refused, Throttled, Transient
 
@@ -43,16 +44,17 @@ def object_of(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def said(response: HttpResponse, words: str = "") -> str:
-    """Return `HTTP <status>: <the provider's own words>` as one bounded line."""
+def error_detail(response: HttpResponse, words: str = "") -> str:
+    """Return `HTTP <status>: <the provider's own text>` as one bounded line."""
     text = words or response.body[:_DETAIL_BYTES].decode("utf-8", "replace")
     line = " ".join(text.split())
     return f"HTTP {response.status}: {line}"[:ATTEMPT_DETAIL_CHARS_MAX] if line else f"HTTP {response.status}"
 
 
 def by_status(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:
-    """Return what a status means with any provider: 2xx accepted, 401/403 account, 408/425/5xx again, 429 later, else no."""
-    status, detail = response.status, said(response, words)
+    """Return the outcome of a status with any provider: 2xx is accepted, 401/403 misconfigured, 408/425/5xx transient,
+    429 throttled, and any other refused."""
+    status, detail = response.status, error_detail(response, words)
     if 200 <= status < 300:
         return Accepted()
     if status == 429:
@@ -65,5 +67,6 @@ def by_status(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:
 
 
 def unusable(response: HttpResponse, words: str = "") -> Misconfigured | None:
-    """Return what is wrong with an account that may not even be asked about: 401, 403, or 404 for what it names."""
-    return Misconfigured(said(response, words)) if response.status in (401, 403, 404) else None
+    """Return the outcome of a live check that was refused: 401, 403, or 404 for a resource that the account names. None
+    for any other status."""
+    return Misconfigured(error_detail(response, words)) if response.status in (401, 403, 404) else None

@@ -1,7 +1,7 @@
-"""Services of the Apprise library that can be used: those that speak HTTP and nothing else, with no library of their own.
+"""Services of the Apprise library that can be used: those that use HTTP alone and need no library of their own.
 
-Left out are e-mail by SMTP, MQTT, IRC, XMPP, AMQP, syslog, the desktop, hardware, what reads keys from files of this
-machine (`fcm`, `vapid`), and what opens connections of its own.
+Excluded are e-mail by SMTP, MQTT, IRC, XMPP, AMQP, syslog, the desktop, hardware, services that read keys from files of
+this machine (`fcm`, `vapid`), and services that open their own connections.
 """
 
 from typing import Final

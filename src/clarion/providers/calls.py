@@ -1,4 +1,4 @@
-"""How to read the calls providers make without trusting them: fields, signatures, numbers and times."""
+"""Parsers of untrusted calls from providers: fields, signatures, numbers and times."""
 
 import hmac
 from datetime import UTC, datetime
@@ -10,12 +10,17 @@ import msgspec
 
 from clarion.domain.address import phone
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
-from clarion.domain.limits_receipts import CALL_FIELDS_MAX, CALL_FORM_BYTES_MAX, SECONDS_DIGITS_MAX
+from clarion.domain.limits_delivery import (
+    ATTEMPT_DETAIL_CHARS_MAX,
+    CALL_FIELDS_MAX,
+    CALL_FORM_BYTES_MAX,
+    SECONDS_DIGITS_MAX,
+)
 
 
 def form_of(encoded: bytes | str) -> list[tuple[str, str]] | None:
-    """Return the fields of a form or query in order, None when it is not one, not UTF-8, or longer than any provider's."""
+    """Return the fields of a form or query in order, None when it is not valid, not UTF-8, or longer than any
+    provider's."""
     if len(encoded) > CALL_FORM_BYTES_MAX:
         return None
     try:
@@ -39,7 +44,7 @@ def json_of(body: bytes) -> Any:
 
 
 def same(given: str, expected: str) -> bool:
-    """Return whether two secrets or signatures are equal, in a time that does not tell how far they are."""
+    """Return whether two secrets or signatures are equal, in a time independent of where they differ."""
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode(errors="replace"))
 
 
@@ -54,12 +59,12 @@ def plain(value: Any) -> str:
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the JSON objects of a list; what else is in it, or is no list, is left out."""
+    """Return the JSON objects of a list without its other values; an empty list when the value is no list."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def part(value: Any, name: str) -> dict[str, Any]:
-    """Return the object a JSON object has under a name, an empty one when there is none."""
+    """Return the object that a JSON object has under a name, an empty one when there is none."""
     found = value.get(name) if isinstance(value, dict) else None
     return found if isinstance(found, dict) else {}
 
@@ -76,14 +81,14 @@ def number_of(text: str) -> str:
 
 
 def event_id(*parts: str) -> str:
-    """Return the id of what happened: the same for the same parts, and short whatever a provider sent."""
+    """Return the id of an event: the same for the same parts, and of bounded length for any input."""
     # Lengths keep ("a", "bc") and ("ab", "c") apart.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return blake2b(text.encode(errors="replace"), digest_size=16).hexdigest()
 
 
 def line(*words: str) -> str:
-    """Return a provider's own words as one bounded line."""
+    """Return a provider's own text as one bounded line."""
     return " ".join(" ".join(words).split())[:ATTEMPT_DETAIL_CHARS_MAX]
 
 

@@ -1,6 +1,6 @@
-"""Every vendor there is, found by walking this package: a vendor is added by adding its file, and nothing else.
+"""The catalogue of vendors, found by walking this package: a vendor is added by adding its file.
 
-A module with `TRAITS` is a vendor; other modules here are shared parts. Nobody registers anything anywhere.
+A module with `TRAITS` is a vendor; other modules here are shared parts. There is no registration.
 """
 
 import importlib
@@ -17,7 +17,8 @@ AMBIGUITY_POLICIES = frozenset({"retry", "assume_sent", "stop"})
 
 
 def load() -> dict[tuple[Channel, str], Vendor]:
-    """Return all vendors by (channel, vendor name). Raises `OperatorError` when one is incomplete or a name is taken."""
+    """Return all vendors by (channel, vendor name). Raises `OperatorError` when one is incomplete or two share a
+    name."""
     found: dict[tuple[Channel, str], Vendor] = {}
     for info in pkgutil.walk_packages(clarion.providers.__path__, f"{clarion.providers.__name__}."):
         if info.ispkg or info.name == __name__:
@@ -35,7 +36,7 @@ def load() -> dict[tuple[Channel, str], Vendor]:
 
 
 def _check(name: str, module: object, traits: object) -> None:
-    """Raise `OperatorError` when a module that declares `TRAITS` is not a whole vendor."""
+    """Raise `OperatorError` when a module that declares `TRAITS` is not a complete vendor."""
     if not isinstance(traits, Traits):
         raise OperatorError(f"{name}.TRAITS is not a Traits value")
     if missing := [part for part in ("build", "read") if not callable(getattr(module, part, None))]:

@@ -1,6 +1,8 @@
-"""What e-mail APIs are told of a message, checked: addresses in ASCII, names and subject of one line, links fit for a header.
+"""The checked parts of a message for e-mail APIs: addresses in ASCII, names and subject of one line, links fit for a
+header.
 
-These APIs write the MIME message themselves, so names and subjects go to them as plain Unicode, neither folded nor encoded.
+These APIs write the MIME message themselves, so they get names and subjects as plain Unicode, neither folded nor
+encoded.
 """
 
 from typing import Final
@@ -10,7 +12,7 @@ import msgspec
 from clarion.domain.content import Account
 from clarion.domain.message import Message
 from clarion.ports.vendor import ContentLimit, Field
-from clarion.providers import mime, unsubscribing
+from clarion.providers import mime, unsubscribe_headers
 
 _ADDRESS: Final = r"[^@\s]+@[^@\s]+"
 
@@ -21,9 +23,9 @@ SENDER: Final = (
     Field("reply_to", about="where answers go", pattern=_ADDRESS),
     Field("list_unsubscribe", about="https link, or mailto link besides one-click; metadata may carry another"),
 )
-"""The settings that say whom an account's mail comes from."""
+"""The settings of an account's sender."""
 WHOLE: Final = ("text", "html", "attachments")
-"""What a limit on a whole e-mail is about."""
+"""The parts that a limit on a whole e-mail covers."""
 LIMITS: Final = (mime.SUBJECT, mime.SENDER_NAME)
 
 
@@ -35,7 +37,7 @@ def whole(bytes_max: int, about: str) -> ContentLimit:
 class Envelope(msgspec.Struct, frozen=True):
     """A checked message; `reply_to` may be empty, and so may one of `text` and `html`.
 
-    `headers` are those of `unsubscribing`.
+    `headers` are those of `unsubscribe_headers`.
     """
 
     sender: str
@@ -49,9 +51,9 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 def seal(message: Message, account: Account) -> Envelope:
-    """Return what goes to the API; a template's own sender name and reply address come before the account's.
+    """Return the envelope for the API; a template's own sender name and reply address come before the account's.
 
-    Raises `ValueError` naming the bad field.
+    Raises `ValueError` naming the invalid field.
     """
     settings, parts = account.settings, message.parts
     subject, text, html = parts.get("subject") or "", parts.get("text") or "", parts.get("html") or ""
@@ -69,7 +71,7 @@ def seal(message: Message, account: Account) -> Envelope:
         subject=mime.plain(subject, "subject"),
         text=text,
         html=html,
-        headers=unsubscribing.headers(message, settings),
+        headers=unsubscribe_headers.headers(message, settings),
     )
 
 

@@ -1,6 +1,6 @@
 """JSON Web Tokens signed with ES256 (RFC 7515, RFC 7518 3.4), the same bytes for the same claims.
 
-The nonce of a signature is derived from key and text (RFC 6979), so neither chance nor the process that signs shows in it.
+The nonce of a signature is derived from key and text (RFC 6979), so every process makes the same signature.
 """
 
 import base64
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from clarion.domain.limits import VENDOR_KEYS_MAX
+from clarion.domain.limits_delivery import VENDOR_KEYS_MAX
 
 SCALAR_BYTES: Final = 32
 _CURVE: Final = ec.SECP256R1()
@@ -30,7 +30,7 @@ def base64url(data: bytes) -> str:
 
 
 def unbase64url(text: str) -> bytes:
-    """Return the bytes of base64url, with padding or without. Raises `ValueError` when it is not that."""
+    """Return the bytes of base64url, with padding or without. Raises `ValueError` when it is not base64url."""
     raw = text.rstrip("=")
     try:
         return base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True)
@@ -40,8 +40,8 @@ def unbase64url(text: str) -> bytes:
 
 @lru_cache(maxsize=VENDOR_KEYS_MAX)
 def key_of(text: str, field: str) -> ec.EllipticCurvePrivateKey:
-    """Return a private key from PEM, or from the base64url of its number as VAPID tools write it; `field` is what the
-    `ValueError` names when it is neither. Loading costs more than signing, so keys are kept."""
+    """Return a private key from PEM, or from the base64url of its number as VAPID tools write it. Raises `ValueError`,
+    which names `field`, when it is neither. Loading costs more than signing, so keys are cached."""
     try:
         if text.lstrip().startswith("-----BEGIN"):
             key = load_pem_private_key(text.encode(), None)

@@ -26,7 +26,7 @@ def encoded(fields: Mapping[str, str], files: Sequence[FilePart]) -> tuple[str, 
     digest = blake2b(digest_size=24)
     for head, content in parts:
         digest.update(head.encode() + content)
-    # Nobody can write into a part what is a digest of it.
+    # No part can contain a digest of all parts.
     mark = f"=_{digest.hexdigest()}".encode()
     lines = [
         b"--%s\r\nContent-Disposition: %s\r\n\r\n%s\r\n" % (mark, head.encode(), content) for head, content in parts

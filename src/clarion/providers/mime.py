@@ -1,8 +1,8 @@
 """E-mail messages (RFC 5322, MIME) from cached skeletons: 60 us instead of the 3 ms of `email.message.EmailMessage`.
 
 Bodies are base64 (RFC 2045 6.8), so no line is over 76 characters, nothing needs 8BITMIME, and no text can hold the
-boundary. Header text that is not plain goes into encoded-words (RFC 2047). Every value that reaches a header passes
-`plain`, which refuses whatever any parser takes for the end of a line.
+boundary. Header text that is not plain is written as encoded-words (RFC 2047). Every value that reaches a header passes
+`plain`, which refuses every character that some parser treats as the end of a line.
 """
 
 import binascii
@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import idna
 
 from clarion.domain.attachment import Attachment
-from clarion.domain.limits import EMAIL_CHARS_MAX, MIME_SKELETONS_MAX, NAME_CHARS_MAX, SUBJECT_CHARS_MAX
+from clarion.domain.limits import EMAIL_CHARS_MAX, NAME_CHARS_MAX
+from clarion.domain.limits_content import SUBJECT_CHARS_MAX
+from clarion.domain.limits_delivery import MIME_SKELETONS_MAX
 from clarion.ports.vendor import ContentLimit
 from clarion.providers import mime_files
 
@@ -48,8 +50,8 @@ def plain(text: str, field: str) -> str:
 
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
 def address(text: str, field: str, *, utf8: bool = False) -> str:
-    """Return an e-mail address in ASCII as far as it goes; what stands before its @ may be in any script with `utf8` only
-    (RFC 6531). Raises `ValueError` when it is not one."""
+    """Return an e-mail address with its domain in ASCII. The part before the @ may be in another script only with
+    `utf8` (RFC 6531). Raises `ValueError` when it is not an address."""
     local, _, host = plain(text, field).rpartition("@")
     name = _ascii(host)
     if not name or len(text) > EMAIL_CHARS_MAX or not _ATOMS.fullmatch(_FOREIGN.sub("x", local)):
@@ -62,7 +64,7 @@ def address(text: str, field: str, *, utf8: bool = False) -> str:
 
 
 def domain(text: str, field: str) -> str:
-    """Return the name of a domain in ASCII. Raises `ValueError` when it is not one."""
+    """Return the name of a domain in ASCII. Raises `ValueError` when it is not a domain."""
     name = _ascii(plain(text, field))
     if not name:
         raise ValueError(f"{field} is not the name of a domain")
@@ -70,10 +72,10 @@ def domain(text: str, field: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Return a domain as DNS has it, or nothing when it cannot be there.
+    """Return a domain in its form in DNS, "" when it has none.
 
-    Other scripts go by IDNA 2008 after the mapping of UTS 46, as browsers do. Its forerunner, in the standard library,
-    takes `straße` for `strasse`, which is somebody else's domain.
+    Other scripts are encoded by IDNA 2008 after the mapping of UTS 46, as in browsers. IDNA 2003, in the standard
+    library, maps `straße` to `strasse`, which is another domain.
     """
     if len(text) > _DOMAIN_CHARS_MAX:
         return ""
@@ -85,7 +87,7 @@ def _ascii(text: str) -> str:
 
 
 def unstructured(text: str, field: str) -> str:
-    """Return header text as it goes on the wire: as it is when plain ASCII, else as encoded-words folded at 76."""
+    """Return header text in its wire form: unchanged when plain ASCII, else as encoded-words folded at 76."""
     plain(text, field)
     if len(text) <= _LINE_CHARS_MAX and _READABLE.fullmatch(text) and "=?" not in text:
         return text
@@ -119,7 +121,7 @@ def mailbox(name: str, email: str, field: str, *, utf8: bool = False) -> str:
 
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
 def _skeleton(sender: str, sender_name: str, reply_to: str) -> str:
-    """Return the header lines every message of an account has in common."""
+    """Return the header lines that all messages of an account have in common."""
     lines = f"From: {mailbox(sender_name, sender, 'from_email', utf8=True)}\r\n"
     if reply_to:
         lines += f"Reply-To: {address(reply_to, 'reply_to', utf8=True)}\r\n"
@@ -146,12 +148,12 @@ def _civil(days: int) -> tuple[int, int, int]:
 
 
 def message_id(delivery_id: str, sender: str) -> str:
-    """Return the Message-ID without brackets: the same on each attempt, so that receivers can drop a repeat."""
+    """Return the Message-ID without brackets: the same on each attempt, so that receivers can drop a duplicate."""
     return f"{delivery_id}@{address(sender, 'from_email', utf8=True).rpartition('@')[2]}"
 
 
 def _part(kind: str, text: str) -> bytes:
-    """Return one body part with its headers. Lines end in CRLF before encoding, as RFC 2045 6.8 wants for text."""
+    """Return one body part with its headers. Lines end in CRLF before encoding, as RFC 2045 6.8 requires for text."""
     try:
         body = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
     except UnicodeEncodeError:
@@ -176,10 +178,10 @@ def build(
     headers: Mapping[str, str] = _NONE,
     files: Sequence[Attachment] = (),
 ) -> bytes:
-    """Return the whole message, the same bytes for the same arguments. Raises `ValueError` naming the bad field.
+    """Return the whole message, the same bytes for the same arguments. Raises `ValueError` naming the invalid field.
 
-    It is ASCII unless an address has other characters before its @. `headers` are further ones, of links and tokens. Files
-    with a `cid` stand beside the HTML that shows them (RFC 2387), others at the end of the message.
+    It is ASCII unless an address has other characters before its @. `headers` are additional ones, of links and tokens.
+    Files with a `cid` are in one part with the HTML that shows them (RFC 2387), other files at the end of the message.
     """
     SUBJECT.check(len(subject))
     if not text and not html:
@@ -205,15 +207,15 @@ def build(
 
 
 def _multipart(kind: str, mark: str, parts: Sequence[bytes]) -> bytes:
-    """Return parts, the last line of each ended, as one with its header. All lines of bodies are base64, which has no
-    underscore, so none can be the boundary."""
+    """Return complete parts as one multipart with its header. All lines of bodies are base64, which has no underscore,
+    so none can be the boundary."""
     between = f"--{mark}\r\n".encode()
     head = f'Content-Type: multipart/{kind}; boundary="{mark}"\r\n\r\n'.encode()
     return b"%s%s%s--%s--\r\n" % (head, between, between.join(parts), mark.encode())
 
 
 def link(url: str) -> str:
-    """Return an https or mailto link fit for a header. Raises `ValueError` when it is not one."""
+    """Return an https or mailto link fit for a header. Raises `ValueError` when it is not such a link."""
     plain(url, "list_unsubscribe")
     if len(url) > _LINE_CHARS_MAX or not _LINK.fullmatch(url) or not (urlsplit(url).netloc or urlsplit(url).path):
         raise ValueError("list_unsubscribe is not an https or mailto link")

@@ -1,6 +1,6 @@
-"""Files as MIME parts (RFC 2045, 2183, 2392), their names as RFC 2231 writes what is not plain ASCII.
+"""Files as MIME parts (RFC 2045, 2183, 2392); names that are not plain ASCII are written by RFC 2231.
 
-What an author of a request gave is checked once more here: whatever reaches a header line cannot end it.
+The values of a request are checked once more here, so that no value can end the header line that it is written to.
 """
 
 import binascii
@@ -12,14 +12,14 @@ from urllib.parse import quote
 from clarion.domain.attachment import Attachment, is_cid, is_content_type, name_fault
 
 _LINE_BYTES: Final = 57
-"""Of content, which makes 76 characters of base64 (RFC 2045 6.8)."""
+"""Bytes of content per line, which make 76 characters of base64 (RFC 2045 6.8)."""
 _SECTION_CHARS: Final = 54
 _PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")
 _UNRESERVED: Final = "!#$&+-.^_`{}~"
 
 
 def split(files: Sequence[Attachment], *, html: bool) -> tuple[list[Attachment], list[Attachment]]:
-    """Return the files shown within the HTML and those beside it; without HTML all are beside."""
+    """Return the files shown within the HTML, and the other files; without HTML no file is inline."""
     inline = [file for file in files if file.cid] if html else []
     return inline, [file for file in files if not (html and file.cid)]
 
@@ -39,17 +39,17 @@ def checked(file: Attachment) -> bytes:
 
 
 def total_bytes(files: Sequence[Attachment]) -> int:
-    """Return the bytes of files as base64 carries them, in lines."""
+    """Return the bytes of files encoded as lines of base64."""
     return sum((len(file.content or b"") + 2) // 3 * 4 * 78 // 76 for file in files)
 
 
 def base64_of(file: Attachment) -> str:
-    """Return the content of a file as JSON carries it. Raises `ValueError` as `checked` does."""
+    """Return the content of a file in base64, for JSON. Raises `ValueError` as `checked` does."""
     return binascii.b2a_base64(checked(file), newline=False).decode()
 
 
 def part(file: Attachment, *, inline: bool) -> bytes:
-    """Return a file as a body part with its headers, its last line ended. Raises `ValueError` as `checked` does."""
+    """Return a file as a complete body part with its headers. Raises `ValueError` as `checked` does."""
     content = checked(file)
     head = f"Content-Type: {file.media}\r\nContent-Transfer-Encoding: base64\r\n"
     if inline:
@@ -61,7 +61,7 @@ def part(file: Attachment, *, inline: bool) -> bytes:
 
 
 def _filename(name: str) -> str:
-    """Return the parameter of a name: a quoted string, or percent-encoded sections (RFC 2231 3, 4)."""
+    """Return the `filename` parameter: a quoted string, or percent-encoded sections (RFC 2231 3, 4)."""
     if _PLAIN.fullmatch(name):
         return f'\r\n filename="{name}"'
     sections = [""]

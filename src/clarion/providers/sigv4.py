@@ -1,7 +1,7 @@
-"""What all AWS vendors share: accounts, endpoints, Signature Version 4 and the errors any service may answer with.
+"""Shared by all AWS vendors: accounts, endpoints, Signature Version 4 and the errors of any service.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. Only services whose paths
-are encoded twice are signed right, which is all but S3.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. The signature
+is right for services whose paths are encoded twice, which is all but S3.
 """
 
 import hmac
@@ -14,17 +14,23 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from clarion.domain.content import Account
-from clarion.domain.limits import VENDOR_KEYS_MAX
+from clarion.domain.limits_delivery import VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.domain.outcome import Misconfigured
 from clarion.ports.vendor import Field
-from clarion.providers.answers import said
+from clarion.providers.answers import error_detail
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 SETTINGS: Final = (
-    # The region becomes part of a host name, so it may hold nothing that could end one.
-    Field("region", required=True, about="AWS Region", pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}"),
+    # The region becomes part of a host name, so it must not contain a character that could end one.
+    Field(
+        "region",
+        required=True,
+        about="AWS Region",
+        pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}",
+        destination=True,
+    ),
     Field("base_url", kind="url", about="origin of the API; the public endpoint of the region unless given"),
 )
 CREDENTIALS: Final = (
@@ -55,11 +61,11 @@ CODES: Final[dict[str, str]] = {
     "ValidationError": "invalid_request",
 }
 """Common errors by `code_of`. Several of `account` and `later` come as 400, so codes are read before the status.
-`RequestExpired` and `SignatureDoesNotMatch` are also what a clock that is off gets."""
+`RequestExpired` and `SignatureDoesNotMatch` are also the response to a wrong clock."""
 
 
 def code_of(name: str) -> str:
-    """Return an error's name without the namespace, address and `Exception` that some services dress it in."""
+    """Return an error's name without the namespace, address and `Exception` that some services add."""
     return name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception")
 
 
@@ -88,8 +94,8 @@ def signed(request: HttpRequest, account: Account, service: str, now_ms: int) ->
 
 
 def _canonical(request: HttpRequest, headers: dict[str, str]) -> tuple[str, str]:
-    """Return the names of the signed headers and the canonical request. A query has to be encoded as AWS wants it; `Host`
-    is what the client adds, so it follows from the URL."""
+    """Return the names of the signed headers and the canonical request. A query has to be encoded as AWS requires;
+    `Host`, which the client adds, follows from the URL."""
     url = urlsplit(request.url)
     default = {"https": 443, "http": 80}.get(url.scheme)
     host = url.netloc.rpartition("@")[2].lower()
@@ -102,7 +108,7 @@ def _canonical(request: HttpRequest, headers: dict[str, str]) -> tuple[str, str]
 
 
 def _normal(path: str) -> str:
-    """Return a path without empty and dot segments (RFC 3986 5.2.4), as AWS reads it."""
+    """Return a path without empty and dot segments (RFC 3986 5.2.4), as AWS normalizes it."""
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -122,9 +128,9 @@ def _key(secret: str, day: str, region: str, service: str) -> bytes:
 
 
 def unusable(response: HttpResponse, code: str, words: str) -> Misconfigured | None:
-    """Return what is wrong with an account by an error's code. `AccessDenied` says that the signature is good: such a key may
-    well be allowed to send."""
+    """Return the fault of an account, by an error's code, or None. `AccessDenied` means that the signature is
+    valid: such a key may be allowed to send."""
     if response.status == 200 or code in ("AccessDenied", "AuthorizationError"):
         return None
     at_fault = CODES.get(code) == "account" or (not code and response.status in (401, 403, 404))
-    return Misconfigured(said(response, f"{code} {words}".strip())) if at_fault else None
+    return Misconfigured(error_detail(response, f"{code} {words}".strip())) if at_fault else None

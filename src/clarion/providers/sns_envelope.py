@@ -1,4 +1,5 @@
-"""Amazon SNS over HTTPS: the envelope of a message, and whether it is really Amazon's and of our topic.
+"""Amazon SNS over HTTPS: the envelope of a message, and the check that Amazon signed it and that it is of the account's
+topic.
 
 https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html; the header and the raw body:
 https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html. Signature version 1 is SHA-1, 2 is SHA-256.
@@ -16,8 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
-from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
-from clarion.domain.limits_resilience import RECEIPT_AGE_MS_MAX
+from clarion.domain.limits_delivery import RECEIPT_AGE_MS_MAX, RECEIPT_AHEAD_MS_MAX
 from clarion.ports.receipts import Forged, NeedKey, ReceiptCall
 from clarion.providers.calls import json_of, same
 
@@ -30,7 +30,7 @@ SIGNED: Final[dict[str, tuple[str, ...]]] = {
         ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
     ),
 }
-"""The fields that are signed, by type and in this order; `Subject` only where there is one."""
+"""The fields that are signed, by type and in this order; `Subject` only when there is one."""
 
 # The whole URL is matched: a prefix would let `sns.us-east-1.amazonaws.com.evil.example` through.
 _HOST: Final = r"https://sns\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?"
@@ -41,8 +41,8 @@ _SUBSCRIBE: Final = re.compile(_HOST + r"/\?Action=ConfirmSubscription&[!-~]{1,2
 def opened(
     call: ReceiptCall, topic_arn: str, *, now_ms: int, keys: Mapping[str, bytes]
 ) -> dict[str, str] | Forged | NeedKey:
-    """Return the fields of a call that Amazon has signed for this topic. What costs nothing is checked before a
-    certificate is asked for."""
+    """Return the fields of a call that Amazon signed for this topic, `NeedKey` when its certificate is not among
+    `keys`, else `Forged`. The cheap checks come before the request for a certificate."""
     body = json_of(call.body)
     if call.method != "POST" or not isinstance(body, dict):
         return Forged("the body is no SNS message")
@@ -80,7 +80,7 @@ def iso_ms(text: Any) -> int:
 
 
 def _is_signed(text: str, fields: Mapping[str, str], pem: bytes, now_ms: int) -> bool:
-    kinds = {"1": SHA1(), "2": SHA256()}  # noqa: S303 - version 1 is what Amazon signs with unless it is told otherwise
+    kinds = {"1": SHA1(), "2": SHA256()}  # noqa: S303 - version 1 is Amazon's default
     kind = kinds.get(fields.get("SignatureVersion", ""))
     try:
         certificate = x509.load_pem_x509_certificate(pem)

@@ -1,4 +1,5 @@
-"""What SMS vendors share: the text and the number as they may be sent, the alphabet of phones, and sends without a key."""
+"""Shared by SMS vendors: checked text and number, the GSM alphabet, and outcomes of calls without an idempotency
+key."""
 
 import re
 from typing import Final
@@ -7,14 +8,14 @@ from clarion.domain.message import HttpResponse, Message
 from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome
 from clarion.domain.sms import measure
 from clarion.ports.vendor import ContentLimit
-from clarion.providers.answers import by_status, retry_after_ms, said
+from clarion.providers.answers import by_status, error_detail, retry_after_ms
 
 SEGMENTS: Final = ContentLimit(
     ("body",),
     "segments",
     1,
     "split",
-    "160 characters of the GSM alphabet or 70 of any other; a longer text goes as several SMS of 153 or 67",
+    "160 characters of the GSM alphabet or 70 of any other; a longer text is sent as several SMS of 153 or 67",
 )
 _NUMBER: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
 
@@ -32,7 +33,8 @@ def text_of(message: Message) -> str:
 
 
 def digits_of(message: Message) -> str:
-    """Return the recipient's number in international form without its plus. Raises `ValueError` when it is not one."""
+    """Return the recipient's number in international form without its plus. Raises `ValueError` when it is no
+    number."""
     found = _NUMBER.fullmatch(message.address)
     if found is None:
         raise ValueError("address is not a phone number in international form")
@@ -40,15 +42,16 @@ def digits_of(message: Message) -> str:
 
 
 def in_gsm(text: str) -> bool:
-    """Return whether a text fits the alphabet every phone has built in: 160 characters an SMS instead of 70."""
+    """Return whether a text fits the GSM alphabet, which every phone has: 160 characters an SMS instead of 70."""
     return measure(text).encoding == "gsm-7"
 
 
 def by_status_unkeyed(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:
-    """Return what a status means where a repeat is a second SMS: as `by_status`, but after a 5xx, and a success that
-    cannot be read, the message may have been sent. The one path there is, is missing only under a wrong `base_url`."""
+    """Return the outcome of a status when a repeat is a second SMS: as `by_status`, but after a 5xx, and after a
+    success that cannot be read, the message may have been sent. A 404 means a wrong `base_url`, as there is only one
+    path."""
     if 200 <= response.status < 300 or response.status >= 500:
-        return Ambiguous(said(response, words), retry_after_ms(response.headers, now_ms))
+        return Ambiguous(error_detail(response, words), retry_after_ms(response.headers, now_ms))
     if response.status == 404:
-        return Misconfigured(said(response, words))
+        return Misconfigured(error_detail(response, words))
     return by_status(response, now_ms, words)

@@ -1,20 +1,22 @@
-"""Reading one user's inbox piece by piece from the store: own items and broadcasts, with their marks."""
+"""Reads one user's inbox page by page from the store: own items and broadcasts, with their marks."""
 
 from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 
-from clarion.domain.limits import INBOX_SCAN_MAX, PAGE_ITEMS_MAX
+from clarion.domain.limits import PAGE_ITEMS_MAX
+from clarion.domain.limits_processes import INBOX_SCAN_MAX
 from clarion.ports.inbox import Inbox
-from clarion.realtime.rules.inbox import Done, Item, Source, marked, merged
+from clarion.realtime.rules.inbox import Item, Marks, Source, marked, merged
 
 _JSON: Final = msgspec.json.Encoder()
 _BROADCASTS_A_TIME: Final = 20
 
 
 class Reader:
-    """One read of the inbox of one user. `ordinal` is None for a user nobody keeps: there are no broadcasts then."""
+    """One read of the inbox of one user. `ordinal` is None for a user who is not stored: there are no broadcasts
+    then."""
 
     def __init__(self, inbox: Inbox, tenant: str, user_id: str, ordinal: int | None) -> None:
         self._inbox = inbox
@@ -23,7 +25,7 @@ class Reader:
         self._ordinal = ordinal
 
     async def first(self, count: int) -> list[Item]:
-        """Return up to so many of the newest items with their marks."""
+        """Return up to `count` of the newest items with their marks."""
         found: list[Item] = []
         async for piece in self.pieces(None, count):
             found += piece
@@ -46,20 +48,20 @@ class Reader:
 
     async def _marked(self, items: list[Item], read_to: bytes | None, read_at_ms: int) -> list[Item]:
         marks = await self._inbox.marks(self._tenant, self._user_id, [item.item_id for item in items])
-        done = {id_: Done(mark.seen_ms, mark.read_ms, mark.archived_ms) for id_, mark in marks.items()}
+        done = {id_: Marks(mark.seen_ms, mark.read_ms, mark.archived_ms) for id_, mark in marks.items()}
         return [marked(item, done, read_to, read_at_ms) for item in items]
 
     async def _plain(self, before: bytes | None, at_a_time: int) -> AsyncIterator[list[Item]]:
         """Yield items without marks, newest first."""
         own, shared = Source(before), Source(before, done=self._ordinal is None)
-        looked_at = 0
+        scanned = 0
         while True:
             if not own.items and not own.done:
                 own = await self._own(own.before, at_a_time)
             while not shared.items and not shared.done:
                 shared = await self._broadcasts(shared.before)
-                looked_at += _BROADCASTS_A_TIME
-                if looked_at >= INBOX_SCAN_MAX:
+                scanned += _BROADCASTS_A_TIME
+                if scanned >= INBOX_SCAN_MAX:
                     shared = shared._replace(done=True)
             items, own, shared = merged(own, shared)
             if not items:

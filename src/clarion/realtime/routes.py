@@ -1,4 +1,4 @@
-"""Endpoints of the inbox, for a user's own token: list, counts, and marking what was seen, read and put away."""
+"""Endpoints of the inbox, for a user's own token: list, counts, and marking items as seen, read and archived."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -9,9 +9,8 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
-from clarion.domain.limits import INBOX_COUNT_MAX
-from clarion.domain.limits_deciding import READ_ALL_SIGHTINGS_MAX
-from clarion.journal.sightings import seen
+from clarion.domain.limits_processes import INBOX_COUNT_MAX, READ_ALL_SEEN_MAX
+from clarion.journal.seen_receipts import seen_result
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Horizon, Inbox, Mark
@@ -20,10 +19,10 @@ from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
 from clarion.realtime.gather import Reader
-from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, wanted
+from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, is_shown
 
 Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
-"""Notes that a user (tenant, user id) is here now."""
+"""Records that a user (tenant, user id) is active now."""
 
 _ACTIVE: Final = "active"
 _SHOWN: Final = (_ACTIVE, UNREAD, ARCHIVED, ALL)
@@ -31,8 +30,8 @@ _VERBS: Final = {
     "seen": "Mark an item as seen",
     "read": "Mark an item as read",
     "unread": "Mark an item as not read",
-    "archive": "Put an item away",
-    "unarchive": "Bring an item back",
+    "archive": "Archive an item",
+    "unarchive": "Unarchive an item",
 }
 
 
@@ -48,7 +47,7 @@ class InboxItemOut(msgspec.Struct, frozen=True):
 
 
 class InboxCounts(msgspec.Struct, frozen=True):
-    """Items that are not archived, out of the newest 1,000; `more` says that there are older ones."""
+    """Items that are not archived, out of the newest 1,000; `more` is set when there are older ones."""
 
     total: int
     unseen: int
@@ -57,7 +56,8 @@ class InboxCounts(msgspec.Struct, frozen=True):
 
 
 def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, store: StageStore) -> list[Route]:
-    """Return the endpoints of the inbox; `touch` is told of whoever reads theirs, the store of what they saw."""
+    """Return the endpoints of the inbox; `touch` records the users who read theirs, the store receives the items they
+    saw."""
     handlers = _Inbox(inbox, directory, clock, touch, store)
     queries = (Query("show", f"One of {', '.join(_SHOWN)}; {_ACTIVE} by default"), *PAGE_QUERIES)
     return [
@@ -84,20 +84,20 @@ class _Inbox:
         self._touch = touch
 
     async def listed(self, call: Call) -> Reply:
-        """Return a page; one of a filtered list may hold fewer items than asked for."""
+        """Return a page; a page of a filtered list may hold fewer items than the limit."""
         show, limit = call.query.get("show", _ACTIVE), limit_of(call.query)
         if show not in _SHOWN:
             raise InvalidField(f"must be one of {', '.join(_SHOWN)}", field="show")
         pieces = (await self._reader(call)).pieces(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
         found: list[Item] = []
         last: Item | None = None
-        looked_at = 0
+        scanned = 0
         async for piece in pieces:
             for item in piece:
-                if len(found) == limit or looked_at == INBOX_COUNT_MAX:
+                if len(found) == limit or scanned == INBOX_COUNT_MAX:
                     return page([_out(item) for item in found], None if last is None else last.item_id)
-                last, looked_at = item, looked_at + 1
-                if wanted(item, show):
+                last, scanned = item, scanned + 1
+                if is_shown(item, show):
                     found.append(item)
         return page([_out(item) for item in found], None)
 
@@ -107,10 +107,10 @@ class _Inbox:
         return Reply(InboxCounts(total, unseen, unread, len(items) > INBOX_COUNT_MAX))
 
     async def read_all(self, call: Call) -> Reply:
-        newest = await (await self._reader(call)).first(READ_ALL_SIGHTINGS_MAX)
+        newest = await (await self._reader(call)).first(READ_ALL_SEEN_MAX)
         if newest:
             now_ms = self._clock.now_ms()
-            await self._tell(call, [item.item_id for item in newest if item.seen_ms is None], now_ms)
+            await self._store_seen(call, [item.item_id for item in newest if item.seen_ms is None], now_ms)
             horizon = Horizon(newest[0].item_id, now_ms)
             await self._inbox.read_all(call.caller.tenant, _user(call), horizon)
         return Reply(status=204)
@@ -123,24 +123,24 @@ class _Inbox:
             id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
             if id_ is None or not (await self._inbox.item(tenant, user_id, await self._ordinal(call), id_)):
                 raise NotFound(f"unknown inbox item {text!r}", field="id")
-            said = _mark(id_, verb, self._clock.now_ms())
+            words = _mark(id_, verb, self._clock.now_ms())
             before = (await self._inbox.marks(tenant, user_id, [id_])).get(id_)
-            if said.seen_ms is not None and (before is None or not before.seen_ms):
-                await self._tell(call, [id_], said.seen_ms)
-            await self._inbox.mark(tenant, user_id, said)
+            if words.seen_ms is not None and (before is None or not before.seen_ms):
+                await self._store_seen(call, [id_], words.seen_ms)
+            await self._inbox.mark(tenant, user_id, words)
             return Reply(status=204)
 
         return mark
 
-    async def _tell(self, call: Call, items: list[bytes], now_ms: int) -> None:
-        """Store what was seen, before the mark is stored: a call that was cut off is made again."""
+    async def _store_seen(self, call: Call, items: list[bytes], now_ms: int) -> None:
+        """Store the items a user saw before their marks: a client repeats a call that was interrupted."""
         if items:
-            told = seen(call.caller.tenant, _user(call), map(ids.notification_of, items), now_ms)
-            await self._store.commit(told)
+            seen_ids = seen_result(call.caller.tenant, _user(call), map(ids.notification_of, items), now_ms)
+            await self._store.commit(seen_ids)
 
     async def _reader(self, call: Call) -> Reader:
         tenant, user_id = call.caller.tenant, _user(call)
-        with suppress(Overloaded):  # whoever cannot be noted now is noted another time
+        with suppress(Overloaded):  # activity that cannot be recorded now is recorded by a later call
             await self._touch(tenant, user_id)
         return Reader(self._inbox, tenant, user_id, await self._ordinal(call))
 
@@ -150,9 +150,9 @@ class _Inbox:
 
 
 def _user(call: Call) -> str:
-    """Return whose inbox it is. Raises `Forbidden` without a user's own token."""
+    """Return the id of the inbox's user. Raises `Forbidden` without a user's own token."""
     if call.caller.user_id is None:
-        raise Forbidden("the inbox is open to a user's own token only")
+        raise Forbidden("the inbox needs a user's own token")
     return call.caller.user_id
 
 

@@ -17,17 +17,18 @@ from clarion.domain.history import (
     ChunkState,
     DeadLetter,
     Delivery,
+    HealthChange,
     InboxItem,
     Notification,
     Progress,
-    StandingChange,
 )
 from clarion.domain.ids import created_ms
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.outcome import Accepted, Outcome, Refused, name_of
 from clarion.journal import events
 from clarion.record.rules.fold import Fold
-from clarion.record.rules.fold_receipts import Receipt
+from clarion.record.rules.fold_receipts import Receipt, ReceiptFold
+from clarion.record.rules.rows import Rows
 
 INAPP: Final = "inapp"
 SANDBOX: Final = "sandbox"
@@ -37,30 +38,32 @@ _PACK: Final = msgspec.msgpack.Encoder().encode
 _JSON: Final = msgspec.json.Encoder().encode
 
 
-class Facts(NamedTuple):
-    """Current rows of everything a batch touches, by id, but for what is taken for `new`. Folding changes them in place."""
+class FoldFacts(NamedTuple):
+    """Current rows of everything a batch touches, by id, except those assumed to be `new`. Folding changes them in
+    place."""
 
     deliveries: dict[bytes, Delivery]
     chunks: dict[bytes, ChunkState]
     new: Set[bytes] = frozenset()
 
 
-def decide(frames: Iterable[events.Event], facts: Facts) -> Changes:
-    """Return what folding frames of `outcomes`, in order, changes in the state store."""
-    fold = Fold(facts.deliveries, facts.chunks)
-    fold.changes.new = facts.new
+def decide(frames: Iterable[events.Event], facts: FoldFacts) -> Changes:
+    """Return the changes that folding frames of `outcomes`, in order, makes to the state store."""
+    rows = Rows(facts.deliveries, facts.chunks)
+    rows.changes.new = facts.new
+    fold, receipts = Fold(rows), ReceiptFold(rows)
     for frame in frames:
-        fold_frame(fold, frame)
-    return fold.changes
+        _fold_frame(fold, receipts, frame)
+    return rows.changes
 
 
-def fold_frame(fold: Fold, frame: events.Event) -> None:
-    """Fold one frame of the topic `outcomes`; frames that tell of no outcome change nothing."""
+def _fold_frame(fold: Fold, receipts: ReceiptFold, frame: events.Event) -> None:
+    """Fold one frame of the topic `outcomes`; frames without an outcome change nothing."""
     match frame:
         case events.PlannedFrame():
             fold.notifications(_notifications(frame))
-            digests = [settings_digest(facts) for facts in frame.settings]
-            fold.settings(zip(digests, frame.settings, strict=True))
+            digests = [settings_digest(facts) for facts in frame.request_facts]
+            fold.request_facts(zip(digests, frame.request_facts, strict=True))
             fold.planned(frame.planned_ms, _deliveries(frame, digests))
         case events.IntentFrame(chunk_id=bytes(chunk_id)):
             fold.chunk_intents(chunk_id, frame.first_index, len(frame.delivery_ids))
@@ -85,10 +88,10 @@ def fold_frame(fold: Fold, frame: events.Event) -> None:
         case events.ProgressFrame():
             fold.progress(_progress(frame))
         case events.ReceiptFrame():
-            for told in _receipts(frame):
-                fold.receipt(told)
-        case events.StandingFrame():
-            fold.standings(_standings(frame))
+            for recorded in _receipts(frame):
+                receipts.receipt(recorded)
+        case events.HealthFrame():
+            receipts.health_changes(_health_changes(frame))
         case _:
             pass
 
@@ -112,7 +115,7 @@ def _deliveries(frame: events.PlannedFrame, digests: Sequence[bytes]) -> Iterabl
     columns = zip(
         frame.of, frame.delivery_ids, frame.user_ids, frame.channels, frame.addresses, frame.reasons, frame.details,
         frame.held_ms or [None] * count, frame.steps or [""] * count, frame.profile_ids or [0] * count,
-        [digests[i] for i in frame.setting_of] if digests else [None] * count, strict=True,
+        [digests[i] for i in frame.request_facts_of] if digests else [None] * count, strict=True,
     )  # fmt: skip
     for of, id_, user_id, channel, address, reason, detail, held_ms, step, profile_id, setting in columns:
         row = Delivery(
@@ -130,7 +133,7 @@ def _deliveries(frame: events.PlannedFrame, digests: Sequence[bytes]) -> Iterabl
 
 
 def settings_digest(facts: bytes) -> bytes:
-    """Return the name under which shared facts are kept."""
+    """Return the digest under which shared facts are stored."""
     return blake2b(facts, digest_size=16).digest()
 
 
@@ -151,12 +154,12 @@ def _receipts(frame: events.ReceiptFrame) -> Iterable[Receipt]:
     return (Receipt._make((*row, *shared)) for row in columns)
 
 
-def _standings(frame: events.StandingFrame) -> Iterable[StandingChange]:
+def _health_changes(frame: events.HealthFrame) -> Iterable[HealthChange]:
     columns = zip(
         frame.tenants, frame.at_ms, frame.providers, frame.channels, frame.vendors, frame.before, frame.states,
         frame.details, strict=True,
     )  # fmt: skip
-    return (StandingChange(*row) for row in columns)
+    return (HealthChange(*row) for row in columns)
 
 
 def _fold_attempted(fold: Fold, frame: events.AttemptedFrame) -> None:
@@ -171,10 +174,10 @@ def _fold_attempted(fold: Fold, frame: events.AttemptedFrame) -> None:
             fold.describe(_described(frame, i))
         event = _EVENTS[name]
         kind, detail, message_id, content = _words(outcome)
-        told = Attempt(
+        recorded = Attempt(
             id_, tenant, attempt, finished, started, event, kind, reason, detail, provider, vendor, message_id, retry
         )
-        applied = fold.attempted(event, told)
+        applied = fold.attempted(event, recorded)
         if content is not None and applied:
             _keep_content(fold, frame, i, content)
         payload = frame.dead[i]
@@ -194,7 +197,8 @@ def _described(frame: events.AttemptedFrame, i: int) -> Delivery:
 
 
 def _words(outcome: Outcome) -> tuple[str, str, str, dict[str, Any] | None]:
-    """Return what an answer meant, the provider's words, its message id and what a local vendor wants kept."""
+    """Return the outcome's name, the provider's detail, its message id and the content that a local vendor wants
+    stored."""
     if isinstance(outcome, Accepted):
         return "accepted", outcome.detail, outcome.vendor_message_id, outcome.content
     detail = outcome.detail

@@ -1,4 +1,4 @@
-"""Frames of `outcomes` as they are read: decoded once each, and whose current rows folding them needs."""
+"""Frames of `outcomes` as they are read: decoded once each, with the keys of the rows that folding them needs."""
 
 from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
@@ -6,23 +6,23 @@ from typing import Final, NamedTuple
 
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import codec, events
-from clarion.journal.repeats import taken
+from clarion.journal.repeats import advance_numbers
 from clarion.ports.streams import StoredFrame
 
 _NO_NUMBERS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Damage(NamedTuple):
-    """A frame of which nothing can be learned. It must not keep the whole ones behind it from being folded."""
+    """A frame that cannot be decoded. Intact frames behind it are folded all the same."""
 
     offset: int
     detail: str
 
 
 class Decoded(NamedTuple):
-    """The frames of one partition up to the first one that this build cannot read, which `unknown` tells about. `offset` is
-    how far they reach, None for no frame; `numbers` are the highest sequences of their producers, by which repeated frames
-    are known; `size` is how many events they hold."""
+    """The frames of one partition up to the first one that this build cannot read, which `unknown` describes. `offset`
+    is the last one's, None for no frame; `numbers` are the highest sequences of their producers, by which repeated
+    frames are detected; `size` is the number of their events."""
 
     events: list[events.Event]
     damaged: list[Damage]
@@ -33,7 +33,7 @@ class Decoded(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """The ids of deliveries and of chunks. `planned` are those of both that are planned here: most have no row yet."""
+    """The ids of deliveries and of chunks. `planned` are those of both that these frames plan: most have no row yet."""
 
     delivery_ids: set[bytes]
     chunk_ids: set[bytes]
@@ -41,23 +41,24 @@ class Keys(NamedTuple):
 
 
 def decoded(stored: Iterable[StoredFrame], numbers: Mapping[str, int] = _NO_NUMBERS) -> Decoded:
-    """Return what frames of one partition, in order, say. Those that `numbers` tell were folded before are left out."""
-    told: list[events.Event] = []
+    """Return the decoded frames of one partition, in order. Frames that were folded before by `numbers` are left
+    out."""
+    result: list[events.Event] = []
     damaged: list[Damage] = []
     offset, size = None, 0
     for frame in stored:
-        after = taken(frame, numbers)
+        after = advance_numbers(frame, numbers)
         if after is None:
             offset = frame.offset
             continue
         try:
-            told.append(codec.decode(frame.payload))
+            result.append(codec.decode(frame.payload))
         except UnknownFrame as unknown:
-            return Decoded(told, damaged, offset, size, f"frame {frame.offset}: {unknown}", numbers)
+            return Decoded(result, damaged, offset, size, f"frame {frame.offset}: {unknown}", numbers)
         except CorruptFrame as corrupt:
             damaged.append(Damage(frame.offset, str(corrupt)))
         offset, size, numbers = frame.offset, size + frame.count, after
-    return Decoded(told, damaged, offset, size, numbers=numbers)
+    return Decoded(result, damaged, offset, size, numbers=numbers)
 
 
 def touched(frames: Iterable[events.Event]) -> Keys:

@@ -1,8 +1,9 @@
-"""The only reads of the ledger: current rows of what a batch touches.
+"""The only reads of the ledger: current rows that a batch touches.
 
-Rows of deliveries and chunks that are still open are kept between batches so that the next one need not read them again.
-They are valid only while this worker is the only one who folds their partitions: `forget` when a lease came, went or was
-stale. What a batch plans and is not at hand is taken for new, without a look: storing finds out when it is not.
+Rows of deliveries and chunks that are still open are cached between batches so that the next one need not read them
+again. They are valid only while this worker is the only one that folds their partitions: call `forget` when a lease was
+acquired, lost or stale. A row that a batch plans and that is not cached is assumed to be new, without a read: storing
+fails when it is not.
 """
 
 from itertools import islice
@@ -10,9 +11,9 @@ from typing import Final, TypeVar
 
 from clarion.domain.delivery_state import TERMINAL
 from clarion.domain.history import Changes, ChunkState, Delivery
-from clarion.domain.limits import RECORD_DOUBT_BATCHES, RECORD_OPEN_CHUNKS_MAX, RECORD_OPEN_ROWS_MAX
+from clarion.domain.limits_processes import RECORD_DOUBT_BATCHES, RECORD_OPEN_CHUNKS_MAX, RECORD_OPEN_ROWS_MAX
 from clarion.ports.state import Ledger
-from clarion.record.columns import Facts
+from clarion.record.columns import FoldFacts
 from clarion.record.frames import Keys
 
 V = TypeVar("V")
@@ -21,17 +22,17 @@ _TERMINAL_BYTES: Final = bytes(TERMINAL)
 
 
 class OpenRows:
-    """A memory of at most `RECORD_OPEN_ROWS_MAX` open deliveries and `RECORD_OPEN_CHUNKS_MAX` open chunks, oldest forgotten
-    first."""
+    """A cache of at most `RECORD_OPEN_ROWS_MAX` open deliveries and `RECORD_OPEN_CHUNKS_MAX` open chunks, oldest
+    evicted first."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, Delivery] = {}
         self._chunks: dict[bytes, ChunkState] = {}
         self._doubtful = 0
 
-    def take(self, keys: Keys) -> tuple[Facts, Keys]:
-        """Return the rows at hand, which are forgotten until `keep`, with what is taken for new, and what has to be loaded
-        besides: the other rows, the other chunks, and those that the rows at hand lie in."""
+    def take_open(self, keys: Keys) -> tuple[FoldFacts, Keys]:
+        """Return the cached rows, which leave the cache until `keep`, with the ids assumed to be new, and the keys to
+        load in addition: the missing rows and chunks, and the chunks of the cached rows."""
         rows, open_chunks = self._rows, self._chunks
         at_hand = {id_: rows.pop(id_) for id_ in keys.delivery_ids if id_ in rows}
         chunk_ids = {row.chunk_id for row in at_hand.values() if row.chunk_id is not None}.union(keys.chunk_ids)
@@ -45,10 +46,10 @@ class OpenRows:
             {id_ for id_ in keys.delivery_ids if id_ not in at_hand and id_ not in new},
             {id_ for id_ in chunk_ids if id_ not in chunks and id_ not in new},
         )
-        return Facts(at_hand, chunks, new), lacking
+        return FoldFacts(at_hand, chunks, new), lacking
 
     def keep(self, changes: Changes) -> None:
-        """Remember the open rows of changes that have been stored."""
+        """Cache the open rows of changes that have been stored."""
         self._rows.update((id_, row) for id_, row in changes.deliveries.items() if row.state not in TERMINAL)
         _bound(self._rows, RECORD_OPEN_ROWS_MAX)
         for id_, chunk in changes.chunk_states.items():
@@ -58,8 +59,9 @@ class OpenRows:
                 self._chunks.pop(id_, None)  # it may have been loaded for a delivery in it
         _bound(self._chunks, RECORD_OPEN_CHUNKS_MAX)
 
-    def doubt(self) -> None:
-        """Take nothing for new for a while: something that was, has a row. Where one hold ends, more do."""
+    def distrust_new(self) -> None:
+        """Assume nothing to be new for `RECORD_DOUBT_BATCHES` batches: a row assumed to be new existed, because a hold
+        ended, and holds tend to end together."""
         self._doubtful = RECORD_DOUBT_BATCHES
 
     def forget(self) -> None:
@@ -68,10 +70,10 @@ class OpenRows:
         self._chunks.clear()
 
 
-async def gather(ledger: Ledger, rows: OpenRows, keys: Keys) -> Facts:
-    """Return the current rows of deliveries, of chunks and of the chunks the deliveries lie in: those at hand, and the others
-    in one read."""
-    facts, lacking = rows.take(keys)
+async def gather(ledger: Ledger, rows: OpenRows, keys: Keys) -> FoldFacts:
+    """Return the current rows of deliveries, of chunks and of the chunks the deliveries belong to: cached ones, and the
+    missing ones in one read."""
+    facts, lacking = rows.take_open(keys)
     if lacking.delivery_ids or lacking.chunk_ids:
         deliveries, chunks = await ledger.load(lacking.delivery_ids, lacking.chunk_ids)
         facts.deliveries.update(deliveries)

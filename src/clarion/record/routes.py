@@ -1,4 +1,4 @@
-"""Endpoints that tell what happened to notifications, and the list of every endpoint that reads history."""
+"""Endpoints that read notifications with their history, and the list of all endpoints that read history."""
 
 from collections import defaultdict
 from typing import Final
@@ -8,7 +8,7 @@ from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.delivery_state import NAMES
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
-from clarion.domain.limits import HISTORY_SCAN_MAX
+from clarion.domain.limits_processes import HISTORY_SCAN_MAX
 from clarion.journal.events import AcceptedFrame
 from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
@@ -21,8 +21,8 @@ from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.dead_letters.routes import dead_letter_routes
 from clarion.record.routes_broadcasts import broadcast_routes
-from clarion.record.routes_watch import watch_routes
-from clarion.record.rules.timeline import moments, running, status, taken_back
+from clarion.record.routes_monitoring import monitoring_routes
+from clarion.record.rules.timeline import is_withdrawn, moments, running, status
 from clarion.record.shapes import (
     NotificationBrief,
     NotificationOut,
@@ -52,17 +52,17 @@ def routes(state: History, streams: Streams, store: StageStore, directory: Direc
     handlers = _Notifications(state, streams, store)
     return [
         Route(
-            "GET", "/v1/notifications/{id}", handlers.get, READ, "What became of a notification",
+            "GET", "/v1/notifications/{id}", handlers.get, READ, "A notification with its deliveries and timeline",
             reply=NotificationOut, tag="notifications",
         ),
         Route(
             "GET", "/v1/notifications", handlers.listed, READ,
-            "Notifications, newest first; a page of a filtered list may hold fewer items than asked for",
+            "Notifications, newest first; a page of a filtered list may hold fewer items than the limit",
             queries=_LIST_QUERIES, tag="notifications",
         ),
         *broadcast_routes(state, store, directory),
         *dead_letter_routes(state, store, directory, clock),
-        *watch_routes(state, clock),
+        *monitoring_routes(state, clock),
     ]  # fmt: skip
 
 
@@ -84,26 +84,27 @@ class _Notifications:
         rows = sorted(
             await self._state.deliveries_of(tenant, id_), key=lambda row: (row.channel, row.user_id, row.address)
         )
-        told = await self._state.attempts_of(tenant, [row.id for row in rows])
+        recorded = await self._state.attempts_of(tenant, [row.id for row in rows])
         by_delivery: dict[bytes, list[Attempt]] = defaultdict(list)
-        for attempt in told:
+        for attempt in recorded:
             by_delivery[attempt.delivery_id].append(attempt)
         cancelled_ms = await self._state.cancelled_ms(tenant, id_)
         deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
         runs, is_running = await self._runs(tenant, row)
         instances = instances_out(runs, await self._state.progress_of(tenant, [run.id for run in runs]))
-        story = moments(row, rows, told, cancelled_ms, await self._state.seen_by(tenant, id_))
+        story = moments(row, rows, recorded, cancelled_ms, await self._state.seen_by(tenant, id_))
         state = status(row, rows, cancelled_ms, running=is_running)
         return Reply(notification_out(row, state, deliveries, story, instances))
 
     async def listed(self, call: Call) -> Reply:
-        """Look through notifications, newest first, until the page is full or enough was looked at."""
+        """Return a page of notifications, newest first; the search ends when the page is full or `HISTORY_SCAN_MAX`
+        were read."""
         tenant, limit, only = call.caller.tenant, limit_of(call.query), _Filter(call)
         before = cursor_of(call.query, ids.NOTIFICATION_ID_BYTES)
         items: list[NotificationBrief] = []
-        looked_at = 0
+        scanned = 0
         while True:
-            step = min(HISTORY_SCAN_MAX - looked_at, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
+            step = min(HISTORY_SCAN_MAX - scanned, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
             rows = await self._state.notifications(tenant, Window(step, before, only.from_ms, only.to_ms))
             for row in rows:
                 if len(items) == limit:
@@ -111,10 +112,10 @@ class _Notifications:
                 before = row.id
                 if (item := await self._item(tenant, row, only)) is not None:
                     items.append(item)
-            looked_at += len(rows)
+            scanned += len(rows)
             if len(rows) < step:
                 return page(items, None)
-            if looked_at >= HISTORY_SCAN_MAX:
+            if scanned >= HISTORY_SCAN_MAX:
                 return page(items, before)
 
     async def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationBrief | None:
@@ -123,13 +124,13 @@ class _Notifications:
         rows = await self._state.deliveries_of(tenant, row.id)
         if not only.holds(rows):
             return None
-        cancelled_ms = await self._state.cancelled_ms(tenant, row.id) if taken_back(rows) else None
+        cancelled_ms = await self._state.cancelled_ms(tenant, row.id) if is_withdrawn(rows) else None
         state = status(row, rows, cancelled_ms, running=(await self._runs(tenant, row))[1])
         return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
 
     async def _runs(self, tenant: str, row: Notification) -> tuple[list[Instance], bool]:
-        """Return the workflow instances of a notification and whether they are still at it; one that names a template has
-        none."""
+        """Return the workflow instances of a notification and whether some are still running; a notification with a
+        template has none."""
         if row.template:
             return [], False
         request, instances = request_of(row), await self._state.instances_of(tenant, row.id)

@@ -1,4 +1,4 @@
-"""Endpoints that tell what happened to broadcasts: progress from the journal's cursor, deliveries from chunks."""
+"""Endpoints that read broadcasts: progress from the journal's cursor, deliveries from chunks."""
 
 from array import array
 from collections import defaultdict
@@ -12,7 +12,7 @@ from clarion.domain import ids
 from clarion.domain.delivery_state import NAMES, State
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import STATES, Attempt, Chunk, ChunkState, Delivery
-from clarion.domain.limits import BROADCAST_CHUNKS_PER_PAGE_MAX
+from clarion.domain.limits_processes import BROADCAST_CHUNKS_PER_PAGE_MAX
 from clarion.journal.events import BroadcastJob
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
@@ -36,8 +36,9 @@ class ChannelCounts(msgspec.Struct, frozen=True):
 
 
 class BroadcastProgress(msgspec.Struct, frozen=True):
-    """How far a broadcast is. `planned` and `skipped` count deliveries decided on so far, `users` the users of the audience
-    it has come to; `states` and `channels` count what has been recorded. `local_time` is on each recipient's own clock."""
+    """The progress of a broadcast. `planned` and `skipped` count deliveries decided on so far, `users` the users of the
+    audience processed so far; `states` and `channels` count recorded deliveries. `local_time` is on each recipient's
+    own clock."""
 
     id: str
     status: str
@@ -62,7 +63,7 @@ def broadcast_routes(state: History, store: StageStore, directory: Directory) ->
     scope = "notifications:read"
     return [
         Route(
-            "GET", "/v1/broadcasts/{id}", handlers.get, scope, "How far a broadcast is", reply=BroadcastProgress,
+            "GET", "/v1/broadcasts/{id}", handlers.get, scope, "Progress of a broadcast", reply=BroadcastProgress,
             tag="broadcasts",
         ),
         Route(
@@ -93,11 +94,11 @@ class _Broadcasts:
         channels: dict[str, ChannelCounts] = {}
         for channel, state, reason, count in await self._state.totals(tenant, id_):
             counts = channels.setdefault(channel, ChannelCounts({}, {}))
-            name, why = NAMES[STATES[state]], reason_name(reason)
+            name, cause = NAMES[STATES[state]], reason_name(reason)
             states[name] += count
             counts.states[name] = counts.states.get(name, 0) + count
-            if why is not None:
-                counts.reasons[why] = counts.reasons.get(why, 0) + count
+            if cause is not None:
+                counts.reasons[cause] = counts.reasons.get(cause, 0) + count
         job = _JOB.decode(cursor.payload)
         return Reply(
             BroadcastProgress(
@@ -151,26 +152,26 @@ class _Broadcasts:
 
     async def _page(self, tenant: str, rows: list[Delivery], following: bytes | None) -> Reply:
         own = await self._state.deliveries(tenant, [row.id for row in rows])
-        told: dict[bytes, list[Attempt]] = defaultdict(list)
+        recorded: dict[bytes, list[Attempt]] = defaultdict(list)
         for attempt in await self._state.attempts_of(tenant, list(own)):
-            told[attempt.delivery_id].append(attempt)
+            recorded[attempt.delivery_id].append(attempt)
         items: list[Any] = []
         for row in rows:
-            told_apart = own.get(row.id)
-            if told_apart is not None:
-                told_apart.state, told_apart.reason = row.state, row.reason  # the chunk's byte is the truth
-            items.append(delivery_out(told_apart or row, told[row.id]))
+            attempt_rows = own.get(row.id)
+            if attempt_rows is not None:
+                attempt_rows.state, attempt_rows.reason = row.state, row.reason  # the chunk's byte is authoritative
+            items.append(delivery_out(attempt_rows or row, recorded[row.id]))
         return page(items, following)
 
 
 def _wall_clock(local_ms: int | None) -> str | None:
-    """Return a recipient-local time as it is written, without a zone."""
+    """Return a recipient-local time in ISO format, without a zone."""
     at = shown(local_ms)
     return None if at is None else at.replace(tzinfo=None).isoformat()
 
 
 def _indexes(chunk: Chunk, states: ChunkState, wanted: State | None, ordinal: int | None, start: int) -> Iterator[int]:
-    """Yield the places in a chunk of the deliveries asked for, from `start` on."""
+    """Yield the places in a chunk of the wanted deliveries, from `start` on."""
     if ordinal is not None:
         ordinals = array("Q", chunk.ordinals)
         start = max(start, ordinals.index(ordinal)) if ordinal in ordinals else chunk.count
@@ -182,7 +183,7 @@ def _indexes(chunk: Chunk, states: ChunkState, wanted: State | None, ordinal: in
 
 
 def _delivery(chunk: Chunk, states: ChunkState, index: int) -> Delivery:
-    """Return a delivery as its chunk tells it: accepted at its first attempt, or not attempted."""
+    """Return a delivery as recorded in its chunk: accepted at its first attempt, or not attempted."""
     user_id = _UNPACK(chunk.user_ids)[index]
     address = _UNPACK(chunk.addresses)[index] if chunk.addresses else ""
     id_ = ids.delivery_id(ids.notification_of(chunk.chunk_id), user_id, chunk.channel, address)

@@ -1,4 +1,4 @@
-"""What the read endpoints answer with, and how rows become it."""
+"""The response bodies of the read endpoints, and how they are built from rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,8 +20,8 @@ _REQUEST = msgspec.msgpack.Decoder(Request)
 
 
 class AttemptOut(msgspec.Struct, frozen=True):
-    """One call to a provider. `repeated` counts how often it was begun again after a crash: each may be a duplicate at
-    the provider. `outcome` is None while it is under way."""
+    """One call to a provider. `repeated` counts how often it was started again after a crash: each may be a duplicate
+    at the provider. `outcome` is None while it is under way."""
 
     attempt: int
     provider: str
@@ -65,7 +65,7 @@ class DeliveryBrief(msgspec.Struct, frozen=True):
 
 
 class MomentOut(msgspec.Struct, frozen=True):
-    """One line of the timeline; `user_id` is whose delivery it tells of, or who saw the notification."""
+    """One line of the timeline; `user_id` is the recipient of the delivery, or the user who saw the notification."""
 
     at: datetime
     event: str
@@ -96,8 +96,8 @@ class NotificationBrief(_Notification, frozen=True, kw_only=True, omit_defaults=
 
 
 class NotificationOut(_Notification, frozen=True, kw_only=True, omit_defaults=True):
-    """An accepted request and what became of it. `states` counts deliveries. One with a `workflow` has no template;
-    `instances` are the workflow's runs, one a recipient."""
+    """An accepted request and its results. `states` counts deliveries. A notification with a `workflow` has no
+    template; `instances` are the workflow's runs, one per recipient."""
 
     deliveries: Sequence[DeliveryOut]
     workflow: str | None = None
@@ -108,7 +108,7 @@ class NotificationOut(_Notification, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class CaptureOut(msgspec.Struct, frozen=True):
-    """A message that a sandbox provider kept instead of sending it."""
+    """A message that a sandbox provider stored instead of sending it."""
 
     delivery_id: str
     channel: str
@@ -121,7 +121,7 @@ class CaptureOut(msgspec.Struct, frozen=True):
 
 
 def request_of(row: Notification) -> Request:
-    """Return the request that a notification was accepted with."""
+    """Return the accepted request of a notification."""
     return _REQUEST.decode(row.request)
 
 
@@ -181,7 +181,7 @@ def delivery_brief(row: Delivery) -> DeliveryBrief:
     )
 
 
-def delivery_out(row: Delivery, told: Iterable[Attempt]) -> DeliveryOut:
+def delivery_out(row: Delivery, recorded: Iterable[Attempt]) -> DeliveryOut:
     """Return a delivery with its attempts."""
     return DeliveryOut(
         id=delivery_text(row.id),
@@ -195,7 +195,7 @@ def delivery_out(row: Delivery, told: Iterable[Attempt]) -> DeliveryOut:
         planned_at=shown(row.planned_ms),
         finished_at=shown(row.finished_ms),
         retry_at=shown(row.retry_ms),
-        attempts=[_attempt_out(attempt) for attempt in attempts(row, told)],
+        attempts=[_attempt_out(attempt) for attempt in attempts(row, recorded)],
     )
 
 

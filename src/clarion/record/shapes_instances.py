@@ -1,4 +1,4 @@
-"""How workflow instances are shown beside the notification that started them."""
+"""The response bodies of workflow instances, shown with the notification that started them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from clarion.ports.times import shown
 
 
 class ProgressOut(msgspec.Struct, frozen=True):
-    """One thing a workflow instance did: `started`, `step`, `waiting`, or how it ended."""
+    """One event of a workflow instance: `started`, `step`, `waiting`, or its end."""
 
     at: datetime
     event: str
@@ -21,8 +21,8 @@ class ProgressOut(msgspec.Struct, frozen=True):
 
 
 class InstanceOut(msgspec.Struct, frozen=True):
-    """A workflow as it runs for one recipient. `state` is `running`, `waiting`, `completed`, `merged` (into the digest of
-    another), `cancelled`, `expired` or `failed`; `detail` says why."""
+    """A workflow's run for one recipient. `state` is `running`, `waiting`, `completed`, `merged` (into the digest of
+    another instance), `cancelled`, `expired` or `failed`; `detail` has the cause."""
 
     id: str
     user_id: str | None
@@ -36,10 +36,10 @@ class InstanceOut(msgspec.Struct, frozen=True):
     progress: list[ProgressOut]
 
 
-def instances_out(instances: Sequence[Instance], told: Iterable[Progress]) -> list[InstanceOut]:
-    """Return instances with what each did."""
+def instances_out(instances: Sequence[Instance], recorded: Iterable[Progress]) -> list[InstanceOut]:
+    """Return instances with the events of each."""
     stories: dict[bytes, list[ProgressOut]] = defaultdict(list)
-    for row in told:
+    for row in recorded:
         stories[row.instance_id].append(ProgressOut(shown(row.at_ms), row.event, row.step or None, row.detail))
     return [
         InstanceOut(

@@ -1,12 +1,13 @@
 """The record worker: reads `outcomes` of the partitions it leases, folds and stores them batch by batch.
 
-Each step is three moves: gather the rows that a batch touches, decide by folding, commit. Positions live in the state
-store, in the transaction of the fold, so every frame is folded exactly once. The journal is told of them beside the
-folding, only so that it can let go of frames. What reads or writes the store, and the folding of large batches, happen on
-a thread of their own: the loop never waits for a disk.
+Each step is three moves: gather the rows that a batch touches, decide by folding, commit. Positions are in the state
+store, in the transaction of the fold, so every frame is folded exactly once. They are reported to the journal
+concurrently with the folding, only so that it can delete frames. Reads and writes of the store, and the folding of
+large batches, run on a thread of their own: the loop never waits for a disk.
 
-Under load a batch waits for the store twice, one read and one commit: it lingers before it reads, what it plans is taken
-for new, and open rows are at hand. Where more waits than one batch takes, the next is read while this one is folded.
+Under load a batch waits for the store twice, one read and one commit: it lingers before it reads, planned rows are
+assumed to be new, and open rows are cached. Where more is waiting than one batch takes, the next one is read while this
+one is folded.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import Final, TypeVar
 
 from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
-from clarion.domain.limits import RECORD_BATCH_EVENTS_MAX
+from clarion.domain.limits_processes import RECORD_BATCH_EVENTS_MAX
 from clarion.journal.consumer import LeasedPartitions, LeasedWatch
 from clarion.journal.topics import OUTCOMES
 from clarion.journal.watch import woken_by
@@ -35,11 +36,11 @@ T = TypeVar("T")
 
 _STALE_PAUSE_S: Final = 0.1
 _HERE_EVENTS_MAX: Final = 500
-"""Events that are folded on the loop itself, in a few milliseconds: a turn of the thread would add to their cost."""
+"""Events that are folded on the loop itself, in a few milliseconds: switching to the thread would add to their cost."""
 
 
 class RecordWorker:
-    """Folds the partitions that `leases` (of group `record`) holds until told to stop. `folded` counts events."""
+    """Folds the partitions that `leases` (of group `record`) holds until stopped. `folded` counts events."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class RecordWorker:
         self.folded = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
+        """Record until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
         release = asyncio.Event()
         watch = LeasedWatch(self._streams, [OUTCOMES], self._leases)
         await self._leases.step()
@@ -92,13 +93,13 @@ class RecordWorker:
                 await self._upkeep.finish()
 
     async def _news(self, watch: LeasedWatch, stop: asyncio.Event) -> None:
-        """Wait until there is something to record, and for what follows at once: an attempt is soon followed by its result."""
+        """Wait until there is something to record, then linger for more: an attempt is soon followed by its result."""
         if await watch.wait(self._upkeep.due_ms(self._offsets)) and not stop.is_set():
             await asyncio.sleep(self._linger_ms / 1000)
 
     async def step(self, thread: Executor | None, *, linger: bool = True) -> bool:
-        """Fold one batch; return whether there was one. The store is called on `thread`, or where the loop does such
-        things."""
+        """Fold one batch; return whether there was one. Large batches are folded on `thread`, or on the loop's default
+        executor where it is None."""
         leases = list(self._leases.held().values())
         await self._find_positions(leases)
         self._upkeep.begin(self._offsets)
@@ -123,7 +124,7 @@ class RecordWorker:
         return True
 
     async def _record_and_read_on(self, thread: Executor | None, batch: Batch) -> None:
-        """Record a batch. When it is full there is more: read that meanwhile."""
+        """Record a batch. When it is full there is more: the next one is read concurrently."""
         if _events(batch) < RECORD_BATCH_EVENTS_MAX:
             await self._record(thread, batch)
             return
@@ -131,24 +132,24 @@ class RecordWorker:
         try:
             await self._record(thread, batch)
         except BaseException:
-            await asyncio.gather(reading, return_exceptions=True)  # what went wrong first is what counts
+            await asyncio.gather(reading, return_exceptions=True)  # the first error is raised
             raise
         await reading
 
     async def _record(self, thread: Executor | None, batch: Batch) -> None:
-        """Gather, decide, commit; once more, having looked for all rows, when something taken for new has one. Raises what
-        the ledger raises."""
+        """Gather, decide, commit; once more, after a read of all rows, when a row assumed to be new existed. Raises the
+        errors of the ledger."""
         with self._telemetry.cpu("record"):
             parts = [decoded(frames, self._numbers[lease]) for lease, frames in batch]
             frames = [frame for part in parts for frame in part.events]
             keys = touched(frames)
-        self._tell(batch, parts)
+        self._log_unreadable(batch, parts)
         small = _events(batch) <= _HERE_EVENTS_MAX
         try:
             facts = await gather(self._state, self._rows, keys)
             await self._commit(await self._compute(thread, small, lambda: decide(frames, facts)), batch, parts)
         except AlreadyStored:
-            self._rows.doubt()
+            self._rows.distrust_new()
             facts = await gather(self._state, self._rows, keys)
             await self._commit(await self._compute(thread, small, lambda: decide(frames, facts)), batch, parts)
 
@@ -169,7 +170,7 @@ class RecordWorker:
         self.folded += sum(part.size for part in parts)
 
     async def _compute(self, thread: Executor | None, here: bool, call: Callable[[], T]) -> T:
-        """Return what a call gives: made `here`, on the loop, or on the thread."""
+        """Return the result of `call`, run on the loop if `here`, else on the thread."""
         if here:
             return self._timed(call)
         return await asyncio.get_running_loop().run_in_executor(thread, self._timed, call)
@@ -178,9 +179,9 @@ class RecordWorker:
         with self._telemetry.cpu("record"):
             return call()
 
-    def _tell(self, batch: Batch, parts: Sequence[Decoded]) -> None:
-        """Log what could not be read. A partition with a frame that only another build can read stops there: going on
-        would drop what it holds."""
+    def _log_unreadable(self, batch: Batch, parts: Sequence[Decoded]) -> None:
+        """Log frames that could not be read. A partition with a frame that only another build can read stops there:
+        continuing would lose the frame's events."""
         for (lease, _), part in zip(batch, parts, strict=True):
             about = {"topic": OUTCOMES, "partition": lease.partition}
             for damage in part.damaged:

@@ -1,4 +1,4 @@
-"""Frames read and not folded yet: all partitions are read in one call, and no frame twice."""
+"""Frames that are read and not folded yet: all partitions are read in one call, and no frame twice."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from clarion.ports.streams import Place, StoredFrame, Streams
 Batch = list[tuple[Lease, list[StoredFrame]]]
 
 _FRAMES_AHEAD_MAX: Final = 64
-"""Frames of a partition that one read brings."""
+"""Frames of a partition that one read returns at most."""
 
 
 class FramesAhead:
-    """Reads `outcomes` for one worker and keeps what does not fit into a batch."""
+    """Reads `outcomes` for one worker and buffers frames that do not fit into a batch."""
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
@@ -23,11 +23,11 @@ class FramesAhead:
         self._offsets: Mapping[Lease, int] = {}
 
     def forget(self) -> None:
-        """Read everything again: others may have folded it."""
+        """Drop the buffer: another worker may have folded its frames."""
         self._ahead = {}
 
     def events(self, offsets: Mapping[Lease, int]) -> int:
-        """Return how many events are here behind the offsets of these leases."""
+        """Return the number of buffered events behind the offsets of these leases."""
         return sum(
             frame.count
             for lease, offset in offsets.items()
@@ -36,8 +36,8 @@ class FramesAhead:
         )
 
     async def read(self, offsets: Mapping[Lease, int], events: int) -> Batch:
-        """Return the next frames behind the offsets of these leases, the first lease first, up to so many events or a little
-        more. What is returned comes again until its lease stands behind it."""
+        """Return the next frames behind the offsets of these leases, the first lease first, with about `events` events
+        or a few more. A returned frame is returned again until the offset of its lease has passed it."""
         self._ahead = {lease: self._behind(lease, offset) for lease, offset in offsets.items()}
         self._offsets = offsets
         await self._fill(offsets, events)
@@ -54,12 +54,12 @@ class FramesAhead:
         return batch
 
     async def read_on(self, batch: Batch, events: int) -> None:
-        """Bring what comes behind a batch that `read` returned, side by side with folding it."""
+        """Read the frames behind a batch that `read` returned, concurrently with folding it."""
         await self._fill({**self._offsets, **{lease: frames[-1].offset for lease, frames in batch}}, events)
 
     async def _fill(self, offsets: Mapping[Lease, int], events: int) -> None:
-        """Read, in one call, the partitions of which nothing is here behind the offsets, and the others, too, where a batch is
-        not full."""
+        """Read, in one call, the partitions with nothing buffered behind the offsets, and all partitions where a batch
+        is not full."""
         full = self.events(offsets) >= events
         asked = [
             lease for lease, ahead in self._ahead.items() if not full or not ahead or ahead[-1].offset <= offsets[lease]

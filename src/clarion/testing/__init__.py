@@ -1,5 +1,5 @@
-"""Clarion under a clock of your own, for the tests of your CI: months of workflows, quiet hours and schedules pass in
-milliseconds, and every delivery stands in a list with its time.
+"""Clarion with a virtual clock, for the tests of your CI: months of workflows, quiet hours and schedules pass in
+milliseconds, and every delivery is recorded in a list with its time.
 
 ```python
 from clarion.testing import Clarion
@@ -13,10 +13,11 @@ with Clarion(start="2026-03-02T09:00:00Z") as clarion:
     assert [(d.at, d.channel, d.content["body"]) for d in clarion.deliveries] == [("2026-03-03T08:00:00Z", "sms", "Hello Ana")]
 ```
 
-Everything is real but for three things: time, the journal, which lives in memory, and the providers: each channel but the
-inbox has one of the vendor `sandbox`. Bodies are those of the HTTP API, checked by the same code; what the API would refuse
-raises the `CallerError` that it would answer with: `InvalidField` with `field` for a wrong body. Nothing waits, no socket
-is opened, and nothing outlives the `with` block. Calls are not coroutines: in a test that is one, use a thread.
+Everything is real except three parts: time, the journal, which is in memory, and the providers: each channel but the
+inbox has one of the vendor `sandbox`. Bodies are those of the HTTP API, checked by the same code. A call that the API
+would refuse raises the `CallerError` of its response: `InvalidField` with `field` for an invalid body. Nothing waits,
+no socket is opened, and nothing outlives the `with` block. Calls are not coroutines: in an asynchronous test, use a
+thread.
 """
 
 from clarion.domain.errors import CallerError, InvalidField

@@ -1,4 +1,4 @@
-"""The world outside, as a test describes it: what URLs answer to the fetch steps of workflows."""
+"""Responses for the fetch steps of workflows, set by a test, in place of the network."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from clarion.domain.message import HttpRequest, HttpResponse, SmtpReply, SmtpReq
 
 
 class Answers:
-    """Implements `ports.egress.HttpEgress` without a network. `asked` are the requests made so far."""
+    """Implements `ports.egress.HttpEgress` without a network. `asked` lists the requests so far."""
 
     def __init__(self) -> None:
         self.asked: list[HttpRequest] = []
         self._by_url: dict[str, HttpResponse] = {}
 
     def give(self, url: str, body: Any, status: int) -> None:
-        """Answer calls of a URL from now on; a text is sent as it is, everything else as JSON."""
+        """Set the response of a URL from now on; a text is sent unchanged, any other value as JSON."""
         raw = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         self._by_url[url] = HttpResponse(status, {}, raw)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Return the answer of the URL. Raises `EgressError` for one that has none."""
+        """Return the response of the URL. Raises `EgressError` when it has none."""
         self.asked.append(request)
         answer = self._by_url.get(request.url)
         if answer is None:
@@ -33,7 +33,8 @@ class Answers:
 
 
 class NoMail:
-    """Implements `ports.egress.SmtpEgress` for an installation that sends to sandboxes alone."""
+    """Implements `ports.egress.SmtpEgress` for an installation that sends only to sandboxes. Every call raises
+    `EgressError`."""
 
     async def send(self, request: SmtpRequest) -> SmtpReply:
         """Raise `EgressError`."""

@@ -1,4 +1,4 @@
-"""Calls of the public API without HTTP: a request goes through its route's body type to its handler, as it does there."""
+"""Calls of the public API without HTTP: a request passes its route's body type and its handler, as over HTTP."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,8 @@ class Api:
         self._tenant = tenant
 
     async def call(self, method: str, path: str, body: Any, user: str | None, query: dict[str, str]) -> Any:
-        """Return the answer, decoded; `user` calls with a token of their own. Raises what the API refuses a request with."""
+        """Return the decoded response; with `user`, the call has that user's token. Raises the `CallerError` of a
+        refusal."""
         route, named = self._find(method, path)
         raw = b"" if body is None else _raw(body)
         request = Call(Caller(self._tenant, "testing", _ALL_SCOPES, user), named, query, {}, raw)

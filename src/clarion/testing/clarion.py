@@ -1,4 +1,4 @@
-"""The installation as a test holds it."""
+"""The installation under test."""
 
 from collections.abc import Coroutine
 from pathlib import Path
@@ -29,8 +29,8 @@ TENANT: Final = "testing"
 class Clarion:
     """One installation with one tenant. Times are RFC 3339 texts; durations are texts such as `2m`, `1h30m` or `3w`.
 
-    What is due is done at once; what is due later is done by `run` and `run_for`. Every method raises the `CallerError` that
-    the API would answer with.
+    Due work is done at once; later work is done by `run` and `run_for`. Every method raises the `CallerError` with
+    which the API would respond.
     """
 
     def __init__(self, start: str = "2026-01-01T00:00:00Z") -> None:
@@ -68,8 +68,8 @@ class Clarion:
         return self._loop.run_until_complete(work)
 
     def call(self, method: str, path: str, body: Body | None = None, *, user: str | None = None, **query: str) -> Any:
-        """Call any endpoint of the API and return its answer, decoded; then do what is due. `user` calls with a token of
-        their own (inbox, own preferences). Other names are query parameters."""
+        """Call any endpoint of the API, do the work that is due, and return the decoded response. With `user`, the call
+        has that user's token (inbox, own preferences). Other names are query parameters."""
         return self._wait(self._called(method, path, body, user, query))
 
     async def _called(self, method: str, path: str, body: Body | None, user: str | None, query: dict[str, str]) -> Any:
@@ -77,14 +77,14 @@ class Clarion:
         await self._turns.settle()
         return answer
 
-    # What is defined: `PUT` of the API, each with the body that it takes.
+    # Definitions: `PUT` calls of the API, each with the API's body.
 
     def put_user(self, user_id: str, body: Body) -> None:
         """Create or replace a user: contacts, devices, locale, zone, attributes, topics."""
         self.call("PUT", f"/v1/users/{user_id}", body)
 
     def put_preferences(self, user_id: str, body: Body) -> None:
-        """Replace a user's preferences: category to channel to yes or no."""
+        """Replace a user's preferences: for each category, channels with true or false."""
         self.call("PUT", f"/v1/users/{user_id}/preferences", body)
 
     def put_quiet_hours(self, user_id: str, body: Body) -> None:
@@ -123,7 +123,7 @@ class Clarion:
         """Replace the tenant's quiet hours, zone and caps."""
         self.call("PUT", "/v1/policy", body)
 
-    # What happens.
+    # Requests and events.
 
     def notify(self, to: Any, **body: Any) -> str:
         """Send a notification (`workflow` or `template`, `data`, `category`, ...) and return its id."""
@@ -134,26 +134,26 @@ class Clarion:
         return str(self.call("POST", "/v1/broadcasts", {"audience": audience, **body})["id"])
 
     def event(self, type: str, data: dict[str, Any] | None = None, **body: Any) -> list[str]:
-        """Tell what happened and return the ids of the notifications that event rules made of it."""
+        """Send an event and return the ids of the notifications that event rules made of it."""
         answer = self.call("POST", "/v1/events", {"type": type, "data": data or {}, **body})
         return [made["id"] for made in answer["notifications"]]
 
     def seen(self, user_id: str, notification: str) -> None:
-        """Let a user see a notification."""
+        """Mark a notification as seen by a user."""
         self.call("POST", f"/v1/notifications/{notification}/seen", {"user_id": user_id})
 
     def cancel(self, notification: str | None = None, *, cancellation_key: str | None = None) -> None:
-        """Take back a notification or broadcast by its id, or all notifications that carry a key."""
+        """Cancel a notification or broadcast by its id, or all notifications that carry a cancellation key."""
         if notification is None:
             self.call("POST", "/v1/notifications/cancel", {"cancellation_key": cancellation_key})
         else:
             kind = "broadcasts" if notification.startswith(BROADCAST_PREFIX) else "notifications"
             self.call("POST", f"/v1/{kind}/{notification}/cancel")
 
-    # The world outside.
+    # Providers and fetched URLs.
 
     def fail(self, channel: str, outcome: Outcome = "refused", *, address: str | None = None) -> None:
-        """Let every attempt on a channel come to this, or every one to an address (or pattern: `*@example.com`)."""
+        """Set the outcome of every attempt on a channel, or of those to an address (or pattern: `*@example.com`)."""
         script = self._scripts.setdefault(Channel(channel), {})
         if address is None:
             script["by_attempt"] = [outcome]
@@ -162,7 +162,7 @@ class Clarion:
         self._put_provider(Channel(channel), script)
 
     def recover(self, channel: str) -> None:
-        """Let everything on a channel be accepted again."""
+        """Accept every attempt on a channel again."""
         if self._scripts.pop(Channel(channel), None) is None:
             return
         if channel == Channel.INAPP:  # which needs no provider: without one, messages go to the inbox
@@ -174,7 +174,7 @@ class Clarion:
         self.call("PUT", f"/v1/providers/{channel}", {"channel": channel, "vendor": "sandbox", "settings": settings})
 
     def answer(self, url: str, body: Any = "", *, status: int = 200) -> None:
-        """Say what a URL answers to `fetch` steps from now on: a text as it is, anything else as JSON."""
+        """Set the response of a URL to `fetch` steps from now on: a text is sent unchanged, any other value as JSON."""
         self._parts.answers.give(url, body, status)
 
     @property
@@ -186,25 +186,25 @@ class Clarion:
 
     @property
     def now(self) -> str:
-        """What time it is."""
+        """The current time."""
         return instant(self._clock.now_ms())
 
     def run(self, until: str) -> None:
-        """Let time go by until an instant, doing what falls due on the way at its time. Raises `ValueError` for a past one."""
+        """Advance the time to an instant, doing all work at its due time. Raises `ValueError` for a past instant."""
         until_ms = instant_ms(until)
         if until_ms < self._clock.now_ms():
             raise ValueError(f"{until} has passed: it is {self.now}")
         self._wait(self._turns.run_until(until_ms))
 
     def run_for(self, duration: str) -> None:
-        """Let so much time go by."""
+        """Advance the time by a duration, doing all work at its due time."""
         self._wait(self._turns.run_until(self._clock.now_ms() + duration_ms(duration)))
 
-    # What came of it.
+    # Results.
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """Everything that was sent, in the order of time; what is sent at one instant by user and channel."""
+        """All sent deliveries, ordered by time; those of one instant by user and channel."""
         return self._sent.all()
 
     @property
@@ -213,9 +213,9 @@ class Clarion:
         return list(self._parts.lines.faults)
 
     def notification(self, id: str) -> dict[str, Any]:
-        """Return what became of a notification, with its deliveries, timeline and workflow instances."""
+        """Return a notification with its deliveries, timeline and workflow instances."""
         return dict(self.call("GET", f"/v1/notifications/{id}"))
 
     def explain(self, to: Any, **body: Any) -> dict[str, Any]:
-        """Return what would become of a notification and why; nothing is sent."""
+        """Return the decisions for a notification with their reasons; nothing is sent."""
         return dict(self.call("POST", "/v1/notifications/explain", {"to": to, **body}))

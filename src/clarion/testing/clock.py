@@ -1,4 +1,4 @@
-"""Time as a test sets it, and chance that is the same in every run."""
+"""A clock that a test sets, and random values that are the same in every run."""
 
 import asyncio
 from datetime import datetime
@@ -8,8 +8,8 @@ from clarion.ports.times import shown, stored
 
 
 class SetClock:
-    """Implements `ports.clock.Clock`: the wall clock stands still until it is set; the monotonic one is the loop's, which
-    only moves on by what the machinery waits for. Retries come after half of their longest pause."""
+    """Implements `ports.clock.Clock`: the wall clock is constant until it is set; the monotonic one is the loop's,
+    which advances only by the waits of the stages. Retries happen after half of their longest pause."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now_ms: int) -> None:
         self._loop = loop
@@ -21,7 +21,7 @@ class SetClock:
         return self._now_ms
 
     def monotonic_ms(self) -> int:
-        """Return what the loop waited for so far."""
+        """Return the milliseconds that the loop has waited so far."""
         return int(self._loop.time() * 1000)
 
     def entropy(self, size: int) -> bytes:
@@ -33,12 +33,13 @@ class SetClock:
         return 0.5
 
     def set(self, now_ms: int) -> None:
-        """Move the wall clock on. It never goes back."""
+        """Advance the wall clock. It never goes back."""
         self._now_ms = max(now_ms, self._now_ms)
 
 
 def instant_ms(text: str) -> int:
-    """Return an RFC 3339 time (`2026-03-02T09:00:00Z`) in Unix milliseconds. Raises `ValueError`."""
+    """Return an RFC 3339 time (`2026-03-02T09:00:00Z`) in Unix milliseconds. Raises `ValueError` when it is not valid
+    or has no offset."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} says nothing of its offset from UTC: add Z")
@@ -46,6 +47,6 @@ def instant_ms(text: str) -> int:
 
 
 def instant(time_ms: int) -> str:
-    """Return Unix milliseconds as the API shows them: RFC 3339 in UTC, without a fraction that is zero."""
+    """Return Unix milliseconds in the API's format: RFC 3339 in UTC, without a zero fraction."""
     text = shown(time_ms).isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds")
     return text.replace("+00:00", "Z")

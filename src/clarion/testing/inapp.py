@@ -1,4 +1,4 @@
-"""Broadcasts into the inbox are sent by planning them; this reads from the journal what planning said."""
+"""Reads in-app broadcasts from the journal: they are sent by their planning, so no sender makes an attempt."""
 
 from itertools import chain
 
@@ -11,7 +11,7 @@ from clarion.testing.sending import Sent
 
 
 class InappChunks:
-    """Tells `sent` of the in-app chunks that were planned or released since the last look."""
+    """Records in `sent` the in-app chunks that were planned or released since the last `look`."""
 
     def __init__(self, streams: Streams, sent: Sent) -> None:
         self._streams = streams
@@ -20,7 +20,7 @@ class InappChunks:
         self._chunks: dict[bytes, ChunkFrame] = {}
 
     async def look(self) -> None:
-        """Read what is new."""
+        """Read the new outcome events."""
         while any(found := await self._streams.read_many([Place(OUTCOMES, *at) for at in self._offsets.items()])):
             for frame in chain.from_iterable(found):
                 self._offsets[frame.partition] = frame.offset

@@ -1,4 +1,4 @@
-"""A whole installation with its stores in memory: the real rules and stages, with a folder for nothing but keys."""
+"""A whole installation with its stores in memory: the real rules and stages, with a folder for its keys only."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from clarion.testing.answers import Answers, NoMail
 from clarion.testing.lines import Lines
 
 PARTITIONS: Final = 2
-"""More than one, so that what belongs together has to find together."""
+"""More than one, so that a wrong partition of related records shows in tests."""
 _SETTINGS: Final = f"""
 data_dir = "{{folder}}"
 store = "memory"
@@ -31,8 +31,8 @@ linger_ms = 0
 
 
 class Installation(Shared):
-    """What the stages are made of here. `answers` is the world outside, `lines` what would be in the log. Unless `lingering`
-    says otherwise (TOML), nothing waits for a fuller batch."""
+    """The parts of the stages in a test. `answers` replaces the network, `lines` the log. By default nothing waits for
+    a fuller batch; `lingering` (TOML) sets other waits."""
 
     def __init__(self, folder: Path, clock: Clock, lingering: str = _AT_ONCE) -> None:
         settings = folder / "clarion.toml"
@@ -42,9 +42,9 @@ class Installation(Shared):
         super().__init__(load(settings, {}), clock, self.lines, in_memory)
 
     def http(self) -> Answers:
-        """Return the world outside."""
+        """Return the responses that replace the network."""
         return self.answers
 
     def smtp(self) -> NoMail:
-        """Return a mail server that takes nothing."""
+        """Return an SMTP client that refuses every call."""
         return NoMail()

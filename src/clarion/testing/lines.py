@@ -1,8 +1,10 @@
-"""Log lines, kept."""
+"""Telemetry that stores log lines."""
 
 from collections.abc import Coroutine
 from contextlib import nullcontext
 from typing import Any, TypeVar
+
+from clarion.domain.security_events import SecurityEvent
 
 T = TypeVar("T")
 
@@ -25,6 +27,9 @@ class Lines:
         """Count nothing."""
 
     def log(self, level: str, event: str, **fields: Any) -> None:
-        """Keep what an operator would look at."""
+        """Store a line if it is a warning or an error."""
         if level != "info":
             self.faults.append((level, event, fields))
+
+    def security(self, event: SecurityEvent, **fields: Any) -> None:
+        """Store no event of the security log."""

@@ -1,4 +1,4 @@
-"""An event loop whose time is made up: waiting costs nothing, and the same work takes the same path every time."""
+"""An event loop with virtual time: waiting costs no real time, and every run is deterministic."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,7 +10,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Instead of sleeping until the next timer, it says that the time has come. `each_turn` is called once a turn."""
+    """A loop that advances its time to the next timer instead of sleeping. `each_turn` is called once per iteration."""
 
     def __init__(self, each_turn: Callable[[], None] | None = None) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._selector.select = self._jump
 
     def time(self) -> float:
-        """Return the seconds that have seemingly gone by."""
+        """Return the virtual time in seconds."""
         return self._now_s
 
     def _jump(self, timeout_s: float | None) -> Any:
@@ -34,21 +34,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class LoneLoop(VirtualLoop):
-    """Does what is meant for threads by itself and at once: made-up time would not wait for them."""
+    """A loop that runs the work of executors itself and at once: virtual time would not wait for threads."""
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Call the function and return its result, or its error, as a future that is done."""
+        """Call the function and return a done future with its result or its error."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - whoever awaits the future gets it
+        except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             future.set_exception(error)
         return future
 
 
 def run(work: Coroutine[Any, Any, T], each_turn: Callable[[], None] | None = None) -> T:
-    """Run work under virtual time, without threads."""
+    """Run work under virtual time, without threads, and return its result."""
     with asyncio.Runner(loop_factory=lambda: LoneLoop(each_turn)) as runner:
         return runner.run(work)

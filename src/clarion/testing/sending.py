@@ -1,4 +1,4 @@
-"""What was sent, noted where it is sent."""
+"""The record of sent deliveries, and a sender that writes it."""
 
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from clarion.testing.clock import instant
 
 
 class Delivery(NamedTuple):
-    """A message that a provider (or the inbox) took. `at` is RFC 3339 in UTC, `user_id` empty for inline recipients,
-    `content` the rendered parts of the channel (`{"title": "Hello", "body": "..."}`), `step` the workflow step that sent
-    it, `attempt` which attempt it took, `notification` the id of the notification or broadcast."""
+    """A message that a provider (or the inbox) accepted. `at` is RFC 3339 in UTC, `user_id` empty for inline
+    recipients, `content` the rendered parts of the channel (`{"title": "Hello", "body": "..."}`), `step` the workflow
+    step that sent it, `attempt` the number of the accepted attempt, `notification` the id of the notification or
+    broadcast."""
 
     at: str
     user_id: str
@@ -40,7 +41,7 @@ class Sent:
         self._sent: list[tuple[int, Delivery]] = []
 
     def attempt(self, channel: Channel, row: PlannedDelivery, content: dict[str, Any]) -> None:
-        """Note an attempt that a provider accepted."""
+        """Record an attempt that a provider accepted."""
         prefix = ids.NOTIFICATION_PREFIX if row.chunk is None else ids.BROADCAST_PREFIX
         self._note(
             row.user_id, channel, row.template, content.get("parts", content), row.address, row.category, row.step,
@@ -48,7 +49,7 @@ class Sent:
         )  # fmt: skip
 
     def shown(self, chunk: ChunkFrame, states: bytes) -> None:
-        """Note those members of an in-app chunk who have it in their inboxes from now on."""
+        """Record a delivery for each member of an in-app chunk whose inbox has it from now on."""
         id_ = ids.write(ids.BROADCAST_PREFIX, ids.notification_of(chunk.chunk_id))
         for index, (user_id, state) in enumerate(zip(chunk.user_ids, states, strict=True)):
             if state == State.SENT:
@@ -60,19 +61,19 @@ class Sent:
         self._sent.append((at_ms, Delivery(instant(at_ms), user_id, str(channel), template, *rest)))
 
     def all(self) -> list[Delivery]:
-        """Return everything sent so far, in order."""
+        """Return all deliveries so far, in order."""
         return [one for _, one in sorted(self._sent, key=lambda sent: (sent[0], sent[1].user_id, sent[1].channel))]
 
 
 class WatchedSender(Sender):
-    """The real sender; what is accepted goes into `sent`."""
+    """The real sender, which also records accepted attempts in `sent`."""
 
     sent: Sent
 
     async def attempt(
         self, channel: Channel, row: PlannedDelivery, account: Account | None, urgent: bool = False
     ) -> Answer:
-        """Make one attempt, as `Sender` does."""
+        """Make one attempt, as `Sender` does, and record an acceptance."""
         answer = await super().attempt(channel, row, account, urgent)
         if isinstance(answer.outcome, Accepted):
             self.sent.attempt(channel, row, answer.outcome.content or {})

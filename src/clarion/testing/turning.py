@@ -1,4 +1,4 @@
-"""Runs the stages of one installation, turn by turn, and moves its clock from one thing due to the next."""
+"""Runs the stages of one installation in rounds, and advances its clock from one due time to the next."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -15,10 +15,10 @@ from clarion.app.assembly import (
     record_worker,
     sender,
 )
-from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
@@ -28,19 +28,19 @@ from clarion.testing.installation import Installation
 from clarion.testing.sending import Sent, WatchedSender
 
 ROUNDS_MAX: Final = 10_000
-"""Rounds of planning and sending that one instant may take; more is a circle."""
+"""Rounds of planning and sending that one instant may take; more means an endless loop."""
 TIMERS_A_TURN: Final = 1_000
 DELIVERY_CHECK_S: Final = 0.02
-"""How long, in the loop's time, senders work before they are asked whether they are done."""
+"""Seconds of the loop's time for which senders work before they are checked for completion."""
 DELIVERY_WAIT_S: Final = 3_600
-"""How long, in the loop's time, sending what is due may take; more is a circle."""
+"""Seconds of the loop's time that sending all due deliveries may take; more means an endless loop."""
 TRIM_MS: Final = 3_600_000
 _OWNER: Final = "testing"
 _JOB: Final = msgspec.msgpack.Decoder(BroadcastJob)
 
 
 class Turns:
-    """All stages of an installation under one hand."""
+    """All stages of an installation, run in rounds."""
 
     def __init__(self, parts: Installation, clock: SetClock, sent: Sent) -> None:
         self._parts = parts
@@ -54,7 +54,7 @@ class Turns:
         self._sender = sender(parts, WatchedSender)
         self._sender.sent = sent
         self._accounts = accounts(parts, _OWNER)
-        self._cancelled = Cancelled(parts.store, clock)
+        self._cancelled = CancellationCache(parts.store, clock)
         self._inapp = InappChunks(parts.streams, sent)
         self._pools: dict[Channel, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -62,16 +62,16 @@ class Turns:
         self._trimmed_ms = clock.now_ms()
 
     async def settle(self) -> None:
-        """Do everything that is due now. Raises `RuntimeError` when that does not come to an end."""
+        """Do all work that is due now. Raises `RuntimeError` when it does not end."""
         for _ in range(ROUNDS_MAX):
             for leases in self._leases.values():
                 await leases.step()
             if not await self._round():
                 return
-        raise RuntimeError(f"{ROUNDS_MAX:,} rounds at one instant: something goes round in a circle")
+        raise RuntimeError(f"{ROUNDS_MAX:,} rounds at one instant: endless loop")
 
     async def run_until(self, end_ms: int) -> None:
-        """Settle at every instant at which something falls due, up to and including the last one."""
+        """Settle at every instant at which work is due, up to and including the last one."""
         await self.settle()
         while (due_ms := await self._next_due_ms()) is not None and due_ms <= end_ms:
             self._clock.set(due_ms)
@@ -89,7 +89,7 @@ class Turns:
         await asyncio.gather(*self._pools.values())
 
     async def _round(self) -> bool:
-        """Let each stage do what it can; return whether any did."""
+        """Let each stage do its due work; return whether any stage did some."""
         worked = await self._plan()
         await self._fetches.idle()
         worked |= await self._broadcasts.turn()
@@ -134,7 +134,7 @@ class Turns:
         return [groups[group] for group, events in backlogs.items() if events]
 
     async def _next_due_ms(self) -> int | None:
-        """Return when the next timer fires or the next broadcast begins."""
+        """Return the time (Unix ms) of the next timer or broadcast, or None."""
         running = await self._store.cursors_in(range(self._store.partitions), "running")
         begins = (_JOB.decode(cursor.payload).request.send_at_ms or 0 for cursor in running)
         later = [due_ms for due_ms in begins if due_ms > self._clock.now_ms()]
@@ -142,7 +142,7 @@ class Turns:
         return min(later if timer_ms is None else [timer_ms, *later], default=None)
 
     async def _trim(self) -> None:
-        """Forget what an installation would have forgotten by now."""
+        """Remove the data that an installation would have removed by now."""
         now_ms = self._clock.now_ms()
         if now_ms - self._trimmed_ms >= TRIM_MS:
             self._trimmed_ms = now_ms

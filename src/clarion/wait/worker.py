@@ -1,7 +1,7 @@
-"""The scheduler's loop: look what is due next, decide how long to pause, and fire what is due.
+"""The scheduler's loop: read when the next timer is due, decide how long to pause, and fire due timers.
 
-Firing is a commit of the store, which puts each timer's frame on its stream. A pause ends early when someone sets an
-earlier timer.
+Firing is a commit of the store, which puts each timer's frame on its stream. A pause ends early when an earlier timer
+is set.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ TRIM_EVERY_MS = 60_000
 
 
 class TimerWorker:
-    """Puts due timers back on the journal and trims what is old; any number of these may run side by side."""
+    """Puts due timers back on the journal and trims old frames; any number of these may run concurrently."""
 
     def __init__(
         self, streams: Streams, store: StageStore, clock: Clock, telemetry: Telemetry, *, retention_ms: int

@@ -1,1 +1,2 @@
-"""Bench: what a notification costs, measured on real processes and reconciled with what the provider received."""
+"""Bench: the cost of a notification, measured on real processes and reconciled with the messages that the provider
+received."""

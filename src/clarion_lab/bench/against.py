@@ -1,8 +1,8 @@
-"""One rig drives the product of this checkout and that of another commit, run by run in turn, and says how they compare.
+"""Compares the product of this checkout with that of another commit, in alternating runs of one rig.
 
-Load generator, simulator, furnishing and accounting are those of this checkout for both; the product's processes are started from
-their own code with the same interpreter and libraries. A pair is two runs one after the other, and pairs alternate who goes first, so
-that a machine that grows slower or warmer favours neither.
+Load generator, simulator, seed data and accounting are those of this checkout for both; the product's processes are
+started from their own code with the same interpreter and libraries. A pair is two consecutive runs, and pairs alternate
+which commit runs first, so that a machine that becomes slower or warmer favours neither.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from clarion.domain.errors import OperatorError
 from clarion_lab.bench import checkout
 from clarion_lab.bench.cases import Case, chosen
 from clarion_lab.bench.figures import Figures
-from clarion_lab.bench.measure import INSIDE, Asked, Outcome, run
+from clarion_lab.bench.measure import INSIDE, BenchRequest, Outcome, run
 from clarion_lab.bench.ratios import FIGURES, Ratio, missed, ratio_of
 from clarion_lab.load.product import Product
 
@@ -33,19 +33,19 @@ SIZES: Final = {
     "push-broadcast": 20_000,
     "latency": 2_400,
 }
-"""How many a run has unless told otherwise, so that eight pairs take six to eight minutes on two cores."""
+"""The default size of a run, chosen so that eight pairs take six to eight minutes on two cores."""
 
 
 class Pair(NamedTuple):
-    """Two runs made one after the other."""
+    """Two consecutive runs."""
 
     new: Figures
     old: Figures
 
 
-def compared(asked: Asked, against: str, pairs: int, bounds: Mapping[str, float]) -> Outcome:
-    """Compare this checkout with a commit. Raises `OperatorError` for what cannot be compared and `RunError` when it could not
-    be measured."""
+def compare(asked: BenchRequest, against: str, pairs: int, bounds: Mapping[str, float]) -> Outcome:
+    """Return the comparison of this checkout with a commit. Raises `OperatorError` for a case that cannot be compared
+    and `RunError` when a run could not be measured."""
     if asked.case in INSIDE:
         raise OperatorError(f"{asked.case} measures parts of this code; only cases on processes can be compared.")
     n = asked.n or (SIZES.get(asked.case) if asked.rate is None else None)
@@ -69,12 +69,12 @@ def compared(asked: Asked, against: str, pairs: int, bounds: Mapping[str, float]
         "uncommitted": checkout.is_changed(),
         "lock_differs": differs,
     }
-    line |= _told(ratios, found) | {"bounds": bounds, "missed": beyond}
+    line |= _as_dict(ratios, found) | {"bounds": bounds, "missed": beyond}
     clean = all(figures.passed for pair in found for figures in pair)
     return Outcome(line | {"passed": clean and not beyond}, clean and not beyond)
 
 
-def _pair(case: Case, asked: Asked, roots: Mapping[str, Path], number: int) -> Pair:
+def _pair(case: Case, asked: BenchRequest, roots: Mapping[str, Path], number: int) -> Pair:
     order = ("new", "old") if number % 2 == 0 else ("old", "new")
     runs: dict[str, Figures] = {}
     for name in order:
@@ -87,7 +87,7 @@ def _pair(case: Case, asked: Asked, roots: Mapping[str, Path], number: int) -> P
 
 
 def ratios_of(pairs: Iterable[Pair]) -> dict[str, Ratio]:
-    """Return the ratios, new over old, of all figures that every run has."""
+    """Return the ratios, new over old, of all figures that all runs have."""
     found: dict[str, list[float]] = {name: [] for name in FIGURES}
     for pair in pairs:
         new, old = _figures(pair.new), _figures(pair.old)
@@ -106,10 +106,10 @@ def _figures(figures: Figures) -> dict[str, float | None]:
     }
 
 
-def _told(ratios: Mapping[str, Ratio], pairs: list[Pair]) -> dict[str, Any]:
+def _as_dict(ratios: Mapping[str, Ratio], pairs: list[Pair]) -> dict[str, Any]:
     line: dict[str, Any] = {"pairs": len(pairs)}
     for name in FIGURES:
-        line |= ratios[name].told(name) if name in ratios else {name: None, f"{name}_interval": None}
+        line |= ratios[name].as_dict(name) if name in ratios else {name: None, f"{name}_interval": None}
     coverage = min((ratio.coverage for ratio in ratios.values()), default=0.0)
     line["interval"] = f"order statistics of the {len(pairs)} pairwise ratios; holds the median with {coverage:.3f}"
     for name in Pair._fields:

@@ -1,9 +1,10 @@
-"""A fixed piece of work whose CPU time says how fast the machine is just now, so that figures of different machines and days can
-be compared: divide them by it.
+"""A fixed piece of work whose CPU time measures the current speed of the machine. Figures divided by it can be compared
+between machines and days.
 
-One piece is what a frame of 250 notifications costs, in code that never changes with the product: make the columns in Python,
-encode them (MessagePack), hash the payload (BLAKE2b), and commit it with a row for each notification to a SQLite file with the
-pragmas of the product's writers. Every round writes the same rows anew, so that the file does not grow. It imports nothing of ours. Whoever changes it starts all baselines anew (`VERSION`).
+One piece is the work of a frame of 250 notifications, in code that never changes with the product: make the columns in
+Python, encode them (MessagePack), hash the payload (BLAKE2b), and commit it with a row for each notification to a
+SQLite file with the pragmas of the product's writers. Every round overwrites the same rows, so that the file does not
+grow. It imports nothing of Clarion. A change of it requires a new `VERSION` and new baselines.
 """
 
 import hashlib
@@ -38,15 +39,15 @@ CREATE TABLE rows (id BLOB PRIMARY KEY, frame INTEGER, user TEXT) STRICT, WITHOU
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """CPU microseconds of one piece of work, each the median of `ROUNDS` rounds: over the rounds before and after what was measured,
-    and of each of the two. Two that differ tell of a machine that others used meanwhile."""
+    """CPU microseconds of one piece of work, each the median of `ROUNDS` rounds: over the rounds before and after the
+    measurement, and of each of the two. A difference between the two means that other processes used the machine."""
 
     us: float
     before_us: float
     after_us: float
 
-    def told(self) -> dict[str, float]:
-        """Return what a JSON line says of it."""
+    def as_dict(self) -> dict[str, float]:
+        """Return the fields for a JSON line."""
         return {
             "calibration_us": round(self.us, 2),
             "calibration_before_us": round(self.before_us, 2),
@@ -54,15 +55,15 @@ class Calibration(msgspec.Struct, frozen=True):
         }
 
 
-class Calibrating:
-    """Takes the rounds before when it is made and the rounds after when it is asked for the result. Nothing else of the process
-    may run meanwhile."""
+class Calibrator:
+    """Runs the first rounds in its constructor and the last rounds in `result`. No other work of the process may run at
+    the same time."""
 
     def __init__(self) -> None:
         self._before = rounds_us()
 
     def result(self) -> Calibration:
-        """Return the calibration of what was measured since."""
+        """Return the calibration of the measurement since the constructor."""
         after = rounds_us()
         return Calibration(
             statistics.median([*self._before, *after]), statistics.median(self._before), statistics.median(after)
@@ -70,7 +71,7 @@ class Calibrating:
 
 
 def rounds_us(rounds: int = ROUNDS) -> list[float]:
-    """Return the CPU microseconds of one piece of work in each of so many rounds."""
+    """Return the CPU microseconds of one piece of work in each round."""
     with tempfile.TemporaryDirectory(prefix="clarion-calibration-") as folder:
         db = apsw.Connection(str(Path(folder) / "work.db"))
         for pragma in _PRAGMAS:

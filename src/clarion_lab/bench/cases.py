@@ -1,4 +1,4 @@
-"""What can be measured."""
+"""The cases of the bench."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ from clarion.domain.errors import OperatorError
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One case. `vendor` sends the channel (the usual one when empty), and `dkim` names the keys that mail is signed with in
-    further runs. Without `named` its calls carry no id of ours, so what arrived is counted and not compared. `items` is
-    how many notifications a request carries (0: one broadcast to all users), `provider` whether
-    the channel ends at the simulator, `users` how many there are (0: as many as notifications), `rate` requests a
-    second when they are sent on time rather than as fast as answers come."""
+    """One case. `vendor` sends the channel (the usual one when empty), and `dkim` names the keys that sign mail in
+    additional runs. Without `named` its calls carry no delivery id, so arrivals are counted and not compared. `items`
+    is the number of notifications of a request (0: one broadcast to all users), `provider` whether the channel ends at
+    the simulator, `users` the number of users (0: one for each notification), `rate` requests a second when they are
+    sent on a schedule instead of as fast as responses arrive."""
 
     name: str
     about: str
@@ -30,7 +30,7 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def requests(self) -> int:
-        """Return how many requests carry `n` notifications."""
+        """Return the number of requests that carry `n` notifications."""
         return -(-self.n // self.items)
 
 

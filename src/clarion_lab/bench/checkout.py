@@ -17,7 +17,7 @@ HERE: Final = Path(clarion.__file__).resolve().parents[2]
 
 
 def git(*words: str, root: Path = HERE) -> str:
-    """Return what git prints. Raises `OperatorError` with what it complains of."""
+    """Return the output of git. Raises `OperatorError` with its error message when it fails."""
     program = shutil.which("git")
     if program is None:
         raise OperatorError("Comparing commits needs git, and there is none on the path.")
@@ -36,13 +36,13 @@ def commit_of(name: str, root: Path = HERE) -> str:
 
 
 def is_changed() -> bool:
-    """Return whether this checkout holds changes that are in no commit."""
+    """Return whether this checkout has uncommitted changes."""
     return bool(git("status", "--porcelain", "--", "src"))
 
 
 @contextlib.contextmanager
 def checked_out(commit: str, folder: Path, repository: Path = HERE) -> Iterator[Path]:
-    """Check a commit out below a folder, with its bytecode, and remove it at the end whatever happens."""
+    """Check a commit out below a folder, with its bytecode, and remove it at the end, also after an error."""
     root = folder / "checkout"
     git("worktree", "add", "--detach", str(root), commit, root=repository)
     try:
@@ -53,12 +53,12 @@ def checked_out(commit: str, folder: Path, repository: Path = HERE) -> Iterator[
 
 
 def compiled(root: Path) -> None:
-    """Write the bytecode of a checkout, so that no run pays for it."""
+    """Write the bytecode of a checkout, so that no measurement includes compilation."""
     compileall.compile_dir(root / "src", quiet=2)
 
 
 def lock_differs(one: Path, other: Path) -> bool:
-    """Return whether two checkouts ask for other dependencies."""
+    """Return whether two checkouts require different dependencies."""
     return _digest(one / LOCK_FILE) != _digest(other / LOCK_FILE)
 
 

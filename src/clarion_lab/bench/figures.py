@@ -10,11 +10,11 @@ from clarion_lab.bench.reconcile import Balance
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """One run. `seconds` is from the first request to the last thing that had to happen: the provider's last receipt, or for
-    channels without provider the moment everything was recorded. CPU is user+system of all our processes, in
-    microseconds per delivery. `p50_ms` and `p99_ms` are from the intended send time to the provider's receipt, or to the API's
-    answer where there is no provider; None for broadcasts. `loop_busy` counts stretches of more than 50 ms of CPU on an event loop, by
-    process and what it was of."""
+    """One run. `seconds` is from the first request to the last expected event: the provider's last receipt, or for
+    channels without provider the moment when everything was recorded. CPU is user+system of all processes of Clarion,
+    in microseconds per delivery. `p50_ms` and `p99_ms` are from the intended send time to the provider's receipt, or to
+    the API's response without a provider; None for broadcasts. `loop_busy` counts stretches of more than 50 ms of CPU
+    on an event loop, by process and kind."""
 
     case: str
     n: int
@@ -32,7 +32,7 @@ class Figures(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Return whether everything asked for was acknowledged, arrived and came to its end."""
+        """Return whether every request was acknowledged, arrived and reached a terminal state."""
         return self.balance.clean and not self.errors
 
     @property
@@ -42,10 +42,10 @@ class Figures(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         """Return the figures as one line of JSON."""
-        return msgspec.json.encode(self.told()).decode()
+        return msgspec.json.encode(self.as_dict()).decode()
 
-    def told(self) -> dict[str, Any]:
-        """Return what the line holds."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of the line."""
         return {
             "case": self.case,
             "n": self.n,
@@ -62,7 +62,7 @@ class Figures(msgspec.Struct, frozen=True):
         }
 
     def table(self) -> Table:
-        """Return the figures for a person, with what the JSON leaves out."""
+        """Return the figures for people, with those that the JSON omits."""
         table = Table(title=f"{self.case}: {self.n:,} deliveries", show_header=False)
         rows: dict[str, Any] = {
             "a second": f"{self.n / self.seconds:,.0f}" if self.seconds else "-",
@@ -81,11 +81,11 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 def joined(runs: Mapping[str, Figures]) -> dict[str, Any]:
-    """Return what the line of several runs of a case holds: the figures of the first, what was lost and came twice in all of them,
-    and those of the others by name under `dkim`."""
+    """Return the fields of the line of several runs of a case: the figures of the first run, the lost and duplicate
+    deliveries of all runs, and the figures of the other runs by name under `dkim`."""
     first, *others = runs
-    line = runs[first].told()
+    line = runs[first].as_dict()
     if others:
-        line |= {name: sum(run.told()[name] for run in runs.values()) for name in ("lost", "duplicates")}
-        line["dkim"] = {name: runs[name].told() for name in others}
+        line |= {name: sum(run.as_dict()[name] for run in runs.values()) for name in ("lost", "duplicates")}
+        line["dkim"] = {name: runs[name].as_dict() for name in others}
     return line

@@ -1,7 +1,8 @@
-"""The guard: small versions of all cases, each calibrated, beside the committed baseline.
+"""The guard: small versions of all cases, each calibrated, compared with the committed baseline.
 
-A case that seems to cost more than `RATIO_MAX` of its baseline is measured up to twice more, and the lowest cost counts. It fails the guard only when
-that one is beyond `RATIO_MAX` and beyond the noise of the case. What was measured while others used the machine is shown and not judged.
+A case that seems to cost more than `RATIO_MAX` of its baseline is measured up to twice more, and the lowest cost
+counts. It fails the guard only when that cost exceeds `RATIO_MAX` and the noise of the case. A measurement while other
+processes used the machine is shown without a verdict.
 """
 
 import time
@@ -13,10 +14,10 @@ from rich.table import Table
 
 from clarion_lab.bench import baseline, checkout, plan, render
 from clarion_lab.bench.baseline import Baseline, Cost, Verdict, suspicious, verdict
-from clarion_lab.bench.calibration import Calibrating
+from clarion_lab.bench.calibration import Calibrator
 from clarion_lab.bench.cases import chosen
-from clarion_lab.bench.measure import Asked, Outcome, run
-from clarion_lab.load.accounting import Using
+from clarion_lab.bench.measure import BenchRequest, Outcome, run
+from clarion_lab.load.accounting import MachineUsage
 from clarion_lab.load.programs import RunError
 
 SIZES: Final = {
@@ -32,7 +33,7 @@ SIZES: Final = {
     "latency": 900,
 }
 USERS: Final = 2_000
-"""Users of the cases that are no broadcasts."""
+"""Users of the cases that are not broadcasts."""
 PLAN_USERS: Final = 20_000
 PLAN_SINGLES: Final = 10_000
 TRIES: Final = 3
@@ -42,8 +43,9 @@ _Costs = dict[str, float]
 """CPU microseconds by the name of a figure."""
 
 
-def guard(asked: Asked) -> Outcome:
-    """Measure everything once, and again what seems dear. Raises `RunError` when something was lost or could not be measured."""
+def guard(asked: BenchRequest) -> Outcome:
+    """Measure each case once, and again if it seems too costly. Return the verdicts. Raises `RunError` when something
+    was lost or could not be measured."""
     began_s = time.monotonic()
     kept = baseline.read()
     found: dict[str, list[Cost]] = {}
@@ -60,12 +62,12 @@ def guard(asked: Asked) -> Outcome:
     crowded = [one.name for one in verdicts if one.crowded]
     line = {"case": "guard", "seconds": round(time.monotonic() - began_s, 1), "baseline": kept.commit}
     return Outcome(
-        line | {"figures": _told(verdicts), "beyond": beyond, "crowded": crowded, "passed": not beyond}, not beyond
+        line | {"figures": _as_dict(verdicts), "beyond": beyond, "crowded": crowded, "passed": not beyond}, not beyond
     )
 
 
-def write_baseline(asked: Asked) -> Outcome:
-    """Measure everything `n` times (`BASELINE_RUNS` unless told otherwise) and write the baseline of this commit."""
+def write_baseline(asked: BenchRequest) -> Outcome:
+    """Measure each case `n` times (`BASELINE_RUNS` by default) and write the baseline of this commit."""
     changed = checkout.is_changed()
     found: dict[str, list[Cost]] = {}
     for number in range(asked.n or BASELINE_RUNS):
@@ -78,12 +80,12 @@ def write_baseline(asked: Asked) -> Outcome:
     return Outcome(line | {"cases": msgspec.to_builtins(written.cases)}, passed=True)
 
 
-def _cases() -> dict[str, Callable[[Asked], _Costs]]:
+def _cases() -> dict[str, Callable[[BenchRequest], _Costs]]:
     processes = {name: lambda asked, name=name: _on_processes(name, asked) for name in SIZES}
     return {**processes, "plan": _plan, "render": _render}
 
 
-def _on_processes(name: str, asked: Asked) -> _Costs:
+def _on_processes(name: str, asked: BenchRequest) -> _Costs:
     case = chosen(name, SIZES[name], None)
     figures = run(msgspec.structs.replace(case, dkim=(), users=USERS if case.items else case.users), asked)
     if not figures.passed:
@@ -91,19 +93,19 @@ def _on_processes(name: str, asked: Asked) -> _Costs:
     return {name: figures.cpu_us["total"]}
 
 
-def _plan(asked: Asked) -> _Costs:
+def _plan(asked: BenchRequest) -> _Costs:
     figures = plan.measure(asked.folder, PLAN_USERS, PLAN_SINGLES)
     return {"plan-single": figures.single_process_us, "plan-broadcast": figures.broadcast_process_us}
 
 
-def _render(_asked: Asked) -> _Costs:
+def _render(_asked: BenchRequest) -> _Costs:
     return {f"render-{cost.what}-{cost.channel}": cost.mean_us for cost in render.yardsticks()}
 
 
-def _once(asked: Asked, folder: str, measure: Callable[[Asked], _Costs]) -> dict[str, Cost]:
+def _once(asked: BenchRequest, folder: str, measure: Callable[[BenchRequest], _Costs]) -> dict[str, Cost]:
     within = asked.folder / folder
     within.mkdir()
-    calibrating, using = Calibrating(), Using()
+    calibrating, using = Calibrator(), MachineUsage()
     found = measure(asked._replace(folder=within))
     others = using.others()
     calibration = calibrating.result()
@@ -111,7 +113,7 @@ def _once(asked: Asked, folder: str, measure: Callable[[Asked], _Costs]) -> dict
     return {name: Cost(us, us / calibration.us, drift, others) for name, us in found.items()}
 
 
-def _told(verdicts: list[Verdict]) -> dict[str, Any]:
+def _as_dict(verdicts: list[Verdict]) -> dict[str, Any]:
     return {
         one.name: {
             "cpu_us": round(one.cost.cpu_us, 2),

@@ -1,8 +1,9 @@
-"""What an installation costs that nobody uses, watched from outside, and how long its first notification after a silence takes.
+"""The cost of an idle installation, observed from outside, and the latency of its first notification after an idle
+time.
 
-A fresh `clarion up` with default settings is left alone and watched. Then it gets a tenant with a provider and sends a few pushes, so
-that its workers have the token of the account, as in an installation that is in use. It is left alone again for a minute, and sends
-one push; more follow, after a few seconds of silence each.
+A fresh `clarion up` with default settings runs idle and is observed. Then it gets a tenant with a provider and sends a
+few pushes, so that its workers have the token of the account, as in an installation in use. After another idle minute
+it sends one push; more follow, after a few idle seconds each.
 """
 
 import re
@@ -15,31 +16,32 @@ from typing import Any, Final, NamedTuple
 import psutil
 
 from clarion.app.commands.remote import Remote
-from clarion_lab.bench.measure import Asked, Outcome
-from clarion_lab.load import furnish, people, receipts
+from clarion_lab.bench.measure import BenchRequest, Outcome
+from clarion_lab.load import people, receipts, seed_data
 from clarion_lab.load.accounting import facts
 from clarion_lab.load.growth import LineCount
 from clarion_lab.load.programs import RunError, Simulator, System, running, wait_for
 
 WATCHED_S: Final = 60
 SETTLED_CPU_S: Final = 0.05
-"""CPU that an installation which has settled may use in a second."""
+"""CPU seconds that a settled installation may use in a second."""
 SETTLE_TIMEOUT_S: Final = 60.0
 SILENCE_S: Final = 60.0
-"""Before the first send."""
+"""Idle seconds before the first send."""
 PAUSE_S: Final = 5.0
-"""Before each further send."""
+"""Idle seconds before each further send."""
 SENDS: Final = 5
 SEND_TIMEOUT_S: Final = 20.0
 CHANNEL: Final = "push"
 BOUNDS: Final = {"cpu_share": 0.01, "wakeups_per_second": 5.0, "pss_mb": 250.0, "first_send_ms": 60.0}
-"""The most that each figure may be; of the wake-ups, those of each process."""
+"""The bound of each figure; that of the wake-ups holds for each process."""
 _SWITCHES: Final = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)", re.MULTILINE)
 _PSS: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
-class Seen(NamedTuple):
-    """A process at one instant: its CPU seconds, how often each of its threads went to sleep, and its share of memory."""
+class ProcessUsage(NamedTuple):
+    """A process at one instant: its CPU seconds, the number of sleeps of each of its threads, and its share of
+    memory."""
 
     cpu_s: float
     sleeps: dict[int, int]
@@ -47,7 +49,7 @@ class Seen(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """Everything that was found. What is of one process is by its name."""
+    """The figures of a measurement. Those of single processes are by name."""
 
     seconds: float
     cpu_share: float
@@ -85,9 +87,9 @@ class Idle(NamedTuple):
         return Outcome(line, not missed)
 
 
-def idle(asked: Asked) -> Outcome:
-    """Measure; `n` of what is asked is the seconds to watch. Raises `RunError` where processes do not show what they use, and
-    when one started or ended meanwhile."""
+def idle(asked: BenchRequest) -> Outcome:
+    """Measure and return the figures; `n` of the request is the seconds to observe. Raises `RunError` when processes do
+    not show their usage, and when one started or ended during the measurement."""
     if not psutil.LINUX:
         raise RunError("the case idle reads /proc, so it runs on Linux only")
     simulator = Simulator(asked.folder / "simulator")
@@ -96,20 +98,20 @@ def idle(asked: Asked) -> Outcome:
         with running(system):
             _settle(system)
             asked.console.print("settled; watching", highlight=False)
-            before, began_s = look(system), time.monotonic()
+            before, began_s = read_usage(system), time.monotonic()
             time.sleep(asked.n or WATCHED_S)
-            after, seconds = look(system), time.monotonic() - began_s
-            client = _furnished(system, simulator)
+            after, seconds = read_usage(system), time.monotonic() - began_s
+            client = _seed_all(system, simulator)
             asked.console.print("watched; silence before the first send", highlight=False)
             new_account_ms = [_sent_ms(client, simulator, 0.0) for _ in range(SENDS)]
             sends_ms = [_sent_ms(client, simulator, PAUSE_S if number else SILENCE_S) for number in range(SENDS)]
     finally:
         simulator.stop()
-    return compared(before, after, seconds)._replace(new_account_ms=new_account_ms, sends_ms=sends_ms).outcome()
+    return compare(before, after, seconds)._replace(new_account_ms=new_account_ms, sends_ms=sends_ms).outcome()
 
 
-def compared(before: Mapping[str, Seen], after: Mapping[str, Seen], seconds: float) -> Idle:
-    """Return what lies between two looks. Raises `RunError` when they are of different processes."""
+def compare(before: Mapping[str, ProcessUsage], after: Mapping[str, ProcessUsage], seconds: float) -> Idle:
+    """Return the figures between two readings. Raises `RunError` when they are of different processes."""
     if before.keys() != after.keys():
         changed = ", ".join(sorted(before.keys() ^ after.keys()))
         raise RunError(f"these processes started or ended while nothing was asked of them: {changed}")
@@ -127,64 +129,66 @@ def compared(before: Mapping[str, Seen], after: Mapping[str, Seen], seconds: flo
     )
 
 
-def look(system: System) -> dict[str, Seen]:
-    """Return all processes of an installation as they are now, by their names. Raises `RunError` when one just ends."""
+def read_usage(system: System) -> dict[str, ProcessUsage]:
+    """Return the current usage of all processes of an installation, by name. Raises `RunError` when one has just
+    ended."""
     names = {int(file.read_text()): file.stem for file in (system.folder / "data" / "run").glob("*.pid")}
     found = {}
     for role, processes in system.processes().items():
         for process in processes:
             name = names.get(process.pid, f"{role}-{process.pid}")
-            found[name] = seen(process)
+            found[name] = usage_of(process)
     return found
 
 
-def seen(process: psutil.Process) -> Seen:
-    """Return a process as it is now. Raises `RunError` when it is gone."""
+def usage_of(process: psutil.Process) -> ProcessUsage:
+    """Return the current usage of a process. Raises `RunError` when it has ended."""
     proc = Path(f"/proc/{process.pid}")
     fact = facts(process)
     try:
         statuses = {int(task.name): (task / "status").read_text() for task in (proc / "task").iterdir()}
         pss = _PSS.search((proc / "smaps_rollup").read_text())
     except OSError as error:
-        raise RunError(f"process {process.pid} does not show what it uses: {error}") from error
+        raise RunError(f"process {process.pid} does not show its usage: {error}") from error
     if fact is None or pss is None:
-        raise RunError(f"process {process.pid} does not show what it uses")
+        raise RunError(f"process {process.pid} does not show its usage")
     sleeps = {thread: int(found[1]) for thread, text in statuses.items() if (found := _SWITCHES.search(text))}
-    return Seen(fact.cpu_s, sleeps, int(pss[1]) / 1024)
+    return ProcessUsage(fact.cpu_s, sleeps, int(pss[1]) / 1024)
 
 
 def _environment(simulator: Simulator) -> dict[str, str]:
-    """Return defaults, but for the operator's key and what a provider on loopback needs."""
+    """Return the environment: defaults except for the operator's key and the settings for a provider on loopback."""
     asked = ("CLARION_OPERATOR_KEY", "CLARION_EGRESS_ALLOW_PRIVATE", "CLARION_EGRESS_CA_FILE")
-    return {name: value for name, value in furnish.environment(simulator.ready, 1).items() if name in asked}
+    return {name: value for name, value in seed_data.environment(simulator.ready, 1).items() if name in asked}
 
 
 def _settle(system: System) -> None:
-    """Wait for a second in which next to nothing is done."""
+    """Wait for a second in which the installation uses almost no CPU."""
 
     def settled() -> bool:
-        before = {name: one.cpu_s for name, one in look(system).items()}
+        before = {name: one.cpu_s for name, one in read_usage(system).items()}
         time.sleep(1.0)
-        after = {name: one.cpu_s for name, one in look(system).items()}
+        after = {name: one.cpu_s for name, one in read_usage(system).items()}
         return before.keys() == after.keys() and sum(after.values()) - sum(before.values()) <= SETTLED_CPU_S
 
-    wait_for("an installation that nobody uses settles", settled, SETTLE_TIMEOUT_S)
+    wait_for("an idle installation settles", settled, SETTLE_TIMEOUT_S)
 
 
-def _furnished(system: System, simulator: Simulator) -> Remote:
+def _seed_all(system: System, simulator: Simulator) -> Remote:
     """Return a client of a tenant that can send."""
-    client = system.client(furnish.tenant(system))
-    furnish.definitions(client, [CHANNEL])
-    furnish.provider(client, CHANNEL, simulator.ready)
-    vendor = furnish.VENDORS[CHANNEL]
-    furnish.users(
-        client, SENDS, profiles=False, progress=lambda _done: None, reach=furnish.reach(simulator.ready, vendor)
+    client = system.client(seed_data.tenant(system))
+    seed_data.definitions(client, [CHANNEL])
+    seed_data.provider(client, CHANNEL, simulator.ready)
+    vendor = seed_data.VENDORS[CHANNEL]
+    seed_data.users(
+        client, SENDS, profiles=False, progress=lambda _done: None, reach=seed_data.reach(simulator.ready, vendor)
     )
     return client
 
 
 def _sent_ms(client: Remote, simulator: Simulator, silence_s: float) -> float:
-    """Send one notification after a silence and return the time from its request to the call of the provider."""
+    """Send one notification after an idle time and return the time (ms) from its request to the call of the
+    provider."""
     lines = LineCount(simulator.ready.receipts_file)
     number = lines.read()
     body = {"to": people.user_id(number % SENDS), "template": people.TEMPLATE, "channels": [CHANNEL]}

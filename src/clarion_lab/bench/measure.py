@@ -1,4 +1,4 @@
-"""One measurement from its name to the line it prints, calibrated before and after."""
+"""One measurement, from the name of its case to the printed line, calibrated before and after."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clarion_lab.bench import plan, render
-from clarion_lab.bench.calibration import Calibrating
+from clarion_lab.bench.calibration import Calibrator
 from clarion_lab.bench.cases import Case, chosen
 from clarion_lab.bench.figures import Figures, joined
 from clarion_lab.bench.run import Run
 from clarion_lab.load.product import Product
 
 
-class Asked(NamedTuple):
-    """What to measure and how: sizes not given are those of the case."""
+class BenchRequest(NamedTuple):
+    """The case to measure and its options; missing sizes are those of the case."""
 
     case: str
     folder: Path
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the line of JSON holds, and whether nothing was lost and no goal missed."""
+    """The fields of the JSON line, and whether nothing was lost and no goal missed."""
 
     line: dict[str, Any]
     passed: bool
@@ -39,33 +39,33 @@ class Outcome(NamedTuple):
         return msgspec.json.encode(self.line).decode()
 
 
-def measured(asked: Asked) -> Outcome:
-    """Measure a case of the product of this process. Raises `OperatorError` for one that does not exist and `RunError` when it
+def measured(asked: BenchRequest) -> Outcome:
+    """Measure a case of the product of this process. Raises `OperatorError` for an unknown case and `RunError` when it
     could not be measured."""
     return calibrated(lambda: INSIDE.get(asked.case, _on_processes)(asked))
 
 
 def calibrated(measure: Callable[[], Outcome]) -> Outcome:
-    """Measure between two calibrations and put them on the line."""
-    calibrating = Calibrating()
+    """Measure between two calibrations and add these to the line."""
+    calibrating = Calibrator()
     outcome = measure()
-    return outcome._replace(line=outcome.line | calibrating.result().told())
+    return outcome._replace(line=outcome.line | calibrating.result().as_dict())
 
 
-def _plan(asked: Asked) -> Outcome:
-    return Outcome(plan.measure(asked.folder, asked.n or plan.USERS).told(), passed=True)
+def _plan(asked: BenchRequest) -> Outcome:
+    return Outcome(plan.measure(asked.folder, asked.n or plan.USERS).as_dict(), passed=True)
 
 
-def _render(_asked: Asked) -> Outcome:
+def _render(_asked: BenchRequest) -> Outcome:
     costs = render.measure()
-    return Outcome(costs.told(), costs.passed)
+    return Outcome(costs.as_dict(), costs.passed)
 
 
-INSIDE: Final[dict[str, Callable[[Asked], Outcome]]] = {"plan": _plan, "render": _render}
-"""Cases measured inside processes of their own, on parts of the product."""
+INSIDE: Final[dict[str, Callable[[BenchRequest], Outcome]]] = {"plan": _plan, "render": _render}
+"""Cases measured inside separate processes, on parts of the product."""
 
 
-def _on_processes(asked: Asked) -> Outcome:
+def _on_processes(asked: BenchRequest) -> Outcome:
     case = chosen(asked.case, asked.n, asked.rate)
     runs: dict[str, Figures] = {}
     for name in ("", *case.dkim):
@@ -75,8 +75,9 @@ def _on_processes(asked: Asked) -> Outcome:
     return Outcome(joined(runs), all(figures.passed for figures in runs.values()))
 
 
-def run(case: Case, asked: Asked, dkim: str = "", product: Product | None = None) -> Figures:
-    """Run a case once on real processes, of another product than that of this process if one is given, and show the figures."""
+def run(case: Case, asked: BenchRequest, dkim: str = "", product: Product | None = None) -> Figures:
+    """Run a case once on real processes, of the given `product` or else that of this process, show the figures and
+    return them."""
     within = asked.folder / (dkim or "plain")
     within.mkdir()
     with progress_of(asked.console) as progress:
@@ -88,6 +89,6 @@ def run(case: Case, asked: Asked, dkim: str = "", product: Product | None = None
 
 
 def progress_of(console: Console) -> Progress:
-    """Return what shows how far a run is."""
+    """Return the progress display of a run."""
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)

@@ -1,7 +1,7 @@
-"""What planning costs by itself: one process, its journal and its stores, no HTTP, no sending, no recording.
+"""The cost of planning alone: one process, its journal and its stores, no HTTP, no sending, no recording.
 
-Preferences, quiet hours, caps and routing are all on: 3,400 profiles in 40 zones with quiet hours from 22:00 to 08:00, a cap
-on the category, a route from push to e-mail.
+Preferences, quiet hours, caps and routing all apply: 3,400 profiles in 40 zones with quiet hours from 22:00 to 08:00, a
+cap on the category, a route from push to e-mail.
 """
 
 import asyncio
@@ -17,17 +17,18 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from clarion.app import garbage
+from clarion.app import gc_tuning
 from clarion.app.config import load
 from clarion.app.wiring import Parts
 from clarion.domain import ids
 from clarion.domain.cap import Cap
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, CategoryRules, Template
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.domain.policy import Policy
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.route import Route
+from clarion.domain.security_events import SecurityEvent
 from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.codec import encode
@@ -48,7 +49,7 @@ TENANT: Final = "bench"
 USERS: Final = 1_000_000
 SINGLES: Final = 100_000
 ACTIVE_USERS: Final = 100_000
-"""Users whom single notifications go to; a broadcast goes to all."""
+"""Recipients of single notifications; a broadcast is sent to all users."""
 FRAME_EVENTS: Final = 250
 USERS_A_WRITE: Final = 2_000
 PAGE_USERS: Final = 5_000
@@ -58,8 +59,8 @@ _ENTROPY: Final = ids.ENTROPY_BYTES
 
 
 class PlanFigures(NamedTuple):
-    """CPU microseconds of the plan stage per notification and per recipient of a broadcast, the same with what the journal's
-    writer spends on the appends (`_process_us`), and what became of them."""
+    """CPU microseconds of the plan stage per notification and per recipient of a broadcast, the same with the appends
+    of the journal's writer (`_process_us`), and the number of decisions by result."""
 
     single_us: float
     broadcast_us: float
@@ -69,8 +70,8 @@ class PlanFigures(NamedTuple):
     broadcast: dict[str, int]
     users: int
 
-    def told(self) -> dict[str, Any]:
-        """Return what the line of JSON holds."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
         return {"case": "plan", **self._asdict()}
 
 
@@ -78,7 +79,7 @@ T = TypeVar("T")
 
 
 class _Counts:
-    """Telemetry that counts decisions, and the CPU seconds of what a stage counts itself."""
+    """Telemetry that counts decisions, and the CPU seconds that a stage measures itself."""
 
     def __init__(self) -> None:
         self.decisions: Counter[str] = Counter()
@@ -103,13 +104,16 @@ class _Counts:
     def log(self, level: str, event: str, **fields: Any) -> None:
         raise RuntimeError(f"{level}: {event} {fields}")
 
+    def security(self, event: SecurityEvent, **fields: Any) -> None:
+        raise RuntimeError(f"{event}: {fields}")
+
 
 _Work = Callable[[Parts, _Counts, int, int], Awaitable[float]]
-"""Does something for so many users; returns the CPU seconds of the process that count."""
+"""Does one part of the work for a number of users; returns the CPU seconds of the process that count."""
 
 
 class _Cost(NamedTuple):
-    """CPU seconds of the stage and of its process, and what was decided how often."""
+    """CPU seconds of the stage and of its process, and the number of decisions by kind."""
 
     stage_s: float
     process_s: float
@@ -117,11 +121,11 @@ class _Cost(NamedTuple):
 
 
 def measure(folder: Path, users: int, singles: int = SINGLES) -> PlanFigures:
-    """Return the figures of planning for so many stored users. Furnishing, notifications and broadcast have a process
-    each, so that none pays for what another left in memory."""
+    """Return the figures of planning for the given number of stored users. Seed data, notifications and broadcast have
+    a process each, so that none is affected by the memory of another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
-        processes.submit(_in_process, _furnish, folder, users, 0).result()
+        processes.submit(_in_process, _seed_data, folder, users, 0).result()
         single = processes.submit(_in_process, _singles, folder, users, singles).result()
         broadcast = processes.submit(_in_process, _broadcast, folder, users, 0).result()
     return PlanFigures(
@@ -151,12 +155,12 @@ async def _with_parts(work: _Work, folder: Path, users: int, number: int) -> _Co
 
 async def _singles(parts: Parts, counts: _Counts, users: int, number: int) -> float:
     await _accept(parts, users, number)
-    garbage.tune()
+    gc_tuning.tune()
     return await _plan_singles(parts, counts)
 
 
 async def _broadcast(parts: Parts, counts: _Counts, _users: int, _number: int) -> float:
-    garbage.tune()
+    gc_tuning.tune()
     return await _plan_broadcast(parts, counts)
 
 
@@ -164,7 +168,7 @@ def _us(seconds: float, number: int) -> float:
     return round(seconds * 1e6 / number, 2)
 
 
-async def _furnish(parts: Parts, _counts: _Counts, users: int, _number: int) -> float:
+async def _seed_data(parts: Parts, _counts: _Counts, users: int, _number: int) -> float:
     control = parts.control
     await control.tenants.put(TENANT, "Bench")
     quiet = QuietHours((QuietWindow("22:00", "08:00"),))
@@ -214,8 +218,8 @@ async def _accept(parts: Parts, users: int, singles: int) -> None:
 
 
 async def _plan_singles(parts: Parts, counts: _Counts) -> float:
-    """Return the CPU seconds of the process while it plans everything that was accepted."""
-    gatherer = step_gatherer(parts.store, parts.directory, parts.expressions, parts.state, parts.state)
+    """Return the CPU seconds of the process while it plans all accepted notifications."""
+    gatherer = step_gatherer(parts.store, parts.directory, parts.expressions, parts.state.ledger, parts.state.history)
     leases = _leases(parts, topics.GROUP_PLAN)
     await leases.step()
     plan = parts.config.plan
@@ -239,7 +243,7 @@ async def _plan_singles(parts: Parts, counts: _Counts) -> float:
 
 
 async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
-    """Return the CPU seconds of the process while it plans one broadcast to everyone."""
+    """Return the CPU seconds of the process while it plans one broadcast to all users."""
     now_ms = parts.clock.now_ms()
     id_ = ids.notification_id(now_ms, 0, bytes(_ENTROPY))
     request = Request([], people.TEMPLATE, _CATEGORY, None, Lane.BULK, dict(people.data(0)))

@@ -1,4 +1,5 @@
-"""What pairs of runs say of two commits: the median of the pairwise ratios with an interval, and bounds on it."""
+"""The comparison of two commits by pairs of runs: the median of the pairwise ratios with an interval, and bounds on
+it."""
 
 import math
 import statistics
@@ -21,14 +22,14 @@ class Ratio(NamedTuple):
     high: float
     coverage: float
 
-    def told(self, name: str) -> dict[str, Any]:
-        """Return what a JSON line says of it."""
+    def as_dict(self, name: str) -> dict[str, Any]:
+        """Return the fields for a JSON line."""
         return {name: round(self.median, 4), f"{name}_interval": [round(self.low, 4), round(self.high, 4)]}
 
 
 def ratio_of(ratios: Sequence[float]) -> Ratio:
     """Return the median of at least five ratios and the interval between two of them in order: the narrowest, the same number
-    cut off at both ends, that holds the true median with at least `COVERAGE_MIN`, whatever their distribution."""
+    cut off at both ends, that holds the true median with at least `COVERAGE_MIN`, for any distribution."""
     ordered = sorted(ratios)
     number = len(ordered)
     cut, coverage = 0, _coverage(number, 0)
@@ -38,12 +39,14 @@ def ratio_of(ratios: Sequence[float]) -> Ratio:
 
 
 def _coverage(number: int, cut: int) -> float:
-    """Return how likely the median lies between the (cut+1)th smallest and the (cut+1)th largest of so many."""
+    """Return the probability that the median lies between the (cut+1)th smallest and the (cut+1)th largest of
+    `number`."""
     return 1 - sum(math.comb(number, below) for below in range(cut + 1)) / float(2 ** (number - 1))
 
 
 def bounds_of(words: Sequence[str]) -> dict[str, float]:
-    """Return bounds written `cpu_ratio=1.0`. Raises `OperatorError` for one that cannot be read."""
+    """Return bounds written `cpu_ratio=1.0`. Raises `OperatorError` for one that cannot be parsed or has an unknown
+    name."""
     found: dict[str, float] = {}
     for word in words:
         name, _, value = word.partition("=")
@@ -57,8 +60,8 @@ def bounds_of(words: Sequence[str]) -> dict[str, float]:
 
 
 def missed(ratios: Mapping[str, Ratio], bounds: Mapping[str, float]) -> list[str]:
-    """Return the figures whose whole interval lies beyond their bound: above it, or below it where more is better. A bound on
-    what was not measured is missed."""
+    """Return the figures whose whole interval is beyond their bound: above it, or below it when more is better. A bound
+    on a figure that was not measured is missed."""
     return [name for name, bound in bounds.items() if name not in ratios or _is_missed(name, ratios[name], bound)]
 
 

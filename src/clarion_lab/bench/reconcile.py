@@ -1,4 +1,4 @@
-"""Reconciling: what the API acknowledged against what the provider received and what the API says became of it."""
+"""Reconciliation: the API's acknowledgements against the provider's receipts and the states in the API."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ SUCCESS: Final = frozenset({"sent", "delivered"})
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """`lost`: acknowledged and neither received nor stored as it should be; `duplicates`: calls beyond the first for
-    one delivery; `unfinished`: deliveries that rest in no terminal state; `failed`: in a terminal state but not sent."""
+    """`lost`: acknowledged and neither received nor stored as required; `duplicates`: calls beyond the first for one
+    delivery; `unfinished`: deliveries in no terminal state; `failed`: in a terminal state but not sent."""
 
     lost: int
     duplicates: int
@@ -21,7 +21,7 @@ class Balance(msgspec.Struct, frozen=True):
 
     @property
     def clean(self) -> bool:
-        """Return whether nothing is missing and everything came to its end."""
+        """Return whether nothing is missing and every delivery reached a terminal state."""
         return self.lost == 0 and self.unfinished == 0 and self.failed == 0
 
 
@@ -37,9 +37,9 @@ def balance(
     *,
     named: bool = True,
 ) -> Balance:
-    """Compare one delivery per notification. `received` holds delivery ids as the provider got them (None when the
-    channel has no provider), `states` the states of each acknowledged id's deliveries. Without `named`, what was received
-    has keys of its own, one a message: as many have to be there."""
+    """Return the balance of one delivery per notification. `received` holds delivery ids as the provider got them (None
+    when the channel has no provider), `states` the states of each acknowledged id's deliveries. Without `named`,
+    received messages have the simulator's own keys, so only their number is compared."""
     expected = {notification_of(id_) for id_ in acked}
     calls = Counter(received or ())
     arrived = {notification_of(id_) for id_ in calls}

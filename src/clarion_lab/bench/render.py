@@ -1,4 +1,4 @@
-"""What rendering costs: each channel of the whole starter catalogue, and two yardsticks in each template language.
+"""The cost of rendering: each channel of the whole starter catalogue, and two yardsticks in each template language.
 
 The yardsticks are a push of two plain variables, and an e-mail of 3 kB with eight variables, a loop over five lines, a
 condition, dates and money. CPU time of one thread; the best of several rounds, because the machine is rarely alone.
@@ -21,8 +21,8 @@ from clarion.ports.drafting import BuildJob
 from clarion.ports.renderer import Engines
 
 BUDGETS_US: Final = {"push": 5.0, "email": 200.0}
-"""CPU microseconds of a render of the yardsticks, in each language. E-mails of the catalogue keep to theirs on average too;
-its pushes have up to six parts, with dates, money and plurals, and no budget."""
+"""Budgets: CPU microseconds of a render of the yardsticks, in each language. The budget of e-mails also holds for the
+mean of the catalogue's e-mails; its pushes have up to six parts, with dates, money and plurals, and no budget."""
 CATALOGUE_BUDGETS_US: Final = {"email": BUDGETS_US["email"]}
 ROUNDS: Final = 5
 ROUND_S: Final = 0.03
@@ -75,7 +75,7 @@ _YARDSTICKS: Final = {
 
 
 class Cost(NamedTuple):
-    """CPU microseconds a render: the mean over what was rendered, and the dearest with its name."""
+    """CPU microseconds a render: the mean over the rendered templates, and the most expensive one with its name."""
 
     what: str
     channel: str
@@ -86,24 +86,24 @@ class Cost(NamedTuple):
     budget_us: float | None
 
     @property
-    def met(self) -> bool:
+    def is_met(self) -> bool:
         """Return whether the budget, if there is one, is met."""
         return self.budget_us is None or self.mean_us <= self.budget_us
 
 
 class RenderFigures(NamedTuple):
-    """The costs of everything that was measured."""
+    """The costs of all measurements."""
 
     costs: list[Cost]
 
     @property
     def passed(self) -> bool:
         """Return whether every budget is met."""
-        return all(cost.met for cost in self.costs)
+        return all(cost.is_met for cost in self.costs)
 
-    def told(self) -> dict[str, Any]:
-        """Return what the line of JSON holds."""
-        costs = [cost._asdict() | {"met": cost.met} for cost in self.costs]
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
+        costs = [cost._asdict() | {"met": cost.is_met} for cost in self.costs]
         return {"case": "render", "costs": costs, "passed": self.passed}
 
 

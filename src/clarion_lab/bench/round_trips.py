@@ -1,4 +1,5 @@
-"""What counted delays say of each stage: waits one after the other on a frame's way, calls, and what could not be delayed."""
+"""Round trips by stage, from the counted delays: sequential waits on a frame's way, calls, and calls that could not be
+delayed."""
 
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
@@ -9,16 +10,15 @@ from clarion_lab.load.delays import Counts, Kind
 GOALS: Final = {"accept": 3.0, "plan": 4.0, "deliver": 3.0, "record": 2.0}
 """The most round trips a frame may take in each stage."""
 API: Final = "api"
-ASIDE: Final = frozenset({Upkeep.run.__qualname__, Upkeep.tell.__qualname__})
-"""Tasks with commits of their own that no frame waits for."""
+ASIDE: Final = frozenset({Upkeep.run.__qualname__, Upkeep.report_position.__qualname__})
+"""Tasks with their own commits for which no frame waits."""
 
 
 class Stage(NamedTuple):
-    """One stage while it was loaded. `round_trips` is the sum, over the kinds of its tasks that a frame passes, of waits a commit (or a task,
-    where the kind commits nothing itself and ends); None when none of them commits by an awaited call. `calls` and `idle`
-    waits are a commit.
-    `beside` holds the waits, a commit of the stage, of tasks that neither commit nor end, and of upkeep. `sync_calls` counts calls of methods that are not
-    awaitable."""
+    """One stage under load. `round_trips` is the sum, over the kinds of its tasks that a frame passes, of waits per
+    commit (or per task, when the kind commits nothing itself and ends); None when none of them commits by an awaited
+    call. `calls` and `idle` waits are per commit. `beside` holds the waits, per commit of the stage, of tasks that
+    neither commit nor end, and of upkeep. `sync_calls` counts calls of methods that are not awaitable."""
 
     round_trips: float | None
     commits: int
@@ -27,8 +27,8 @@ class Stage(NamedTuple):
     beside: dict[str, float]
     sync_calls: dict[str, int]
 
-    def told(self) -> dict[str, Any]:
-        """Return what the line of JSON holds."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
         return {
             "round_trips": None if self.round_trips is None else round(self.round_trips, 2),
             "commits": self.commits,
@@ -49,8 +49,8 @@ def stages(before: Iterable[Counts], after: Iterable[Counts]) -> dict[str, Stage
 
 
 def missed(found: dict[str, Stage]) -> list[str]:
-    """Return the stages that take more round trips than their goal, or of which that cannot be said: a stage that calls what is not
-    awaitable hides round trips."""
+    """Return the stages that take more round trips than their goal, or whose round trips are unknown: calls of methods
+    that are not awaitable hide round trips."""
     return [
         name
         for name, stage in found.items()

@@ -1,7 +1,7 @@
-"""What distance costs: pushes of many tenants, with every call of a store or stream delayed and without.
+"""The cost of distance: pushes of many tenants, with and without a delay of every call of a store or stream.
 
-Two runs with the delay and two without, in turn (without, with, with, without), on installations of their own under the same load. What was
-acknowledged has to reach the provider.
+Two runs with the delay and two without (in the order without, with, with, without), each on its own installation under
+the same load. Every acknowledged notification has to reach the provider.
 """
 
 import statistics
@@ -15,11 +15,11 @@ import msgspec
 
 from clarion.app.lab import DELAYS_VARIABLE
 from clarion_lab.bench.cases import Case
-from clarion_lab.bench.measure import Asked, Outcome, progress_of
+from clarion_lab.bench.measure import BenchRequest, Outcome, progress_of
 from clarion_lab.bench.reconcile import Balance, balance
 from clarion_lab.bench.round_trips import GOALS, Stage, missed, stages
 from clarion_lab.bench.run import NS_A_MS, Load
-from clarion_lab.load import furnish, people, receipts
+from clarion_lab.load import people, receipts, seed_data
 from clarion_lab.load.accounting import blocked, busy_since, split_us
 from clarion_lab.load.delays import Counts, Delays
 from clarion_lab.load.growth import LineCount
@@ -34,12 +34,12 @@ RTT_MS: Final = 10.0
 RATIO_MIN: Final = 0.6
 STALL_S: Final = 45.0
 COUNTED_S: Final = 0.6
-"""By when every process has written what it counted."""
+"""The seconds after which every process has written its counts."""
 CLIENTS: Final = 8
 
 
 class Distance(NamedTuple):
-    """One run: notifications a second, CPU microseconds each, what was lost, and the stages if it was delayed."""
+    """One run: notifications a second, CPU microseconds each, the number lost, and the stages if it was delayed."""
 
     per_second: float
     cpu_us: float
@@ -49,9 +49,9 @@ class Distance(NamedTuple):
     loop_busy: dict[str, int]
 
 
-def rtt(asked: Asked, rtt_ms: float, *, block: bool) -> Outcome:
-    """Measure. Passed when nothing was lost, the throughput is kept, no stage takes more round trips than its goal or calls
-    what cannot be delayed, and no callback of a loop uses too much CPU."""
+def rtt(asked: BenchRequest, rtt_ms: float, *, block: bool) -> Outcome:
+    """Measure and return the figures. The case passes when nothing was lost, the throughput holds, no stage takes more
+    round trips than its goal or makes calls that cannot be delayed, and no callback of a loop uses too much CPU."""
     case = msgspec.structs.replace(CASE, n=asked.n or CASE.n)
     runs: dict[bool, list[Distance]] = {True: [], False: []}
     for number, delayed in enumerate((False, True, True, False)):
@@ -88,7 +88,7 @@ def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance
         "cpu_us_without": [round(run.cpu_us, 1) for run in near],
         "round_trips": {name: None if found is None else round(found, 2) for name, found in trips.items()},
         "round_trips_max": GOALS,
-        "stages": {name: stage.told() for name, stage in far[-1].stages.items()},
+        "stages": {name: stage.as_dict() for name, stage in far[-1].stages.items()},
         "loop_busy": dict(busy),
         "undelayed": [] if block else sorted(name for name, stage in far[-1].stages.items() if stage.sync_calls),
         "missed": beyond,
@@ -103,34 +103,34 @@ def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance
 class _Rtt:
     """One run in one folder."""
 
-    def __init__(self, asked: Asked, case: Case, folder: Path, delays: Delays | None) -> None:
+    def __init__(self, asked: BenchRequest, case: Case, folder: Path, delays: Delays | None) -> None:
         self._asked = asked
         self._case = case
         self._folder = folder
         self._delays = delays
 
     def run(self) -> Distance:
-        """Start everything, load it, and wait until the provider has all of it."""
+        """Start all processes, send the load, and wait until the provider has all of it."""
         simulator = Simulator(self._folder / "simulator")
         try:
-            environment = furnish.environment(simulator.ready, self._asked.workers)
+            environment = seed_data.environment(simulator.ready, self._asked.workers)
             if self._delays is not None:
                 environment[DELAYS_VARIABLE] = msgspec.json.encode(self._delays).decode()
             system = System(self._folder, environment)
             with running(system):
-                return self._measured(system, simulator, self._furnished(system, simulator))
+                return self._measured(system, simulator, self._seed_all(system, simulator))
         finally:
             simulator.stop()
 
-    def _furnished(self, system: System, simulator: Simulator) -> list[str]:
-        """Furnish all tenants and return the secret of each."""
+    def _seed_all(self, system: System, simulator: Simulator) -> list[str]:
+        """Create all tenants with their seed data and return the secret of each."""
 
         def one(number: int) -> str:
-            secret = furnish.tenant(system, f"bench-{number:03}")
+            secret = seed_data.tenant(system, f"bench-{number:03}")
             client = system.client(secret)
-            furnish.definitions(client, [self._case.channel], [people.BROADCAST_CATEGORY])
-            furnish.provider(client, self._case.channel, simulator.ready)
-            furnish.users(client, USERS_A_TENANT, profiles=False, progress=lambda _done: None)
+            seed_data.definitions(client, [self._case.channel], [people.BROADCAST_CATEGORY])
+            seed_data.provider(client, self._case.channel, simulator.ready)
+            seed_data.users(client, USERS_A_TENANT, profiles=False, progress=lambda _done: None)
             return secret
 
         with ThreadPoolExecutor(CLIENTS) as clients:
@@ -161,7 +161,7 @@ class _Rtt:
         )
 
     def _counted(self) -> list[Counts]:
-        """Return what every process has counted by now."""
+        """Return the current counts of all processes. Raises `RunError` when there are none."""
         if self._delays is None:
             return []
         time.sleep(COUNTED_S)

@@ -1,4 +1,5 @@
-"""One run: start everything, furnish it, load it, wait until all came to rest, reconcile."""
+"""One run: starts all processes, creates seed data, sends the load, waits until all deliveries are terminal, and
+reconciles."""
 
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from clarion.app.commands.remote import Remote
 from clarion_lab.bench.cases import Case
 from clarion_lab.bench.figures import Figures
 from clarion_lab.bench.reconcile import TERMINAL, Balance, balance, notification_of, percentile_ms
-from clarion_lab.load import furnish, people, receipts
+from clarion_lab.load import people, receipts, seed_data
 from clarion_lab.load.accounting import busy_since, split_us
 from clarion_lab.load.generator import LoadResult, LoadSpec
 from clarion_lab.load.growth import LineCount
@@ -24,7 +25,7 @@ from clarion_lab.load.programs import HOST, RunError, Simulator, System, running
 DRAIN_TIMEOUT_S: Final = 300.0
 STALL_S: Final = 45.0
 TAIL: Final = 16
-"""Notifications looked at, one by one, to see that the end is reached."""
+"""Notifications that are polled one by one to detect the end."""
 DISTINCT_REQUESTS_MAX: Final = 1_000
 SAMPLE: Final = 64
 """Users whose inboxes are read after a broadcast."""
@@ -40,7 +41,8 @@ class Load:
         self._progress = progress
 
     def run(self, port: int, secrets: list[str], receipts_file: Path) -> LoadResult:
-        """Run the load generator to its end, with the secrets in turn. Raises `RunError`."""
+        """Run the load generator to its end, with the secrets in rotation, and return its result. Raises `RunError`
+        when it fails."""
         case = self._case
         spec = self._spec(port, secrets, receipts_file)
         spec_file = self._folder / "load-spec.json"
@@ -59,7 +61,7 @@ class Load:
     def _spec(self, port: int, secrets: list[str], receipts_file: Path) -> LoadSpec:
         case = self._case
         bodies = self._folder / "bodies.ndjson"
-        # What carries no id of ours is told apart by what it says.
+        # Messages without a delivery id are distinguished by their text.
         distinct = min(case.requests, DISTINCT_REQUESTS_MAX) if case.named else case.requests
         bodies.write_bytes(b"\n".join(people.bodies(distinct, case.items, case.users, case.channel)))
         return LoadSpec(
@@ -78,7 +80,7 @@ class Load:
 
 
 class Run:
-    """One case in one folder. `run` returns its figures; raises `RunError` when it could not be measured."""
+    """One case in one folder. `run` returns its figures and raises `RunError` when it could not be measured."""
 
     def __init__(
         self,
@@ -101,10 +103,10 @@ class Run:
         simulator = Simulator(self._folder / "simulator")
         try:
             product = self._product.environment if self._product else {}
-            system = System(self._folder, furnish.environment(simulator.ready, self._workers) | product)
+            system = System(self._folder, seed_data.environment(simulator.ready, self._workers) | product)
             with running(system):
                 self._verify(system)
-                secret = self._furnish(system, simulator)
+                secret = self._seed_data(system, simulator)
                 measure = self._broadcast if self._case.items == 0 else self._requests
                 figures = measure(system, simulator, secret)
                 self._verify(system)
@@ -116,25 +118,25 @@ class Run:
         if self._product is not None:
             self._product.verify(process for role in system.processes().values() for process in role)
 
-    def _furnish(self, system: System, simulator: Simulator) -> str:
+    def _seed_data(self, system: System, simulator: Simulator) -> str:
         case = self._case
-        secret = furnish.tenant(system)
+        secret = seed_data.tenant(system)
         client = system.client(secret)
-        furnish.definitions(client, [case.channel])
-        furnish.provider(client, case.channel, simulator.ready, case.vendor, self._dkim)
-        vendor = case.vendor or furnish.VENDORS.get(case.channel, "")
+        seed_data.definitions(client, [case.channel])
+        seed_data.provider(client, case.channel, simulator.ready, case.vendor, self._dkim)
+        vendor = case.vendor or seed_data.VENDORS.get(case.channel, "")
         task = self._progress.add_task("users", total=case.users)
-        furnish.users(
+        seed_data.users(
             client,
             case.users,
             profiles=case.profiles,
             progress=lambda done: self._progress.update(task, completed=done),
-            reach=furnish.reach(simulator.ready, vendor) if vendor else None,
+            reach=seed_data.reach(simulator.ready, vendor) if vendor else None,
         )
         return secret
 
     def _requests(self, system: System, simulator: Simulator, secret: str) -> Figures:
-        """Measure notifications sent request by request."""
+        """Return the figures of notifications sent request by request."""
         case = self._case
         client = system.client(secret)
         before, simulator_before = system.reading(), simulator.cpu_s()
@@ -170,7 +172,7 @@ class Run:
         )
 
     def _broadcast(self, system: System, simulator: Simulator, secret: str) -> Figures:
-        """Measure one broadcast to everyone."""
+        """Return the figures of one broadcast to all users."""
         case = self._case
         skipped = sum(map(people.opted_out, range(case.users))) if case.channel == "inapp" else 0
         due = case.users - skipped
@@ -209,8 +211,8 @@ class Run:
         )
 
     def _settle(self, client: Remote, ids: list[str], receipts_file: Path) -> None:
-        """Wait until the provider has everything and the last notifications are recorded as finished; if the provider
-        gets nothing more, what is missing is for the reconciliation to say."""
+        """Wait until the provider has all messages and the last notifications are recorded as finished. If the provider
+        gets no more messages, the reconciliation reports the missing ones."""
         lines = LineCount(receipts_file)
         if self._case.provider and not wait_while_growing(lines.read, len(ids), STALL_S):
             return
@@ -224,7 +226,7 @@ class Run:
         wait_for("the last notifications came to their end", ended, DRAIN_TIMEOUT_S)
 
     def _listed(self, client: Remote, ids: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield every notification the API lists that was acknowledged."""
+        """Yield every acknowledged notification that the API lists."""
         wanted = {notification_of(id_) for id_ in ids}
         task = self._progress.add_task("reconciled", total=len(wanted))
         for item in client.pages("/v1/notifications"):
@@ -233,7 +235,7 @@ class Run:
                 yield item
 
     def _follow(self, client: Remote, id_: str, total: int) -> dict[str, int]:
-        """Wait until a broadcast is done and folded; return its deliveries by how they ended."""
+        """Wait until a broadcast is done and folded; return the number of its deliveries by end."""
         task = self._progress.add_task("broadcast", total=total)
         counts: dict[str, int] = {}
 
@@ -248,11 +250,12 @@ class Run:
         return counts
 
     def _unreadable(self, client: Remote) -> int:
-        """Return how many of a sample of users have no broadcast in their inbox though they should, or the reverse."""
+        """Return the number of users of a sample whose inbox lacks the broadcast or has it against their
+        preferences."""
         wrong = 0
         for number in range(0, self._case.users, max(1, self._case.users // SAMPLE)):
             token = client.post(f"/v1/users/{people.user_id(number)}/tokens", {})["token"]
-            shown = client.with_key(token).get("/v1/inbox")["data"]
+            shown = client.with_credential(token).get("/v1/inbox")["data"]
             wrong += bool(shown) is people.opted_out(number)
         return wrong
 
@@ -263,7 +266,7 @@ def _rests(client: Remote, id_: str) -> bool:
 
 
 def _by_end(progress: dict[str, Any]) -> dict[str, int]:
-    """Return the deliveries of a broadcast as `sent`, `skipped`, `failed` (any other end) and `open`."""
+    """Return the number of deliveries of a broadcast as `sent`, `skipped`, `failed` (any other end) and `open`."""
     counts = {"sent": 0, "skipped": 0, "failed": 0, "open": 0}
     for state, count in progress["states"].items():
         name = {"sent": "sent", "delivered": "sent", "skipped": "skipped"}.get(state)
@@ -272,7 +275,7 @@ def _by_end(progress: dict[str, Any]) -> dict[str, int]:
 
 
 def _waits_ns(loaded: LoadResult, got: list[receipts.Receipt] | None) -> list[int]:
-    """Return how long each notification took from its intended time: to the provider, or to the API's answer."""
+    """Return the latency (ns) of each notification from its intended time to the provider, or to the API's response."""
     if got is None:
         return [ack.answered_ns - ack.intended_ns for ack in loaded.acks for _ in ack.ids]
     arrived = {receipt.delivery[:32]: receipt.at_ms * NS_A_MS for receipt in reversed(got)}

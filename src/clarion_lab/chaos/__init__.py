@@ -1,1 +1,1 @@
-"""Chaos: break a running system on purpose and let independent evidence judge what it promised."""
+"""Chaos: breaks a running system on purpose and checks its guarantees against independent evidence."""

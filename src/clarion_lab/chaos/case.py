@@ -1,4 +1,5 @@
-"""What differs between chaos cases: the installation, what its client asks for, and what the evidence has to show."""
+"""The parts that differ between chaos cases: the installation, the requests of its client, and the check of the
+evidence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,8 @@ from clarion_lab.load.programs import SimulatorReady
 DRAIN_TIMEOUT_S = 180.0
 
 
-class Remains(NamedTuple):
-    """What a run leaves behind: what the client's ledger adds up to, and files."""
+class RunResult(NamedTuple):
+    """The result of a run: the account of the client's ledger, and files."""
 
     account: Account
     ledger_file: Path
@@ -24,16 +25,16 @@ class Remains(NamedTuple):
 
 
 class Verdict(Protocol):
-    """What a run came to."""
+    """The verdict on a run."""
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing is wrong."""
+        """Return whether there is no fault."""
         ...
 
     @property
     def examples(self) -> Mapping[str, list[str]]:
-        """Return a few examples of each fault there is."""
+        """Return a few examples of each fault, by its name."""
         ...
 
     def figures(self) -> dict[str, int]:
@@ -56,36 +57,37 @@ class Case(Protocol):
 
     @property
     def writing(self) -> float:
-        """Return the share of kills that come just after the victim has written something."""
+        """Return the share of kills that follow a write of the victim at once."""
         ...
 
     @property
     def simulator(self) -> tuple[str, ...]:
-        """Return further options of the simulator."""
+        """Return additional options of the simulator."""
         ...
 
     @property
     def inboxes(self) -> tuple[str, ...]:
-        """Return the users whose inboxes are looked at."""
+        """Return the users whose inboxes are read."""
         ...
 
-    def furnish(self, client: Remote, ready: SimulatorReady) -> None:
-        """Define what the client's requests name."""
+    def seed_data(self, client: Remote, ready: SimulatorReady) -> None:
+        """Create the definitions that the client's requests name."""
         ...
 
     def plans(self, receipts_file: Path) -> Iterator[Plan | None]:
-        """Return what the client asks for, knowing what has arrived; None stands for nothing just now."""
+        """Yield the client's requests, which may depend on the messages that have arrived; None when there is none at
+        the moment."""
         ...
 
     def killed(self, share: float) -> None:
-        """Note that this share (0 to 1) of the kills is done."""
+        """Record that this share (0 to 1) of the kills is done."""
         ...
 
     def calm(self, client: Remote, account: Callable[[], Account]) -> bool:
-        """Return when the client may stop asking: nobody is killed any more. `account` adds up its ledger. False says that
-        what had to happen before did not in time, which the verdict will show."""
+        """Return when the client may stop; there are no more kills by then. `account` adds up its ledger. Return False
+        when the client's requests did not finish in time, which the verdict will show."""
         ...
 
-    def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:
-        """Return the verdict; `evidence` is about deliveries."""
+    def judge(self, evidence: Evidence, observed: Observed, outcome: RunResult) -> Verdict:
+        """Return the verdict; `evidence` covers deliveries."""
         ...

@@ -15,37 +15,50 @@ from clarion_lab.chaos.case import Case, Verdict
 from clarion_lab.chaos.kill9 import Kill9
 from clarion_lab.chaos.run import ChaosRun
 from clarion_lab.chaos.workflows import Workflows
+from clarion_lab.edge import command as edge_command
 from clarion_lab.load.programs import RunError, end_in_order
 from clarion_lab.outage import run as virtual
 from clarion_lab.outage import verdict as verdicts
 
 CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows}
 KILLS: Final = {"kill9": 50, "workflows": 200}
-"""Kills of a case unless another number is given."""
+"""The default number of kills of a case."""
 SEED_DEFAULT: Final = 1
 AT_WORK_SHARE_MIN: Final = 0.4
-"""Share of the victims that have to have committed something since their start: a run that kills idle processes shows nothing."""
+"""Share of the victims that must have committed something since their start: a run that kills idle processes shows
+nothing."""
 _HELP: Final = (
     "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
-    "outage: a push vendor is down for ten minutes of virtual time"
+    "outage: a push vendor is down for ten minutes of virtual time; edge: clients attack the API under an honest load"
 )
 OUTAGE: Final = "outage"
+EDGE: Final = "edge"
 
 
 def chaos(
     case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
-    kills: Annotated[int | None, typer.Option(min=0, help="how often: 50 by default, 200 for workflows")] = None,
+    kills: Annotated[int | None, typer.Option(min=0, help="number of kills: 50 by default, 200 for workflows")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
-    keep: Annotated[bool, typer.Option("--keep", help="keep data, ledger and receipts of the run")] = False,
+    only: Annotated[
+        str, typer.Option(help="attacks of edge, by their names, separated by commas; all by default")
+    ] = "",
+    keep: Annotated[bool, typer.Option("--keep", help="do not delete data, ledger and receipts of the run")] = False,
 ) -> None:
-    """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
+    """Break a running system on purpose and check its guarantees. The last line is one JSON object; exit 1 on a
+    fault."""
     if case == OUTAGE:
         _outage(seed, keep=keep)
-        return
-    if case not in CASES:
-        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE))}.")
-    kills = KILLS[case] if kills is None else kills
+    elif case == EDGE:
+        edge_command.edge(only, keep=keep)
+    elif case in CASES:
+        _killing(case, KILLS[case] if kills is None else kills, seed, workers, keep=keep)
+    else:
+        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE, EDGE))}.")
+
+
+def _killing(case: str, kills: int, seed: int, workers: int, *, keep: bool) -> None:
+    """Run a case that kills processes."""
     end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
@@ -82,7 +95,7 @@ def chaos(
 
 
 def _outage(seed: int, *, keep: bool) -> None:
-    """Run the case that needs no processes: its stages work in this one, on a clock of their own."""
+    """Run the case that needs no processes: its stages run in this one, on a virtual clock."""
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-outage-"))
     with console.status("starting") as status:

@@ -1,7 +1,7 @@
-"""The client under chaos: keeps asking with the same idempotency key until a request is settled, and keeps the ledger.
+"""The client under chaos: repeats a request with the same idempotency key until it is settled, and writes the ledger.
 
-It never guesses: a broken connection, a time-out, 409, 429 and 5xx are all `unknown` and asked again; only 202 and 204 are
-`ok` and only another 4xx is `refused`.
+It never guesses: a broken connection, a time-out, 409, 429 and 5xx are all `unknown`, and the request is repeated; only
+202 and 204 are `ok`, and only another 4xx is `refused`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion_lab.chaos.ledger import Answered, Asked, Ledger
+from clarion_lab.chaos.ledger import AnswerLine, Ledger, RequestLine
 from clarion_lab.load.http1 import Answer, Connection, WireError, connect, request_bytes
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -22,7 +22,7 @@ _AGAIN: Final = frozenset({409, 425, 429})
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A request to be made: `deliveries` says, item by item, how many deliveries each notification has to have."""
+    """A request to make. `deliveries` is, item by item, the number of deliveries that each notification must have."""
 
     key: str
     kind: str
@@ -32,7 +32,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Driver:
-    """Drives plans over a number of lanes, each with one request under way; a plan of None is nothing to ask just now."""
+    """Sends plans over a number of lanes, each with one request under way. A plan of None means no request at the
+    moment."""
 
     def __init__(self, host: str, port: int, secret: str, ledger: Ledger, plans: Iterator[Plan | None]) -> None:
         self._address = (host, port)
@@ -43,11 +44,11 @@ class Driver:
         self.settled = 0
 
     def stop(self) -> None:
-        """Start no new request; those under way are still asked until they are settled."""
+        """Start no new request; those under way are repeated until they are settled."""
         self._stop.set()
 
     async def run(self, lanes: int, rate: float) -> None:
-        """Drive until `stop`, at no more than `rate` requests a second in all."""
+        """Send until `stop`, at no more than `rate` requests a second in all."""
         await asyncio.gather(*(self._lane(lanes / rate) for _ in range(lanes)))
 
     async def _lane(self, interval_s: float) -> None:
@@ -67,14 +68,15 @@ class Driver:
         attempt = 0
         while True:
             attempt += 1
-            self._ledger.write(Asked(plan.key, plan.kind, plan.deliveries, attempt, _now_ms()))
+            self._ledger.write(RequestLine(plan.key, plan.kind, plan.deliveries, attempt, _now_ms()))
             try:
                 if not connection.open:
                     connection = await connect(*self._address)
-                answer = await asyncio.wait_for(connection.request(raw), ANSWER_TIMEOUT_S)
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    answer = await connection.request(raw)
             except (WireError, TimeoutError) as error:
                 connection.close()
-                self._ledger.write(Answered(plan.key, "unknown", [], _now_ms(), repr(error)))
+                self._ledger.write(AnswerLine(plan.key, "unknown", [], _now_ms(), repr(error)))
             else:
                 line = classify(plan.key, answer, _now_ms())
                 self._ledger.write(line)
@@ -83,19 +85,19 @@ class Driver:
             await asyncio.sleep(min(PAUSE_S_MAX, PAUSE_S * attempt))
 
 
-def classify(key: str, answer: Answer, at_ms: int) -> Answered:
-    """Return the ledger line for an answer."""
+def classify(key: str, answer: Answer, at_ms: int) -> AnswerLine:
+    """Return the ledger line for a response."""
     if answer.status == 204:
-        return Answered(key, "ok", [], at_ms)
+        return AnswerLine(key, "ok", [], at_ms)
     if answer.status == 202:
-        return Answered(key, "ok", _ids(msgspec.json.decode(answer.body)), at_ms)
+        return AnswerLine(key, "ok", _ids(msgspec.json.decode(answer.body)), at_ms)
     detail = f"{answer.status} {answer.body[:300].decode(errors='replace')}"
     again = answer.status in _AGAIN or answer.status >= 500
-    return Answered(key, "unknown" if again else "refused", [], at_ms, detail)
+    return AnswerLine(key, "unknown" if again else "refused", [], at_ms, detail)
 
 
 def _ids(body: dict[str, Any]) -> list[str | None]:
-    """Return the ids of notifications: those of a batch, those an event made, or the one."""
+    """Return the ids of notifications: those of a batch, those that an event made, or the one."""
     return [item.get("id") for item in body.get("results", body.get("notifications", [body]))]
 
 

@@ -1,7 +1,7 @@
-"""The oracle of workflow instances: each ends exactly once, each event is in one digest, each message that is due arrives.
+"""The oracle of workflow instances: each ends exactly once, each event is in one digest, each due message arrives.
 
-Like the oracle of deliveries it goes by evidence alone and shares no code with what it judges: what was acknowledged, what
-arrived on phones and what it said, and the product's own account through its API and straight from its stores.
+Like the oracle of deliveries it uses evidence alone and shares no code with the product: the acknowledged requests, the
+messages that arrived on phones, and the product's own account through its API and straight from its stores.
 """
 
 from collections import Counter, defaultdict
@@ -14,14 +14,14 @@ from clarion_lab.chaos import oracle
 from clarion_lab.chaos.phone import Message
 
 _STEPS: Final = {"delay": {"first", "second"}, "answer": {"ask"}, "look": {"ask"}, "digest": set[str]()}
-"""Messages that an instance sends in any case, by kind of workflow."""
+"""Messages that an instance always sends, by kind of workflow."""
 _REACTED: Final = {"answer": {"thanks"}, "look": set[str]()}
 _TIMED_OUT: Final = {"answer": {"missed"}, "look": {"again"}}
-"""What it sends besides, by how its wait ended."""
+"""Additional messages, by the end of its wait."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """An instance that an acknowledged request has to have: its notification's 32 hex digits and its one user."""
+class ExpectedInstance(msgspec.Struct, frozen=True):
+    """An instance that an acknowledged request must have: its notification's 32 hex digits and its one user."""
 
     notification: str
     user: str
@@ -31,9 +31,9 @@ class Wanted(msgspec.Struct, frozen=True):
     thread: str
 
 
-class Tale(msgspec.Struct, frozen=True):
-    """What the product tells of an instance: how many events ended it, how many came after the first of those, and until
-    when it waited for a reaction (Unix ms)."""
+class InstanceReport(msgspec.Struct, frozen=True):
+    """The product's report on an instance: the number of events that ended it, the number of events after the first of
+    those, and the end of its wait for a reaction (Unix ms)."""
 
     notification: str
     user: str
@@ -43,17 +43,17 @@ class Tale(msgspec.Struct, frozen=True):
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    """A user reacted to a question, and when that was first acknowledged (Unix ms)."""
+    """A user's reaction to a question, and the time of its first acknowledgement (Unix ms)."""
 
     delivery: str
     acknowledged_ms: int
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Everything a verdict rests on. `open_cells` names the notifications of instances that planning still keeps."""
+    """All evidence of a verdict. `open_cells` names the notifications of instances that planning still holds."""
 
-    wanted: Sequence[Wanted]
-    tales: Sequence[Tale]
+    wanted: Sequence[ExpectedInstance]
+    tales: Sequence[InstanceReport]
     messages: Sequence[Message]
     reactions: Sequence[Reaction]
     open_cells: Iterable[str]
@@ -71,11 +71,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing is wrong."""
+        """Return whether there is no fault."""
         return not (self.unended or self.lost or self.repeated)
 
     def figures(self) -> dict[str, int]:
-        """Return what the last line of a run tells."""
+        """Return the figures for the last line of a run."""
         return {name: getattr(self, name) for name in ("instances", "unended", "lost", "repeated")}
 
 
@@ -89,7 +89,7 @@ def judge(evidence: Evidence) -> Verdict:
     repeated += [
         f"instance of {one.notification}" for one in evidence.tales if (one.notification, one.user) not in known
     ]
-    faults = {"unended": _unended(evidence), "lost": lost, "repeated": repeated}
+    faults = {"unended": _unfinished(evidence), "lost": lost, "repeated": repeated}
     return Verdict(
         instances=len(evidence.wanted),
         **{name: len(found) for name, found in faults.items()},
@@ -97,37 +97,37 @@ def judge(evidence: Evidence) -> Verdict:
     )
 
 
-def _unended(evidence: Evidence) -> list[str]:
-    """Return the instances that did not end exactly once, and what is kept of any."""
-    tales: dict[tuple[str, str], list[Tale]] = defaultdict(list)
-    for tale in evidence.tales:
-        tales[tale.notification, tale.user].append(tale)
+def _unfinished(evidence: Evidence) -> list[str]:
+    """Return the instances that did not end exactly once, and those that planning still holds."""
+    tales: dict[tuple[str, str], list[InstanceReport]] = defaultdict(list)
+    for report in evidence.tales:
+        tales[report.notification, report.user].append(report)
     found = []
     for one in evidence.wanted:
-        told = tales[one.notification, one.user]
-        if [(tale.endings, tale.afterwards) for tale in told] != [(1, 0)]:
-            ends = ", ".join(f"{tale.endings} endings, {tale.afterwards} events after it" for tale in told)
+        reported = tales[one.notification, one.user]
+        if [(report.endings, report.afterwards) for report in reported] != [(1, 0)]:
+            ends = ", ".join(f"{report.endings} endings, {report.afterwards} events after it" for report in reported)
             found.append(f"{one.notification} of {one.user}: {ends or 'unknown'}")
     ended = {one.partition(" ")[0] for one in found}
-    return found + [f"{id_}: still kept" for id_ in evidence.open_cells if id_ not in ended]
+    return found + [f"{id_}: still open" for id_ in evidence.open_cells if id_ not in ended]
 
 
-def _digests(wanted: Iterable[Wanted], messages: Iterable[Message]) -> tuple[list[str], list[str]]:
-    """Return which events are in no digest, and which are in two or in one that is not theirs."""
+def _digests(wanted: Iterable[ExpectedInstance], messages: Iterable[Message]) -> tuple[list[str], list[str]]:
+    """Return the events that are in no digest, and those that are in two or in the wrong one."""
     due = Counter((one.workflow, one.user, one.thread, one.number) for one in wanted if one.kind == "digest")
-    # A message that arrived twice is one digest, unless it says something else the second time.
+    # A message that arrived twice is one digest, unless its content differs the second time.
     digests = {(one.delivery, one.items): one for one in messages if one.step == "digest"}
     found = Counter((one.workflow, one.user, one.thread, item) for one in digests.values() for item in one.items)
     return _names("event", due - found), _names("event", found - due)
 
 
 def _messages(evidence: Evidence) -> tuple[list[str], list[str]]:
-    """Return the messages of single instances that did not arrive, and those that should not have or were sent twice."""
+    """Return the messages of single instances that did not arrive, and those that were sent wrongly or twice."""
     sent: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for notification, user, step, _ in {(m.notification, m.user, m.step, m.delivery) for m in evidence.messages}:
         if step != "digest":
             sent[notification, user][step] += 1
-    until = {(tale.notification, tale.user): tale.waited_until_ms for tale in evidence.tales}
+    until = {(report.notification, report.user): report.waited_until_ms for report in evidence.tales}
     asked = {one.delivery: (one.notification, one.user) for one in evidence.messages}
     reacted = {asked[one.delivery]: one.acknowledged_ms for one in evidence.reactions if one.delivery in asked}
     lost: list[str] = []
@@ -142,8 +142,9 @@ def _messages(evidence: Evidence) -> tuple[list[str], list[str]]:
 
 
 def _due(kind: str, sent: Mapping[str, int], until_ms: int | None, reacted_ms: int | None) -> set[str]:
-    """Return what an instance has to send. A reaction that was acknowledged before the wait was over ends the wait; one that
-    came later may have, as it may have been taken before it was acknowledged; without any the time runs out."""
+    """Return the messages that an instance must send. A reaction that was acknowledged before the end of the wait ends
+    it. A later acknowledgement may be of a reaction that was accepted before the end. Without a reaction the wait times
+    out."""
     due, answered, missed = _STEPS[kind], _REACTED.get(kind, set()), _TIMED_OUT.get(kind, set())
     if reacted_ms is None:
         return due | missed
@@ -153,7 +154,7 @@ def _due(kind: str, sent: Mapping[str, int], until_ms: int | None, reacted_ms: i
 
 
 def _deliveries(verdict: oracle.Verdict) -> tuple[list[str], list[str]]:
-    """Return the faults of deliveries, as what is lost and what is repeated."""
+    """Return the faults of deliveries: the lost ones, and the repeated ones."""
     counts = {
         "lost": verdict.lost,
         "non_terminal": verdict.non_terminal,

@@ -1,4 +1,4 @@
-"""What the case `workflows` asks for: workflows that delay, collect and wait, and triggers of them drawn by seed."""
+"""The requests of the case `workflows`: workflows that delay, collect and wait, and triggers drawn by seed."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from clarion_lab.load import people
 INSTANCES: Final = 2_000
 USERS: Final = 60
 DIGEST_USERS: Final = 4
-"""Few, so that a digest collects many."""
+"""Few threads, so that a digest collects many events."""
 THREADS: Final = 2
 LIST_USERS: Final = 4
 BATCH_ITEMS: Final = 8
@@ -23,15 +23,16 @@ DIGEST: Final = "digest"
 WORKFLOWS: Final = {
     "delay_1": 2, "delay_3": 2, "delay_5": 2, "digest_fixed": 8, "digest_sliding": 8, "answer": 5, "look": 4,
 }  # fmt: skip
-"""Workflows and how often each is triggered."""
+"""Workflows and their weights among triggers."""
 SHAPES: Final = {"single": 5, "list": 1, "batch": 2}
 MESSAGES: Final = {"delay": 2, "digest": 0, "answer": 2, "look": 1}
-"""Messages that each recipient of a trigger has to get at least, by kind; those of a digest are for all it collected."""
+"""The least number of messages for each recipient of a trigger, by kind; those of a digest are for all that it
+collected."""
 
 
 class Trigger(NamedTuple):
-    """A notification that starts `workflow` for each of `users`. `number` tells it from all others of the run; digests
-    collect by `thread`."""
+    """A notification that starts `workflow` for each of `users`. `number` is unique in the run; digests collect by
+    `thread`."""
 
     number: int
     workflow: str
@@ -40,11 +41,11 @@ class Trigger(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Return what its workflow does: `delay`, `digest`, `answer` or `look`."""
+        """Return the kind of its workflow: `delay`, `digest`, `answer` or `look`."""
         return self.workflow.partition("_")[0]
 
 
-class Asking(NamedTuple):
+class TriggerRequest(NamedTuple):
     """A request and the triggers in it, in order."""
 
     plan: Plan
@@ -52,14 +53,14 @@ class Asking(NamedTuple):
 
 
 def templates() -> dict[str, dict[str, Any]]:
-    """Return the bodies of the templates by key: their pushes carry what the oracle wants to know."""
+    """Return the bodies of the templates by key: their pushes carry the data that the oracle needs."""
     items = {MESSAGE: "", DIGEST: "{% for item in digest.items %}{{ item.number }} {% endfor %}"}
     return {key: {"channels": {"push": _push(found)}} for key, found in items.items()}
 
 
 def _push(items: str) -> dict[str, Any]:
-    told = {name: f"{{{{ {name} }}}}" for name in ("step", "workflow", "number", "thread")}
-    return {"title": "Chaos", "body": "{{ step }}", "data": {**told, "items": items}}
+    reported = {name: f"{{{{ {name} }}}}" for name in ("step", "workflow", "number", "thread")}
+    return {"title": "Chaos", "body": "{{ step }}", "data": {**reported, "items": items}}
 
 
 def definitions() -> dict[str, dict[str, Any]]:
@@ -94,8 +95,8 @@ def _pause(seconds: int) -> dict[str, Any]:
     return {"kind": "delay", "name": "pause", "for": f"{seconds}s"}
 
 
-def askings(seed: int, instances: int = INSTANCES) -> Iterator[Asking]:
-    """Yield requests that start exactly so many instances."""
+def trigger_requests(seed: int, instances: int = INSTANCES) -> Iterator[TriggerRequest]:
+    """Yield requests that start exactly the given number of instances."""
     chance = random.Random(seed)
     shapes, weights = list(SHAPES), list(SHAPES.values())
     left, number = instances, 0
@@ -108,7 +109,7 @@ def askings(seed: int, instances: int = INSTANCES) -> Iterator[Asking]:
             left -= len(triggers[-1].users)
             if not left:
                 break
-        yield Asking(_plan(f"chaos-{seed}-{number}", shape, triggers), triggers)
+        yield TriggerRequest(_plan(f"chaos-{seed}-{number}", shape, triggers), triggers)
 
 
 def _trigger(chance: random.Random, number: int, users: int) -> Trigger:

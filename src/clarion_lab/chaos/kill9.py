@@ -1,5 +1,5 @@
-"""The case `kill9`: notifications of all shapes while any process may die. No delivery is lost, ended twice or claimed
-falsely, and each duplicate is one the product knows of."""
+"""The case `kill9`: notifications of all shapes while any process may die. No delivery is lost, ends twice or is
+falsely reported as sent, and the product has recorded each possible duplicate."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Final
 
 from clarion.app.commands.remote import Remote
 from clarion_lab.chaos import workload
-from clarion_lab.chaos.case import Remains
+from clarion_lab.chaos.case import RunResult
 from clarion_lab.chaos.drive import Plan
 from clarion_lab.chaos.ledger import Account
 from clarion_lab.chaos.observe import Observed
 from clarion_lab.chaos.oracle import Evidence, Verdict, judge
 from clarion_lab.chaos.schedule import VICTIMS, WORKING
-from clarion_lab.load import furnish, people
+from clarion_lab.load import people, seed_data
 from clarion_lab.load.programs import SimulatorReady
 
 
@@ -29,23 +29,23 @@ class Kill9:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def furnish(self, client: Remote, ready: SimulatorReady) -> None:
+    def seed_data(self, client: Remote, ready: SimulatorReady) -> None:
         """Define one template, the push provider and users."""
-        furnish.definitions(client, list(workload.CHANNELS))
-        furnish.provider(client, "push", ready)
-        furnish.users(client, workload.USERS, profiles=False, progress=lambda done: None)
+        seed_data.definitions(client, list(workload.CHANNELS))
+        seed_data.provider(client, "push", ready)
+        seed_data.users(client, workload.USERS, profiles=False, progress=lambda done: None)
 
     def plans(self, receipts_file: Path) -> Iterator[Plan]:
-        """Return requests without end."""
+        """Return an endless iterator of requests."""
         return workload.plans(self._seed)
 
     def killed(self, share: float) -> None:
         """Do nothing: the load is the same throughout."""
 
     def calm(self, client: Remote, account: Callable[[], Account]) -> bool:
-        """Return at once: there is always more to ask for."""
+        """Return at once: the requests never end."""
         return True
 
-    def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:
+    def judge(self, evidence: Evidence, observed: Observed, outcome: RunResult) -> Verdict:
         """Return the verdict on the deliveries."""
         return judge(evidence)

@@ -1,7 +1,7 @@
-"""The client's ledger: one fsynced line before a request is sent and one for its answer.
+"""The client's ledger: one fsynced line before a request is sent and one for its response.
 
-What is in it survives the harness itself, and it never says more than the client knew: an answer that did not come
-is `unknown`, never a failure.
+Its lines survive a crash of the harness, and they never claim more than the client knew: a missing response is
+`unknown`, never a failure.
 """
 
 import os
@@ -15,9 +15,9 @@ Result = Literal["ok", "refused", "unknown"]
 SETTLED: Final = frozenset({"ok", "refused"})
 
 
-class Asked(msgspec.Struct, frozen=True, tag="asked"):
-    """A request about to be sent. `key` is its idempotency key; `deliveries` says, item by item, how many deliveries
-    each notification in it has to have; `attempt` counts from 1."""
+class RequestLine(msgspec.Struct, frozen=True, tag="asked"):
+    """A request about to be sent. `key` is its idempotency key; `deliveries` is, item by item, the number of deliveries
+    that each of its notifications must have; `attempt` counts from 1."""
 
     key: str
     kind: str
@@ -26,8 +26,8 @@ class Asked(msgspec.Struct, frozen=True, tag="asked"):
     at_ms: int
 
 
-class Answered(msgspec.Struct, frozen=True, tag="answered"):
-    """What came back: an id per item when `ok` (None where that item was refused)."""
+class AnswerLine(msgspec.Struct, frozen=True, tag="answered"):
+    """The response: an id per item when `ok` (None for a refused item)."""
 
     key: str
     result: Result
@@ -36,7 +36,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     detail: str = ""
 
 
-Line = Asked | Answered
+Line = RequestLine | AnswerLine
 _DECODER: Final = msgspec.json.Decoder(Line)
 
 
@@ -57,7 +57,7 @@ class Ledger:
 
 
 def read(path: Path) -> Iterator[Line]:
-    """Yield the lines of a ledger; a last line cut short by a crash of the harness is left out."""
+    """Yield the lines of a ledger without a last line that a crash of the harness cut short."""
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
@@ -65,8 +65,8 @@ def read(path: Path) -> Iterator[Line]:
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What a ledger adds up to: deliveries owed by notification id, the ids answered by key, keys never settled, and keys
-    whose answers named different ids."""
+    """The totals of a ledger: deliveries owed by notification id, the ids in responses by key, keys never settled, and
+    keys whose responses named different ids."""
 
     owed: dict[str, int]
     ids: dict[str, list[str | None]]
@@ -76,13 +76,13 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def add_up(lines: Iterator[Line]) -> Account:
-    """Return what the lines add up to."""
-    asked: dict[str, Asked] = {}
+    """Return the totals of the lines."""
+    asked: dict[str, RequestLine] = {}
     settled: dict[str, list[str | None]] = {}
     contradictions: list[str] = []
     refused: set[str] = set()
     for line in lines:
-        if isinstance(line, Asked):
+        if isinstance(line, RequestLine):
             asked.setdefault(line.key, line)
         elif line.result == "ok":
             if settled.setdefault(line.key, line.ids) != line.ids:

@@ -1,6 +1,6 @@
-"""The oracle: judges a run from evidence alone and shares no code with what it judges.
+"""The oracle: checks a run by evidence alone and shares no code with the product.
 
-Three witnesses are compared: the client's ledger (what was acknowledged), the provider's receipts (what really
+Three sources are compared: the client's ledger (acknowledged requests), the provider's receipts (messages that really
 arrived) and the product's own account, read twice (through the public API and straight from its store).
 """
 
@@ -14,22 +14,23 @@ from clarion_lab.load.receipts import Receipt
 
 TERMINAL: Final = frozenset({"sent", "delivered", "failed", "dead", "expired", "skipped", "cancelled", "merged"})
 CLAIMED: Final = frozenset({"sent", "delivered"})
-"""States by which the product says that the provider has the message."""
+"""States by which the product reports that the provider has the message."""
 EXAMPLES_MAX: Final = 5
 _FIGURES: Final = (
     "acked", "lost", "non_terminal", "double_terminal", "false_success", "duplicates", "duplicates_explained",
 )  # fmt: skip
 
 
-class Acked(msgspec.Struct, frozen=True):
-    """A request the API acknowledged: the notification's 32 hex digits and how many deliveries it has to have."""
+class AcknowledgedRequest(msgspec.Struct, frozen=True):
+    """A request that the API acknowledged: the notification's 32 hex digits and the number of deliveries it must
+    have."""
 
     notification: str
     deliveries: int
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What the product says of one delivery. `terminal_events` counts its transitions into a terminal state;
+    """The product's account of one delivery. `terminal_events` counts its transitions into a terminal state;
     `unsure_attempts` its attempts that may have been sent without a recorded acceptance; `by_provider` is false for
     channels that end inside the product, which no provider can confirm."""
 
@@ -41,10 +42,10 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Everything a verdict rests on. `stored` is the state by delivery as the store has it, `listed` every
-    notification the API lists, `inbox` the in-app deliveries that people can really read (None: not looked at)."""
+    """All evidence of a verdict. `stored` is the state by delivery in the store, `listed` every notification that the
+    API lists, `inbox` the in-app deliveries that people can really read (None: not read)."""
 
-    acked: Sequence[Acked]
+    acked: Sequence[AcknowledgedRequest]
     receipts: Sequence[Receipt]
     accounts: Sequence[Account]
     stored: Mapping[str, str]
@@ -53,8 +54,9 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The figures of a run, and a few examples of each fault. `unexpected` counts notifications that nobody was told
-    of and receipts that belong to no delivery; `disagreements` deliveries of which API and store say different things."""
+    """The figures of a run, and a few examples of each fault. `unexpected` counts notifications that were never
+    acknowledged and receipts that belong to no delivery; `disagreements` deliveries whose states in API and store
+    differ."""
 
     acked: int
     lost: int
@@ -69,12 +71,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing is wrong."""
+        """Return whether there is no fault."""
         faults = (self.lost, self.non_terminal, self.double_terminal, self.false_success)
         return not any((*faults, self.unexpected, self.disagreements)) and self.duplicates == self.duplicates_explained
 
     def figures(self) -> dict[str, int]:
-        """Return what the last line of a run tells."""
+        """Return the figures for the last line of a run."""
         return {name: getattr(self, name) for name in _FIGURES}
 
 
@@ -84,16 +86,16 @@ def judge(evidence: Evidence) -> Verdict:
     received = Counter(receipt.delivery for receipt in evidence.receipts if receipt.taken)
     extra = {delivery: times - 1 for delivery, times in received.items() if times > 1}
     unexplained = {
-        delivery: times - _unsure(accounts.get(delivery))
+        delivery: times - _uncertain_attempts(accounts.get(delivery))
         for delivery, times in extra.items()
-        if times > _unsure(accounts.get(delivery))
+        if times > _uncertain_attempts(accounts.get(delivery))
     }
     lost = _lost(evidence.acked, accounts)
     faults = {
         "lost": list(lost),
         "non_terminal": [a.delivery for a in accounts.values() if a.state not in TERMINAL],
         "double_terminal": [a.delivery for a in accounts.values() if a.terminal_events > 1],
-        "false_success": [a.delivery for a in accounts.values() if _claims_falsely(a, received, evidence.inbox)],
+        "false_success": [a.delivery for a in accounts.values() if _is_false_success(a, received, evidence.inbox)],
         "unexplained": list(unexplained),
         "unexpected": _unexpected(evidence, received, accounts),
         "disagreements": [a.delivery for a in accounts.values() if evidence.stored.get(a.delivery) != a.state],
@@ -112,18 +114,18 @@ def judge(evidence: Evidence) -> Verdict:
     )
 
 
-def _unsure(account: Account | None) -> int:
+def _uncertain_attempts(account: Account | None) -> int:
     return account.unsure_attempts if account else 0
 
 
-def _lost(acked: Sequence[Acked], accounts: Mapping[str, Account]) -> dict[str, int]:
+def _lost(acked: Sequence[AcknowledgedRequest], accounts: Mapping[str, Account]) -> dict[str, int]:
     """Return the deliveries that are missing, by notification."""
     there = Counter(delivery[:32] for delivery in accounts)
     missing = {item.notification: item.deliveries - there[item.notification] for item in acked}
     return {notification: count for notification, count in missing.items() if count > 0}
 
 
-def _claims_falsely(account: Account, received: Mapping[str, int], inbox: frozenset[str] | None) -> bool:
+def _is_false_success(account: Account, received: Mapping[str, int], inbox: frozenset[str] | None) -> bool:
     if account.state not in CLAIMED:
         return False
     if account.by_provider:

@@ -1,4 +1,5 @@
-"""The phones of all users: what arrives on them, as the simulator wrote it down, and what their owners do about it."""
+"""The phones of all users: the messages that arrive, from the simulator's receipts, and the reactions of their
+owners."""
 
 import heapq
 import random
@@ -14,14 +15,14 @@ from clarion_lab.load import people
 from clarion_lab.load.receipts import DELIVERY_PREFIX
 
 REACTING: Final = 0.7
-"""Share of questions that somebody reacts to."""
+"""Share of questions that get a reaction."""
 PAUSE_S_MAX: Final = 3.0
 """How long people take to react."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A push that a phone got: the delivery's 48 hex digits, whose phone, and what the push says. `items` are the numbers
-    of the triggers in a digest."""
+    """A push that a phone got: the delivery's 48 hex digits, the phone's owner, and the push's data. `items` are the
+    numbers of the triggers in a digest."""
 
     delivery: str
     user: str
@@ -57,14 +58,14 @@ _BODY: Final = msgspec.json.Decoder(_Body)
 
 
 class Arrivals:
-    """Reads the messages of a receipts file that grows."""
+    """Reads the messages of a growing receipts file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read_bytes = 0
 
     def new(self) -> list[Message]:
-        """Return what has arrived since the last call; a message that arrived twice is there twice."""
+        """Return the messages that arrived since the last call; a message that arrived twice is there twice."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -84,8 +85,9 @@ def _message(receipt: _Receipt) -> Message:
     return Message(delivery, user, data["step"], data["workflow"], int(data["number"]), data["thread"], items)
 
 
-class Owners:
-    """React to some of the questions on their phones, each once, after a while. `due` says what they want to tell."""
+class UserReactions:
+    """Users who react to some of the questions on their phones, each once, after a while. `due` returns the next
+    reaction."""
 
     def __init__(self, arrivals: Arrivals, seed: int) -> None:
         self._arrivals = arrivals
@@ -94,7 +96,7 @@ class Owners:
         self._later: list[tuple[float, str, Plan]] = []
 
     def due(self) -> Plan | None:
-        """Return the next reaction whose time has come."""
+        """Return the next reaction that is due, or None."""
         now = time.monotonic()
         for message in self._arrivals.new():
             if message.step == "ask" and message.delivery not in self._known:
@@ -109,8 +111,8 @@ class Owners:
 
 
 def reaction(message: Message) -> Plan:
-    """Return how its owner reacts to a question: with the event that the workflow waits for, or by having seen it. The
-    delivery is the idempotency key and tells later which question it was."""
+    """Return the owner's reaction to a question: the event that the workflow waits for, or that the message was seen.
+    The delivery is the idempotency key and identifies the question later."""
     body: dict[str, Any] = {"user_id": message.user}
     path = f"/v1/notifications/ntf_{message.notification}/seen"
     if message.workflow == "answer":

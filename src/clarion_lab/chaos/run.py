@@ -1,4 +1,5 @@
-"""One chaos run: load and kills side by side, then heal, drain, and hand all evidence to the oracle."""
+"""One chaos run: load and kills at the same time, then recovery and drain, then the oracle's verdict on all
+evidence."""
 
 import asyncio
 import contextlib
@@ -15,24 +16,24 @@ from clarion.app.commands.remote import Unreachable
 from clarion.domain.channel import Channel
 from clarion_lab.chaos import ledger as ledgers
 from clarion_lab.chaos import store
-from clarion_lab.chaos.case import DRAIN_TIMEOUT_S, Case, Remains, Verdict
+from clarion_lab.chaos.case import DRAIN_TIMEOUT_S, Case, RunResult, Verdict
 from clarion_lab.chaos.drive import Driver
 from clarion_lab.chaos.observe import Observed, Observer
-from clarion_lab.chaos.oracle import Account, Acked, Evidence
+from clarion_lab.chaos.oracle import Account, AcknowledgedRequest, Evidence
 from clarion_lab.chaos.schedule import Kill, kills
-from clarion_lab.load import furnish, receipts
+from clarion_lab.load import receipts, seed_data
 from clarion_lab.load.programs import HOST, RunError, Simulator, System, wait_for
 
 LANES: Final = 8
 REQUESTS_A_SECOND: Final = 120.0
 AT_WORK_S: Final = 1.5
-"""A process this old has started and has taken its partitions."""
+"""The age in seconds at which a process has started and holds its partitions."""
 COMMIT_BYTES: Final = 4_096
-"""A process that has written this much has committed something."""
+"""The bytes written by which a process has committed something."""
 IDLE_S: Final = 5.0
-"""How long a victim is waited for that has committed something; there may be nothing to do."""
+"""Seconds to wait for a victim that has committed something; there may be no work."""
 WRITE_S: Final = 0.5
-"""How long a victim's next write is waited for."""
+"""Seconds to wait for a victim's next write."""
 WRITE_POLL_S: Final = 0.0002
 OBSERVE_TRIES: Final = 3
 VICTIM_TIMEOUT_S: Final = 30.0
@@ -45,44 +46,44 @@ QUICK: Final = {
     **{f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "50,100,200,500,1000" for channel in Channel},
     "CLARION_LEASE_TTL_MS": "1500",
 }
-"""Settings that make a drain quick; what is promised does not depend on them."""
+"""Settings that make a drain quick; the guarantees do not depend on them."""
 
 
 class ChaosRun:
-    """Kills processes by seed while a client keeps asking. `run` returns the verdict."""
+    """Kills processes by seed while a client sends requests. `run` returns the verdict."""
 
     def __init__(
-        self, folder: Path, case: Case, kill_count: int, seed: int, workers: int, tell: Callable[[str], None]
+        self, folder: Path, case: Case, kill_count: int, seed: int, workers: int, report: Callable[[str], None]
     ) -> None:
         self._folder = folder
         self._case = case
         self._kill_count = kill_count
         self._seed = seed
         self._workers = workers
-        self._tell = tell
+        self._report = report
         self._ledger_file = folder / "ledger.ndjson"
         self.killed: dict[str, int] = {}
         self.at_work = 0
         self.notes: list[str] = []
 
     def run(self) -> Verdict:
-        """Run to the verdict. Raises `RunError` when the system did not even come up or never settled."""
+        """Run and return the verdict. Raises `RunError` when the system did not start or never settled."""
         simulator = Simulator(self._folder / "simulator", "--seed", str(self._seed), *FAULTS, *self._case.simulator)
-        system = System(self._folder, furnish.environment(simulator.ready, self._workers, **QUICK))
+        system = System(self._folder, seed_data.environment(simulator.ready, self._workers, **QUICK))
         try:
             system.start()
             system.wait_ready()
-            secret = furnish.tenant(system)
+            secret = seed_data.tenant(system)
             client = system.client(secret)
-            self._case.furnish(client, simulator.ready)
+            self._case.seed_data(client, simulator.ready)
             with self._load(system.port, secret, simulator.ready.receipts_file) as driver:
                 self._break(system, driver)
                 rests = self._case.calm(client, self._account)
             account = self._account()
-            self._tell(f"{len(account.owed)} acknowledged, {account.refused} refused; draining")
+            self._report(f"{len(account.owed)} acknowledged, {account.refused} refused; draining")
             observer = Observer(client, account.owed)
             if not (rests and observer.drain(DRAIN_TIMEOUT_S)):
-                self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
+                self._report(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
             simulator.check()
             observed = self._observe(observer)
         finally:
@@ -93,14 +94,14 @@ class ChaosRun:
                 f"the ledger does not add up: {account.refused} refused, {len(account.unsettled)} never settled, "
                 f"{account.contradictions[:3]} answered with different ids"
             )
-        remains = Remains(account, self._ledger_file, simulator.ready.receipts_file, self._folder / "data")
-        return self._case.judge(_evidence(observed, remains), observed, remains)
+        outcome = RunResult(account, self._ledger_file, simulator.ready.receipts_file, self._folder / "data")
+        return self._case.judge(_evidence(observed, outcome), observed, outcome)
 
     def _account(self) -> ledgers.Account:
         return ledgers.add_up(ledgers.read(self._ledger_file))
 
     def _observe(self, observer: Observer) -> Observed:
-        """Look at everything; nobody is killed any more, so an API that does not answer is worth a note."""
+        """Return the state in the API. There are no more kills, so an API that does not respond is noted."""
         for _ in range(OBSERVE_TRIES):
             try:
                 return observer.observe(self._case.inboxes)
@@ -110,7 +111,7 @@ class ChaosRun:
 
     @contextlib.contextmanager
     def _load(self, port: int, secret: str, receipts_file: Path) -> Iterator[Driver]:
-        """Ask in a thread of its own; at the end every request is settled."""
+        """Send requests in a separate thread; at the end of the context every request is settled."""
         ledger = ledgers.Ledger(self._ledger_file)
         driver = Driver(HOST, port, secret, ledger, self._case.plans(receipts_file))
         failure: list[BaseException] = []
@@ -118,7 +119,7 @@ class ChaosRun:
         def drive() -> None:
             try:
                 asyncio.run(driver.run(LANES, REQUESTS_A_SECOND))
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
                 failure.append(error)
 
         client = threading.Thread(target=drive, daemon=True)
@@ -133,19 +134,19 @@ class ChaosRun:
             raise RunError(f"requests under way were not settled within {SETTLE_TIMEOUT_S:g} s of the last kill")
 
     def _break(self, system: System, driver: Driver) -> None:
-        """Kill one by one; return when all kills are done and the system is up again."""
+        """Kill processes one by one; return when all kills are done and the system is up again."""
         case = self._case
         schedule = kills(self._seed, self._kill_count, case.victims, case.working, case.writing)
         for number, kill in enumerate(schedule, 1):
             time.sleep(kill.pause_ms / 1000)
             self._kill(system, kill)
             case.killed(number / self._kill_count)
-            self._tell(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
+            self._report(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
         case.killed(1.0)
         system.wait_ready()
 
     def _kill(self, system: System, kill: Kill) -> None:
-        """Kill a process of the role, waiting for one to be there and, if so asked, at work."""
+        """Kill a process of the role after waiting until one runs and, if `working`, is at work."""
         victims: list[psutil.Process] = []
         until = time.monotonic() + IDLE_S
 
@@ -179,32 +180,33 @@ def _has_committed(process: psutil.Process) -> bool:
 
 
 def _await_write(process: psutil.Process) -> None:
-    """Return as soon as a process writes something, or when it does not for a while."""
+    """Return as soon as a process writes something, or after a time-out."""
     before, until = _written_bytes(process), time.monotonic() + WRITE_S
     while _written_bytes(process) == before and time.monotonic() < until:
         time.sleep(WRITE_POLL_S)
 
 
 def _written_bytes(process: psutil.Process) -> int:
-    """Return what a process has written since its start; where the operating system does not tell, a commit."""
+    """Return the bytes a process has written since its start; when the system does not report them, those of a
+    commit."""
     counters = getattr(process, "io_counters", None)
     return COMMIT_BYTES if counters is None else int(counters().write_chars)
 
 
-def _evidence(observed: Observed, remains: Remains) -> Evidence:
-    stories = store.read(remains.data / "state.db")
+def _evidence(observed: Observed, outcome: RunResult) -> Evidence:
+    deliveries = store.read(outcome.data / "state.db")
     return Evidence(
-        acked=[Acked(id_.partition("_")[2], owed) for id_, owed in remains.account.owed.items()],
-        receipts=receipts.read(remains.receipts_file),
-        accounts=[_with_store(account, stories) for account in observed.accounts],
-        stored={delivery: story.state for delivery, story in stories.items()},
+        acked=[AcknowledgedRequest(id_.partition("_")[2], owed) for id_, owed in outcome.account.owed.items()],
+        receipts=receipts.read(outcome.receipts_file),
+        accounts=[_with_store(account, deliveries) for account in observed.accounts],
+        stored={delivery: story.state for delivery, story in deliveries.items()},
         listed=observed.listed,
         inbox=observed.inbox,
     )
 
 
-def _with_store(account: Account, stories: Mapping[str, store.Story]) -> Account:
-    """Return an account with the ends the store knows, if those are more than the API told."""
-    story = stories.get(account.delivery)
+def _with_store(account: Account, deliveries: Mapping[str, store.StoredDelivery]) -> Account:
+    """Return an account with the number of ends in the store, if it is higher than that of the API."""
+    story = deliveries.get(account.delivery)
     ends = max(account.terminal_events, story.endings if story else 0)
     return msgspec.structs.replace(account, terminal_events=ends)

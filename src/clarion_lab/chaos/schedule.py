@@ -1,4 +1,4 @@
-"""Who is killed when: a schedule that a seed determines entirely."""
+"""The schedule of kills: roles and times, determined by a seed alone."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -8,16 +8,17 @@ import msgspec
 
 PAUSE_MS: Final = (50, 500)
 VICTIMS: Final = {"worker": 6, "api": 3, "scheduler": 2, "supervisor": 1}
-"""Roles and their weights: whoever sends has most to lose."""
+"""Roles and their weights: processes that send have most to lose."""
 WORKING: Final = 0.7
-"""Share of kills that wait for a victim at work; the others hit whatever is there, mostly processes still starting."""
+"""Share of kills that wait for a victim at work; the other kills hit any process of the role, mostly ones still
+starting."""
 WRITE_MS_MAX: Final = 3.0
-"""How long after a write: as long as it takes to commit it and begin with what follows."""
+"""The time between a write and the kill: enough to commit the write and begin the next step."""
 
 
 class Kill(msgspec.Struct, frozen=True):
-    """After `pause_ms`, kill a process of this role; `pick` (0 to 1) chooses among several of it. When `working`, the
-    victim has to have lived long enough to be at work. With `write_ms` it dies so long after it next wrote something."""
+    """After `pause_ms`, kill a process of this role; `pick` (0 to 1) chooses among several. When `working`, the victim
+    must have run long enough to be at work. With `write_ms` it dies that long after its next write."""
 
     pause_ms: int
     role: str
@@ -30,7 +31,7 @@ def kills(
     seed: int, count: int, victims: Mapping[str, int] = VICTIMS, working: float = WORKING, writing: float = 0.0
 ) -> Iterator[Kill]:
     """Yield `count` kills, shares of which wait for a victim at work and for one that writes; the same seed yields the
-    same ones."""
+    same kills."""
     chance = random.Random(seed)
     roles, weights = list(victims), list(victims.values())
     for _ in range(count):

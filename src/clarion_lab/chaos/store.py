@@ -1,7 +1,7 @@
 """Reads `state.db` straight from disk with another driver than the product's, after the product has stopped.
 
-It knows the tables and nothing of the code that fills them: a delivery's story is pieced together again from its own
-row, its attempts and, for broadcasts, the bytes of its chunk.
+It uses the tables and no code of the product: a delivery's history is rebuilt from its row, its attempts and, for
+broadcasts, the bytes of its chunk.
 """
 
 import sqlite3
@@ -18,14 +18,14 @@ STATES: Final = {
     1: "planned", 2: "sending", 3: "retrying", 4: "ambiguous", 5: "held", 10: "sent", 11: "delivered", 12: "failed", 13: "dead",
     14: "expired", 15: "skipped", 16: "cancelled", 17: "merged",
 }  # fmt: skip
-"""What the state numbers on disk stand for (docs/states.md)."""
+"""Names of the state numbers on disk (docs/states.md)."""
 ENDING: Final = frozenset({"accepted", "refused", "exhausted", "expired", "cancelled"})
 """Events that end a delivery."""
 
 
-class Story(msgspec.Struct):
-    """A delivery as stored: `endings` counts what ended it, `unsure` attempts that may have reached the provider
-    without being recorded as accepted (begun again, or without an answer)."""
+class StoredDelivery(msgspec.Struct):
+    """A delivery as stored: `endings` counts the events that ended it, `unsure` attempts that may have reached the
+    provider without being recorded as accepted (repeated, or without a response)."""
 
     channel: str
     state: str
@@ -33,19 +33,19 @@ class Story(msgspec.Struct):
     unsure: int = 0
 
 
-def read(path: Path) -> dict[str, Story]:
-    """Return every delivery in a state store by its 48 hex digits."""
+def read(path: Path) -> dict[str, StoredDelivery]:
+    """Return every delivery in a state store by its 48 hex digits. Raises `ValueError` when the file is damaged."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
         check = db.execute("PRAGMA quick_check").fetchone()[0]
         if check != "ok":
             raise ValueError(f"{path.name} is damaged: {check}")
-        stories = dict(_of_chunks(db))
-        stories.update(_of_rows(db, stories))
-        _add_attempts(db, stories)
-    return stories
+        deliveries = dict(_of_chunks(db))
+        deliveries.update(_of_rows(db, deliveries))
+        _add_attempts(db, deliveries)
+    return deliveries
 
 
-def _of_chunks(db: sqlite3.Connection) -> Iterator[tuple[str, Story]]:
+def _of_chunks(db: sqlite3.Connection) -> Iterator[tuple[str, StoredDelivery]]:
     rows = db.execute(
         "SELECT c.chunk_id, c.channel, c.user_ids, c.addresses, s.states, s.intents"
         " FROM chunks c JOIN chunk_states s USING (chunk_id, tenant)"
@@ -58,35 +58,37 @@ def _of_chunks(db: sqlite3.Connection) -> Iterator[tuple[str, Story]]:
             sent = STATES[state] == "sent"
             yield (
                 delivery_id(chunk_id[:16], user, channel, place),
-                Story(channel, STATES[state], sent, max(0, times - 1)),
+                StoredDelivery(channel, STATES[state], sent, max(0, times - 1)),
             )
 
 
 def delivery_id(notification: bytes, user: str, channel: str, address: str) -> str:
-    """Return the 48 hex digits of a delivery: its notification's id, then a keyed hash of who, how and where."""
+    """Return the 48 hex digits of a delivery: its notification's id, then a keyed hash of user, channel and address."""
     text = "".join(f"{len(part)}:{part}" for part in (user, channel, address, ""))
     return (notification + blake2b(text.encode(), key=notification, digest_size=8).digest()).hex()
 
 
-def _of_rows(db: sqlite3.Connection, chunks: dict[str, Story]) -> Iterator[tuple[str, Story]]:
+def _of_rows(db: sqlite3.Connection, chunks: dict[str, StoredDelivery]) -> Iterator[tuple[str, StoredDelivery]]:
     rows = db.execute("SELECT id, channel, state, attempt, repeats, accepted_attempt, chunk_id FROM deliveries")
     for id_, channel, state, attempt, repeats, accepted, chunk_id in rows:
-        story = Story(channel, STATES[state], int(accepted > 0), repeats if accepted and accepted == attempt else 0)
+        story = StoredDelivery(
+            channel, STATES[state], int(accepted > 0), repeats if accepted and accepted == attempt else 0
+        )
         if chunk_id is not None and id_.hex() in chunks:
             first = chunks[id_.hex()]
             story.state, story.unsure = first.state, story.unsure + first.unsure
         yield id_.hex(), story
 
 
-def _add_attempts(db: sqlite3.Connection, stories: dict[str, Story]) -> None:
-    """Add what the attempts tell that the rows do not."""
+def _add_attempts(db: sqlite3.Connection, deliveries: dict[str, StoredDelivery]) -> None:
+    """Add the endings and unsure attempts that only the attempts record."""
     repeated: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for id_, attempt, event, outcome, repeats, applied in db.execute(
         "SELECT delivery_id, attempt, event, outcome, repeats, applied FROM attempts"
     ):
-        story = stories[id_.hex()]
+        story = deliveries[id_.hex()]
         story.endings += bool(applied) and event in ENDING
         story.unsure += outcome == "ambiguous"
         repeated[id_.hex()][attempt] = max(repeats, repeated[id_.hex()][attempt])
     for key, times in repeated.items():
-        stories[key].unsure += sum(times.values())
+        deliveries[key].unsure += sum(times.values())

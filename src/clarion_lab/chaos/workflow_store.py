@@ -1,4 +1,5 @@
-"""Reads workflow instances straight from the stores with another driver than the product's, after it has stopped."""
+"""Reads workflow instances straight from the stores with another driver than the product's, after the product has
+stopped."""
 
 import sqlite3
 from collections import Counter
@@ -12,32 +13,33 @@ _INSTANCE_CELL: Final = b"i"
 _NOTIFICATION_BYTES: Final = 16
 
 
-class Course(NamedTuple):
-    """What an instance did: how many events ended it, and how many came after the first of those."""
+class EventCounts(NamedTuple):
+    """The number of events that ended an instance, and the number of events after the first of those."""
 
     endings: int
     afterwards: int
 
 
-def course(events: list[str]) -> Course:
-    """Return what the events of an instance, in their order, amount to."""
+def count_events(events: list[str]) -> EventCounts:
+    """Return the counts of an instance's events, given in their order."""
     first = next((at for at, event in enumerate(events) if event in ENDINGS), len(events) - 1)
-    return Course(sum(event in ENDINGS for event in events), len(events) - 1 - first)
+    return EventCounts(sum(event in ENDINGS for event in events), len(events) - 1 - first)
 
 
-def courses(state_file: Path) -> dict[str, Course]:
-    """Return what each instance in a state store did, by the 48 hex digits of its id."""
-    told: dict[str, list[str]] = {}
+def count_all_events(state_file: Path) -> dict[str, EventCounts]:
+    """Return the counts of each instance in a state store, by the 48 hex digits of its id."""
+    reported: dict[str, list[str]] = {}
     with closing(_opened(state_file)) as db:
         for (id_,) in db.execute("SELECT id FROM instances"):
-            told[id_.hex()] = []
+            reported[id_.hex()] = []
         for id_, event in db.execute("SELECT instance_id, event FROM progress ORDER BY instance_id, sequence"):
-            told.setdefault(id_.hex(), []).append(event)
-    return {id_: course(events) for id_, events in told.items()}
+            reported.setdefault(id_.hex(), []).append(event)
+    return {id_: count_events(events) for id_, events in reported.items()}
 
 
 def open_cells(journal_file: Path) -> Counter[str]:
-    """Return the notifications (32 hex digits) of instances that a journal still keeps, with how many."""
+    """Return the notifications (32 hex digits) of instances that a journal still holds, with their number of
+    instances."""
     with closing(_opened(journal_file)) as db:
         keys = [key for (key,) in db.execute("SELECT key FROM cells")]
     return Counter(

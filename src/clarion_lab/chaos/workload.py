@@ -1,4 +1,4 @@
-"""What a chaos client asks for: singles, lists and batches on push and in-app, and one broadcast, drawn by seed."""
+"""The requests of a chaos client: singles, lists and batches on push and in-app, and one broadcast, drawn by seed."""
 
 import random
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from clarion_lab.load import people
 CHANNELS: Final = ("push", "inapp")
 USERS: Final = 400
 BROADCAST_AT: Final = 20
-"""The broadcast is this request, so that kills fall into it."""
+"""The number of the request that is the broadcast, so that kills happen during it."""
 KINDS: Final = {"single": 6, "list": 2, "batch": 2}
 LIST_USERS: Final = 5
 BATCH_ITEMS: Final = 10
 
 
 def plans(seed: int) -> Iterator[Plan]:
-    """Yield plans without end; every user has one device, so each recipient owes one delivery a channel."""
+    """Yield plans endlessly; every user has one device, so each recipient must get one delivery a channel."""
     chance = random.Random(seed)
     encode = msgspec.json.Encoder().encode
     kinds, weights = list(KINDS), list(KINDS.values())

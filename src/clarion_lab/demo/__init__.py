@@ -1,1 +1,2 @@
-"""`clarion demo`: a whole installation with sample data, real mail to a local receiver, and a table of what happened."""
+"""`clarion demo`: a whole installation with sample data, real mail to a local mail server, and a table of the
+results."""

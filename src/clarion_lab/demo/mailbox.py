@@ -1,4 +1,4 @@
-"""A real mail server on loopback (STARTTLS and AUTH) that keeps every mail as a file for people to look at."""
+"""A real mail server on loopback (STARTTLS and AUTH) that stores every mail as a file for people to read."""
 
 import email
 import hmac
@@ -21,7 +21,7 @@ USER: Final = "clarion"
 
 
 class Mailbox:
-    """Receives mail while it is entered. `received` maps delivery ids (from Message-ID) to recipients."""
+    """Receives mail during its context. `received` maps delivery ids (from Message-ID) to recipients."""
 
     def __init__(self, folder: Path) -> None:
         self._mail = folder / "mail"
@@ -58,16 +58,16 @@ class Mailbox:
         return AuthResult(success=good, handled=good)
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
-        """Keep a mail; answered only once it is written."""
+        """Store a mail; the reply is sent only after it is written."""
         mail = email.message_from_bytes(envelope.content, policy=policy.default)
         delivery = str(mail["message-id"]).strip("<>").partition("@")[0]
         (self._mail / f"{delivery}.eml").write_bytes(envelope.content)
         self.received[delivery] = envelope.rcpt_tos[0]
-        return "250 2.0.0 kept"
+        return "250 2.0.0 message stored"
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free port of loopback."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The end of the demo: a table per channel for people, one JSON object for programs, and the verdict of both."""
+"""The report of the demo: a table per channel for people, one JSON object for programs, and the verdict of both."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ import msgspec
 from rich.table import Table
 
 from clarion.domain.channel import CHANNELS
-from clarion_lab.demo.story import Delivery, Ending
+from clarion_lab.demo.scenario import Delivery, DemoResult
 
 _SENT: Final = frozenset({"sent", "delivered"})
 _SKIPPED: Final = frozenset({"skipped", "cancelled", "merged"})
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Counts and latencies (from acceptance to the end, sent ones only, in milliseconds) of some deliveries."""
+    """Counts of deliveries, and their latencies (from acceptance to the end, sent ones only, in milliseconds)."""
 
     deliveries: int
     sent: int
@@ -27,7 +27,8 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The last line of a demo. `lost` counts what never came to rest and mail that was sent but did not arrive."""
+    """The last line of a demo. `lost` counts notifications that never finished and mail that was sent but did not
+    arrive."""
 
     accepted: int
     deliveries: int
@@ -49,11 +50,11 @@ class Summary(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode()
 
 
-def summarize(ending: Ending, missing_mails: Sequence[str]) -> Summary:
-    """Return the summary of an ending; `missing_mails` are deliveries the mail server should have got and did not."""
+def summarize(ending: DemoResult, missing_mails: Sequence[str]) -> Summary:
+    """Return the summary of a result; `missing_mails` are deliveries that the mail server did not get."""
     everything = figures(ending.deliveries)
     present = [channel for channel in CHANNELS if any(one.channel == channel for one in ending.deliveries)]
-    restless = sum(not one.at_rest for one in ending.deliveries)
+    restless = sum(not one.is_final for one in ending.deliveries)
     return Summary(
         accepted=len(ending.accepted),
         deliveries=everything.deliveries,
@@ -69,7 +70,7 @@ def summarize(ending: Ending, missing_mails: Sequence[str]) -> Summary:
 
 def figures(deliveries: Sequence[Delivery]) -> Figures:
     """Return counts and latencies."""
-    states = Counter(delivery.state for delivery in deliveries if delivery.at_rest)
+    states = Counter(delivery.state for delivery in deliveries if delivery.is_final)
     latencies = sorted(delivery.latency_ms for delivery in deliveries if delivery.latency_ms is not None)
     sent = sum(states[state] for state in _SENT)
     skipped = sum(states[state] for state in _SKIPPED)
@@ -84,8 +85,8 @@ def figures(deliveries: Sequence[Delivery]) -> Figures:
     )
 
 
-def table(summary: Summary, ending: Ending) -> Table:
-    """Return the outcomes per channel, with the reasons of what was not sent."""
+def table(summary: Summary, ending: DemoResult) -> Table:
+    """Return the table of outcomes per channel, with the reasons of deliveries that were not sent."""
     shown = Table(
         "channel",
         "all",
@@ -104,9 +105,9 @@ def table(summary: Summary, ending: Ending) -> Table:
         column.justify = "left" if column is shown.columns[0] else "right"
     for channel, one in summary.channels.items():
         reasons = Counter(row.reason for row in ending.deliveries if row.channel == channel and row.reason)
-        why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        cause = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         counts = (one.deliveries, one.sent, one.skipped, one.failed, one.retried)
-        shown.add_row(channel, *map(str, counts), _ms(one.p50_ms), _ms(one.p99_ms), why)
+        shown.add_row(channel, *map(str, counts), _ms(one.p50_ms), _ms(one.p99_ms), cause)
     return shown
 
 

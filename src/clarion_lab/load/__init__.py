@@ -1,1 +1,1 @@
-"""Load: real processes over loopback, requests from a cheap client, and the CPU time each process took for them."""
+"""Load: real processes over loopback, requests from a cheap client, and the CPU time of each process."""

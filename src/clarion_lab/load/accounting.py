@@ -1,4 +1,4 @@
-"""What our processes cost: user+system CPU time and peak memory of a process tree, and CPU time by stage."""
+"""The cost of Clarion's processes: user+system CPU time and peak memory of a process tree, and CPU time by stage."""
 
 import re
 import sys
@@ -15,16 +15,16 @@ from clarion.ops.loop_busy import TURN
 
 BUSY_METRIC: Final = "clarion_loop_busy_seconds"
 BUSY_S_MAX: Final = 0.05
-"""CPU that a callback of an event loop may use. A bound of a bucket of `BUSY_METRIC`."""
+"""CPU seconds that a callback of an event loop may use. It is the bound of a bucket of `BUSY_METRIC`."""
 STAGE_METRIC: Final = "clarion_stage_cpu_seconds_total"
 _CLOCK_OF_ALL_THREADS: Final = 2
-"""What `clock_getcpuclockid` puts into the lowest bits of a Linux clock's number."""
+"""The lowest bits of a Linux clock's number, as `clock_getcpuclockid` sets them."""
 ROLES: Final = ("api", "worker", "scheduler", "gateway", "confined")
 
 
 class ProcessFacts(msgspec.Struct, frozen=True):
-    """One process: `role` is `api`, `worker`, `scheduler`, `gateway` or `supervisor`; `cpu_s` counts children it has
-    reaped, so that a restarted process is not forgotten; `peak_bytes` is its resident high-water mark."""
+    """One process: `role` is `api`, `worker`, `scheduler`, `gateway` or `supervisor`; `cpu_s` includes children it
+    has reaped, so that a restarted process is counted; `peak_bytes` is its resident high-water mark."""
 
     pid: int
     role: str
@@ -33,13 +33,12 @@ class ProcessFacts(msgspec.Struct, frozen=True):
 
 
 def role_of(command: list[str]) -> str:
-    """Return the role a command line stands for: the first word, or module, that names one, `supervisor` without
-    any."""
+    """Return the role of a command line: the first word, or module, that names one, `supervisor` without any."""
     return next((name for word in command[1:] if (name := word.rpartition(".")[2]) in ROLES), "supervisor")
 
 
 def _peak_bytes(process: psutil.Process) -> int:
-    # Linux keeps the high-water mark; psutil does not read it.
+    # Linux reports the high-water mark; psutil does not read it.
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
     except OSError:
@@ -70,7 +69,7 @@ def facts(process: psutil.Process) -> ProcessFacts | None:
 
 
 def tree(pid: int) -> list[ProcessFacts]:
-    """Return the facts of a process and everything below it, parents first; empty when it is gone."""
+    """Return the facts of a process and its descendants, parents first; empty when it has ended."""
     try:
         root = psutil.Process(pid)
         members = [root, *root.children(recursive=True)]
@@ -99,7 +98,7 @@ _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 
 
 def busy(metrics: str) -> dict[str, int]:
-    """Return how many stretches beyond `BUSY_S_MAX` a Prometheus text page has, by `process.by`."""
+    """Return the number of stretches beyond `BUSY_S_MAX` in a Prometheus text page, by `process.by`."""
     found: dict[str, int] = {}
     for sample in _SAMPLE.finditer(metrics):
         labels = dict(_LABEL.findall(sample["labels"]))
@@ -109,14 +108,15 @@ def busy(metrics: str) -> dict[str, int]:
     return found
 
 
-class Using:
-    """Who uses the machine since this was made: the processes that this one started and has waited for, or others."""
+class MachineUsage:
+    """The use of the machine since this object was made, by the children that this process has waited for and by other
+    processes."""
 
     def __init__(self) -> None:
         self._began_s, self._busy_s, self._own_s = time.monotonic(), _busy_s(), _own_s()
 
     def others(self) -> float:
-        """Return the share of all cores that others used."""
+        """Return the share of all cores that other processes used."""
         wall_s = time.monotonic() - self._began_s
         others_s = _busy_s() - self._busy_s - (_own_s() - self._own_s)
         return max(0.0, others_s / max(wall_s, 1e-6) / (psutil.cpu_count() or 1))
@@ -133,7 +133,7 @@ def _own_s() -> float:
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """The processes, stage counters and busy stretches at one instant."""
+    """Processes, stage counters and busy stretches at one instant."""
 
     processes: list[ProcessFacts]
     stages: dict[str, float]
@@ -150,21 +150,22 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def busy_since(before: Reading, after: Reading) -> dict[str, int]:
-    """Return the stretches beyond `BUSY_S_MAX` between two readings, by `process.by`, those without any left out."""
+    """Return the number of stretches beyond `BUSY_S_MAX` between two readings, by `process.by`, without zeros."""
     since = {name: number - before.busy.get(name, 0) for name, number in after.busy.items()}
     return {name: number for name, number in sorted(since.items()) if number}
 
 
 def blocked(loop_busy: Mapping[str, int]) -> list[str]:
-    """Return which blocks, each one callback of a loop, took more than `BUSY_S_MAX` of CPU. A `turn` is many callbacks."""
+    """Return the blocks, each one callback of a loop, that took more than `BUSY_S_MAX` of CPU. A `turn` is many
+    callbacks."""
     return sorted(name for name in loop_busy if name.rpartition(".")[2] != TURN)
 
 
 def split_us(before: Reading, after: Reading, n: int) -> dict[str, float]:
     """Return CPU microseconds per notification by stage.
 
-    `accept` is the api process; `plan` and `record` are what the processes count themselves; `deliver` is the rest of
-    the total, so it also holds what nobody counted (event loop, scheduler, supervisor).
+    `accept` is the api process; `plan` and `record` are counted by the processes themselves; `deliver` is the rest of
+    the total, so it includes the uncounted work (event loop, scheduler, supervisor).
     """
     total = after.cpu_s() - before.cpu_s()
     spent = {"accept": after.cpu_s("api") - before.cpu_s("api")}

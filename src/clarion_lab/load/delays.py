@@ -1,12 +1,13 @@
-"""Makes every store and stream as far away as a database: each awaited call of a port waits before it is made. For measuring only.
+"""Simulates distant stores and streams: each awaited call of a port waits before it is made. For measurements only.
 
-`CLARION_BENCH_DELAYS` holds `Delays` as JSON. Without it nothing is wrapped and nothing costs anything. With it, every port of
-`app.wiring.Shared` that an engine implements is replaced by a `Delayed`, which also counts, by stage: calls, calls of methods that are not
-awaitable (they are delayed only with `block`, by blocking the thread), and waits one after the other.
+`CLARION_BENCH_DELAYS` holds `Delays` as JSON. Without it nothing is wrapped and there is no cost. With it, every port
+of `app.wiring.Shared` that a backend implements is replaced by a `Delayed`, which also counts, by stage: calls, calls
+of methods that are not awaitable (they are delayed only with `block`, by blocking the thread), and sequential waits.
 
-A stage is found by who calls: the innermost module of one on the stack. Waits are counted by task: calls of one task come one after the other;
-tasks it starts and waits for (`gather`) go side by side, so the longest of them counts. A task that commits itself counts for itself. Waits since
-its last commit are idle ones when it then waits for news: it looked and found nothing.
+The stage of a call is that of the innermost frame on the stack whose module belongs to a stage. Waits are counted by
+task: calls of one task are sequential; tasks that it starts and awaits (`gather`) run concurrently, so the longest of
+them counts. A task that commits itself counts separately. Waits since its last commit are idle ones when it then waits
+for news: it found no work.
 """
 
 import asyncio
@@ -31,19 +32,19 @@ ENGINES: Final = ("clarion.backends.sqlite", "clarion.backends.memory", "clarion
 STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"})
 COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
-"""Upkeep: delayed like all others, and no part of any frame's way."""
+"""Upkeep: delayed like all other calls, but not on the way of any frame."""
 WATCH: Final = "watch"
 LOCAL: Final = frozenset({WATCH, "close", "revision", "is_current", "was_asked", "when_behind"})
 """Methods that touch no store."""
 OPENING: Final = frozenset({"revision"})
-"""Those that a task calls before anything else. It may start others then without having called a store itself."""
+"""Methods that a task calls before any other. It may then start tasks without having called a store itself."""
 OTHER: Final = "other"
 WRITE_S: Final = 0.2
 
 
 class Delays(msgspec.Struct, frozen=True):
-    """How long a call waits, the folder that counts are written to, and whether methods that are not awaitable block for as
-    long."""
+    """The delay of a call, the folder for the counts, and whether methods that are not awaitable block for the same
+    time."""
 
     rtt_ms: float
     folder: str
@@ -51,8 +52,8 @@ class Delays(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct):
-    """The tasks of one stage that run the same coroutine: how many ended, their waits one after the other (idle ones apart), and
-    their commits."""
+    """The tasks of one stage that run the same coroutine: the number that ended, their sequential waits (without idle
+    ones), idle waits and commits."""
 
     stage: str
     name: str
@@ -63,7 +64,7 @@ class Kind(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """What one process counted so far. `calls` and `sync_calls` are by stage and `port.method`."""
+    """The counts of one process so far. `calls` and `sync_calls` are by stage and `port.method`."""
 
     role: str
     kinds: list[Kind]
@@ -72,8 +73,8 @@ class Counts(msgspec.Struct):
 
 
 class _Lane:
-    """The waits of one task. `base` is where its parent stood when it made its first call, without the one that the parent was
-    waiting for itself; `mark` where it stood itself at its last commit or when it last waited for news."""
+    """The waits of one task. `base` is its parent's number of waits at its first call, without a call that the parent
+    itself was waiting for; `mark` is its own number at its last commit or when it last waited for news."""
 
     __slots__ = ("base", "calling", "commits", "idle", "mark", "name", "parent", "said", "stage", "waits")
 
@@ -90,7 +91,7 @@ class _Lane:
         self.mark = 0
 
     def enter(self, stage: str) -> None:
-        """The first stage that a call is of is that of the task; until then it is that of its parent."""
+        """Set the stage of the task to that of its first call with a stage; until then it is that of its parent."""
         if not self.said and stage != OTHER:
             self.said, self.stage = True, stage
 
@@ -103,7 +104,7 @@ class _Lane:
             self.mark = self.waits
 
     def rest(self) -> None:
-        """Take the waits since the last commit for idle ones."""
+        """Count the waits since the last commit as idle."""
         self.idle += self.waits - self.mark
         self.mark = self.waits
 
@@ -124,7 +125,7 @@ class Waits:
         self._stages: dict[CodeType, str | None] = {}
 
     async def delay(self, stage: str, name: str, caller: "_Lane | None") -> None:
-        """Wait as long as a call does, and count it. `caller` is the lane of the task that made it."""
+        """Wait for the delay of a call, and count it. `caller` is the lane of the task that made it."""
         method = name.rpartition(".")[2]
         if method in KEEPING:
             self._calls[stage, name] += 1
@@ -140,26 +141,26 @@ class Waits:
             lane.calling = 0
 
     def open(self, stage: str) -> None:
-        """Note the task that runs, so that those it starts are known as its own."""
+        """Register the running task, so that the tasks it starts are counted as its children."""
         try:
             self._lane(None).enter(stage)
         except RuntimeError:  # no task runs
             return
 
     def rest(self) -> None:
-        """The task that runs begins to wait for news."""
+        """Record that the running task begins to wait for news."""
         lane = self._lanes.get(asyncio.current_task())  # type: ignore[arg-type]
         if lane is not None:
             lane.rest()
 
     def block(self, stage: str, name: str) -> None:
-        """Count a call of a method that is not awaitable, and delay it if that is wanted."""
+        """Count a call of a method that is not awaitable, and delay it with the option `block`."""
         self._sync[stage, name] += 1
         if self._delays.block:
             time.sleep(self._delays.rtt_ms / 1000)
 
     def caller(self, stage: str) -> _Lane | None:
-        """Return the lane of the task that runs, if one does: it calls, be it by tasks that it gathers."""
+        """Return the lane of the running task, or None: it makes the call itself or by tasks that it gathers."""
         try:
             lane = self._lane(None)
         except RuntimeError:
@@ -168,7 +169,7 @@ class Waits:
         return lane
 
     def stage(self, frame: FrameType | None) -> str:
-        """Return the stage of the innermost frame that is of one."""
+        """Return the stage of the innermost frame that belongs to one."""
         while frame is not None:
             code = frame.f_code
             if code not in self._stages:
@@ -181,7 +182,7 @@ class Waits:
         return OTHER
 
     def counts(self) -> Counts:
-        """Return what was counted, tasks under way included."""
+        """Return the counts, including those of tasks under way."""
         kinds = {key: msgspec.structs.replace(kind) for key, kind in self._kinds.items()}
         for lane in list(self._lanes.values()):
             self._add(kinds, lane, ended=False)
@@ -213,18 +214,18 @@ class Waits:
         kind.commits += lane.commits
 
     def write_always(self) -> None:
-        """Write the counts to the folder again and again, on a thread of its own."""
+        """Write the counts to the folder repeatedly, on a separate thread."""
         path = Path(self._delays.folder) / f"{self._role}-{os.getpid()}.json"
         fresh = path.with_suffix(".new")
         while True:
-            with suppress(RuntimeError):  # a task was added meanwhile; the next round has it
+            with suppress(RuntimeError):  # a task was added during the loop; the next round has it
                 fresh.write_bytes(msgspec.json.encode(self.counts()))
                 fresh.replace(path)
             time.sleep(WRITE_S)
 
 
 class Delayed:
-    """Stands for a port or a repository of one; everything but its methods is passed through."""
+    """A proxy of a port or of a repository of one; everything but its methods is passed through."""
 
     def __init__(self, port: Any, name: str, waits: Waits) -> None:
         self._port = port
@@ -234,7 +235,7 @@ class Delayed:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
         if name == WATCH:
-            # Taken by a loop before its first look, of which all may be done by tasks that it starts.
+            # A loop calls it before its first read, which tasks that it starts may make.
             opened = _opening(found, self._waits)
             return lambda *args, **kwargs: _Watch(opened(*args, **kwargs), self._waits)
         if name in OPENING:
@@ -244,33 +245,33 @@ class Delayed:
             return found
         if inspect.isroutine(found):
             found = self.__dict__[name] = _called(found, f"{self._name}.{name}", self._waits)
-        elif _is_engine(found):
+        elif _is_backend(found):
             found = self.__dict__[name] = Delayed(found, f"{self._name}.{name}", self._waits)
         return found
 
 
 class _Watch:
-    """A watch that tells when a task waits for news. Nothing of it is delayed."""
+    """A proxy of a watch that records when a task waits for news. Nothing of it is delayed."""
 
     def __init__(self, watch: Any, waits: Waits) -> None:
         self._watch = watch
         self._waits = waits
 
     def wait(self, timeout_ms: int) -> Awaitable[bool]:
-        """Wait like the watch; what the task that calls did since its last commit found nothing."""
+        """Wait like the watch; the waits of the calling task since its last commit were idle."""
         self._waits.rest()
         waiting: Awaitable[bool] = self._watch.wait(timeout_ms)
         return waiting
 
     @property
     def grown(self) -> set[tuple[str, int]]:
-        """Streams that grew."""
+        """The streams that grew."""
         found: set[tuple[str, int]] = self._watch.grown
         return found
 
     @property
     def is_woken(self) -> bool:
-        """Whether the next `wait` ends at once."""
+        """Return whether the next `wait` ends at once."""
         return bool(self._watch.is_woken)
 
     def wake(self) -> None:
@@ -283,7 +284,7 @@ def _called(method: Callable[..., Any], name: str, waits: Waits) -> Callable[...
     if inspect.iscoroutinefunction(method):
 
         def awaited(*args: Any, **kwargs: Any) -> Any:
-            # Looked up here, in the task that calls: what is returned may run in a task of its own.
+            # Looked up here, in the calling task: the returned coroutine may run in a task of its own.
             stage = waits.stage(inspect.currentframe())
             caller = None if upkeep else waits.caller(stage)
 
@@ -310,7 +311,7 @@ def _opening(method: Callable[..., Any], waits: Waits) -> Callable[..., Any]:
     return direct
 
 
-def _is_engine(value: object) -> bool:
+def _is_backend(value: object) -> bool:
     return type(value).__module__.startswith(ENGINES)
 
 
@@ -322,9 +323,9 @@ def _nested(counter: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
 
 
 def delay_ports(shared: object, role: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Replace every port of `shared` that an engine implements, as the environment asks for."""
+    """Replace every port of `shared` that a backend implements, when `CLARION_BENCH_DELAYS` is set."""
     waits = Waits(msgspec.json.decode(environment[DELAYS_VARIABLE], type=Delays), role)
     for name, value in list(vars(shared).items()):
-        if _is_engine(value):
+        if _is_backend(value):
             setattr(shared, name, Delayed(value, name, waits))
     threading.Thread(target=waits.write_always, name="delays", daemon=True).start()

@@ -1,9 +1,9 @@
-"""The load generator: its own process, so that its CPU time is never taken for ours.
+"""The load generator: a separate process, so that its CPU time is not counted as Clarion's.
 
 `python -m clarion_lab.load.generator SPEC` reads a `LoadSpec` (JSON), sends prebuilt bodies over keep-alive
 connections and writes a `LoadResult` (JSON) to `spec.out`. Closed loop without a rate: as many requests in flight as there are
 connections, held back while the provider is `backlog_max` notifications behind. Open loop with a rate: every request has
-an intended time, and is late rather than left out. 429 and 503 are honoured and the request is sent again.
+an intended time, and is late rather than skipped. 429 and 503 are respected and the request is repeated.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ NS: Final = 1_000_000_000
 
 
 class LoadSpec(msgspec.Struct, frozen=True):
-    """What to send. `bodies` is a file of JSON bodies, one a line, used in turn; each holds `items` notifications. The secrets are
-    used in turn, too; with several, there have to be as many bodies or a multiple.
-    `receipts` is the provider's file (one line a call), None when nothing is to be held back."""
+    """The load to send. `bodies` is a file of JSON bodies, one a line, used in rotation; each holds `items`
+    notifications. The secrets are used in rotation, too; with several, the number of bodies must be a multiple of
+    theirs. `receipts` is the provider's file (one line a call), None when no request is held back."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ class LoadSpec(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True):
-    """An acknowledged request: when it was to be sent, when the answer came (Unix nanoseconds), and the ids in it."""
+    """An acknowledged request: its intended time, the time of the response (Unix nanoseconds), and the ids in it."""
 
     intended_ns: int
     answered_ns: int
@@ -55,7 +55,8 @@ class Ack(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LoadResult(msgspec.Struct, frozen=True):
-    """What happened. `held` counts 429/503 answers, `errors` requests that ended in anything but an acknowledgement."""
+    """The result of a load. `held` counts 429/503 responses, `errors` requests that ended without an
+    acknowledgement."""
 
     started_ns: int
     ended_ns: int
@@ -75,7 +76,7 @@ class _Batch(msgspec.Struct):
 
 
 class Generator:
-    """Sends one spec's requests and remembers raw answers; they are decoded only after the last one came."""
+    """Sends one spec's requests and stores raw responses; they are decoded only after the last one arrived."""
 
     def __init__(self, spec: LoadSpec) -> None:
         self._spec = spec
@@ -95,7 +96,7 @@ class Generator:
         self._received = 0
 
     async def run(self) -> LoadResult:
-        """Send everything and return what happened."""
+        """Send all requests and return the result."""
         started_ns = time.time_ns()
         cpu_before = _cpu_s()
         if self._spec.rate is None:
@@ -134,7 +135,7 @@ class Generator:
         self._idle.append(await self._send(connection, index, intended_ns))
 
     async def _send(self, connection: Connection, index: int, intended_ns: int) -> Connection:
-        """Send one request until it is settled; return a connection that can carry the next."""
+        """Send one request until it is settled; return a connection for the next one."""
         raw = self._requests[index % len(self._requests)]
         while True:
             try:
@@ -150,7 +151,7 @@ class Generator:
             return connection
 
     def _too_far_ahead(self) -> bool:
-        """Return whether the provider is too far behind what was asked; looks at its file only when it seems so."""
+        """Return whether the provider is too far behind the requests; reads its file only when that is possible."""
         if self._receipts is None:
             return False
         if self._next * self._spec.items - self._received > self._spec.backlog_max:
@@ -169,7 +170,7 @@ class Generator:
 
 
 def read_ids(answer: Answer, *, batch: bool) -> list[str] | None:
-    """Return the ids an answer acknowledges, None unless all of it was accepted."""
+    """Return the ids that a response acknowledges, None unless all items were accepted."""
     if answer.status != 202:
         return None
     if not batch:

@@ -1,4 +1,4 @@
-"""How far a file that another process appends to has grown, in lines, at the price of reading what is new."""
+"""Counts the lines of a file that another process appends to, by reading only the new part."""
 
 from pathlib import Path
 from typing import Final
@@ -7,7 +7,7 @@ PIECE_BYTES: Final = 1 << 20
 
 
 class LineCount:
-    """Counts the lines of a growing file; each `read` looks only at what was appended since the last one."""
+    """Counts the lines of a growing file; each `read` reads only the bytes appended since the last one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,8 +1,8 @@
-"""The cheapest HTTP/1.1 client that is still correct against our own server: keep-alive, one request at a time.
+"""The cheapest HTTP/1.1 client that is correct with Clarion's own server: keep-alive, one request at a time.
 
-It understands answers with a `content-length` and nothing else (RFC 9112 6.3); anything unexpected is a `WireError`, so
-that a load run never counts what it did not understand. A general client costs several times as much CPU, and the
-load generator shares the machine with what it measures.
+It parses responses with a `content-length` only (RFC 9112 6.3); anything unexpected is a `WireError`, so that a load
+run never counts a response that it could not parse. A general client costs several times as much CPU, and the load
+generator shares the machine with the processes that it measures.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class WireError(Exception):
-    """The connection broke or the answer is not one we read. `sent` tells whether the request can have been taken."""
+    """The connection broke or the response cannot be parsed. `sent` is whether the request may have been accepted."""
 
     def __init__(self, detail: str, *, sent: bool) -> None:
         super().__init__(detail)
@@ -31,13 +31,13 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class AnswerParser:
-    """Cuts a byte stream into answers; feed it what arrives, in pieces of any size."""
+    """Splits a byte stream into responses; `feed` takes pieces of any size."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Answer | None:
-        """Return the answer that these bytes complete, if any. Raises `WireError`."""
+        """Return the response that these bytes complete, or None. Raises `WireError` when it cannot be parsed."""
         buffer = self._buffer
         buffer += data
         end = buffer.find(_HEAD_END)
@@ -93,7 +93,7 @@ def request_bytes(
     extra: dict[str, str] | None = None,
     content_type: str = "application/json",
 ) -> bytes:
-    """Return a whole request, ready to write. `secret` is the API key; `extra` are further headers."""
+    """Return the bytes of a whole request. `secret` is the API key; `extra` are additional headers."""
     lines = [f"{method} {path} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}"]
     if body:
         lines.append(f"content-type: {content_type}")
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def request(self, raw: bytes) -> Answer:
-        """Write a request and return its answer. Raises `WireError`."""
+        """Write a request and return its response. Raises `WireError` when none could be read."""
         if self._transport is None or self._transport.is_closing():
             raise WireError("not connected", sent=False)
         self._waiting = asyncio.get_running_loop().create_future()
@@ -130,11 +130,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class inherits nothing
 
     def data_received(self, data: bytes) -> None:
-        """Hand a complete answer to whoever waits for it."""
+        """Pass a complete response to the waiter."""
         try:
             answer = self._parser.feed(data)
         except WireError as error:
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._waiting.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the request under way: it may have been taken."""
+        """Fail the request under way: it may have been accepted."""
         self._transport = None
         self._fail(WireError(str(exc or "closed by the peer"), sent=True))
 
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(host: str, port: int) -> Connection:
-    """Open a connection. Raises `WireError` when nobody listens."""
+    """Open a connection. Raises `WireError` when that fails."""
     try:
         _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Who the load is for: users, templates, categories and request bodies, all determined by plain numbers."""
+"""The users, templates, categories and request bodies of the load, all derived from numbers."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -19,7 +19,7 @@ CATEGORIES: Final = tuple(f"bench_{n:02}" for n in range(12))
 BROADCAST_CATEGORY: Final = CATEGORIES[0]
 PROFILES: Final = 3_400
 OPTED_OUT_EVERY: Final = 25
-"""One profile in so many opts out of broadcasts in-app."""
+"""One in this number of profiles opts out of broadcasts in-app."""
 TEMPLATE: Final = "bench"
 PUSH_PARTS: Final = {
     "title": "Order {{ order }}",
@@ -42,8 +42,8 @@ PARTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-class Reach(NamedTuple):
-    """Where a vendor of the simulator takes messages: its name and one address as an example."""
+class VendorAddress(NamedTuple):
+    """The name of a vendor of the simulator and an example of its addresses."""
 
     vendor: str
     address: str
@@ -65,8 +65,8 @@ def preferences(profile: int) -> dict[str, dict[str, bool]]:
     return chosen
 
 
-def contacts(number: int, reach: Reach) -> dict[str, Any]:
-    """Return what a user has that a vendor can reach: a device of its own kind, or a phone number."""
+def contacts(number: int, reach: VendorAddress) -> dict[str, Any]:
+    """Return the contacts of a user that a vendor can reach: a device of the vendor's kind, or a phone number."""
     if reach.vendor == "apns":
         return {"devices": [{"id": "phone", "channel": "push", "token": f"{number:064x}"}]}
     if reach.vendor == "webpush":
@@ -76,9 +76,9 @@ def contacts(number: int, reach: Reach) -> dict[str, Any]:
     return {"phone": f"+49151{number:08}"} if reach.vendor == "twilio" else {}
 
 
-def user(number: int, *, profiles: bool, reach: Reach | None = None) -> dict[str, Any]:
-    """Return a user with an e-mail address and one push device, or with what `reach` needs; with `profiles` also one of the
-    distinct preferences and a zone of forty."""
+def user(number: int, *, profiles: bool, reach: VendorAddress | None = None) -> dict[str, Any]:
+    """Return a user with an e-mail address and one push device, or with the contacts for `reach`; with `profiles` also
+    one of the distinct preferences and one of forty zones."""
     body: dict[str, Any] = {
         "id": user_id(number),
         "email": f"user-{number}@example.com",
@@ -98,7 +98,7 @@ def opted_out(number: int) -> bool:
     return number % PROFILES % OPTED_OUT_EVERY == 0
 
 
-def user_lines(numbers: Iterable[int], *, profiles: bool, reach: Reach | None = None) -> bytes:
+def user_lines(numbers: Iterable[int], *, profiles: bool, reach: VendorAddress | None = None) -> bytes:
     """Return users as NDJSON."""
     encode = msgspec.json.Encoder().encode
     return b"\n".join(encode(user(number, profiles=profiles, reach=reach)) for number in numbers) + b"\n"

@@ -1,5 +1,5 @@
-"""Whose code the processes of a run execute: a checkout put first on the path of all of them, and a witness of what each really
-imported."""
+"""The code that the processes of a run execute: a checkout put first on the path of all of them, and a witness of the
+module that each really imported."""
 
 import os
 from collections.abc import Iterable
@@ -15,16 +15,16 @@ import os, pathlib
 import clarion
 (pathlib.Path(__file__).parent / str(os.getpid())).write_text(clarion.__file__)
 """
-"""Python runs a `sitecustomize` before anything else, in children of children too, so this is the import that counts."""
+"""Python runs a `sitecustomize` before any other code, in children of children too, so this import decides."""
 
 
 _FLAGS: Final = 6
-"""Field of /proc/<pid>/stat behind the name of the process, see proc(5)."""
+"""Field of /proc/<pid>/stat after the name of the process, see proc(5)."""
 _PF_FORKNOEXEC: Final = 0x40
 
 
 class Member(NamedTuple):
-    """A process of the product; `copied` says that it is a copy of its parent, and no program that was started."""
+    """A process of the product; `copied` is whether it is a copy of its parent and not a started program."""
 
     pid: int
     parent: int
@@ -33,7 +33,8 @@ class Member(NamedTuple):
 
 
 class Product:
-    """The product of the checkout at `root`, run from there whatever is installed. Witnesses lie in `folder`."""
+    """The product of the checkout at `root`, run from there even if another one is installed. Witnesses are in
+    `folder`."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._source = root / "src"
@@ -43,7 +44,8 @@ class Product:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables that make a process run this code. Bytecode is kept, so that no measurement holds compiling."""
+        """Return the variables that make a process run this code. Bytecode is stored, so that no measurement includes
+        compilation."""
         return {"PYTHONPATH": f"{self._witnesses}{os.pathsep}{self._source}", "PYTHONDONTWRITEBYTECODE": ""}
 
     def verify(self, processes: Iterable[psutil.Process]) -> None:
@@ -58,7 +60,8 @@ class Product:
         self.check(members)
 
     def check(self, members: Iterable[Member]) -> None:
-        """Raise `RunError` unless each imported the product from this checkout; a copy has what its parent imported."""
+        """Raise `RunError` unless each imported the product from this checkout; a copy has the modules of its
+        parent."""
         known = {member.pid: member for member in members}
         for member in known.values():
             first = member
@@ -66,7 +69,7 @@ class Product:
                 first = known[first.parent]
             origin = self._origin(first.pid)
             if origin is None:
-                raise RunError(f"process {member.pid} ({' '.join(member.command)}) did not tell which code it runs")
+                raise RunError(f"process {member.pid} ({' '.join(member.command)}) did not report which code it runs")
             if not origin.is_relative_to(self._source.resolve()):
                 raise RunError(f"process {member.pid} runs {origin} and not the code below {self._source}")
 
@@ -76,7 +79,7 @@ class Product:
 
 
 def _is_copy(process: psutil.Process) -> bool:
-    """Return whether a process was forked and runs no program of its own. Raises `OSError` when it is gone."""
+    """Return whether a process was forked and runs no program of its own. Raises `OSError` when it has ended."""
     if psutil.LINUX:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         return bool(int(fields[_FLAGS]) & _PF_FORKNOEXEC)

@@ -25,7 +25,7 @@ POLL_S: Final = 0.05
 
 
 class RunError(Exception):
-    """The run cannot go on: a process did not start, or something that had to happen did not in time."""
+    """The run cannot continue: a process did not start, or an expected event did not happen in time."""
 
 
 def wait_for(what: str, done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> None:
@@ -55,19 +55,19 @@ def end_in_order() -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def clarion(*words: str, python: str = sys.executable) -> list[str]:
-    """Return the command line of our own program, run by this interpreter or another one."""
+    """Return the command line of Clarion's program, run by this interpreter or another one."""
     return [python, "-m", "clarion", *words]
 
 
 class SimulatorReady(msgspec.Struct, frozen=True):
-    """What the simulator prints once it listens."""
+    """The line that the simulator prints once it listens."""
 
     base_url: str
     token_url: str
@@ -80,7 +80,7 @@ class SimulatorReady(msgspec.Struct, frozen=True):
 
 
 class Simulator:
-    """A running simulator; `ready` says where it is."""
+    """A running simulator; `ready` holds its addresses."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._log = (folder.parent / "simulator.log").open("ab")
@@ -97,7 +97,7 @@ class Simulator:
         return found.cpu_s if found else 0.0
 
     def check(self) -> None:
-        """Raise `RunError` when it is gone: what came of the run would say nothing about Clarion."""
+        """Raise `RunError` when it has ended: the result of the run would say nothing about Clarion."""
         if self._process.poll() is not None:
             raise RunError(f"the simulator ended with {self._process.returncode}: see {self._log.name}")
 
@@ -108,8 +108,8 @@ class Simulator:
 
 
 class System:
-    """`clarion up` on a data folder of its own, by the interpreter `python`. `environment` overrides its configuration, over the
-    `settings` of all."""
+    """`clarion up` on its own data folder, by the interpreter `python`. `environment` overrides the `settings`
+    common to all systems."""
 
     settings: ClassVar[dict[str, str]] = {}
 
@@ -139,7 +139,7 @@ class System:
         return Remote(f"http://{HOST}:{self.port}", secret, timeout_s)
 
     def wait_ready(self) -> None:
-        """Return when `/readyz` says yes."""
+        """Return when `/readyz` reports ready. Raises `RunError` when it ends or is not ready in time."""
         client = self.client(timeout_s=2.0)
 
         def ready() -> bool:
@@ -164,19 +164,19 @@ class System:
         return found
 
     def kill_supervisor(self) -> None:
-        """SIGKILL the supervisor alone; its children are left to notice."""
+        """SIGKILL the supervisor alone; its children have to notice."""
         self.processes()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def reading(self) -> Reading:
-        """Return what the processes have cost so far."""
+        """Return the usage of the processes so far."""
         page = self.client().call("GET", "/metrics").decode()
         return Reading(tree(self._process.pid) if self._process else [], stage_cpu_s(page), busy(page))
 
     def stop(self) -> None:
-        """End the supervisor in its own time, then whatever of it is still there."""
+        """Let the supervisor end, then end the processes that are left."""
         self.processes()
         if self._process is not None:
             _end(self._process)
@@ -187,7 +187,7 @@ class System:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end, insist after a while, and wait for it."""
+    """Terminate a process, kill it after a time-out, and wait for it."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -201,7 +201,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def running(system: System) -> Iterator[System]:
-    """Start a system, wait until it is ready, and stop it at the end whatever happens."""
+    """Start a system, wait until it is ready, and stop it at the end, also after an error."""
     system.start()
     try:
         system.wait_ready()

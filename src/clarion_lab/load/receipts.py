@@ -1,4 +1,4 @@
-"""The provider's side of the story: the file to which the simulator appends one JSON line a call, before it answers."""
+"""The provider's receipts: the file to which the simulator appends one JSON line a call, before it responds."""
 
 from pathlib import Path
 from typing import Final
@@ -9,8 +9,8 @@ DELIVERY_PREFIX: Final = "dlv_"
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """One call: the delivery's 48 hex digits, the simulator's clock in Unix milliseconds, and whether it has the
-    message now. A message taken without an answer (`taken`, and the line cut) is one the product cannot know of."""
+    """One call: the delivery's 48 hex digits, the simulator's clock in Unix milliseconds, and whether the simulator has
+    the message. The product cannot know of a message taken without a response (`taken`, and the connection cut)."""
 
     delivery: str
     channel: str
@@ -29,7 +29,7 @@ _DECODER: Final = msgspec.json.Decoder(_Line)
 
 
 def read(path: Path) -> list[Receipt]:
-    """Return the receipts of a file; a last line cut short is left out."""
+    """Return the receipts of a file without a last line that is cut short."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return [
         Receipt(line.key.removeprefix(DELIVERY_PREFIX), line.channel, line.at_ms, line.taken)

@@ -1,1 +1,1 @@
-"""The chaos case `outage`: a vendor is down for ten minutes of virtual time, under load, while real stages do the work."""
+"""The chaos case `outage`: a vendor is down for ten minutes of virtual time, under load, while real stages run."""

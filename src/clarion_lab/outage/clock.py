@@ -1,12 +1,12 @@
-"""Time as a test sets it, and chance that is the same in every run."""
+"""Virtual time, and random values that are the same in every run."""
 
 import asyncio
 from random import Random
 
 
 class LoopClock:
-    """Implements `ports.clock.Clock`: both clocks go with the loop's time, as those of a running installation do. The seed
-    decides about chance."""
+    """Implements `ports.clock.Clock`: both clocks advance with the loop's time, as in a running installation. The seed
+    determines all random values."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, start_ms: int, seed: int) -> None:
         self._loop = loop
@@ -18,7 +18,7 @@ class LoopClock:
         return self._start_ms + self.monotonic_ms()
 
     def monotonic_ms(self) -> int:
-        """Return what has gone by of the loop's time."""
+        """Return the elapsed time of the loop in milliseconds."""
         return int(self._loop.time() * 1000)
 
     def entropy(self, size: int) -> bytes:

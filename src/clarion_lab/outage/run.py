@@ -1,4 +1,4 @@
-"""Runs the case: furnishes four tenants, keeps up a steady load on the virtual clock, and gathers the evidence."""
+"""Runs the case: creates four tenants, sends a steady load on the virtual clock, and gathers the evidence."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,25 +21,26 @@ from clarion.testing.loop import LoneLoop
 from clarion_lab.outage.clock import LoopClock
 from clarion_lab.outage.running import Running
 from clarion_lab.outage.vendors import DEAD, Vendors
-from clarion_lab.outage.verdict import Asked, Called, Evidence, Plan, Told
+from clarion_lab.outage.verdict import AcceptedNotification, Evidence, Plan, StoredOutcome, VendorRequest
 
 START_MS: Final = 1_800_000_000_000
 HIT, MISCONFIGURED, HEALTHY, STALE = "hit", "misconfigured", "healthy", "stale"
 TENANTS: Final = (HIT, MISCONFIGURED, HEALTHY, STALE)
 TICK_S: Final = 0.5
 DEAD_SHARES: Final = {HIT: 0.05, STALE: 0.6}
-"""Of the tokens of a tenant. So many dead ones as the stale one has say nothing of its account."""
+"""Share of dead tokens, by tenant. Even the many dead tokens of the stale tenant say nothing about its account."""
 TOKENS_SHARED: Final = 4
-"""Notifications that go to one token on average."""
+"""The mean number of notifications to one token."""
 TOKENS_AHEAD: Final = 2_000
-"""Tokens that are in use at a time; new ones come in as the run goes on."""
+"""Tokens in use at a time; new ones replace them during the run."""
 SETTLE_S: Final = 30.0
 SUPPRESSED_A_PAGE: Final = 200
 _LINGERING: Final = "[api]\nlinger_ms = 0\n"
 
 
 class Shape(NamedTuple):
-    """How long the phases last (seconds) and how many notifications a second each tenant sends of each kind."""
+    """The length of the phases (seconds) and the number of notifications a second that each tenant sends of each
+    kind."""
 
     before_s: float = 300.0
     down_s: float = 600.0
@@ -63,7 +64,7 @@ class OutageInstallation(Installation):
 
 
 def run(seed: int, folder: Path, shape: Shape = Shape(), say: Callable[[str], None] = lambda line: None) -> Evidence:  # noqa: B008 - it cannot change
-    """Run the case in an empty folder and return the evidence. The same seed gives the same."""
+    """Run the case in an empty folder and return the evidence. The same seed gives the same evidence."""
     loop = LoneLoop()
     try:
         return loop.run_until_complete(_run(loop, seed, folder, shape, say))
@@ -79,9 +80,9 @@ async def _run(loop: LoneLoop, seed: int, folder: Path, shape: Shape, say: Calla
     parts.vendors_outside = vendors
     load = _Load(parts, loop, seed, shape)
     try:
-        await load.furnish(vendors)
+        await load.seed_data(vendors)
         begin_s = loop.time()
-        vendors.outages[HIT].tell([f"fcm down {shape.down_s:.0f}s from {shape.before_s:.0f}s"])
+        vendors.outages[HIT].report([f"fcm down {shape.down_s:.0f}s from {shape.before_s:.0f}s"])
         async with Running(parts, [Channel.PUSH, Channel.SMS]) as running:
             await load.go(begin_s, running, say)
             await asyncio.sleep(SETTLE_S)
@@ -100,13 +101,13 @@ class _Load:
         self._loop = loop
         self._chance = Random(seed)
         self._shape = shape
-        self._asked: list[Asked] = []
+        self._asked: list[AcceptedNotification] = []
         listed = routes(parts)
         self._api = {tenant: Api(listed, tenant) for tenant in TENANTS}
         self._sent = dict.fromkeys(self._api, 0)
 
-    async def furnish(self, vendors: Vendors) -> None:
-        """Define tenants, templates, categories and accounts."""
+    async def seed_data(self, vendors: Vendors) -> None:
+        """Create tenants, templates, categories and accounts."""
         push = {"title": "Order", "body": "It is {{ what }}."}
         for tenant in self._api:
             await self._call(tenant, "PUT", f"/v1/tenants/{tenant}", {"name": tenant})
@@ -125,7 +126,7 @@ class _Load:
                 await self._call(tenant, "PUT", f"/v1/templates/{name}", body)
 
     async def go(self, begin_s: float, running: Running, say: Callable[[str], None]) -> None:
-        """Send at the same rate from beginning to end."""
+        """Send at a constant rate from beginning to end."""
         shape = self._shape
         rates = [
             (HIT, "order", shape.orders), (HIT, "promotion", shape.promotions), (MISCONFIGURED, "promotion", shape.refused),
@@ -161,10 +162,10 @@ class _Load:
             if result["status"] != "accepted":
                 raise RuntimeError(f"a notification was not accepted: {result}")
             bare = result["id"].rpartition("_")[2]
-            self._asked.append(Asked(bare, tenant, kind, at_s, token, dead))
+            self._asked.append(AcceptedNotification(bare, tenant, kind, at_s, token, dead))
 
     def _token(self, tenant: str, number: int) -> tuple[str, bool]:
-        # Those of the stale tenant are all different: it never learns.
+        # Tokens of the stale tenant are all different: it never removes dead ones.
         which = number if tenant == STALE else number // TOKENS_SHARED + self._chance.randrange(TOKENS_AHEAD)
         dead = Random(f"{tenant}{which}").random() < DEAD_SHARES.get(tenant, 0.0)
         return f"token-of-{tenant}-{which:07}-{DEAD if dead else 'live'}", dead
@@ -173,18 +174,18 @@ class _Load:
         return await self._api[tenant].call(method, path, body, None, query)
 
     async def evidence(self, vendors: Vendors, begin_s: float) -> Evidence:
-        """Return what was asked, what arrived and what the product says."""
+        """Return the accepted notifications, the messages that arrived and the product's account."""
         shape = self._shape
         plan = Plan(HIT, MISCONFIGURED, shape.before_s, shape.before_s + shape.down_s)
         called = [_since(call, begin_s) for call in vendors.called]
-        told = [one for asked in self._asked for one in await self._told(asked)]
-        return Evidence(plan, self._asked, called, told, await self._suppressed())
+        stored = [one for asked in self._asked for one in await self._stored(asked)]
+        return Evidence(plan, self._asked, called, stored, await self._suppressed())
 
-    async def _told(self, asked: Asked) -> list[Told]:
-        state, tenant = self._parts.state, asked.tenant
-        deliveries = await state.deliveries_of(tenant, bytes.fromhex(asked.notification))
+    async def _stored(self, asked: AcceptedNotification) -> list[StoredOutcome]:
+        history, tenant = self._parts.state.history, asked.tenant
+        deliveries = await history.deliveries_of(tenant, bytes.fromhex(asked.notification))
         tries: dict[bytes, list[Attempt]] = {delivery.id: [] for delivery in deliveries}
-        for attempt in await state.attempts_of(tenant, list(tries)):
+        for attempt in await history.attempts_of(tenant, list(tries)):
             tries[attempt.delivery_id].append(attempt)
         return [_account(asked, delivery, tries[delivery.id]) for delivery in deliveries]
 
@@ -201,13 +202,13 @@ class _Load:
         return found
 
 
-def _account(asked: Asked, delivery: Delivery, attempts: list[Attempt]) -> Told:
-    """Return what is told of a delivery; one that has no reason of its own has that of its last attempt."""
+def _account(asked: AcceptedNotification, delivery: Delivery, attempts: list[Attempt]) -> StoredOutcome:
+    """Return the stored outcome of a delivery; without its own reason it has that of its last attempt."""
     reason = Reason(delivery.reason)
     words = attempts[-1].outcome if reason is Reason.NONE and attempts else REASON_NAMES[reason]
     unsure = delivery.repeats + sum(attempt.outcome == name_of(Ambiguous()) for attempt in attempts)
-    return Told(asked.notification, delivery.channel, NAMES[delivery.state], words, unsure)
+    return StoredOutcome(asked.notification, delivery.channel, NAMES[delivery.state], words, unsure)
 
 
-def _since(call: Called, begin_s: float) -> Called:
+def _since(call: VendorRequest, begin_s: float) -> VendorRequest:
     return msgspec.structs.replace(call, at_s=round(call.at_s - begin_s, 6))

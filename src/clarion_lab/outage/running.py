@@ -1,4 +1,4 @@
-"""A whole installation that runs as a worker and a scheduler do, each stage in a task of its own, under made-up time."""
+"""A whole installation that runs like a worker and a scheduler, each stage in its own task, under virtual time."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from clarion.app.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
 from clarion.app.wiring import Shared
-from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
@@ -17,13 +17,13 @@ from clarion.wait.worker import TimerWorker
 
 _OWNER: Final = "testing"
 _RETENTION_MS: Final = 60_000
-"""Frames everybody has read are forgotten soon: they would only cost memory."""
+"""Frames that all consumers have read are removed soon: they would only use memory."""
 
 _STOP_S: Final = 60.0
-"""How long, in the loop's time, stages may take to finish what they began."""
+"""Seconds of the loop's time that stages may take to finish their work."""
 
 _FOLD_S: Final = 2.0
-"""How long the record stage folds on after that."""
+"""Seconds for which the record stage continues to fold after that."""
 
 
 class Running:
@@ -44,7 +44,7 @@ class Running:
         leases = self._leases(topics.GROUP_PLAN)
         jobs += [leases.run(stop), plan_worker(parts, leases, fetch_pool(parts)).run(stop)]
         sends, used = sender(parts, Sender), accounts(parts, _OWNER)
-        cancelled = Cancelled(parts.store, parts.clock)
+        cancelled = CancellationCache(parts.store, parts.clock)
         for channel in self._channels:
             leases = self._leases(topics.group_deliver(channel))
             pool = channel_pool(parts, leases, sends, used, cancelled, channel, _OWNER, Handovers())
@@ -53,7 +53,7 @@ class Running:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # The record stage stops last, so that it folds what the others finish with.
+        # The record stage stops last, so that it folds the last outcome events of the other stages.
         recorder, *others = self._tasks
         self._stop.set()
         await asyncio.wait(others, timeout=_STOP_S)
@@ -67,7 +67,7 @@ class Running:
                 await task
 
     def check(self) -> None:
-        """Raise what made a stage end, if one did."""
+        """Raise the error that ended a stage, if one has ended."""
         for task in self._tasks:
             if task.done():
                 task.result()

@@ -1,5 +1,6 @@
-"""The verdict on the case `outage`: a push vendor is down for a while, and nothing may be lost, sent twice or held up that
-has nothing to do with it. Pure: it knows what was asked for, what arrived at the vendors, and what the product says."""
+"""The verdict on the case `outage`: a push vendor is down for a while, and no delivery may be lost or sent twice, and
+none that is unrelated may be delayed. Pure: it gets the requests, the messages that arrived at the vendors, and the
+product's account."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +14,17 @@ AMPLIFICATION_MAX: Final = 1.2
 SPIKE_MAX: Final = 1.5
 RECOVERY_S: Final = 15 * 60.0
 PROMPT_S: Final = 5.0
-"""A delivery that takes longer was held up."""
+"""Seconds after which a delivery counts as delayed."""
 WINDOW_S: Final = 10.0
 AGAIN_S: Final = 1.0
-"""Calls to a dead token that come so much later than the first answer were made though it was known."""
+"""Seconds after the first response about a dead token by which further calls to it are a fault."""
 EXAMPLES_MAX: Final = 5
 TAKEN: Final = frozenset({"sent", "delivered"})
 WAITING: Final = frozenset({"planned", "sending", "retrying", "ambiguous", "held"})
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A notification that was accepted. `address` is the token it goes to, `dead` whether that token is; `kind` is `order`
+class AcceptedNotification(msgspec.Struct, frozen=True):
+    """An accepted notification. `address` is its token, `dead` whether the token is dead; `kind` is `order`
     (push, then SMS), `promotion` (push alone) or `text` (SMS alone)."""
 
     notification: str
@@ -34,8 +35,8 @@ class Asked(msgspec.Struct, frozen=True):
     dead: bool
 
 
-class Called(msgspec.Struct, frozen=True):
-    """A message that reached a vendor, and the status it was answered with; `taken` is whether the vendor has it now."""
+class VendorRequest(msgspec.Struct, frozen=True):
+    """A message that reached a vendor, and the status of the response; `taken` is whether the vendor has it now."""
 
     at_s: float
     channel: str
@@ -45,8 +46,9 @@ class Called(msgspec.Struct, frozen=True):
     taken: bool
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What the product says of a delivery at the end. `unsure` are its attempts that may have been made unknown to it."""
+class StoredOutcome(msgspec.Struct, frozen=True):
+    """The product's account of a delivery at the end. `unsure` are attempts that may have been made without its
+    knowledge."""
 
     notification: str
     channel: str
@@ -56,7 +58,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Who is who, and when (seconds from the beginning) the vendor is down."""
+    """The roles of the tenants, and the time (seconds from the beginning) when the vendor is down."""
 
     hit: str
     misconfigured: str
@@ -65,17 +67,17 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Everything a verdict rests on. `suppressed` are the suppressed tokens of all tenants."""
+    """All evidence of a verdict. `suppressed` are the suppressed tokens of all tenants."""
 
     plan: Plan
-    asked: Sequence[Asked]
-    called: Sequence[Called]
-    told: Sequence[Told]
+    asked: Sequence[AcceptedNotification]
+    called: Sequence[VendorRequest]
+    stored: Sequence[StoredOutcome]
     suppressed: Sequence[str]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The figures of a run, what is wrong by name with a few examples, and figures that explain."""
+    """The figures of a run, the faults by name with a few examples, and figures that explain."""
 
     lost: int
     recovered_share: float
@@ -89,11 +91,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing is wrong."""
+        """Return whether there is no fault."""
         return not self.faults
 
     def figures(self) -> dict[str, float]:
-        """Return what the last line of a run tells."""
+        """Return the figures for the last line of a run."""
         names = ("lost", "recovered_share", "amplification", "spike", "collateral", "suppressed")
         return {name: getattr(self, name) for name in names}
 
@@ -117,9 +119,9 @@ class _Judge:
             if call.taken:
                 self._first_taken.setdefault(call.notification, call.at_s)
                 self._took[call.notification, call.channel] += 1
-        self._told: defaultdict[str, list[Told]] = defaultdict(list)
-        for told in evidence.told:
-            self._told[told.notification].append(told)
+        self._stored: defaultdict[str, list[StoredOutcome]] = defaultdict(list)
+        for stored in evidence.stored:
+            self._stored[stored.notification].append(stored)
 
     def verdict(self) -> Verdict:
         lost = [one.notification for one in self._e.asked if self._is_lost(one)]
@@ -156,52 +158,52 @@ class _Judge:
             trace(self._e.called),
         )
 
-    def _is_lost(self, one: Asked) -> bool:
-        """Return whether a delivery is neither taken, nor failed for its token, nor waiting for a reason that is told."""
+    def _is_lost(self, one: AcceptedNotification) -> bool:
+        """Return whether a delivery is neither taken, nor failed for its token, nor waiting for a recorded reason."""
         if one.notification in self._first_taken:
             return False
-        told = self._told[one.notification]
-        if one.dead and any(t.reason in ("invalid_recipient", "suppressed") for t in told):
+        stored = self._stored[one.notification]
+        if one.dead and any(t.reason in ("invalid_recipient", "suppressed") for t in stored):
             return False
-        return not any(t.state in WAITING and t.reason != "none" for t in told)
+        return not any(t.state in WAITING and t.reason != "none" for t in stored)
 
-    def _is_affected(self, one: Asked) -> bool:
+    def _is_affected(self, one: AcceptedNotification) -> bool:
         plan = self._plan
         hit = one.tenant == plan.hit and not one.dead and plan.from_s - PROMPT_S <= one.at_s < plan.to_s
         return hit and not self._taken_by(one, one.at_s + PROMPT_S)
 
-    def _taken_by(self, one: Asked, at_s: float) -> bool:
+    def _taken_by(self, one: AcceptedNotification, at_s: float) -> bool:
         return self._first_taken.get(one.notification, float("inf")) <= at_s
 
-    def _is_collateral(self, one: Asked) -> bool:
-        """Return whether a delivery that has nothing to do with outage and misconfiguration was late or refused."""
+    def _is_collateral(self, one: AcceptedNotification) -> bool:
+        """Return whether a delivery that is unrelated to outage and misconfiguration was late or refused."""
         if one.dead or one.tenant == self._plan.hit:
             return False
         if one.tenant == self._plan.misconfigured and one.kind != "text":
             return False
         return not self._taken_by(one, one.at_s + PROMPT_S)
 
-    def _is_of(self, call: Called, tenant: str) -> bool:
+    def _is_of(self, call: VendorRequest, tenant: str) -> bool:
         return self._owner.get(call.notification) == tenant
 
     def _twice(self) -> Iterable[str]:
-        """Yield what arrived more often than once beyond what the product knows it may have sent again."""
+        """Yield the messages that arrived more often than the product's unsure attempts allow."""
         arrived: Counter[str] = Counter()
         for (notification, _), times in self._took.items():
             arrived[notification] += times
         for notification, times in arrived.items():
-            if times > 1 + sum(t.unsure for t in self._told[notification]):
+            if times > 1 + sum(t.unsure for t in self._stored[notification]):
                 yield notification
 
     def _unknown(self) -> Iterable[str]:
-        """Yield what arrived though the product says that it did not: a silent send."""
-        states = {(t.notification, t.channel): t.state for told in self._told.values() for t in told}
+        """Yield the messages that arrived though the product reports that they did not: silent sends."""
+        states = {(t.notification, t.channel): t.state for stored in self._stored.values() for t in stored}
         return (notification for (notification, channel) in self._took
                 if states.get((notification, channel)) not in TAKEN)  # fmt: skip
 
     def _false(self) -> Iterable[str]:
-        """Yield what the product calls sent though it never arrived: a silent loss."""
-        return (t.notification for told in self._told.values() for t in told
+        """Yield the deliveries that the product reports as sent though they never arrived: silent losses."""
+        return (t.notification for stored in self._stored.values() for t in stored
                 if t.state in TAKEN and not self._took[t.notification, t.channel])  # fmt: skip
 
     def _again(self) -> set[str]:
@@ -229,12 +231,12 @@ class _Judge:
             most = max(most, end - begin + 1)
         return most / WINDOW_S / (fresh / plan.from_s) if fresh else 0.0
 
-    def _notes(self, affected: Sequence[Asked]) -> dict[str, float]:
+    def _notes(self, affected: Sequence[AcceptedNotification]) -> dict[str, float]:
         plan = self._plan
         waits = sorted(self._first_taken.get(one.notification, float("inf")) - plan.to_s for one in affected)
         during = sum(plan.from_s <= call.at_s < plan.to_s for call in self._pushes)
         last_s = waits[int(len(waits) * RECOVERED_SHARE_MIN)] if waits else 0.0
-        reasons = Counter(t.reason for told in self._told.values() for t in told if t.state in WAITING)
+        reasons = Counter(t.reason for stored in self._stored.values() for t in stored if t.state in WAITING)
         return {
             "asked": len(self._e.asked),
             "calls": len(self._e.called),
@@ -251,12 +253,12 @@ class _Judge:
         }
 
 
-def _is_dead(call: Called) -> bool:
+def _is_dead(call: VendorRequest) -> bool:
     return call.channel == "push" and call.status == 404
 
 
-def trace(called: Iterable[Called]) -> str:
-    """Return a digest of everything that arrived, in order: the same for two runs of a seed."""
+def trace(called: Iterable[VendorRequest]) -> str:
+    """Return a digest of all messages that arrived, in order: the same for two runs of a seed."""
     digest = blake2b(digest_size=8)
     for call in called:
         digest.update(msgspec.msgpack.encode(call))
@@ -264,5 +266,5 @@ def trace(called: Iterable[Called]) -> str:
 
 
 def fault_lines(faults: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a line per fault: its name, how often, and examples."""
+    """Return a line per fault: its name, its count, and examples."""
     return [f"{name}: {found[0]}, such as {', '.join(found[1:])}" for name, found in faults.items()]

@@ -1,1 +1,1 @@
-"""Pages of the documentation that are made of what the code declares."""
+"""Pages of the documentation that are generated from the code."""

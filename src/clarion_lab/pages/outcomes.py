@@ -1,4 +1,5 @@
-"""What each answer of a vendor leads to, as tables: from its own data, and by asking its `read()` about statuses."""
+"""Tables of a vendor's responses and their outcomes: from the vendor's own data, and from its `read()` for bare
+statuses."""
 
 import ast
 import inspect
@@ -14,7 +15,7 @@ from clarion.domain.outcome import Ambiguous, Outcome, Refused, Throttled, Trans
 from clarion.ports.vendor import Traits, Vendor
 
 TABLES: Final = ("RULES", "OUTCOMES", "STATUSES", "WEBHOOK_OUTCOMES")
-"""Names under which vendors keep what answers mean: words by code, or rows of patterns that end in a word."""
+"""Names of the vendors' tables of meanings: meanings by code, or rows of patterns that end in a meaning."""
 STATUSES: Final = (
     200, 201, 202, 204, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412,
     413, 414, 415, 418, 420, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 508, 511,
@@ -22,11 +23,11 @@ STATUSES: Final = (
 PAUSED: Final = "throttled for this recipient"
 _NOW_MS: Final = 1_790_000_000_000
 _RUN: Final = 12
-"""So many consecutive codes of one meaning are written as a span."""
+"""The number of consecutive codes of one meaning from which they are written as a span."""
 
 
 class Meaning(NamedTuple):
-    """An outcome that a vendor's word stands for, and in which case, where it stands for several."""
+    """An outcome of a meaning, and its condition when the meaning has several outcomes."""
 
     outcome: str
     when: str = ""
@@ -43,7 +44,8 @@ SHARED: Final[dict[str, tuple[Meaning, ...]]] = {
     "unsure": (Meaning("ambiguous"),),
     "request": _ABOUT_ADDRESS,
 }
-"""Words that mean the same with every vendor. A word that is neither here nor in `OWN` refuses for that reason."""
+"""Meanings that are the same with every vendor. A meaning that is neither here nor in `OWN` refuses with that
+reason."""
 OWN: Final[dict[tuple[str, str], tuple[Meaning, ...]]] = {
     ("apns", "later"): (Meaning(PAUSED),),
     ("apns", "much_later"): (Meaning("throttled"),),
@@ -71,12 +73,12 @@ OWN: Final[dict[tuple[str, str], tuple[Meaning, ...]]] = {
 FOLLOWS: Final = {
     "accepted": "`sent`",
     "throttled": "another account at once; this one gets no call until the pause is over",
-    PAUSED: "this delivery waits until the pause is over; others go on",
+    PAUSED: "this delivery waits until the pause is over; other deliveries proceed",
     "transient": "another account at once, else another attempt by the schedule; counts for the breaker",
-    "refused": "`failed` and a dead letter; the address is kept",
+    "refused": "`failed` and a dead letter; the address is not suppressed",
     "invalid_recipient": "`failed`, a dead letter, and the address is suppressed",
-    "misconfigured": "the breaker opens and an event tells the operator; another account at once, else the route's next "
-    "channel, or it waits until this one is mended",
+    "misconfigured": "the breaker opens and an event notifies the operator; another account at once, else the route's "
+    "next channel, or it waits until this account is fixed",
 }
 _AMBIGUOUS: Final = {
     "retry": "another attempt with this account, which may repeat the message",
@@ -86,31 +88,31 @@ _AMBIGUOUS: Final = {
 
 
 def meanings_of(vendor: str, table: str, word: str) -> tuple[Meaning, ...]:
-    """Return what a word in one of a vendor's tables stands for, the usual case first."""
+    """Return the outcomes of a meaning in one of a vendor's tables, the usual case first."""
     own = OWN.get((f"{vendor} {table}", word)) or OWN.get((vendor, word))
     return own or SHARED.get(word) or (Meaning("refused"),)
 
 
 def tables_of(vendor: Vendor) -> dict[str, Any]:
-    """Return the data of a vendor by name, what is read first in front."""
+    """Return the tables of a vendor by name, in the order in which they are read."""
     found = {name: getattr(vendor, name, None) for name in TABLES}
     return {name: table for name, table in found.items() if isinstance(table, dict | tuple)}
 
 
 def outcomes_block(vendor: Vendor) -> str:
-    """Return the tables of a vendor as Markdown: its data, then what a status means that comes without a known code."""
+    """Return the tables of a vendor as Markdown: its data, then the outcomes of statuses without a known code."""
     traits = vendor.TRAITS
-    told = _docstrings(vendor)
+    reported = _docstrings(vendor)
     sections = []
     for name, table in tables_of(vendor).items():
         rows = _by_rule(table, smtp=traits.transport == "smtp") if isinstance(table, tuple) else _by_code(table)
-        sections.append("\n\n".join(filter(None, (_sentence(told.get(name, "")), _table(traits, name, rows)))))
+        sections.append("\n\n".join(filter(None, (_sentence(reported.get(name, "")), _table(traits, name, rows)))))
     if traits.transport in ("http", "apprise"):
-        words = "An answer of which nothing is known but its status:" if sections else ""
+        words = "A response with only a known status:" if sections else ""
         sections.append("\n\n".join(filter(None, (words, _status_table(vendor)))))
     if traits.transport == "local":
-        scripted = ", unless a script says otherwise" if traits.settings else ""
-        sections.append(f"No call is made: what can be built is accepted{scripted}.")
+        scripted = ", unless a script sets another outcome" if traits.settings else ""
+        sections.append(f"No call is made: every valid message is accepted{scripted}.")
     return "\n\n".join(sections)
 
 
@@ -120,7 +122,7 @@ def _named(outcome: str) -> str:
 
 
 def follows(traits: Traits, outcome: str) -> str:
-    """Return what happens to a delivery after an outcome."""
+    """Return a description of the delivery's next step after an outcome."""
     return _AMBIGUOUS[traits.on_ambiguous] if outcome == "ambiguous" else FOLLOWS[outcome]
 
 
@@ -130,7 +132,7 @@ def _by_code(table: Mapping[Any, str]) -> list[tuple[str, str]]:
 
 
 def _codes(codes: list[Any]) -> str:
-    """Return codes as they are to be found in answers; a long run of numbers as a span."""
+    """Return codes as they occur in responses; a long run of numbers as a span."""
     out: list[str] = []
     at = 0
     while at < len(codes):
@@ -147,7 +149,7 @@ def _codes(codes: list[Any]) -> str:
 
 
 def _by_rule(table: tuple[tuple[str, str, str], ...], *, smtp: bool) -> list[tuple[str, str]]:
-    """Return rows of patterns: where they are looked for, and what for."""
+    """Return rows of patterns: where they are searched, and their meaning."""
     rows = []
     for where, what, word in table:
         place = (
@@ -161,7 +163,7 @@ def _by_rule(table: tuple[tuple[str, str, str], ...], *, smtp: bool) -> list[tup
 
 
 def _reply(pattern: str) -> str:
-    """Return a pattern of replies as people write them: 5xx, and nothing for the rest of a line."""
+    """Return a pattern of replies in the usual notation: 5xx, and nothing for the rest of a line."""
     for regular, plain in ((r"\..*", ".x"), (" .*", ""), (r"\.", "."), (r"\d", "x"), ("|", " or ")):
         pattern = pattern.replace(regular, plain)
     return re.sub(r"(?<=\d)\.\.(?!\d)", "xx", pattern.removeprefix("(").removesuffix(")"))
@@ -177,7 +179,8 @@ def _table(traits: Traits, table: str, rows: list[tuple[str, str]]) -> str:
 
 
 def _status_table(vendor: Vendor) -> str:
-    """Return what bare statuses mean. What most of a class mean stands last, as the rest of it."""
+    """Return the table of outcomes of bare statuses. The most common outcome of a class is last, for the rest of the
+    class."""
     lines = ["| HTTP status | outcome | what follows |", "|---|---|---|"]
     found = {status: _bare(vendor, status) for status in STATUSES}
     for first in (2, 3, 4, 5):
@@ -192,7 +195,7 @@ def _status_table(vendor: Vendor) -> str:
 
 
 def _bare(vendor: Vendor, status: int) -> tuple[str, str]:
-    """Return outcome and details of an answer that is a status and nothing else."""
+    """Return outcome and details of a response that has only a status."""
     outcome = _answered(vendor, status, {})
     name, details = name_of(outcome), []
     if isinstance(outcome, Throttled):
@@ -214,7 +217,7 @@ def _answered(vendor: Vendor, status: int, headers: dict[str, str]) -> Outcome:
 
 
 def _sample(traits: Traits) -> tuple[Account, Message]:
-    """Return an account and a message that answers can be read for; nothing is made of what is in them."""
+    """Return an account and a message with which responses can be read; their values are not used."""
     channel = traits.channels[0]
     settings, credentials = (
         {field.name: "x" for field in fields if field.required} for fields in (traits.settings, traits.credentials)
@@ -224,15 +227,19 @@ def _sample(traits: Traits) -> tuple[Account, Message]:
 
 
 def _docstrings(vendor: Vendor) -> dict[str, str]:
-    """Return what a vendor's file says below its data."""
+    """Return the docstrings of a vendor's tables by the table's name."""
     return dict(_below(ast.parse(inspect.getsource(cast(ModuleType, vendor))).body))
 
 
 def _below(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
     for statement, after in pairwise(body):
-        told = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and isinstance(told, str):
-            yield statement.target.id, told
+        reported = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(reported, str)
+        ):
+            yield statement.target.id, reported
 
 
 def _sentence(text: str) -> str:

@@ -1,5 +1,5 @@
-"""docs/providers: a page per vendor. What the code declares stands between markers and is written by this; the rest of a page
-is written by hand and kept.
+"""docs/providers: a page per vendor. The blocks between markers are generated from the code; the rest of a page is
+written by hand and not changed.
 
 `python -m clarion_lab.pages.vendors docs/providers` writes all pages, and the index in README.md; with `--check` it writes
 nothing and names those that are stale.
@@ -49,9 +49,10 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
     "secret": "...",
 }
-"""What an example account holds where a field is required; everything else is `...`."""
+"""Values of required fields in an example account; any other required field is `...`."""
+BOUND: Final = "; [decides where credentials are sent](../howto/providers.md#credentials-are-bound-to-an-address)"
 USUAL: Final = frozenset({("slack", "bot_token"), ("apprise", "url")})
-"""Fields that an example shows though not every account needs them."""
+"""Optional fields that an example shows."""
 OVER: Final = {"shorten": "shortened", "split": "split into several", "refuse": "refused without a call"}
 _BLOCK: Final = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end of generated -->", re.DOTALL)
 _SKELETON: Final = (
@@ -63,7 +64,7 @@ _SKELETON: Final = (
 
 
 def pages(folder: Path) -> dict[Path, str]:
-    """Return every page with its blocks as the code is now. A vendor without a page gets one."""
+    """Return every page with its blocks generated again. A vendor without a page gets one."""
     vendors: dict[str, Vendor] = {vendor: module for (_, vendor), module in catalogue.load().items()}
     found: dict[Path, str] = {}
     for name, vendor in sorted(vendors.items()):
@@ -80,13 +81,13 @@ def pages(folder: Path) -> dict[Path, str]:
 
 
 def stale(folder: Path) -> list[str]:
-    """Return the names of pages that are not as the code says."""
+    """Return the names of pages whose blocks differ from the code."""
     now = pages(folder).items()
     return [path.name for path, text in now if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
 def _filled(text: str, blocks: dict[str, str], page: str) -> str:
-    """Return a page with its blocks. Raises `ValueError` when one of them has no place or there is one too many."""
+    """Return a page with its blocks. Raises `ValueError` when a block's marker is missing or superfluous."""
     named = _BLOCK.findall(text)
     if sorted(named) != sorted(blocks):
         raise ValueError(f"docs/providers/{page}: the blocks are {named}, and have to be {[*blocks]}")
@@ -101,15 +102,16 @@ def _head(traits: Traits) -> str:
 
 
 def _account(vendor: Vendor) -> str:
-    """Return the account to store: an example of what is required, all fields, and what the vendor is capable of."""
+    """Return the section on the account: an example with the required fields, all fields, and the vendor's
+    capabilities."""
     traits = vendor.TRAITS
     sections = []
     if traits.settings or traits.credentials:
         sections = [f"`PUT /v1/providers/{traits.vendor}`, or any other name, with at least:", _example(traits)]
     for what, fields in (("setting", traits.settings), ("credential", traits.credentials)):
         if fields:
-            head = f"| {what} | kind | required | default | what it is | allowed |\n|---|---|---|---|---|---|\n"
-            sections.append(head + "\n".join(map(_row, fields)))
+            head = f"| {what} | kind | required | default | description | allowed |\n|---|---|---|---|---|---|\n"
+            sections.append(head + "\n".join(_row(field, is_setting=what == "setting") for field in fields))
     return "\n\n".join([*sections, _capable(vendor)])
 
 
@@ -127,17 +129,17 @@ def _json(value: Any) -> str:
     return msgspec.json.format(compact, indent=0).decode()
 
 
-def _row(field: Field) -> str:
+def _row(field: Field, *, is_setting: bool) -> str:
     default = f"`{_json(field.default)}`" if field.default is not None else ""
     allowed = f"`{field.pattern}`".replace("|", "\\|") if field.pattern else ""
     if field.kind == "integer":
         allowed = f"{field.least:,} to {field.most:,}"
-    about = field.about.replace("|", "\\|")
+    about = field.about.replace("|", "\\|") + (BOUND if is_setting and field.is_destination else "")
     return f"| `{field.name}` | {field.kind} | {'yes' if field.required else ''} | {default} | {about} | {allowed} |"
 
 
 def _limits(traits: Traits) -> str:
-    """Return what the vendor takes of a message, and what becomes of more."""
+    """Return the table of the vendor's content limits, and the treatment of longer content."""
     if not traits.limits:
         return "It declares no bounds of its own."
     lines = ["| of a message | at most | more is | |", "|---|---|---|---|"]
@@ -174,7 +176,7 @@ def _yes(given: bool) -> str:
 
 
 def _index(listed: list[Traits], vendors: Mapping[str, Vendor]) -> str:
-    """Return all vendors by channel, those of every channel last."""
+    """Return the table of all vendors by channel; those for every channel are last."""
     lines = ["| channel | vendor | | receipts | messages a call | live check |", "|---|---|---|---|---|---|"]
     order = sorted(
         listed, key=lambda traits: (len(traits.channels) > 1, CHANNELS.index(traits.channels[0]), traits.vendor)
@@ -190,7 +192,7 @@ def _index(listed: list[Traits], vendors: Mapping[str, Vendor]) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Write the pages of the folder named first. Returns 1 when `--check` found stale ones."""
+    """Write the pages of the folder in the first argument. Return 1 when `--check` found stale ones, else 0."""
     folder = Path(words[0])
     if "--check" in words[1:]:
         found = stale(folder)

@@ -1,16 +1,17 @@
-"""The file of accounts a simulator takes: for every vendor what to connect and where a message can go."""
+"""The file of a simulator's accounts: for every vendor the account to create and an address for messages."""
 
 from typing import Any
 
 import msgspec
 
-from clarion_lab.simulate.callbacks import TELLERS
+from clarion_lab.simulate.callbacks import RECEIPT_FORMATS
 from clarion_lab.simulate.vendors.script import Secrets
-from clarion_lab.simulate.vendors.stage import PLAYED
+from clarion_lab.simulate.vendors.stage import SCRIPTS
 
 
 class Others(msgspec.Struct, frozen=True):
-    """What is told of those that are not on stage: FCM's key file, the secret of webhooks, and where mail goes."""
+    """The data of vendors that have no script: FCM's key file, the secret of webhooks, and the address of the mail
+    server."""
 
     service_account: dict[str, str]
     token_url: str
@@ -21,12 +22,12 @@ class Others(msgspec.Struct, frozen=True):
 
 
 def accounts(secrets: Secrets, origin: str, others: Others) -> bytes:
-    """Return JSON that maps a vendor to what `PUT /v1/providers/{name}` takes and an address messages can go to."""
+    """Return JSON that maps a vendor to the body of `PUT /v1/providers/{name}` and an address for messages."""
     found = _others(origin, others)
-    for played in PLAYED:
+    for played in SCRIPTS:
         account, address = played.account(secrets, origin), played.address(secrets, origin)
-        if (teller := TELLERS.get(played.vendor)) is not None:
-            account = {part: given | teller.account(secrets).get(part, {}) for part, given in account.items()}
+        if (receipt_format := RECEIPT_FORMATS.get(played.vendor)) is not None:
+            account = {part: given | receipt_format.account(secrets).get(part, {}) for part, given in account.items()}
         found[played.name or played.vendor] = _entry(played.channel, played.vendor, account, address)
     return msgspec.json.format(msgspec.json.encode(found))
 

@@ -1,7 +1,7 @@
-"""Calls the receipts URL a little after a vendor has taken a message, as the vendor would.
+"""Calls the receipts URL shortly after a vendor has accepted a message, as the vendor would.
 
-Every message gets its own story (`telling.told.STORIES`). Chaos sends some calls twice and lets them overtake each other; what
-happens to which message follows from the seed.
+Every message gets a sequence of events by its address (`vendor_receipts.events.EVENT_SEQUENCES`). Chaos sends some
+calls twice and out of order; the seed determines which.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ from clarion_lab.simulate.limits import (
     CALLBACK_TRIES_MAX,
     CALLBACKS_WAITING_MAX,
 )
-from clarion_lab.simulate.telling import mails, texts
-from clarion_lab.simulate.telling.told import Hook, Mail, hooks_of
+from clarion_lab.simulate.vendor_receipts import mails, texts
+from clarion_lab.simulate.vendor_receipts.events import Hook, Mail, hooks_of
 from clarion_lab.simulate.vendors.script import Secrets
 
-TELLERS: Final = {**mails.TELLERS, **texts.TELLERS}
+RECEIPT_FORMATS: Final = {**mails.RECEIPT_FORMATS, **texts.RECEIPT_FORMATS}
 TENANT: Final = "{tenant}"
 PROVIDER: Final = "{provider}"
 REPEATED_SHARE: Final = 0.3
-"""Of the calls that come twice under chaos."""
+"""Share of the calls that are made twice under chaos."""
 CHAOS_S: Final = 2.0
-"""How much later than usual a call may come under chaos."""
+"""The most seconds by which chaos delays a call."""
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A line of the file of calls: what it came to; status 0 is no answer."""
+    """A line of the file of calls: a call and the status of its response; 0 is no response."""
 
     vendor: str
     vendor_message_id: str
@@ -50,7 +50,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def due(hooks: Sequence[Hook], chance: Random, *, chaos: bool) -> list[tuple[float, Hook]]:
-    """Return when (seconds from now) each call is made, some of them twice under chaos."""
+    """Return the delay (seconds from now) of each call, some of them twice under chaos."""
     calls: list[tuple[float, Hook]] = []
     for index, hook in enumerate(hooks):
         after_s = (index + 1) * CALLBACK_AFTER_S
@@ -65,7 +65,7 @@ def _client() -> Client:
 
 
 class Callbacks:
-    """Makes the calls on the loop it is used on; `url` has `{provider}` where the vendor's name goes."""
+    """Makes the calls on the current loop; `url` has `{provider}` in place of the vendor's name."""
 
     def __init__(self, url: str, secrets: Secrets, path: Path, *, seed: int, chaos: bool) -> None:
         self._url = url
@@ -79,12 +79,12 @@ class Callbacks:
         self.dropped = 0
 
     def taken(self, vendor: str, request: Request, place: int, to: str, id_: str) -> None:
-        """Begin the story of a message that a vendor has taken: the one at this place of a request."""
-        teller = TELLERS.get(vendor)
-        if teller is None:
+        """Schedule the calls about a message that a vendor has accepted: the one at this index of a request."""
+        receipt_format = RECEIPT_FORMATS.get(vendor)
+        if receipt_format is None:
             return
-        mail = Mail(vendor, to, id_, teller.back(request, place))
-        hooks = hooks_of(teller, mail, self._url.replace(PROVIDER, vendor), time.time(), self._secrets)
+        mail = Mail(vendor, to, id_, receipt_format.back(request, place))
+        hooks = hooks_of(receipt_format, mail, self._url.replace(PROVIDER, vendor), time.time(), self._secrets)
         for after_s, hook in due(hooks, Random(f"{self._seed} {id_} {to}"), chaos=self._chaos):
             if len(self._tasks) >= CALLBACKS_WAITING_MAX:
                 self.dropped += 1
@@ -112,7 +112,7 @@ class Callbacks:
             return 0
 
     async def close(self) -> None:
-        """Drop what waits to be called."""
+        """Drop the calls that are not yet made."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,6 +1,7 @@
-"""Made-up identities of a simulator: a CA with a server certificate, a service account, secrets of webhooks and vendors.
+"""The generated identities of a simulator: a CA with a server certificate, a service account, secrets of webhooks and
+vendors.
 
-They are made at the first start and kept, so that a restarted simulator is still trusted by who trusted it before.
+They are generated at the first start and stored, so that clients still trust a restarted simulator.
 """
 
 import base64
@@ -21,7 +22,7 @@ _LIFETIME = timedelta(days=365)
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Where the files of a simulator are."""
+    """The paths of a simulator's files."""
 
     ca_file: Path
     certificate_file: Path
@@ -32,7 +33,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def identity(folder: Path, host: str) -> Identity:
-    """Return the identity kept in a folder, made there first when it is new or was made for another host."""
+    """Return the identity stored in a folder, generating it first when it is missing or was made for another host."""
     files = Identity(
         ca_file=folder / "ca.pem",
         certificate_file=folder / f"server-{host.replace(':', '-')}.pem",
@@ -54,7 +55,7 @@ def identity(folder: Path, host: str) -> Identity:
 
 
 def _service_account() -> dict[str, str]:
-    """Return a service account in the form of the key files Google hands out."""
+    """Return a service account in the form of Google's key files."""
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
     return {
         "type": "service_account",
@@ -105,6 +106,6 @@ def _certificate(
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Write a file only its owner may read."""
+    """Write a file that only its owner may read."""
     path.touch(mode=0o600)
     path.write_bytes(content)

@@ -12,18 +12,16 @@ from clarion_lab.simulate.config import Faults, SimulatorConfig
 from clarion_lab.simulate.run import Started, run_simulator
 
 Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
-Folder = Annotated[Path, typer.Option(help="certificates, credentials and receipts go here")]
+Folder = Annotated[Path, typer.Option(help="folder for certificates, credentials and receipts")]
 OutageTexts = Annotated[
-    list[str] | None, typer.Option(help="'fcm down 10m', 'twilio 20% 503 from 30s for 5m'; may be given again")
+    list[str] | None, typer.Option(help="'fcm down 10m', 'twilio 20% 503 from 30s for 5m'; may be repeated")
 ]
 ReceiptsUrl = Annotated[
     str,
-    typer.Option(
-        help="URL to call with what becomes of messages, such as http://127.0.0.1:8400/v1/receipts/acme/{provider}"
-    ),
+    typer.Option(help="URL to call with delivery receipts, such as http://127.0.0.1:8400/v1/receipts/acme/{provider}"),
 ]
 ReceiptsChaos = Annotated[
-    bool, typer.Option("--receipts-chaos", help="some of those calls come twice, and not in order")
+    bool, typer.Option("--receipts-chaos", help="some of those calls are made twice, and out of order")
 ]
 ByAddress = Annotated[
     bool, typer.Option("--by-address", help="addresses ending in 404 are dead, in 429 or 500 fail once")
@@ -47,20 +45,21 @@ def simulate(
     outage: OutageTexts = None,
     receipts: ReceiptsUrl = "",
     receipts_chaos: ReceiptsChaos = False,
-    tenant: Annotated[str, typer.Option(help="what {tenant} in the URL of --receipts stands for")] = "",
+    tenant: Annotated[str, typer.Option(help="replaces {tenant} in the URL of --receipts")] = "",
     fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
-    bodies: Annotated[bool, typer.Option("--bodies", help="keep what messages hold in the receipts")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="store the bodies of messages in the receipts")] = False,
     by_address: ByAddress = False,
 ) -> None:
     """Play every HTTP vendor, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
 
-    An outage is a vendor and what happens to it: down, 503, 500, 429, 401, hang, reset, drop, flapping or slow, with a share
-    in front, and "from", "for" and "retry-after" behind. `POST /outages` with {"outages": [...]} puts others in their place.
+    An outage is a vendor and its failure: down, 503, 500, 429, 401, hang, reset, drop, flapping or slow, after an
+    optional share, and before optional "from", "for" and "retry-after". `POST /outages` with {"outages": [...]}
+    replaces all outages.
 
-    With --receipts, vendors tell what becomes of a message: it is delivered, but where the address ends in 550 (in front of
-    the @) it bounces, in 551 somebody complains, and in 552 the person answers STOP.
+    With --receipts, vendors send delivery receipts: a message is delivered, but when the address ends in 550 (before
+    the @) it bounces, with 551 there is a complaint, and with 552 the recipient replies STOP.
 
-    `providers.json` in the folder holds the accounts the vendors take. Prints one JSON line with addresses when ready.
+    `providers.json` in the folder holds the accounts of the vendors. Prints one JSON line with addresses when ready.
     """
     config = SimulatorConfig(
         folder=folder,
@@ -78,7 +77,7 @@ def simulate(
         receipts_url=_receipts_url(receipts, tenant),
         receipts_chaos=receipts_chaos,
     )
-    run_simulator(config, _tell)
+    run_simulator(config, _report)
 
 
 def _receipts_url(url: str, tenant: str) -> str:
@@ -87,5 +86,5 @@ def _receipts_url(url: str, tenant: str) -> str:
     return url.replace(TENANT, tenant)
 
 
-def _tell(where: Started) -> None:
+def _report(where: Started) -> None:
     typer.echo(msgspec.json.encode(where, enc_hook=str).decode())

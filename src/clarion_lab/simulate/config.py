@@ -1,4 +1,4 @@
-"""What a simulator run is told."""
+"""The configuration of a simulator."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class Faults(msgspec.Struct, frozen=True):
-    """Shares of calls, 0 to 1, that go wrong in each way; together at most 1.
+    """Shares of calls, 0 to 1, that fail in each way; together at most 1.
 
-    `throttle` answers 429 with `Retry-After` (SMTP 454); `error_500` answers 500 (SMTP 451); `accept_then_drop` takes
-    the message and gives no answer; `hang` takes nothing and never answers; `reset` cuts the connection before taking
-    it; `invalid_token` says that the address is dead.
+    `throttle` responds with 429 and `Retry-After` (SMTP 454); `error_500` responds with 500 (SMTP 451);
+    `accept_then_drop` accepts the message and gives no response; `hang` accepts nothing and never responds; `reset`
+    cuts the connection before accepting the message; `invalid_token` reports that the address is dead.
     """
 
     throttle: float = 0.0
@@ -22,11 +22,11 @@ class Faults(msgspec.Struct, frozen=True):
 
 
 class SimulatorConfig(msgspec.Struct, frozen=True):
-    """One run. Port 0 lets the system choose; `folder` gets certificates, credentials and the receipts file, with the
-    `bodies` of messages in it when asked. `by_address` lets addresses of FCM and of the vendors in `vendors` choose their
-    answer: 404 at the end is dead, 429 and 500 go wrong that way once. `outages` are as `outages.parse` reads
-    them. `receipts_url` is called with what becomes of messages: `{provider}` in it is the vendor's name; under
-    `receipts_chaos` some calls come twice, and not in order."""
+    """One run. Port 0 lets the system choose; `folder` gets certificates, credentials and the receipts file, which
+    contains the `bodies` of messages if set. With `by_address`, addresses of FCM and of the vendors in `vendors` choose
+    their response: 404 at the end is dead, 429 and 500 fail with that status once. `outages` have the syntax of
+    `outages.parse`. `receipts_url` is called with delivery receipts: `{provider}` in it is the vendor's name; with
+    `receipts_chaos` some calls are made twice, and out of order."""
 
     folder: Path
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The simulator without a socket: a vendor module's request in, the played vendor's answer out."""
+"""The simulator without a socket: converts a vendor module's request and the played vendor's response."""
 
 from urllib.parse import urlsplit
 
@@ -6,8 +6,8 @@ from clarion.domain.message import HttpRequest, HttpResponse
 from clarion_lab.simulate.http2 import Reply, Request
 
 
-def heard(request: HttpRequest) -> Request:
-    """Return a request as it arrives over HTTP/2."""
+def call_of(request: HttpRequest) -> Request:
+    """Return a request in the form in which it arrives over HTTP/2."""
     url = urlsplit(request.url)
     path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
     headers = {":method": request.method, ":scheme": url.scheme, ":authority": url.netloc, ":path": path}
@@ -16,7 +16,7 @@ def heard(request: HttpRequest) -> Request:
 
 
 def answered(reply: Reply) -> HttpResponse:
-    """Return an answer as it arrives; only for one with the action `answer`."""
+    """Return a response in the form in which it arrives; only for one with the action `answer`."""
     headers = {"content-type": reply.content_type, **{name.lower(): value for name, value in reply.headers}}
     if reply.retry_after_s is not None:
         headers["retry-after"] = str(reply.retry_after_s)

@@ -1,4 +1,4 @@
-"""Which call goes wrong how: drawn from (seed, delivery key, arrival of that key), so that a run can be repeated."""
+"""The faults of calls: drawn from (seed, delivery key, arrival of that key), so that a run can be repeated."""
 
 from enum import StrEnum
 from hashlib import blake2b
@@ -9,7 +9,7 @@ from clarion_lab.simulate.config import Faults
 
 
 class Answer(StrEnum):
-    """What the simulator does with a message."""
+    """The simulator's response to a message."""
 
     ACCEPTED = "accepted"
     THROTTLE = "throttle"
@@ -24,11 +24,11 @@ class Answer(StrEnum):
 
 
 TAKEN = frozenset({Answer.ACCEPTED, Answer.ACCEPT_THEN_DROP})
-"""Answers after which the simulator has the message, as its receipts say by `taken`."""
+"""Answers after which the simulator has the message, which its receipts record as `taken`."""
 
 
 _WANTED = {"404": (Answer.INVALID_TOKEN, 1 << 31), "429": (Answer.THROTTLE, 1), "500": (Answer.ERROR_500, 1)}
-"""What addresses ask for by their last digits (in front of the `@` of a mailbox), and for how many arrivals."""
+"""Answers by the last digits of an address (before the `@` of a mailbox), and the number of arrivals that get them."""
 
 
 class Chooser:
@@ -47,7 +47,7 @@ class Chooser:
             raise ValueError("the shares of faults add up to more than 1")
 
     def choose(self, key: str, arrival: int, address: str = "") -> Answer:
-        """Return what happens to the `arrival`-th arrival (from 1) of a delivery key."""
+        """Return the answer for the `arrival`-th arrival (from 1) of a delivery key."""
         if self._by_address and (wanted := _WANTED.get(address.partition("@")[0][-3:])):
             answer, arrivals = wanted
             if arrival <= arrivals:

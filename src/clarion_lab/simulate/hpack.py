@@ -1,7 +1,7 @@
-"""Header compression of HTTP/2 (RFC 7541), the server's half: a decoder, and encoding without any state.
+"""Header compression of HTTP/2 (RFC 7541) for a server: a decoder, and a stateless encoder.
 
-It costs a fifth of the `hpack` package's decoder, because Huffman strings that come back again and again (the access
-token) are remembered; tables and Huffman code are that package's.
+It costs a fifth of the `hpack` package's decoder, because repeated Huffman strings (the access token) are cached;
+tables and Huffman code are that package's.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ _NAME_INDEX = {":status": 8, "content-type": 31, "retry-after": 53}
 
 
 class HpackError(ValueError):
-    """A header block that breaks the rules; the connection cannot go on."""
+    """A header block that is not valid; the connection cannot continue."""
 
 
 @lru_cache(maxsize=4096)
@@ -29,7 +29,7 @@ def _huffman(data: bytes) -> str:
 
 
 def _integer(data: bytes, at: int, bits: int) -> tuple[int, int]:
-    """Return (value, next position) of an integer with a prefix of so many bits (RFC 7541 5.1)."""
+    """Return (value, next position) of an integer with a prefix of `bits` bits (RFC 7541 5.1)."""
     mask = (1 << bits) - 1
     value = data[at] & mask
     at += 1
@@ -54,7 +54,7 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 
 
 class Decoder:
-    """Decodes the header blocks of one connection, in their order."""
+    """Decodes the header blocks of one connection, in order."""
 
     def __init__(self) -> None:
         self._dynamic: deque[tuple[str, str]] = deque()
@@ -62,7 +62,7 @@ class Decoder:
         self._limit = _TABLE_BYTES
 
     def decode(self, data: bytes) -> dict[str, str]:
-        """Return the headers of a block, the last one of a name. Raises `HpackError`."""
+        """Return the headers of a block; of a repeated name, the last one. Raises `HpackError` when it is not valid."""
         headers: dict[str, str] = {}
         at, end = 0, len(data)
         try:
@@ -121,7 +121,7 @@ def encode(status: int, content_type: str, retry_after_s: int | None) -> bytes:
 
 
 def literals(headers: Sequence[tuple[str, str]]) -> bytes:
-    """Return fields whose values are seldom the same twice, without indexing. Raises `HpackError` for one over 126 bytes."""
+    """Return fields with rarely repeated values, without indexing. Raises `HpackError` for one over 126 bytes."""
     block = b""
     for name, value in headers:
         encoded = name.encode("ascii"), value.encode("latin-1", "replace")

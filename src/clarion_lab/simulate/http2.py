@@ -1,8 +1,9 @@
-"""An HTTP/2 server (RFC 9113) as one asyncio protocol, just wide enough for small requests and answers.
+"""An HTTP/2 server (RFC 9113) as one asyncio protocol, for small requests and responses only.
 
-All requests of one read are handled together: one receipts write, one socket write. Answers are short but for those to many messages, under
-300 bytes where thousands a second are asked for, and at most `SIMULATOR_STREAMS_MAX` are open, so a peer's initial windows
-hold all there can be outstanding, and sending needs no flow control. Receiving announces windows nobody fills between two updates.
+All requests of one read are handled together: one receipts write, one socket write. Responses are short except those to
+many messages: under 300 bytes where there are thousands a second. At most `SIMULATOR_STREAMS_MAX` streams are open, so
+a peer's initial windows are never exceeded, and sending needs no flow control. The announced windows for receiving are
+larger than any client fills between two updates.
 """
 
 import asyncio
@@ -12,8 +13,8 @@ from typing import cast
 
 import msgspec
 
-from clarion.domain.limits import SIMULATOR_BODY_BYTES_MAX, SIMULATOR_STREAMS_MAX
 from clarion_lab.simulate.hpack import Decoder, HpackError, encode, literals
+from clarion_lab.simulate.limits import SIMULATOR_BODY_BYTES_MAX, SIMULATOR_STREAMS_MAX
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -26,7 +27,7 @@ _HEAD = struct.Struct(">HBBBI")
 
 
 class Request(msgspec.Struct, gc=False):
-    """A whole request; `headers` holds the pseudo-headers too."""
+    """A whole request; `headers` includes the pseudo-headers."""
 
     stream: int
     headers: dict[str, str]
@@ -34,8 +35,8 @@ class Request(msgspec.Struct, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """An answer. `action` is `answer`, `drop` (reset the stream), `hang` (never answer) or `reset` (cut the connection);
-    `slow_s` holds it back, beyond what all answers are."""
+    """A response. `action` is `answer`, `drop` (reset the stream), `hang` (never respond) or `reset` (cut the
+    connection); `slow_s` delays it in addition to the latency of all responses."""
 
     status: int = 200
     body: bytes = b""
@@ -61,7 +62,7 @@ _GREETING = (
 
 
 class Http2Protocol(asyncio.Protocol):
-    """One connection. `handler` answers a batch of requests; `latency_ms` holds every answer back."""
+    """One connection. `handler` responds to a batch of requests; `latency_ms` delays every response."""
 
     def __init__(self, handler: Handler, latency_ms: int) -> None:
         self._handler = handler
@@ -76,12 +77,12 @@ class Http2Protocol(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet with our settings."""
+        """Send the server's settings."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(_GREETING)
 
     def data_received(self, data: bytes) -> None:
-        """Take in frames and answer every request that is whole."""
+        """Read frames and respond to every complete request."""
         self._buffer += data
         try:
             whole, replies = self._frames()
@@ -106,7 +107,8 @@ class Http2Protocol(asyncio.Protocol):
             self._transport.abort()
 
     def _frames(self) -> tuple[list[Request], bytes]:
-        """Return the requests completed by what is buffered, and what the peer gets at once."""
+        """Return the requests that the buffered frames complete, and the bytes to send at once. Raises `ValueError` for
+        a frame that is too large."""
         data, at = bytes(self._buffer), 0
         whole: list[Request] = []
         replies = b""
@@ -152,14 +154,14 @@ class Http2Protocol(asyncio.Protocol):
         if len(self._block) > SIMULATOR_BODY_BYTES_MAX or len(self._open) > SIMULATOR_STREAMS_MAX:
             raise ValueError("too many headers or streams")
         if flags & _END_HEADERS:
-            # Trailers are decoded too, for the table's sake, and add to the headers.
+            # Trailers must be decoded too, to keep the table in step, and add to the headers.
             headers, self._block = self._decoder.decode(self._block), b""
             self._open[stream].headers |= headers
             if self._ends:
                 whole.append(self._open.pop(stream))
 
     def _data(self, stream: int, flags: int, payload: bytes, whole: list[Request]) -> bytes:
-        """Take in body bytes; return a window update when ours ran half down."""
+        """Store body bytes; return a window update when half of the server's window is used, else b""."""
         self._window -= len(payload)
         if flags & _PADDED:
             payload = payload[1 : len(payload) - payload[0]]

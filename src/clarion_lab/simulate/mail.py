@@ -1,4 +1,4 @@
-"""A mail server (RFC 5321) as one asyncio protocol: STARTTLS, AUTH PLAIN, PIPELINING; it keeps receipts, not mail."""
+"""A mail server (RFC 5321) as one asyncio protocol: STARTTLS, AUTH PLAIN, PIPELINING; it stores receipts, not mail."""
 
 import asyncio
 import re
@@ -7,8 +7,8 @@ import time
 from binascii import a2b_base64
 from typing import cast
 
-from clarion.domain.limits import SIMULATOR_BODY_BYTES_MAX
 from clarion_lab.simulate.faults import Answer
+from clarion_lab.simulate.limits import SIMULATOR_BODY_BYTES_MAX
 from clarion_lab.simulate.outages import Outages
 from clarion_lab.simulate.receipts import Receipts
 
@@ -23,11 +23,11 @@ _FINAL = {
     Answer.UNAUTHENTICATED: b"530 5.7.0 authentication required\r\n",
     Answer.INVALID_TOKEN: b"550 5.1.1 no such mailbox\r\n",
 }
-"""Replies to the final dot. A dead mailbox is known only by its delivery key, so it is refused here and not at RCPT."""
+"""Replies to the final dot. The delivery key decides about a dead mailbox, so it is refused here and not at RCPT."""
 
 
 class MailProtocol(asyncio.Protocol):
-    """One session. With `password`, AUTH has to bring it."""
+    """One session. With `password`, AUTH must present it."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class MailProtocol(asyncio.Protocol):
         self._transport.write(b"220 simulator ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
-        """Take in commands and messages; replies to one read are written together."""
+        """Read commands and messages; replies to one read are written together."""
         self._buffer += data
         out: list[bytes] = []
         while self._message(out) if self._in_data else self._line(out):
@@ -69,7 +69,7 @@ class MailProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def _line(self, out: list[bytes]) -> bool:
-        """Handle one command; return whether there was a whole one."""
+        """Handle one command; return whether a complete one was buffered."""
         end = self._buffer.find(b"\r\n")
         if end < 0:
             return False
@@ -87,7 +87,7 @@ class MailProtocol(asyncio.Protocol):
         elif verb == b"AUTH":
             out.append(b"235 2.7.0 ok\r\n" if self._knows(line) else b"535 5.7.8 wrong credentials\r\n")
         elif verb == b"STAR" and not self._secure:
-            # What was sent before the handshake is not to be obeyed after it (CVE-2011-0411).
+            # Commands sent before the handshake must not be executed after it (CVE-2011-0411).
             self._buffer.clear()
             self._transport.write(b"220 2.0.0 go ahead\r\n")
             self._upgrade = asyncio.get_running_loop().create_task(self._start_tls())
@@ -119,7 +119,7 @@ class MailProtocol(asyncio.Protocol):
             self._transport, self._secure = transport, True
 
     def _message(self, out: list[bytes]) -> bool:
-        """Take in one message; return whether it was whole."""
+        """Read one message; return whether it was complete."""
         end = 0 if self._buffer.startswith(_END[2:]) else self._buffer.find(_END)
         if end < 0:
             return False

@@ -1,12 +1,13 @@
-"""What vendors say while they are out of service, and to strangers where the check of credentials words that itself.
+"""The texts of vendors' responses during an outage, and to wrong credentials where the check of these has no text.
 
-Copied from the pages the vendor modules name; a vendor that has no words of its own for 503 gives those of its gateway.
+Copied from the pages that the vendor modules name; a vendor without its own text for 503 responds with that of its
+gateway.
 """
 
 from typing import Final
 
 from clarion_lab.simulate.faults import Answer
-from clarion_lab.simulate.vendors.script import TEXT, Says
+from clarion_lab.simulate.vendors.script import TEXT, VendorAnswer
 
 _XML: Final = "text/xml"
 _HTML: Final = "text/html"
@@ -26,47 +27,49 @@ _BUSY: Final = (
 )
 
 UNAVAILABLE: Final = {
-    "sendgrid": Says(503, '{"errors":[{"message":"Service Unavailable","field":null,"help":null}]}'),
-    "mailgun": Says(503, _GATEWAY, _HTML),
-    "postmark": Says(503, '{"ErrorCode":100,"Message":"Maintenance."}'),
-    "twilio": Says(
+    "sendgrid": VendorAnswer(503, '{"errors":[{"message":"Service Unavailable","field":null,"help":null}]}'),
+    "mailgun": VendorAnswer(503, _GATEWAY, _HTML),
+    "postmark": VendorAnswer(503, '{"ErrorCode":100,"Message":"Maintenance."}'),
+    "twilio": VendorAnswer(
         503, f'{{"code":20503,"message":"Service unavailable","more_info":"{_TWILIO}","status":503}}', retry_after=True
     ),
-    "vonage": Says(503, _GATEWAY, _HTML),
-    "termii": Says(503, '{"code":503,"message":"Service Unavailable","status":"error"}'),
-    "ses": Says(
+    "vonage": VendorAnswer(503, _GATEWAY, _HTML),
+    "termii": VendorAnswer(503, '{"code":503,"message":"Service Unavailable","status":"error"}'),
+    "ses": VendorAnswer(
         503,
         '{"message":"Service is unable to handle request."}',
         headers=(("x-amzn-errortype", "ServiceUnavailable"),),
     ),
-    "sns": Says(
+    "sns": VendorAnswer(
         503,
         _SNS.format(kind="Receiver", code="ServiceUnavailable", words="Service is unable to handle request."),
         _XML,
     ),
-    "apns": Says(503, '{"reason":"ServiceUnavailable"}', headers=(("apns-id", "$id"),), retry_after=True),
-    "webpush": Says(
+    "apns": VendorAnswer(503, '{"reason":"ServiceUnavailable"}', headers=(("apns-id", "$id"),), retry_after=True),
+    "webpush": VendorAnswer(
         503,
         '{"code":503,"errno":201,"error":"Service Unavailable","message":"Use exponential back-off for retries"}',
         retry_after=True,
     ),
-    "whatsapp": Says(503, _BUSY),
-    "slack": Says(503, '{"ok":false,"error":"service_unavailable"}'),
-    "slack-webhook": Says(503, "Service Unavailable", TEXT),
+    "whatsapp": VendorAnswer(503, _BUSY),
+    "slack": VendorAnswer(503, '{"ok":false,"error":"service_unavailable"}'),
+    "slack-webhook": VendorAnswer(503, "Service Unavailable", TEXT),
 }
-"""By vendor, or by the name of one of its doors."""
+"""Texts by vendor, or by the name of one of its endpoints."""
 
 UNAUTHENTICATED: Final = {
-    "ses": Says(403, f'{{"message":"{_AMAZON_KEY}"}}', headers=(("x-amzn-errortype", "UnrecognizedClientException"),)),
-    "sns": Says(403, _SNS.format(kind="Sender", code="InvalidClientTokenId", words=_AMAZON_KEY), _XML),
-    "apns": Says(403, '{"reason":"InvalidProviderToken"}', headers=(("apns-id", "$id"),)),
-    "webpush": Says(
+    "ses": VendorAnswer(
+        403, f'{{"message":"{_AMAZON_KEY}"}}', headers=(("x-amzn-errortype", "UnrecognizedClientException"),)
+    ),
+    "sns": VendorAnswer(403, _SNS.format(kind="Sender", code="InvalidClientTokenId", words=_AMAZON_KEY), _XML),
+    "apns": VendorAnswer(403, '{"reason":"InvalidProviderToken"}', headers=(("apns-id", "$id"),)),
+    "webpush": VendorAnswer(
         401,
         '{"code":401,"errno":109,"error":"Unauthorized","message":"Request did not validate Invalid Authorization Header"}',
     ),
 }
 
 
-def words(name: str, answer: Answer) -> Says | None:
-    """Return what the vendor (or door) of this name says, None where its own module has the words."""
+def words(name: str, answer: Answer) -> VendorAnswer | None:
+    """Return the response of the vendor (or endpoint) of this name, None when its own module has the text."""
     return {Answer.UNAVAILABLE: UNAVAILABLE, Answer.UNAUTHENTICATED: UNAUTHENTICATED}.get(answer, {}).get(name)

@@ -1,15 +1,16 @@
-"""Scripted outages: what goes wrong at a vendor, when and for how long, as one line of text says it. Pure.
+"""Scripted outages: the failure of a vendor, its beginning and its length, described by one line of text. Pure.
 
     fcm down 10m                        every call, for ten minutes from now
     twilio 20% 503 from 30s for 5m      a fifth of the calls, from half a minute on
-    sendgrid 429 retry-after 7          every call, until told otherwise
+    sendgrid 429 retry-after 7          every call, until the outage is replaced
     ses flapping 30s                    down for 30 seconds, up for 30 seconds, and so on
-    fcm slow 5s                         every answer comes five seconds later
-    vonage 10% drop                     taken, and no answer
+    fcm slow 5s                         every response is five seconds later
+    vonage 10% drop                     accepted, without a response
 
-The first word is the vendor. `down` and `503`, `500`, `429` and `401` are answered in the vendor's own words; `hang` (never an
-answer), `reset` (the connection is cut) and `drop` (taken, then no answer) in none. A share in front makes it go wrong for
-as many calls; `from` and `for` say when, counted from the moment it was told.
+The first word is the vendor. `down` and `503`, `500`, `429` and `401` have the vendor's own response; `hang` (never a
+response), `reset` (the connection is cut) and `drop` (accepted, then no response) have none. With a share before it,
+the failure affects that share of the calls; `from` and `for` are its beginning and length, counted from the moment it
+was set.
 """
 
 import re
@@ -33,15 +34,16 @@ ANSWERS: Final = {
     "reset": Answer.RESET,
     "drop": Answer.ACCEPT_THEN_DROP,
 }
-"""How a vendor can fail, and what that is in the simulator's own terms."""
+"""The failures of a vendor, and the simulator's answers for them."""
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
 _SECONDS: Final = re.compile(r"\d{1,6}")
 _KINDS: Final = ", ".join((*ANSWERS, "flapping", "slow"))
 
 
 class Outage(msgspec.Struct, frozen=True):
-    """One outage. `share` of the calls (0 to 1) get `answer`, from `from_s` seconds on for `for_s` (None: for ever). With
-    `period_s` it comes and goes, beginning with a failure; `slow_s` holds answers back; `text` is how it was written."""
+    """One outage. `share` of the calls (0 to 1) get `answer`, from `from_s` seconds on for `for_s` (None: without end).
+    With `period_s` it alternates, beginning with a failure; `slow_s` delays responses; `text` is the line that
+    describes it."""
 
     vendor: str
     answer: Answer | None
@@ -54,7 +56,7 @@ class Outage(msgspec.Struct, frozen=True):
     text: str = ""
 
     def holds(self, at_s: float) -> bool:
-        """Return whether it is on, so many seconds after it was told."""
+        """Return whether it is in force `at_s` seconds after it was set."""
         since_s = at_s - self.from_s
         if since_s < 0 or (self.for_s is not None and since_s >= self.for_s):
             return False
@@ -62,16 +64,17 @@ class Outage(msgspec.Struct, frozen=True):
 
 
 class OutageError(ValueError):
-    """A text that is no outage; the message says what is wrong in it."""
+    """A text that is not a valid outage; the message states the reason."""
 
 
 def parse(text: str, vendors: Collection[str]) -> Outage:
-    """Return the outage a line describes. Raises `OutageError` naming what is wrong; `vendors` are those there are."""
+    """Return the outage that a line describes. Raises `OutageError` with the reason when it is not valid; `vendors` are
+    the known ones."""
     words = text[:OUTAGE_CHARS_MAX].lower().split()
     if len(text) > OUTAGE_CHARS_MAX:
         raise OutageError(f"an outage has at most {OUTAGE_CHARS_MAX} characters")
     if len(words) < 2:
-        raise OutageError(f"{text!r} needs a vendor and what happens to it, such as 'fcm down 10m'")
+        raise OutageError(f"{text!r} needs a vendor and its failure, such as 'fcm down 10m'")
     if words[0] not in vendors:
         raise OutageError(f"there is no vendor {words[0]!r}; there is {', '.join(sorted(vendors))}")
     return _Line(" ".join(words), words).outage()
@@ -85,7 +88,7 @@ class _Line:
         self._vendor, *self._left = words
 
     def outage(self) -> Outage:
-        share, kind = self._share(), self._word("what happens")
+        share, kind = self._share(), self._word("its failure")
         found = Outage(self._vendor, ANSWERS.get(kind), share, text=self._text)
         if kind == "flapping":
             period_s = self._length_s("flapping", most_s=OUTAGE_S_MAX)
@@ -93,7 +96,7 @@ class _Line:
         elif kind == "slow":
             found = msgspec.structs.replace(found, slow_s=self._length_s("slow", most_s=SLOW_S_MAX))
         elif kind not in ANSWERS:
-            raise OutageError(f"{kind!r} is nothing that happens to a vendor; there is {_KINDS}")
+            raise OutageError(f"{kind!r} is no failure of a vendor; there is {_KINDS}")
         elif kind == "down" and self._left and self._left[0] not in _CLAUSES:
             found = msgspec.structs.replace(found, for_s=self._length_s("down", most_s=OUTAGE_S_MAX))
         return self._clauses(found)
@@ -110,14 +113,14 @@ class _Line:
         return float(found[1]) / 100
 
     def _clauses(self, found: Outage) -> Outage:
-        told: set[str] = set()
+        message: set[str] = set()
         while self._left:
             word = self._left.pop(0)
             if word not in _CLAUSES:
                 raise OutageError(f"{word!r} is not understood here; there is {', '.join(_CLAUSES)}")
-            if word in told or (word == "for" and found.for_s is not None):
-                raise OutageError(f"how long or how late is said twice: {word!r}")
-            told.add(word)
+            if word in message or (word == "for" and found.for_s is not None):
+                raise OutageError(f"the length or the beginning is given twice: {word!r}")
+            message.add(word)
             if word == "retry-after":
                 if found.answer not in (Answer.THROTTLE, Answer.UNAVAILABLE):
                     raise OutageError("'retry-after' goes with 429, 503 and down")
@@ -128,11 +131,11 @@ class _Line:
 
     def _word(self, what: str) -> str:
         if not self._left:
-            raise OutageError(f"{self._text!r} ends before it says {what}")
+            raise OutageError(f"{self._text!r} ends before {what}")
         return self._left.pop(0)
 
     def _length_s(self, after: str, *, most_s: int) -> float:
-        word = self._word(f"how long, after {after!r}")
+        word = self._word(f"the time after {after!r}")
         try:
             length_s = duration_ms(word) / 1000
         except ValueError as error:
@@ -142,7 +145,7 @@ class _Line:
         return length_s
 
     def _seconds(self) -> int:
-        word = self._word("how many seconds, after 'retry-after'").removesuffix("s")
+        word = self._word("the seconds after 'retry-after'").removesuffix("s")
         if not _SECONDS.fullmatch(word):
             raise OutageError(f"after 'retry-after': {word!r} is not a number of seconds")
         return int(word)
@@ -152,7 +155,7 @@ _CLAUSES: Final = ("from", "for", "retry-after")
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What happens to one call: an answer other than the usual one, or None; and how much later than usual it comes."""
+    """The effect on one call: an answer other than the usual one, or None, and the additional delay in seconds."""
 
     answer: Answer | None = None
     retry_after_s: int | None = None
@@ -163,34 +166,36 @@ NOTHING: Final = Effect()
 
 
 class Outages:
-    """The outages in force. `now_s` is a clock; which calls a share hits follows from the seed and their order."""
+    """The outages in force. `now_s` is a clock; the seed and the order of the calls determine which calls a share
+    affects."""
 
     def __init__(self, vendors: Collection[str], now_s: Callable[[], float], seed: int = 0) -> None:
         self._vendors = frozenset(vendors)
         self._now_s = now_s
         self._seed = seed.to_bytes(8, "big", signed=True)
-        self._told_s = 0.0
+        self._reported_s = 0.0
         self._by_vendor: dict[str, list[Outage]] = {}
         self._calls: dict[str, int] = {}
         self.texts: tuple[str, ...] = ()
 
-    def tell(self, texts: Sequence[str]) -> None:
-        """Put outages in the place of those there are, from this moment on. Raises `OutageError`; then nothing changes."""
+    def report(self, texts: Sequence[str]) -> None:
+        """Replace all outages, from this moment on. Raises `OutageError` when one is not valid; then nothing
+        changes."""
         if len(texts) > OUTAGES_MAX:
             raise OutageError(f"there are at most {OUTAGES_MAX} outages at a time")
         found: dict[str, list[Outage]] = {}
         for text in texts:
             outage = parse(text, self._vendors)
             found.setdefault(outage.vendor, []).append(outage)
-        self._by_vendor, self._calls, self._told_s = found, {}, self._now_s()
+        self._by_vendor, self._calls, self._reported_s = found, {}, self._now_s()
         self.texts = tuple(outage.text for outages in found.values() for outage in outages)
 
     def effect(self, vendor: str) -> Effect:
-        """Return what happens to the next call of a vendor: the first answer that holds, and all delays together."""
+        """Return the effect on the next call of a vendor: the first answer in force, and the sum of all delays."""
         outages = self._by_vendor.get(vendor)
         if not outages:
             return NOTHING
-        at_s = self._now_s() - self._told_s
+        at_s = self._now_s() - self._reported_s
         self._calls[vendor] = call = self._calls.get(vendor, 0) + 1
         answer, retry_after_s, slow_s = None, None, 0.0
         for index, outage in enumerate(outages):

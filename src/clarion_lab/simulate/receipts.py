@@ -1,10 +1,10 @@
-"""The receipts file: one JSON line for each message that arrives, written before it is answered.
+"""The receipts file: one JSON line for each message that arrives, written before the response.
 
-A line is `{"key", "channel", "arrival", "hash", "at_ms", "answer", "taken"}`: the delivery key the message carries, how
-often that key arrived, BLAKE2b-64 of the body, the simulator's own clock, what it will answer, and whether it has the
-message afterwards. `vendor` and the id it gives the message follow for those that have their own page in `vendors`; a
-vendor whose calls carry no id of ours has a key made of address and text. Where bodies are kept, `body` is the whole of it
-as text.
+A line is `{"key", "channel", "arrival", "hash", "at_ms", "answer", "taken"}`: the delivery key of the message, the
+number of arrivals of that key, BLAKE2b-64 of the body, the simulator's own clock, its answer, and whether it has the
+message after that answer. `vendor` and its id of the message follow for vendors with a script in `vendors`; for a
+vendor whose calls carry no delivery id, the key is made of address and text. When bodies are stored, `body` is the
+whole body as text.
 """
 
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from clarion.domain.limits import SIMULATOR_KEYS_MAX
 from clarion_lab.simulate.faults import TAKEN, Answer, Chooser
+from clarion_lab.simulate.limits import SIMULATOR_KEYS_MAX
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,7 +34,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class About(msgspec.Struct, frozen=True):
-    """Which vendor a message came to, for whom, and the id it has there once it is accepted."""
+    """The vendor of a message, its recipient, and its id at the vendor once it is accepted."""
 
     vendor: str = ""
     address: str = ""
@@ -45,7 +45,7 @@ _NOTHING = About()
 
 
 class Receipts:
-    """Appends receipts through one `O_APPEND` descriptor, a batch at a time, fsynced and with bodies when asked."""
+    """Appends receipts through one `O_APPEND` descriptor, a batch at a time, optionally fsynced and with bodies."""
 
     def __init__(self, path: Path, chooser: Chooser, *, fsync: bool, bodies: bool = False) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -60,7 +60,7 @@ class Receipts:
     def arrived(
         self, key: str, channel: str, body: bytes, answer: Answer | None = None, about: About = _NOTHING
     ) -> Answer:
-        """Note an arrival for the next `flush` and return what to answer; `answer` overrides the drawn one."""
+        """Record an arrival for the next `flush` and return the answer; `answer` overrides the drawn one."""
         arrival = self._arrivals.pop(key, 0) + 1
         self._arrivals[key] = arrival
         if len(self._arrivals) > SIMULATOR_KEYS_MAX:
@@ -76,11 +76,11 @@ class Receipts:
         return answer
 
     def drawn(self, key: str, about: About = _NOTHING) -> Answer:
-        """Return what the next arrival of a key will be answered, and note nothing."""
+        """Return the answer for the next arrival of a key, without recording anything."""
         return self._chooser.choose(key, self._arrivals.get(key, 0) + 1, about.address)
 
     def flush(self) -> None:
-        """Write what was noted; nothing of it may be answered before."""
+        """Write the recorded arrivals; their responses must not be sent before."""
         if not self._lines:
             return
         os.write(self._fd, b"\n".join(self._lines) + b"\n")
@@ -89,6 +89,6 @@ class Receipts:
             os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write the remaining arrivals and close the file."""
         self.flush()
         os.close(self._fd)

@@ -1,4 +1,4 @@
-"""Runs a simulator until it is told to stop."""
+"""Runs a simulator until a stop is requested."""
 
 import asyncio
 import contextlib
@@ -24,17 +24,17 @@ from clarion_lab.simulate.outages import OutageError, Outages
 from clarion_lab.simulate.receipts import Receipts
 from clarion_lab.simulate.services import OUTAGES_PATH, TOKEN_PATH, WEBHOOK_PATH, Services
 from clarion_lab.simulate.vendors.script import Secrets
-from clarion_lab.simulate.vendors.stage import PLAYED, Stage, Told
+from clarion_lab.simulate.vendors.stage import SCRIPTS, Message, Stage
 
 RECEIPTS_FILE = "receipts.ndjson"
 CALLBACKS_FILE = "callbacks.ndjson"
 PROVIDERS_FILE = "providers.json"
-VENDORS = frozenset({"fcm", "webhook", "smtp", *(played.vendor for played in PLAYED)})
+VENDORS = frozenset({"fcm", "webhook", "smtp", *(played.vendor for played in SCRIPTS)})
 """Every vendor that can have an outage."""
 
 
 class Started(msgspec.Struct, frozen=True):
-    """Where a running simulator listens and keeps its files; printed as one JSON line when it is ready."""
+    """The addresses and files of a running simulator; printed as one JSON line when it is ready."""
 
     base_url: str
     token_url: str
@@ -65,7 +65,7 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
     secrets = Secrets(files.vendors_secret_file.read_bytes())
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(receipts.close)
-        stage = Stage(receipts, secrets, config.retry_after_s, outages, _told(stack, config, secrets))
+        stage = Stage(receipts, secrets, config.retry_after_s, outages, _messages(stack, config, secrets))
         services = Services(
             receipts, account, files.webhook_secret_file.read_text(), stage, config.retry_after_s, outages
         )
@@ -108,14 +108,14 @@ def _tls(files: Identity) -> ssl.SSLContext:
 def _outages(config: SimulatorConfig) -> Outages:
     outages = Outages(VENDORS, time.monotonic, config.seed)
     try:
-        outages.tell(config.outages)
+        outages.report(config.outages)
     except OutageError as error:
         raise OperatorError(f"--outage: {error}") from error
     return outages
 
 
-def _told(stack: contextlib.AsyncExitStack, config: SimulatorConfig, secrets: Secrets) -> Told | None:
-    """Return whom to tell of messages that were taken, None when nobody asked for receipts."""
+def _messages(stack: contextlib.AsyncExitStack, config: SimulatorConfig, secrets: Secrets) -> Message | None:
+    """Return the function to call for accepted messages, None when no receipts are configured."""
     if not config.receipts_url:
         return None
     path = config.folder / CALLBACKS_FILE
@@ -131,7 +131,8 @@ async def _listen(
     port: int,
     tls: ssl.SSLContext | None = None,
 ) -> int:
-    """Listen until the stack unwinds, which cuts open connections too: a hanging one would hold it up for ever."""
+    """Listen until the stack unwinds, which cuts open connections too: a hanging one would block it forever. Raises
+    `OperatorError` when the port is taken."""
     peers: WeakSet[Http2Protocol | MailProtocol] = WeakSet()
 
     def connected() -> Http2Protocol | MailProtocol:

@@ -1,7 +1,8 @@
-"""The HTTP services of the simulator: OAuth token endpoint, FCM `messages:send`, webhook endpoint, and the vendors on stage.
+"""The HTTP services of the simulator: OAuth token endpoint, FCM `messages:send`, webhook endpoint, and the vendors of
+`stage`.
 
-They judge requests as the real ones do: a wrong token is 401, data that is not strings is 400 with `BadRequest`, a wrong
-webhook signature is 401.
+They check requests as the real services do: a wrong token is 401, data that is not strings is 400 with `BadRequest`, a
+wrong webhook signature is 401.
 """
 
 from collections.abc import Sequence
@@ -47,19 +48,19 @@ def _error(status: int, name: str, text: str, detail: dict[str, object] | None =
     return Reply(status, msgspec.json.encode({"error": error}))
 
 
-class _Told(msgspec.Struct, forbid_unknown_fields=True):
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
     outages: list[str]
 
 
 def _affected(reply: Reply, effect: Effect) -> Reply:
-    """Return an answer as an outage changes it beyond its kind."""
+    """Return a response with the delay and the pause of an outage."""
     if effect.retry_after_s is not None:
         reply = msgspec.structs.replace(reply, retry_after_s=effect.retry_after_s)
     return msgspec.structs.replace(reply, slow_s=effect.slow_s) if effect.slow_s else reply
 
 
 class Services:
-    """Answers batches of requests. `service_account` is the key file it issues tokens to."""
+    """Responds to batches of requests. `service_account` is the key file for which it issues tokens."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Services:
         self._public = _key_of(service_account["private_key"])
         self._webhook = Webhook(webhook_secret)
         self._decode = msgspec.json.Decoder(_Send).decode
-        # As long as Google's; the same after a restart, so that senders need not notice one.
+        # As long as Google's; the same after a restart, so that senders do not notice it.
         self._token = "ya29." + blake2b(service_account["private_key"].encode()).hexdigest() + 60 * "x"
         self._bearer = f"Bearer {self._token}"
         self._send_path = f"/v1/projects/{service_account['project_id']}/messages:send"
@@ -109,7 +110,7 @@ class Services:
         }
 
     def handle(self, requests: Sequence[Request]) -> list[Reply]:
-        """Return the answers in the order of the requests, receipts written."""
+        """Return the responses in the order of the requests, after writing the receipts."""
         replies = [self._route(request) for request in requests]
         self._receipts.flush()
         return replies
@@ -117,7 +118,7 @@ class Services:
     def _route(self, request: Request) -> Reply:
         path = request.headers.get(":path", "").partition("?")[0]
         if path == OUTAGES_PATH:
-            return self._tell(request)
+            return self._report(request)
         if request.headers.get(":method") != "POST":
             return Reply(405)
         if path == self._send_path:
@@ -147,11 +148,11 @@ class Services:
             reply = self._replies[answer]
         return _affected(reply, effect)
 
-    def _tell(self, request: Request) -> Reply:
-        """Return the outages in force, after taking others in their place when the request brings them."""
+    def _report(self, request: Request) -> Reply:
+        """Return the outages in force, after replacing them when the request contains new ones."""
         if request.headers.get(":method") == "POST":
             try:
-                self._outages.tell(msgspec.json.decode(request.body, type=_Told).outages)
+                self._outages.report(msgspec.json.decode(request.body, type=_Message).outages)
             except (OutageError, msgspec.MsgspecError) as error:
                 return Reply(400, msgspec.json.encode({"error": str(error)}))
         return Reply(200, msgspec.json.encode({"outages": self._outages.texts}))
@@ -185,5 +186,5 @@ class Services:
 
 @lru_cache(maxsize=1)
 def _key_of(pem: str) -> RSAKey:
-    """Read a key. To check its numbers takes longer than most calls to a simulator."""
+    """Return a key, cached: to check its numbers takes longer than most calls to a simulator."""
     return RSAKey.import_key(pem)

@@ -1,7 +1,7 @@
-"""Tries hostile templates, each in a process of its own that is measured: `python trial.py ENGINE FOLDER`.
+"""Runs hostile templates, each in a measured process of its own: `python trial.py ENGINE FOLDER`.
 
-For every `*.liquid` or `*.hbs` of the folder, as a text and as an HTML part, it prints a line of JSON: how it ended, for
-what reason, what it took, and whether the next template still rendered. In these files `⟦3*x⟧` stands for `xxx`.
+For every `*.liquid` or `*.hbs` of the folder, as a text and as an HTML part, it prints a line of JSON: the result, its
+reason, the resources used, and whether the next template still rendered. In these files `⟦3*x⟧` stands for `xxx`.
 """
 
 import json
@@ -45,7 +45,7 @@ NEXT = {"liquid": "{{ user.first_name | upcase }}", "handlebars": "{{user.first_
 
 
 def expand(text):
-    """Return a text with what stands for repetitions repeated."""
+    """Return a text with its repetition marks expanded."""
     while repeated := REPEATED.search(text):
         text = text[: repeated.start()] + repeated.group(2) * int(repeated.group(1)) + text[repeated.end() :]
     return text
@@ -66,7 +66,7 @@ def memory_bytes():
 
 
 def try_one(name, engine, source, *, html):
-    """Return what became of an attack and what it took; runs in a process of its own."""
+    """Return the result of an attack and the resources it used; runs in a process of its own."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S_MAX, CPU_S_MAX))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     memory, cpu = memory_bytes(), time.process_time()
@@ -83,7 +83,7 @@ def try_one(name, engine, source, *, html):
 
 
 def forked(work):
-    """Return what `work` returns in a child process, or how that ended."""
+    """Return the result of `work` in a child process, or how that process ended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Files in requests: what is taken, what is refused and for which field, and where they go."""
+"""Files in requests: which are accepted, which are refused and for which field, and where they are stored."""
 
 import base64
 
@@ -9,12 +9,12 @@ from clarion.accept.rules.attachments import attachments
 from clarion.accept.shapes import NotificationIn
 from clarion.domain.attachment import Attachment
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_email import ATTACHMENTS_INLINE_BYTES_MAX, ATTACHMENTS_MAX
+from clarion.domain.limits_content import ATTACHMENTS_INLINE_BYTES_MAX, ATTACHMENTS_MAX
 
 FILE = {"filename": "a.pdf", "content": base64.b64encode(b"%PDF").decode()}
 
 
-def taken(*given, recipients=1):
+def admit(*given, recipients=1):
     body = msgspec.convert({"to": "ada", "template": "hi", "attachments": list(given)}, NotificationIn)
     files = [
         Attachment(one.filename, one.content_type or "", one.content, one.url or "", one.inline_cid or "")
@@ -23,18 +23,18 @@ def taken(*given, recipients=1):
     return attachments(files, recipients)
 
 
-def test_content_and_urls_are_taken():
+def test_content_and_urls_are_accepted():
     logo = {
         "filename": "logo.png",
         "url": "https://files.example/l?x=1",
         "content_type": "image/png",
         "inline_cid": "logo",
     }
-    assert taken(FILE, logo) == [
+    assert admit(FILE, logo) == [
         Attachment("a.pdf", "", b"%PDF"),
         Attachment("logo.png", "image/png", None, "https://files.example/l?x=1", "logo"),
     ]
-    assert taken() is None
+    assert admit() is None
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,23 @@ def test_content_and_urls_are_taken():
         ({"inline_cid": "same"}, ".inline_cid"),
     ],
 )
-def test_the_field_that_is_wrong_is_named(change, field):
+def test_an_invalid_field_is_named(change, field):
     with pytest.raises(InvalidField) as error:
-        taken(FILE | {"inline_cid": "same"}, FILE | change)
+        admit(FILE | {"inline_cid": "same"}, FILE | change)
     assert error.value.field == f"attachments[1]{field}"
 
 
 def test_bounds():
     full = FILE | {"content": base64.b64encode(bytes(ATTACHMENTS_INLINE_BYTES_MAX)).decode()}
-    assert taken(full)
+    assert admit(full)
     for given, recipients in (((full, FILE), 1), ((full,), 1_000)):
         with pytest.raises(InvalidField) as error:
-            taken(*given, recipients=recipients)
+            admit(*given, recipients=recipients)
         assert error.value.field == "attachments"
     with pytest.raises(InvalidField):
         attachments([Attachment("a", "", b"")] * (ATTACHMENTS_MAX + 1), 1)
     with pytest.raises(msgspec.ValidationError, match="attachments"):
-        taken(*[FILE] * (ATTACHMENTS_MAX + 1))
+        admit(*[FILE] * (ATTACHMENTS_MAX + 1))
 
 
 @pytest.mark.parametrize("content", ["%%%", "YQ", 7])

@@ -9,11 +9,10 @@ from clarion.accept.shapes import BroadcastIn
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import SCHEDULE_AHEAD_MS_MAX
-from clarion.domain.limits_deciding import LOCAL_LATE_MS_MAX
+from clarion.domain.limits import LOCAL_LATE_MS_MAX, SCHEDULE_AHEAD_MS_MAX
 from clarion.domain.segment import Filter, Segment
 from clarion.journal.events import Audience
-from tests.contract.controls import House, migrated
+from tests.contract.controls import ControlPlane, migrated
 from tests.unit.accept.admitting import admission
 
 T = "acme"
@@ -30,53 +29,53 @@ def empty(tmp_path_factory):
 
 
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    await house.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
-    await house.control.topics.put(T, "news", "")
-    await house.control.definitions.put(T, Segment.KIND, "romans", msgspec.json.encode(Segment(ROME)))
-    yield house
-    await house.close()
+async def installation(empty, tmp_path):
+    installation = ControlPlane.copy_of(empty, tmp_path)
+    await installation.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await installation.control.topics.put(T, "news", "")
+    await installation.control.definitions.put(T, Segment.KIND, "romans", msgspec.json.encode(Segment(ROME)))
+    yield installation
+    await installation.close()
 
 
-async def broadcast(house, audience, **more):
+async def broadcast(installation, audience, **more):
     body = msgspec.convert({"audience": audience, "template": "hello", **more}, BroadcastIn)
-    return (await admission(house.directory, T, body, NOW_MS)).broadcast(body)
+    return (await admission(installation.directory, T, body, NOW_MS)).broadcast(body)
 
 
 def wall(at):
     return at.replace(tzinfo=None).isoformat()
 
 
-async def test_a_segments_filter_is_that_of_when_the_broadcast_was_accepted(house):
-    frozen = (await broadcast(house, {"segment": "romans"})).audience
+async def test_a_segments_filter_is_frozen_at_acceptance(installation):
+    frozen = (await broadcast(installation, {"segment": "romans"})).audience
     assert frozen == Audience(segment="romans", filter=msgspec.json.encode(ROME))
-    await house.control.definitions.remove(T, Segment.KIND, "romans")
-    house.settle()
-    await house.directory.learn()
+    await installation.control.definitions.remove(T, Segment.KIND, "romans")
+    installation.settle()
+    await installation.directory.refresh()
     with pytest.raises(InvalidField) as error:
-        await broadcast(house, {"segment": "romans"})
+        await broadcast(installation, {"segment": "romans"})
     assert (error.value.field, error.value.code) == ("audience.segment", "unknown_segment")
     assert msgspec.json.decode(frozen.filter, type=Filter) == ROME
 
 
 @pytest.mark.parametrize("audience", [{"all": True}, {"topic": "news"}])
-async def test_other_audiences_have_no_filter(house, audience):
-    assert (await broadcast(house, audience)).audience == Audience(audience.get("topic"))
+async def test_other_audiences_have_no_filter(installation, audience):
+    assert (await broadcast(installation, audience)).audience == Audience(audience.get("topic"))
 
 
 @pytest.mark.parametrize(
     "audience", [{}, {"all": True, "segment": "romans"}, {"topic": "news", "segment": "romans"}, {"all": False}]
 )
-async def test_an_audience_is_exactly_one_thing(house, audience):
+async def test_an_audience_is_exactly_one_thing(installation, audience):
     with pytest.raises(InvalidField) as error:
-        await broadcast(house, audience)
+        await broadcast(installation, audience)
     assert error.value.field == "audience"
 
 
 @pytest.mark.parametrize("text", ["2026-12-01T09:00", "2026-12-01T09:00:00"])
-async def test_a_local_time_begins_where_the_day_begins_first(house, text):
-    job = await broadcast(house, {"segment": "romans"}, local_time=text)
+async def test_a_local_time_begins_in_the_earliest_zone(installation, text):
+    job = await broadcast(installation, {"segment": "romans"}, local_time=text)
     local = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
     assert job.audience.local_ms == int(local.timestamp() * 1000)
     assert job.request.send_at_ms == int((local - FIRST).timestamp() * 1000)
@@ -92,12 +91,12 @@ async def test_a_local_time_begins_where_the_day_begins_first(house, text):
         (NOW + FIRST + timedelta(milliseconds=SCHEDULE_AHEAD_MS_MAX, seconds=1), False),
     ],
 )
-async def test_a_local_time_is_neither_over_anywhere_nor_more_than_a_year_ahead(house, at, good):
+async def test_a_local_time_is_nowhere_past_and_at_most_a_year_ahead(installation, at, good):
     if good:
-        assert (await broadcast(house, {"all": True}, local_time=wall(at))).audience.local_ms is not None
+        assert (await broadcast(installation, {"all": True}, local_time=wall(at))).audience.local_ms is not None
         return
     with pytest.raises(InvalidField) as error:
-        await broadcast(house, {"all": True}, local_time=wall(at))
+        await broadcast(installation, {"all": True}, local_time=wall(at))
     assert error.value.field == "local_time"
 
 
@@ -109,9 +108,9 @@ async def test_a_local_time_is_neither_over_anywhere_nor_more_than_a_year_ahead(
         ({"local_time": "2026-12-01T09:00", "expires_at": "2026-11-30T19:00:00Z"}, "expires_at"),
     ],
 )
-async def test_a_local_time_that_cannot_be_is_refused(house, more, field):
+async def test_an_impossible_local_time_is_refused(installation, more, field):
     with pytest.raises(InvalidField) as error:
-        await broadcast(house, {"all": True}, **more)
+        await broadcast(installation, {"all": True}, **more)
     assert error.value.field == field
 
 

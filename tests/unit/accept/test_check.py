@@ -1,4 +1,4 @@
-"""Checks of requests: each bad input names its field, and what passes is in its canonical form."""
+"""Checks of requests: each bad input names its field, and a request that passes is in canonical form."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,13 @@ from clarion.accept.rules import check
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import DATA_BYTES_MAX, FANOUT_BYTES_MAX, JSON_DEPTH_MAX, SCHEDULE_AHEAD_MS_MAX
+from clarion.domain.limits import (
+    DATA_BYTES_MAX,
+    FANOUT_BYTES_MAX,
+    FANOUT_VALUES_MAX,
+    JSON_DEPTH_MAX,
+    SCHEDULE_AHEAD_MS_MAX,
+)
 
 NOW_MS = 1_700_000_000_000
 TEMPLATE = Template("hello", 1, None, {Channel.SMS: {"body": "x"}}, variables=("name",))
@@ -41,8 +47,9 @@ def nested(levels: int) -> object:
         (lambda: check.channels(TEMPLATE, [Channel.EMAIL]), "channels"),
         (lambda: check.data({}, ["name"], "it"), "data.name"),
         (lambda: check.data({"deep": nested(JSON_DEPTH_MAX + 1)}, [], "it"), "data.deep"),
-        (lambda: check.size(DATA_BYTES_MAX + 1, 1), "data"),
-        (lambda: check.size(FANOUT_BYTES_MAX // 100, 101), "data"),
+        (lambda: check.size(b"x" * (DATA_BYTES_MAX + 1), 1), "data"),
+        (lambda: check.size(b"x" * (FANOUT_BYTES_MAX // 100), 101), "data"),
+        (lambda: check.size(b"," * (FANOUT_VALUES_MAX // 100), 101), "data"),
         (lambda: check.metadata({"order": "7\r\n"}), "metadata.order"),
         (lambda: check.metadata({"or\u2028der": "7"}), "metadata.or\u2028der"),
         (lambda: check.times(at(SCHEDULE_AHEAD_MS_MAX + 1_000), None, NOW_MS), "send_at"),
@@ -59,15 +66,16 @@ def test_a_bad_input_names_its_field(bad, field):
     assert refusal.value.detail
 
 
-def test_contacts_come_out_canonical():
+def test_contacts_are_canonical():
     given_ = {"email": "Ana@EXAMPLE.com", "phone": "+1 (202) 555-0143", "chat": "C1", "push": None}
     assert check.contacts(given_, "to") == {"email": "Ana@example.com", "phone": "+12025550143", "chat": "C1"}
 
 
-def test_what_is_within_bounds_passes():
+def test_a_request_within_bounds_passes():
     check.data({"name": nested(JSON_DEPTH_MAX - 1)}, ["name"], "it")
-    check.size(DATA_BYTES_MAX, 1)
-    check.size(FANOUT_BYTES_MAX // 100, 100)
+    check.size(b"x" * DATA_BYTES_MAX, 1)
+    check.size(b"x" * (FANOUT_BYTES_MAX // 100), 100)
+    check.size(b"," * (FANOUT_VALUES_MAX // 100), 100)
     check.metadata({"order": "7"})
     check.metadata(None)
     check.header_text(None, "ordering_key", 1)

@@ -1,4 +1,4 @@
-"""What a rule makes of an event, with the real expression language: nobody is missed, nobody is made up, each no says why."""
+"""Evaluation of rules with the real expression language: no recipient is missing or invented, each skip has a reason."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.accept.rules.events import Event, Value, judge
+from clarion.accept.rules.events import Event, Value, evaluate_rule
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
 from clarion.domain.limits import RECIPIENTS_MAX
@@ -25,7 +25,7 @@ def ask(text, names):
 
 def verdict(*notify, data=None, if_=None, enabled=True, user_id=None):
     event = Event("ride.completed", user_id, AT, data or {})
-    return judge(EventRule("ride.completed", notify, if_, enabled), event, ask)
+    return evaluate_rule(EventRule("ride.completed", notify, if_, enabled), event, ask)
 
 
 def to(expression, **more):
@@ -53,7 +53,7 @@ def test_each_entry_makes_one_notification_with_the_events_data_under_its_own():
         ("data.fare", "expression_failed", "if: gives neither true nor false"),
     ],
 )
-def test_a_condition_that_does_not_hold_says_so_of_the_rule_or_of_the_entry(condition, reason, detail):
+def test_a_false_condition_is_reported_for_the_rule_or_the_entry(condition, reason, detail):
     whole = verdict(to("data.id"), data={"fare": 12, "id": "ria"}, if_=condition)
     one = verdict(to("data.id", if_=condition), to("data.id"), data={"fare": 12, "id": "ria"})
     assert whole.wanted == []
@@ -76,27 +76,27 @@ def test_a_condition_that_does_not_hold_says_so_of_the_rule_or_of_the_entry(cond
         ("ria", ("ria",), []),
     ],
 )
-def test_what_is_no_recipient_is_reported_and_the_others_stay(recipient, found, reasons):
+def test_an_invalid_recipient_is_reported_and_the_others_stay(recipient, found, reasons):
     made = verdict(to("data.who"), data={"who": recipient})
     assert [one.to for one in made.wanted] == ([found] if found else [])
     assert [skip.reason for skip in made.skipped] == reasons
 
 
-def test_a_recipient_that_is_not_there_is_reported_with_the_expressions_own_words():
+def test_a_missing_recipient_is_reported_with_the_expressions_error():
     made = verdict(to("data.who"))
     assert made.wanted == []
     assert [(skip.entry, skip.reason) for skip in made.skipped] == [(0, "no_recipient")]
     assert "who" in made.skipped[0].detail
 
 
-def test_data_without_a_value_takes_its_entry_out_and_no_other():
+def test_data_without_a_value_drops_only_its_entry():
     made = verdict(to("'ria'", data={"a": "1", "b": "data.gone"}), to("'dan'", data={"a": "1"}))
     assert [(one.entry, one.data) for one in made.wanted] == [(1, {"a": 1})]
     assert (made.skipped[0].entry, made.skipped[0].reason) == (0, "expression_failed")
     assert made.skipped[0].detail.startswith("data.b: ")
 
 
-def test_a_rule_that_is_switched_off_makes_nothing():
+def test_a_disabled_rule_makes_nothing():
     made = verdict(to("'ria'"), enabled=False)
     assert (made.wanted, [(skip.entry, skip.reason) for skip in made.skipped]) == ([], [(None, "disabled")])
 
@@ -106,11 +106,11 @@ GIVEN = st.one_of(IDS, st.lists(IDS, max_size=5))
 
 
 @given(st.lists(st.tuples(GIVEN, st.sampled_from(["true", "false", "data.x", None])), max_size=6))
-def test_every_entry_comes_to_a_notification_or_to_a_reason(entries):
+def test_every_entry_results_in_a_notification_or_a_reason(entries):
     data = {f"k{n}": who for n, (who, _) in enumerate(entries)}
     made = verdict(*(to(f"data.k{n}", if_=condition) for n, (_, condition) in enumerate(entries)), data=data)
-    told = {one.entry for one in made.wanted} | {skip.entry for skip in made.skipped}
-    assert told == set(range(len(entries)))
+    result = {one.entry for one in made.wanted} | {skip.entry for skip in made.skipped}
+    assert result == set(range(len(entries)))
     for one in made.wanted:
         who, condition = entries[one.entry]
         assert condition in ("true", None)

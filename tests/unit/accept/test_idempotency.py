@@ -1,4 +1,4 @@
-"""Idempotency keys as a state machine: one runs, the same body gets the same answer, another body is refused."""
+"""Idempotency keys as a state machine: one request runs, the same body gets its answer, another body is refused."""
 
 import asyncio
 
@@ -7,13 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from clarion.accept.idempotency import Once, entry
+from clarion.accept.idempotency import RunningKeys, entry
 from clarion.accept.routes_once import key_text
 from clarion.accept.submissions import Key, digest_of
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Conflict, InvalidField, KeyReused
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_TTL_MS
-from clarion.ports.stage_store import Admission, StageResult
+from clarion.ports.stage_store import AcceptState, StageResult
 from tests.contract.journals import VirtualClock
 from tests.look import Glance
 
@@ -21,14 +21,14 @@ places = st.tuples(st.sampled_from(["acme", "other"]), st.sampled_from(["k1", "k
 bodies = st.sampled_from([b"one", b"two"])
 
 
-class Doorkeeper(RuleBasedStateMachine):
-    """The model: what runs, and what was answered until when."""
+class KeyModel(RuleBasedStateMachine):
+    """The model: the keys that run, and the answers with their expiry."""
 
     def __init__(self):
         super().__init__()
         self.clock = VirtualClock()
         self.journal = MemoryJournal(self.clock, 1)
-        self.once = Once()
+        self.once = RunningKeys()
         self.running: dict[tuple[str, str], bytes] = {}
         self.answered: dict[tuple[str, str], tuple[bytes, bytes, int]] = {}
         self.number = 0
@@ -42,16 +42,16 @@ class Doorkeeper(RuleBasedStateMachine):
     @rule(place=places, body=bodies)
     def ask(self, place, body):
         now_ms = self.clock.now_ms()
-        told = self.answered.get(place)
+        result = self.answered.get(place)
         if place in self.running:
             with pytest.raises(Conflict) as refusal:
                 self.begin(place, body, now_ms)
             assert refusal.value.retry_after_s
-        elif told is None or told[2] <= now_ms:
+        elif result is None or result[2] <= now_ms:
             assert self.begin(place, body, now_ms) is None
             self.running[place] = body
-        elif told[0] == body:
-            assert self.begin(place, body, now_ms) == told[1]
+        elif result[0] == body:
+            assert self.begin(place, body, now_ms) == result[1]
         else:
             with pytest.raises(KeyReused):
                 self.begin(place, body, now_ms)
@@ -65,7 +65,7 @@ class Doorkeeper(RuleBasedStateMachine):
             self.number += 1
             answer, now_ms = b"answer %d" % self.number, self.clock.now_ms()
             entries = [entry(place[0], Key(place[1], digest_of(body)), answer, now_ms)]
-            asyncio.run(self.journal.commit(StageResult(admission=Admission(idempotency=entries))))
+            asyncio.run(self.journal.commit(StageResult(accept_state=AcceptState(idempotency=entries))))
             self.answered[place] = (body, answer, now_ms + IDEMPOTENCY_TTL_MS)
         self.once.end(*place)
 
@@ -74,7 +74,7 @@ class Doorkeeper(RuleBasedStateMachine):
         self.clock.pass_ms(ms)
 
 
-TestDoorkeeper = Doorkeeper.TestCase
+TestDoorkeeper = KeyModel.TestCase
 TestDoorkeeper.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 
 

@@ -1,17 +1,17 @@
-"""Data is held against the schema of the template it is for, whichever way it comes in."""
+"""Data is validated against the schema of its template, whichever endpoint receives it."""
 
 import msgspec
 import pytest
 
-from clarion.accept.admit import addressed
+from clarion.accept.admit import parse_body
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Delay, Send, Workflow
-from tests.contract.controls import House, migrated
+from tests.contract.controls import ControlPlane, migrated
 from tests.unit.accept.admitting import admission
-from tests.unit.accept.entrance import BATCH, BLAST, ONE, Entrance
+from tests.unit.accept.harness import BATCH, BLAST, ONE, IntakeHarness
 
 T = "acme"
 ORDER = {
@@ -38,84 +38,86 @@ def empty(tmp_path_factory):
 
 
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def installation(empty, tmp_path):
+    installation = ControlPlane.copy_of(empty, tmp_path)
     parts = {Channel.SMS: {"body": "x"}}
-    await house.control.tenants.put(T, "Acme")
-    await house.control.templates.put(T, Template("order", 0, None, parts, ("order",), schema=ORDER))
-    await house.control.templates.put(T, Template("open", 0, None, parts))
-    yield house
-    await house.close()
+    await installation.control.tenants.put(T, "Acme")
+    await installation.control.templates.put(T, Template("order", 0, None, parts, ("order",), schema=ORDER))
+    await installation.control.templates.put(T, Template("open", 0, None, parts))
+    yield installation
+    await installation.close()
 
 
-async def admitted(house, data, **content):
+async def admitted(installation, data, **content):
     body = {"to": {"phone": "+15005550001"}, "data": data, **(content or {"template": "order"})}
     asked = msgspec.convert(body, NotificationIn)
-    return (await admission(house.directory, T, asked, house.clock.now_ms())).notification(addressed(asked))
+    return (await admission(installation.directory, T, asked, installation.clock.now_ms())).notification(
+        parse_body(asked)
+    )
 
 
-async def field_of(house, data, **content):
+async def field_of(installation, data, **content):
     with pytest.raises(InvalidField) as error:
-        await admitted(house, data, **content)
+        await admitted(installation, data, **content)
     return error.value.field
 
 
 @pytest.mark.parametrize(("data", "field"), WRONG)
-async def test_what_is_missing_or_ill_typed_is_named(house, data, field):
-    assert await field_of(house, data) == field
+async def test_a_missing_or_ill_typed_variable_is_named(installation, data, field):
+    assert await field_of(installation, data) == field
     body = msgspec.convert({"audience": {"all": True}, "template": "order", "data": data}, BroadcastIn)
     with pytest.raises(InvalidField) as error:
-        (await admission(house.directory, T, body, house.clock.now_ms())).broadcast(body)
+        (await admission(installation.directory, T, body, installation.clock.now_ms())).broadcast(body)
     assert error.value.field == field
 
 
-async def test_what_satisfies_the_schema_is_taken(house):
-    assert (await admitted(house, RIGHT)).data == RIGHT
-    assert (await admitted(house, {"order": 7}, template="open")).data == {"order": 7}
+async def test_data_that_satisfies_the_schema_is_accepted(installation):
+    assert (await admitted(installation, RIGHT)).data == RIGHT
+    assert (await admitted(installation, {"order": 7}, template="open")).data == {"order": 7}
 
 
-async def test_a_fixed_version_is_held_to_its_own_schema(house):
-    await house.control.templates.put(T, Template("order", 0, None, {Channel.SMS: {"body": "x"}}))
-    await house.directory.learn()
-    assert (await admitted(house, {})).template == "order"
-    assert await field_of(house, {}, template="order@1") == "data.order"
-    assert (await admitted(house, RIGHT, template="order@1")).template == "order@1"
+async def test_a_fixed_version_is_validated_against_its_own_schema(installation):
+    await installation.control.templates.put(T, Template("order", 0, None, {Channel.SMS: {"body": "x"}}))
+    await installation.directory.refresh()
+    assert (await admitted(installation, {})).template == "order"
+    assert await field_of(installation, {}, template="order@1") == "data.order"
+    assert (await admitted(installation, RIGHT, template="order@1")).template == "order@1"
 
 
-async def workflow(house, *steps):
-    await house.control.definitions.put(T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps)))
-    await house.directory.learn()
+async def workflow(installation, *steps):
+    await installation.control.definitions.put(T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps)))
+    await installation.directory.refresh()
 
 
-async def test_a_workflow_that_sends_the_data_straight_on_is_held_to_its_template(house):
-    await workflow(house, Send(name="tell", template="order"), Delay(name="wait", for_="1h"))
-    assert await field_of(house, {"order": {}}, workflow="flow") == "data.order.number"
-    assert (await admitted(house, RIGHT, workflow="flow")).workflow == "flow"
+async def test_a_workflow_that_passes_the_data_on_is_validated_against_its_template(installation):
+    await workflow(installation, Send(name="tell", template="order"), Delay(name="wait", for_="1h"))
+    assert await field_of(installation, {"order": {}}, workflow="flow") == "data.order.number"
+    assert (await admitted(installation, RIGHT, workflow="flow")).workflow == "flow"
 
 
-async def test_a_workflow_that_makes_data_of_its_own_is_not(house):
+async def test_a_workflow_with_its_own_data_is_not_validated(installation):
     for steps in (
         (Send(name="tell", template="order", data={"order": "{'number': 1}"}),),
         (Delay(name="wait", for_="1h"), Send(name="tell", template="order")),
         (Send(name="tell", template="open"), Send(name="more", template="order")),
         (Send(name="tell", template="gone"),),
     ):
-        await workflow(house, *steps)
-        assert (await admitted(house, {}, workflow="flow")).workflow == "flow"
+        await workflow(installation, *steps)
+        assert (await admitted(installation, {}, workflow="flow")).workflow == "flow"
 
 
-async def test_a_request_is_refused_and_of_a_batch_the_item(house):
-    entrance = Entrance(house.directory)
+async def test_an_invalid_request_is_refused_and_in_a_batch_only_the_item(installation):
+    harness = IntakeHarness(installation.directory)
     to = {"phone": "+15005550001"}
     wrong, right = ({"to": to, "template": "order", "data": data} for data in (WRONG[2][0], RIGHT))
     for path, body in ((ONE, wrong), (BLAST, {"audience": {"all": True}, "template": "order", "data": {"order": {}}})):
         for key in (None, "once"):
             with pytest.raises(InvalidField) as error:
-                await entrance.post(path, body, key=key)
+                await harness.post(path, body, key=key)
             assert error.value.field == "data.order.number"
-    assert list(entrance.stored()) == []
-    assert (await entrance.post(ONE, right, key="once")).status == 202
-    results = (await entrance.say(BATCH, {"notifications": [right, wrong]}))["results"]
+    assert list(harness.stored()) == []
+    assert (await harness.post(ONE, right, key="once")).status == 202
+    results = (await harness.post_json(BATCH, {"notifications": [right, wrong]}))["results"]
     assert [result["status"] for result in results] == ["accepted", "refused"]
     assert results[1]["error"]["field"] == "data.order.number"
-    assert len(list(entrance.stored())) == 2
+    assert len(list(harness.stored())) == 2

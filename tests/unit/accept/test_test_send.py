@@ -1,4 +1,4 @@
-"""Tests of templates, as their authors send them: through the whole pipeline, marked, to the address they gave."""
+"""Test sends of templates: through the whole pipeline, marked as a test, to the address in the request."""
 
 import pytest
 
@@ -67,12 +67,12 @@ def test_a_stored_user_gets_it_where_they_are(clarion):
     assert (delivery.address, delivery.content["subject"]) == ("bo@example.com", "[Test] Order 17 for Bo")
 
 
-def test_what_is_sent_to_others_has_no_mark(clarion):
+def test_messages_to_real_recipients_have_no_mark(clarion):
     clarion.notify("bo", template="order", data={"number": 1}, channels=["sms", "email"])
     assert [delivery.content["subject"] for delivery in clarion.deliveries] == ["Order 1 for Bo"]
 
 
-def test_a_draft_is_tested_while_others_get_what_is_published(clarion):
+def test_a_draft_is_tested_while_recipients_get_the_published_version(clarion):
     draft = {**ORDER, "channels": {**ORDER["channels"], "sms": {"body": "Draft {{ number }}"}}}
     clarion.call("PUT", "/v1/templates/order", draft, publish="false")
     to = {"channel": "sms", "address": "+4915112345678"}
@@ -86,7 +86,7 @@ def test_a_draft_is_tested_while_others_get_what_is_published(clarion):
     ]
 
 
-def test_what_cannot_be_sent_is_refused_by_its_field(clarion):
+def test_an_unsendable_test_is_refused_by_its_field(clarion):
     assert refused(clarion, channel="email") == "address"
     assert refused(clarion, channel="email", address="me@example.com", user="bo") == "address"
     assert refused(clarion, channel="email", address="nobody") == "address"
@@ -109,7 +109,7 @@ def test_a_test_is_sent_once_by_its_idempotency_key(clarion):
     assert len(clarion.deliveries) == 1
 
 
-def test_the_key_of_one_template_s_test_is_not_taken_for_another_one(clarion):
+def test_the_key_of_one_templates_test_does_not_answer_anothers(clarion):
     clarion.put_template("other", ORDER)
     body = {"channel": "sms", "address": "+4915112345678", "idempotency_key": "k"}
     clarion.call("POST", "/v1/templates/order/test", body)

@@ -1,17 +1,17 @@
-"""Requests that name a workflow: which version, category and data they are taken with."""
+"""Requests that name a workflow: the version, category and data they are accepted with."""
 
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
-from clarion.accept.admit import addressed
+from clarion.accept.admit import parse_body
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Send, Workflow
-from tests.contract.controls import House, migrated
+from tests.contract.controls import ControlPlane, migrated
 from tests.unit.accept.admitting import admission
 
 T = "acme"
@@ -25,34 +25,34 @@ def empty(tmp_path_factory):
 
 
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    await house.control.categories.put(T, Category("orders", lane=Lane.HIGH))
-    await house.control.categories.put(T, Category("quiet", lane=Lane.BULK))
-    await house.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+async def installation(empty, tmp_path):
+    installation = ControlPlane.copy_of(empty, tmp_path)
+    await installation.control.categories.put(T, Category("orders", lane=Lane.HIGH))
+    await installation.control.categories.put(T, Category("quiet", lane=Lane.BULK))
+    await installation.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     for name in ("first", "second"):
         body = msgspec.structs.replace(ORDERED, name=name)
-        await house.control.definitions.put(T, Workflow.KIND, "ordered", msgspec.json.encode(body))
-    yield house
-    await house.close()
+        await installation.control.definitions.put(T, Workflow.KIND, "ordered", msgspec.json.encode(body))
+    yield installation
+    await installation.close()
 
 
-async def admitted(house, tenant=T, **more):
+async def admitted(installation, tenant=T, **more):
     body = {"to": "u1", "workflow": "ordered", "data": {"order": 7}, **more}
     asked = msgspec.convert(body, NotificationIn)
-    return (await admission(house.directory, tenant, asked, NOW_MS)).notification(addressed(asked))
+    return (await admission(installation.directory, tenant, asked, NOW_MS)).notification(parse_body(asked))
 
 
-async def test_a_request_keeps_the_newest_version_and_the_workflows_category(house):
-    request = await admitted(house)
+async def test_a_request_keeps_the_newest_version_and_the_workflows_category(installation):
+    request = await admitted(installation)
     assert (request.workflow, request.workflow_version, request.template) == ("ordered", 2, "")
     assert (request.category, request.lane, request.channels) == ("orders", Lane.HIGH, None)
-    assert (await admitted(house, category="quiet")).lane == Lane.BULK
+    assert (await admitted(installation, category="quiet")).lane == Lane.BULK
 
 
-async def test_a_broadcast_may_be_of_a_workflow_too(house):
+async def test_a_broadcast_may_be_of_a_workflow_too(installation):
     body = msgspec.convert({"audience": {"all": True}, "workflow": "ordered", "data": {"order": 7}}, BroadcastIn)
-    request = (await admission(house.directory, T, body, NOW_MS)).broadcast(body).request
+    request = (await admission(installation.directory, T, body, NOW_MS)).broadcast(body).request
     assert (request.workflow, request.workflow_version, request.to) == ("ordered", 2, [])
 
 
@@ -69,14 +69,14 @@ async def test_a_broadcast_may_be_of_a_workflow_too(house):
         ({"category": "gone"}, "category", "unknown_category"),
     ],
 )
-async def test_a_fault_is_refused_with_its_field(house, change, field, code):
+async def test_a_fault_is_refused_with_its_field(installation, change, field, code):
     with pytest.raises(InvalidField) as refused:
-        await admitted(house, **change)
+        await admitted(installation, **change)
     assert (refused.value.field, refused.value.code) == (field, code)
 
 
-async def test_a_removed_workflow_starts_nothing_more(house):
-    await house.control.definitions.remove(T, Workflow.KIND, "ordered")
+async def test_a_removed_workflow_starts_nothing_more(installation):
+    await installation.control.definitions.remove(T, Workflow.KIND, "ordered")
     with pytest.raises(InvalidField) as refused:
-        await admitted(house)
+        await admitted(installation)
     assert refused.value.code == "unknown_workflow"

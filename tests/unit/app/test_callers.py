@@ -1,17 +1,17 @@
-"""Whose API keys are is asked once a key, and again as soon as it may be otherwise."""
+"""The owner of an API key is looked up once, and again as soon as it may have changed."""
 
 import pytest
 
 from clarion.app import callers as module
 from clarion.app.callers import Callers
 from clarion.domain.errors import StoreUnavailable
-from tests.contract.controls import House, migrated
+from tests.contract.controls import ControlPlane, migrated
 
 T = "acme"
 
 
-class Counted:
-    """A directory with the number of keys it was asked for."""
+class CallCounter:
+    """A directory that counts the keys it looks up."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -28,94 +28,94 @@ def empty(tmp_path_factory):
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def house(request, empty, tmp_path):
-    house = House.copy_of(empty, tmp_path, request.param)
-    await house.control.tenants.put(T, "Acme")
-    yield house
-    await house.close()
+async def installation(request, empty, tmp_path):
+    installation = ControlPlane.copy_of(empty, tmp_path, request.param)
+    await installation.control.tenants.put(T, "Acme")
+    yield installation
+    await installation.close()
 
 
-async def secret_of(house, **values):
-    record, secret = await house.control.keys.create(T, "ci", ["*"], **values)
-    await house.directory.learn()
+async def secret_of(installation, **values):
+    record, secret = await installation.control.keys.create(T, "ci", ["*"], **values)
+    await installation.directory.refresh()
     return record, secret
 
 
-async def test_a_key_that_was_seen_is_not_asked_for_again(house):
-    counted = Counted(house.directory)
+async def test_a_cached_key_is_not_looked_up_again(installation):
+    counted = CallCounter(installation.directory)
     callers = Callers(counted)
-    record, secret = await secret_of(house)
+    record, secret = await secret_of(installation)
     for _ in range(5):
-        caller = await callers.of(secret, house.clock.now_ms())
+        caller = await callers.of(secret, installation.clock.now_ms())
         assert (caller.tenant, caller.key_id) == (T, record.key_id)
     assert counted.asked == 1
     for wrong in (secret[:-1] + "x", "clk_" + record.key_id, ""):
-        assert await callers.of(wrong, house.clock.now_ms()) is None
+        assert await callers.of(wrong, installation.clock.now_ms()) is None
 
 
-async def test_a_key_that_this_process_revokes_opens_nothing_any_more(house):
-    callers = Callers(house.directory)
-    record, secret = await secret_of(house)
-    assert await callers.of(secret, house.clock.now_ms())
-    await house.control.keys.revoke(T, record.key_id)
-    assert await callers.of(secret, house.clock.now_ms()) is None
+async def test_a_key_revoked_by_this_process_is_refused_at_once(installation):
+    callers = Callers(installation.directory)
+    record, secret = await secret_of(installation)
+    assert await callers.of(secret, installation.clock.now_ms())
+    await installation.control.keys.revoke(T, record.key_id)
+    assert await callers.of(secret, installation.clock.now_ms()) is None
 
 
-async def test_a_key_ends_when_its_time_is_over(house):
-    callers = Callers(house.directory)
-    now_ms = house.clock.now_ms()
-    _, secret = await secret_of(house, expires_ms=now_ms + 1_000)
+async def test_a_key_is_refused_after_its_expiry(installation):
+    callers = Callers(installation.directory)
+    now_ms = installation.clock.now_ms()
+    _, secret = await secret_of(installation, expires_ms=now_ms + 1_000)
     assert await callers.of(secret, now_ms + 999)
     assert await callers.of(secret, now_ms + 1_000) is None
 
 
-async def test_a_key_revoked_elsewhere_is_refused_in_time_even_where_nobody_learns(house):
-    if house.engine == "memory":
+async def test_a_key_revoked_elsewhere_is_refused_in_time_even_without_refreshes(installation):
+    if installation.backend == "memory":
         pytest.skip("one process has it all")
-    other = House(house.data_dir, house.clock, house.engine)
+    other = ControlPlane(installation.data_dir, installation.clock, installation.backend)
     callers = Callers(other.directory)
-    record, secret = await secret_of(house)
-    await other.directory.learn()
-    assert await callers.of(secret, house.clock.now_ms())
-    await house.control.keys.revoke(T, record.key_id)
-    house.settle()
-    assert await callers.of(secret, house.clock.now_ms()) is None
-    assert await callers.of(secret, house.clock.now_ms()) is None
+    record, secret = await secret_of(installation)
+    await other.directory.refresh()
+    assert await callers.of(secret, installation.clock.now_ms())
+    await installation.control.keys.revoke(T, record.key_id)
+    installation.settle()
+    assert await callers.of(secret, installation.clock.now_ms()) is None
+    assert await callers.of(secret, installation.clock.now_ms()) is None
     await other.close()
 
 
-async def test_a_moment_without_learning_costs_one_question_and_not_one_a_key(house):
-    counted = Counted(house.directory)
+async def test_a_missed_refresh_costs_one_lookup_and_not_one_per_key(installation):
+    counted = CallCounter(installation.directory)
     callers = Callers(counted)
-    secrets = [(await secret_of(house))[1] for _ in range(5)]
+    secrets = [(await secret_of(installation))[1] for _ in range(5)]
     for _ in range(2):
         for secret in secrets:
-            assert await callers.of(secret, house.clock.now_ms())
-        house.settle()
-    assert counted.asked == (5 if house.engine == "memory" else 6), "who asks looks for changes, too"
+            assert await callers.of(secret, installation.clock.now_ms())
+        installation.settle()
+    assert counted.asked == (5 if installation.backend == "memory" else 6), "a lookup refreshes, too"
 
 
-async def test_a_bounded_number_of_keys_is_kept(house, monkeypatch):
+async def test_the_number_of_cached_keys_is_bounded(installation, monkeypatch):
     monkeypatch.setattr(module, "CALLERS_KEPT_MAX", 2)
-    callers = Callers(house.directory)
-    secrets = [(await secret_of(house))[1] for _ in range(5)]
+    callers = Callers(installation.directory)
+    secrets = [(await secret_of(installation))[1] for _ in range(5)]
     for secret in [*secrets, *secrets]:
-        assert await callers.of(secret, house.clock.now_ms())
+        assert await callers.of(secret, installation.clock.now_ms())
         assert len(callers._known) <= 2
 
 
-async def test_a_look_for_changes_that_fails_lets_no_revoked_key_in(house, monkeypatch):
+async def test_a_failed_refresh_lets_no_revoked_key_in(installation, monkeypatch):
     def fail(*_asked):
         raise StoreUnavailable("control store: disk I/O error")
 
-    callers = Callers(house.directory)
-    record, secret = await secret_of(house)
-    assert await callers.of(secret, house.clock.now_ms())
-    await house.control.keys.revoke(T, record.key_id)
-    if house.engine == "sqlite":
+    callers = Callers(installation.directory)
+    record, secret = await secret_of(installation)
+    assert await callers.of(secret, installation.clock.now_ms())
+    await installation.control.keys.revoke(T, record.key_id)
+    if installation.backend == "sqlite":
         with monkeypatch.context() as broken, pytest.raises(StoreUnavailable):
-            broken.setattr(house.directory, "_rows", fail)
-            await house.directory.learn()
+            broken.setattr(installation.directory, "_rows", fail)
+            await installation.directory.refresh()
     for _ in range(3):
-        assert await callers.of(secret, house.clock.now_ms()) is None
-        await house.directory.learn()
+        assert await callers.of(secret, installation.clock.now_ms()) is None
+        await installation.directory.refresh()

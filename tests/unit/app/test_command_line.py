@@ -13,6 +13,6 @@ print(open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0)))
 """
 
 
-def test_the_first_command_line_that_fits_is_shown_and_none_that_does_not():
+def test_the_first_command_line_that_fits_is_shown():
     done = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True, timeout=20)
     assert done.stdout.splitlines() == ["True", "False", "['clarion', 'api']"]

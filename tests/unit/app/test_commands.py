@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clarion.app import cli
-from clarion.app.commands import options, providers, running, sending, users
+from clarion.app.commands import options, processes, providers, send, users
 from clarion.app.commands.remote import Remote
 from clarion.app.config import load
 from clarion.app.templates import disk
@@ -13,11 +13,11 @@ from clarion.domain.errors import OperatorError
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_every_command_is_where_the_table_says():
+def test_every_command_is_in_the_module_of_the_table():
     group = cli.Commands(name="clarion")
     for name in group.list_commands(None):
         command = group.get_command(None, name)
@@ -57,11 +57,11 @@ def test_a_file_is_cut_at_line_ends(tmp_path, monkeypatch):
 
 
 def test_values_may_be_json_or_text():
-    assert sending.pair("--data", "n=3") == ("n", 3)
-    assert sending.pair("--data", 'items=["a"]') == ("items", ["a"])
-    assert sending.pair("--data", "day=to=morrow") == ("day", "to=morrow")
+    assert send.pair("--data", "n=3") == ("n", 3)
+    assert send.pair("--data", 'items=["a"]') == ("items", ["a"])
+    assert send.pair("--data", "day=to=morrow") == ("day", "to=morrow")
     with pytest.raises(OperatorError, match="--data x: write it as NAME=VALUE"):
-        sending.pair("--data", "x")
+        send.pair("--data", "x")
 
 
 def test_credentials_come_from_a_file(tmp_path):
@@ -77,16 +77,16 @@ def test_credentials_come_from_a_file(tmp_path):
 
 def test_an_installation_is_an_api_its_workers_and_a_scheduler():
     config = load(None, {"CLARION_WORKERS_COUNT": "2"})
-    found = running.roles(config, Path("mine.toml"))
+    found = processes.roles(config, Path("mine.toml"))
     assert [role.name for role in found] == ["api", "worker-0", "worker-1", "scheduler"]
     assert found[2].command[-5:] == ["worker", "--index", "1", "--config", "mine.toml"]
 
 
 def test_prepare_makes_keys_that_only_their_owner_reads(tmp_path):
     config = load(None, {"CLARION_DATA_DIR": str(tmp_path / "data")})
-    running.prepare(config)
+    processes.prepare(config)
     first = {path.name: path.read_bytes() for path in (tmp_path / "data").glob("*.key")}
-    running.prepare(config)
+    processes.prepare(config)
     assert set(first) == {"operator.key", "master.key"}
     for name, content in first.items():
         path = tmp_path / "data" / name
@@ -108,7 +108,7 @@ def test_a_wrong_address_or_key_is_one_sentence(url, key, why):
         Remote(url, key).get("/v1/brand")
 
 
-def test_a_folder_that_cannot_be_made_and_one_that_says_nothing_are_one_sentence(tmp_path):
+def test_an_unusable_folder_is_reported_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OperatorError, match=r"Cannot make the folder .*file"):

@@ -11,7 +11,7 @@ from clarion.domain.errors import OperatorError
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
@@ -92,3 +92,34 @@ def test_secrets_are_not_in_the_repr():
     config = load(None, {"CLARION_OPERATOR_KEY": "hush-hush", "CLARION_MASTER_KEY": "psst"})
     assert "hush" not in repr(config)
     assert "psst" not in repr(config)
+
+
+def test_a_secret_setting_is_read_from_its_place(tmp_path):
+    (tmp_path / "operator").write_text("an operator's long key\n")
+    path = write(tmp_path / "mine.toml", f'operator_key = {{ from = "file:{tmp_path}/operator" }}\n')
+    env = {"CLARION_MASTER_KEY_FROM": "systemd:master", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    (tmp_path / "master").write_text("bWFzdGVy")
+    config = load(path, env)
+    assert (config.operator_key, config.master_key) == ("an operator's long key", "bWFzdGVy")
+    assert "operator's" not in repr(config)
+    assert load(path, {"CLARION_OPERATOR_KEY_FROM": "env:OTHER", "OTHER": "env:X"}).operator_key == "env:X"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ('{ from = "env:NONE" }', "the secret env:NONE is not set in the environment of this process (secret_missing)"),
+        ('{ from = "vault:kv/a#b" }', "a setting cannot be read from the store of vault:kv/a#b"),
+        ('{ from = "NONE" }', "must be "),
+        ('{ from = "env:BINARY" }', "the secret env:BINARY contains NUL (secret_not_text)"),
+        ('{ from = "env:LOOP" }', "the secret env:LOOP is itself a reference, which is not followed"),
+        ('{ file = "x" }', "must be text or { from = "),
+        ("7", "expected `str`"),
+    ],
+)
+def test_a_secret_setting_that_cannot_be_read_stops_the_start(tmp_path, given, words):
+    path = write(tmp_path / "mine.toml", f"master_key = {given}\n")
+    with pytest.raises(OperatorError, match=r"^Setting master_key: ") as found:
+        load(path, {"BINARY": "s3cret\0", "LOOP": '{"from": "env:s3cret"}'})
+    assert words in str(found.value)
+    assert "s3cret" not in str(found.value)

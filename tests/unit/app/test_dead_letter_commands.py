@@ -1,4 +1,4 @@
-"""What the commands of dead letters and accounts ask for, and how they tell of the answer."""
+"""The requests that the commands for dead letters and accounts make, and how they print the answer."""
 
 import pytest
 from typer.testing import CliRunner
@@ -14,21 +14,21 @@ class Remote:
         self.answers = list(answers)
         self.asked = []
 
-    def _say(self, *asked):
+    def _report(self, *asked):
         self.asked.append(asked)
         return self.answers.pop(0)
 
     def get(self, path, **query):
-        return self._say("GET", path, query)
+        return self._report("GET", path, query)
 
     def pages(self, path, **query):
-        return iter(self._say("GET", path, query))
+        return iter(self._report("GET", path, query))
 
     def put(self, path, body):
-        return self._say("PUT", path, body)
+        return self._report("PUT", path, body)
 
     def post(self, path, body):
-        return self._say("POST", path, dict(body))
+        return self._report("POST", path, dict(body))
 
 
 def run(monkeypatch, module, remote, *words):
@@ -44,7 +44,7 @@ def answer(counts, following=None):
     return {"results": [], "counts": counts, "next": following, "left": 0, "preview": None}
 
 
-def test_a_replay_goes_on_until_nothing_is_left(monkeypatch, tmp_path):
+def test_a_replay_continues_until_nothing_is_left(monkeypatch, tmp_path):
     edit = tmp_path / "edit.json"
     edit.write_text('{"template": "other", "data": {"a": 1, "b": 1}}')
     remote = Remote(answer({"replayed": 2, "expired": 1}, "more"), answer({"replayed": 1}))
@@ -64,15 +64,15 @@ def test_a_dry_run_counts(monkeypatch):
     preview = {"letters": 5, "replayable": 3, "by_channel": {"sms": 3}, "by_reason": {"refused": 3},
                "by_provider": {"": 3}, "skipped": {"expired": 2}}  # fmt: skip
     remote = Remote(answer({}, "more") | {"preview": preview, "left": 7})
-    told = run(monkeypatch, dead_letters, remote, "replay", "--every", "--dry-run").splitlines()
-    assert told[0] == "3 of 5 would be sent again"
-    assert {"  by provider: none 3", "  skipped: expired 2", "  and up to 7 more that were not looked at"} <= set(told)
+    result = run(monkeypatch, dead_letters, remote, "replay", "--every", "--dry-run").splitlines()
+    assert result[0] == "3 of 5 would be sent again"
+    assert {"  by provider: none 3", "  skipped: expired 2", "  and up to 7 more that were not checked"} <= set(result)
     assert remote.asked[0][2] == {"filter": {}, "dry_run": True}
 
 
 @pytest.mark.parametrize("words", [(), ("dlv_1", "--every"), ("dlv_1", "--channel", "sms")])
-def test_a_replay_has_to_say_of_what(monkeypatch, words):
-    with pytest.raises(OperatorError, match="Say which"):
+def test_a_replay_needs_a_selection(monkeypatch, words):
+    with pytest.raises(OperatorError, match="Give ids"):
         run(monkeypatch, dead_letters, Remote(), "replay", *words)
 
 
@@ -85,7 +85,7 @@ def test_an_edit_is_a_file_of_json(monkeypatch, tmp_path, text):
         run(monkeypatch, dead_letters, Remote(), "replay", "dlv_1", "--edit", str(file))
 
 
-def test_the_vendors_words_are_no_markup(monkeypatch):
+def test_a_vendors_message_is_not_read_as_markup(monkeypatch):
     row = {"id": "dlv_1", "channel": "sms", "reason": None, "provider": "a", "attempts": 3, "dead_at": "2026-01-01T00:00:00Z",
            "detail": "[bold]no[/bold] [/]"}  # fmt: skip
     remote = Remote([row, row])
@@ -93,22 +93,22 @@ def test_the_vendors_words_are_no_markup(monkeypatch):
     assert remote.asked == [("GET", "/v1/dead-letters", {"replayed": "false"})]
 
 
-def test_an_account_is_told_how_it_is_used_and_tried_first(monkeypatch):
+def test_options_of_an_account_are_sent_to_the_api(monkeypatch):
     remote = Remote({})
     words = ("push", "mail", "--channel", "email", "--vendor", "smtp", "--weight", "0", "--limit", "per_second=14",
              "--breaker", "failure_rate=0.3", "--on-ambiguous", "stop", "--verify")  # fmt: skip
-    assert "says that it works" in run(monkeypatch, providers, remote, *words)
+    assert "verified by the vendor" in run(monkeypatch, providers, remote, *words)
     ((verb, path, body),) = remote.asked
     assert (verb, path) == ("PUT", "/v1/providers/mail?verify=true")
     assert (body["weight"], body["limits"], body["breaker"]) == (0, {"per_second": 14}, {"failure_rate": 0.3})
     assert body["on_ambiguous"] == "stop"
 
 
-def test_an_account_tells_how_it_stands(monkeypatch):
+def test_an_accounts_health_is_shown(monkeypatch):
     change = {"at": "2026-01-01T00:00:00Z", "before": "closed", "state": "open", "detail": "HTTP 503 [x]"}
-    standing = {"state": "open", "since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:05Z", "detail": "HTTP 503",
+    health = {"state": "open", "since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:05Z", "detail": "HTTP 503",
                 "window_ms": 30_000, "calls": 20, "failures": 15, "paused_until": None, "changes": [change]}  # fmt: skip
-    told = run(monkeypatch, providers, Remote(standing), "health", "mail")
-    assert "mail: open since 2026-01-01T00:00:00Z: HTTP 503" in told
-    assert "15 of 20 calls failed in the last 30 s" in told
-    assert "HTTP 503 [x]" in told
+    result = run(monkeypatch, providers, Remote(health), "health", "mail")
+    assert "mail: open since 2026-01-01T00:00:00Z: HTTP 503" in result
+    assert "15 of 20 calls failed in the last 30 s" in result
+    assert "HTTP 503 [x]" in result

@@ -1,4 +1,4 @@
-"""The rigs may be missing: whoever asks for them is told in one sentence, and a fault of ours is not taken for that."""
+"""The rigs may be missing: their commands say so in one sentence; a fault of Clarion is not reported as missing rigs."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from clarion.app import cli, lab, wiring
 from clarion.app.config import load
 
-SENTENCE = "'clarion demo' comes with clarion-lab, which is not installed here; get it with: pip install clarion-lab"
+SENTENCE = "'clarion demo' comes with clarion-lab, which is not installed here; to get it, run 'make setup' in a checkout of Clarion."
 OF_THE_RIGS = [name for name, place in cli.COMMANDS.items() if place.startswith(cli.LAB)]
 
 
@@ -27,7 +27,7 @@ class Without:
 
 
 def without(monkeypatch, name):
-    """Let an import of this package fail as where it is not installed."""
+    """Make an import of this package fail as if it were not installed."""
     for loaded in list(sys.modules):
         if loaded.partition(".")[0] in (lab.PACKAGE, name):
             monkeypatch.delitem(sys.modules, loaded)
@@ -35,28 +35,31 @@ def without(monkeypatch, name):
 
 
 @pytest.mark.parametrize("missing", ["clarion_lab", "aiosmtpd"])
-def test_rigs_or_a_library_of_theirs_may_be_missing(monkeypatch, missing):
+def test_rigs_or_one_of_their_libraries_may_be_missing(monkeypatch, missing):
     without(monkeypatch, missing)
-    with pytest.raises(lab.LabMissing) as told:
+    with pytest.raises(lab.LabMissing) as result:
         lab.part("demo.cli", "'clarion demo'")
-    assert str(told.value) == SENTENCE
+    assert str(result.value) == SENTENCE
 
 
-def test_a_module_of_the_rigs_that_is_not_there_is_a_fault_of_ours():
+def test_a_missing_module_of_the_rigs_is_a_bug():
     with pytest.raises(ModuleNotFoundError):
         lab.part("demo.nowhere", "'clarion demo'")
 
 
-def test_rigs_are_found_where_they_are():
+def test_installed_rigs_are_found():
     assert OF_THE_RIGS == ["demo", "simulate", "bench", "chaos"]
     assert lab.part("demo.cli", "").demo.__name__ == "demo"
 
 
 @pytest.mark.parametrize("name", OF_THE_RIGS)
-def test_a_command_of_missing_rigs_is_listed_and_says_so_whatever_its_words_are(monkeypatch, name):
+def test_a_command_of_missing_rigs_is_listed_and_reports_them_for_any_arguments(monkeypatch, name):
     without(monkeypatch, "clarion_lab")
     command = cli.Commands(name="clarion").get_command(None, name)
-    assert (command.name, command.help) == (name, "Not installed: pip install clarion-lab")
+    assert (command.name, command.help) == (
+        name,
+        "Not installed here; to get it, run 'make setup' in a checkout of Clarion",
+    )
     for words in ([], ["word", "--option", "3"], ["--help"]):
         done = CliRunner().invoke(cli.app, [name, *words])
         assert str(done.exception) == SENTENCE.replace("demo", name)
@@ -64,7 +67,7 @@ def test_a_command_of_missing_rigs_is_listed_and_says_so_whatever_its_words_are(
 
 @pytest.fixture
 def _process(monkeypatch):
-    """What a process sets up for itself, taken back: its log, and where it counts."""
+    """Undo what a process sets up for itself: its log, and its metrics."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
@@ -76,7 +79,7 @@ def _process(monkeypatch):
 
 
 @pytest.mark.usefixtures("_process")
-def test_a_process_that_is_asked_for_delays_does_not_run_without_them(monkeypatch, tmp_path):
+def test_a_process_configured_with_delays_does_not_run_without_them(monkeypatch, tmp_path):
     without(monkeypatch, "clarion_lab")
     monkeypatch.setenv(lab.DELAYS_VARIABLE, "{}")
     with pytest.raises(lab.LabMissing, match=lab.DELAYS_VARIABLE):
@@ -84,7 +87,7 @@ def test_a_process_that_is_asked_for_delays_does_not_run_without_them(monkeypatc
 
 
 @pytest.mark.usefixtures("_process")
-def test_nothing_of_the_rigs_is_loaded_by_a_process_that_is_not_asked_for_delays(monkeypatch, tmp_path):
+def test_a_process_without_delays_loads_nothing_of_the_rigs(monkeypatch, tmp_path):
     without(monkeypatch, "clarion_lab")
     monkeypatch.delenv(lab.DELAYS_VARIABLE, raising=False)
     wiring.Parts(load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_STORE": "memory"}), "api")

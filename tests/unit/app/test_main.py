@@ -1,4 +1,6 @@
-"""What a command that fails leaves on the terminal: a sentence where somebody can mend it, a traceback where we have to."""
+"""What a failed command prints: a sentence where the user can fix the cause, a traceback for a bug of Clarion."""
+
+import errno
 
 import pytest
 
@@ -32,16 +34,30 @@ def ended(monkeypatch, capsys, error):
             "clarion: a commit failed\nclarion: gone\n",
         ),
         (ExceptionGroup("all", [DurabilityError("full"), DurabilityError("full")]), 1, "clarion: full\n"),
+        (OSError(errno.ENOTDIR, "Not a directory", "/a/run"), 2, "clarion: Cannot use /a/run: Not a directory.\n"),
+        (OSError(errno.ENOSPC, "No space left", b"/a/run"), 75, "clarion: Cannot use /a/run: No space left.\n"),
+        (
+            OSError(errno.EMFILE, "", "/a"),
+            2,
+            "clarion: This process may not open more files; raise the limit (ulimit -n).\n",
+        ),
+        (KeyboardInterrupt(), 130, ""),
     ],
 )
-def test_what_can_be_mended_is_told_in_sentences(monkeypatch, capsys, error, code, words):
+def test_errors_that_users_can_fix_are_reported_in_sentences(monkeypatch, capsys, error, code, words):
     assert ended(monkeypatch, capsys, error) == (code, words)
 
 
 @pytest.mark.parametrize(
-    "error", [StaleLease("lost"), ExceptionGroup("all", [OperatorError("Taken."), KeyError("oops")])]
+    "error",
+    [
+        OSError(errno.ENOENT, "gone", "/a"),
+        OSError(errno.ENOSPC, "full"),
+        StaleLease("lost"),
+        ExceptionGroup("all", [OperatorError("Taken."), KeyError("oops")]),
+    ],
 )
-def test_a_fault_of_ours_keeps_its_traceback(monkeypatch, error):
+def test_a_bug_keeps_its_traceback(monkeypatch, error):
     def fails():
         raise error
 

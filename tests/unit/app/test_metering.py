@@ -1,4 +1,4 @@
-"""CPU of awaited work is counted where it is spent, with its failures and cancellations passed on."""
+"""CPU time of awaited work is counted where it is spent, and its failures and cancellations are propagated."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ async def burn(ms: float) -> str:
     return "burnt"
 
 
-async def test_what_others_spend_while_it_waits_is_not_counted():
+async def test_cpu_of_other_tasks_while_it_waits_is_not_counted():
     async def work() -> str:
         await burn(5)
         await asyncio.sleep(0.001)
@@ -28,7 +28,7 @@ async def test_what_others_spend_while_it_waits_is_not_counted():
     assert 10e6 <= meter.longest_ns < meter.spent_ns
 
 
-async def test_work_side_by_side_is_counted_and_answers_in_order():
+async def test_concurrent_work_is_counted_and_answers_in_order():
     async def number(value: int) -> int:
         await asyncio.sleep(0.001)
         await burn(5)
@@ -56,7 +56,7 @@ async def test_failures_are_passed_on_once_all_have_ended():
     assert ended == [True]
 
 
-async def test_work_that_is_cancelled_hears_of_it():
+async def test_a_cancellation_is_passed_on():
     heard = []
 
     async def waits() -> None:

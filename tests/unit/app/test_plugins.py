@@ -7,7 +7,7 @@ from clarion.domain.errors import OperatorError
 
 
 class Notes:
-    """Telemetry that keeps what is logged."""
+    """Telemetry that stores its log lines."""
 
     def __init__(self):
         self.said = []
@@ -34,7 +34,7 @@ def test_a_function_is_found_by_its_name():
     assert links("acme", "https://long.example") == "https://s.example/acme"
 
 
-def test_where_it_fails_the_link_stays_and_the_log_says_so():
+def test_a_failing_function_leaves_the_link_and_is_logged():
     notes = Notes()
     links = shortener(f"{__name__}:broken", notes)
     assert links is not None
@@ -43,6 +43,6 @@ def test_where_it_fails_the_link_stays_and_the_log_says_so():
 
 
 @pytest.mark.parametrize("name", ["nowhere:short", "json:nothing", "json", ":x", "json:__doc__"])
-def test_a_name_that_leads_nowhere_is_said_at_the_start(name):
+def test_an_unknown_name_is_reported_at_the_start(name):
     with pytest.raises(OperatorError, match=r"content\.shorten_links"):
         shortener(name, Notes())

@@ -1,4 +1,4 @@
-"""Old names of commands and fields are refused with the new ones."""
+"""Old names of commands, fields and paths are refused with the new ones."""
 
 import sys
 
@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from clarion.app import cli
+from clarion.domain.errors import NoRoom, Overloaded
 from clarion.domain.renamed import COMMANDS, FIELDS
 from clarion.ports.web import invalid_field
 
@@ -24,6 +25,25 @@ def test_an_old_command_is_refused_in_one_sentence_that_names_the_new_one(monkey
         2,
         f"clarion: 'clarion {old}' is now called 'clarion {new}'.\n",
     )
+
+
+def test_a_stage_that_does_not_exist_is_refused(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CLARION_DATA_DIR", str(tmp_path))
+    code, said = called(monkeypatch, capsys, "worker", "--stages", "plan,delivery")
+    assert (code, said) == (
+        2,
+        "clarion: There is no stage 'delivery'. --stages takes plan, deliver, record, separated by commas.\n",
+    )
+
+
+@pytest.mark.parametrize("error", [NoRoom("state.db: full"), Overloaded("full"), ExceptionGroup("", [NoRoom("full")])])
+def test_a_store_without_room_ends_a_command_with_its_own_code(monkeypatch, capsys, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    code, said = called(monkeypatch, capsys, "up")
+    assert (code, said.count("\n"), said.endswith("full\n")) == (cli.EXIT_NO_ROOM, 1, True)
 
 
 @pytest.mark.parametrize("new", COMMANDS.values())

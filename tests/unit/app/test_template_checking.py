@@ -1,9 +1,9 @@
-"""Folders checked offline: what would not do is told by file and line, and what would is left alone."""
+"""Folders checked offline: each problem is reported with its file and line, and a valid folder has none."""
 
 import pytest
 
 from clarion.app.engines import template_engines
-from clarion.app.templates.checking import Checking
+from clarion.app.templates.check import FolderCheck
 from clarion.app.templates.definitions import all_of, differences, needed
 from clarion.app.templates.disk import files_in, shipped, store
 from clarion.content.files.folder import FileProblem
@@ -37,11 +37,11 @@ GOOD = {
 
 
 def checked(files):
-    checking = Checking(Reading(files), template_engines())
+    checking = FolderCheck(Reading(files), template_engines())
     return [str(problem) for problem in checking.problems()], checking.warnings
 
 
-def test_a_good_folder_has_no_problems_but_is_warned_of_what_is_unwise():
+def test_a_good_folder_has_no_problems_but_may_have_warnings():
     problems, warnings = checked(GOOD)
     assert problems == []
     assert any("unsubscribe" in warning for warning in warnings)
@@ -71,14 +71,14 @@ def test_a_good_folder_has_no_problems_but_is_warned_of_what_is_unwise():
         ("brand.toml", 'name = "A"\nlogo_url = "http://x"', "brand.toml:2: logo_url: must be an https URL"),
     ],
 )  # fmt: skip
-def test_what_would_not_do_is_told_by_file_and_line(path, text, problem):
+def test_a_problem_is_reported_with_file_and_line(path, text, problem):
     found, _ = checked({**GOOD, path: text})
     assert any(problem in one for one in found), found
 
 
 @pytest.mark.slow
 def test_the_catalogue_has_no_problems():
-    checking = Checking(shipped(), template_engines())
+    checking = FolderCheck(shipped(), template_engines())
     assert [str(problem) for problem in checking.problems()] == []
     assert len(checking._reading.folder.templates) >= 25
 
@@ -94,7 +94,7 @@ def test_a_template_needs_its_layout_its_category_and_all_partials():
     }
 
 
-def test_what_others_refer_to_comes_first():
+def test_referenced_definitions_come_first():
     names = list(all_of(Reading(GOOD).folder))
     assert names.index(("partial", "name")) < names.index(("partial", "foot")) < names.index(("layout", "plain"))
     ring = {"partials/a.liquid": "{% partial b %}", "partials/b.liquid": "{% partial a %}"}
@@ -119,7 +119,7 @@ def test_hidden_files_are_left_out_and_lines_may_end_as_on_windows(tmp_path):
     assert "partials/a.liquid" not in files_in(tmp_path)
 
 
-def test_files_that_are_no_text_or_too_large_and_names_that_lead_elsewhere_are_refused(tmp_path):
+def test_binary_and_large_files_and_names_outside_the_folder_are_refused(tmp_path):
     (tmp_path / "brand.toml").write_bytes(b"a\n\xff")
     with pytest.raises(FileProblem, match=r"brand\.toml:2: is not UTF-8"):
         files_in(tmp_path)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what one engine alone has."""
+"""Fixtures of the tests of the details of one backend."""
 
 from tests.contract.fixtures import clock
 

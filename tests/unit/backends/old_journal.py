@@ -1,4 +1,4 @@
-"""A `journal.db` as the build before open intents left it: positions with marks, and what they mark in `outcomes`."""
+"""A `journal.db` as the build before open intents left it: positions with marks, and the `outcomes` they point at."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ MARK = 1
 
 
 def make(data_dir: Path, *, padding: int = 0) -> Path:
-    """Write the file, with so many further outcomes of another channel, and return its path."""
+    """Write the file, with `padding` further outcomes of another channel, and return its path."""
     data_dir.mkdir(parents=True, exist_ok=True)
     path = migrate.path_of(data_dir, "journal")
     connect(path).close()
@@ -62,10 +62,10 @@ def make(data_dir: Path, *, padding: int = 0) -> Path:
     db = connect(path)
     with db:
         db.execute("INSERT INTO meta VALUES ('partitions', 2)")
-        told = [*OUTCOMES, *[intent(D, channel="email")] * padding]
-        # Partition 0 has uncommitted deliveries, partition 1 none; of partition 0's pushes nothing was ever committed.
+        report = [*OUTCOMES, *[intent(D, channel="email")] * padding]
+        # Partition 0 has uncommitted deliveries, partition 1 none; none of partition 0's pushes was ever committed.
         for partition in (0, 1):
-            stream(db, 10 + partition, "outcomes", partition, told)
+            stream(db, 10 + partition, "outcomes", partition, report)
             stream(db, 20 + partition, "deliver.sms.normal", partition, [b"1", b"2", b"3"])
             stream(db, 30 + partition, "deliver.sms.high", partition, [b"1"])
             commit(db, GROUP, partition, "deliver.sms.normal", 1 if partition == 0 else 3)

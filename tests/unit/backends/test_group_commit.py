@@ -1,4 +1,4 @@
-"""The group-commit thread when the disk refuses, the queue is full or a caller is gone."""
+"""The group-commit thread when the disk fails, the queue is full or a caller has left."""
 
 import asyncio
 import subprocess
@@ -9,9 +9,9 @@ import pytest
 
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.journal_writer import GroupCommit
-from clarion.backends.sqlite.wakes import Wakes
+from clarion.backends.sqlite.wake_ups import WakeUps
 from clarion.domain.errors import DurabilityError, Overloaded
-from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
+from clarion.domain.limits_processes import JOURNAL_QUEUE_JOBS_MAX
 
 DISK_FAILS = """
 import asyncio, resource, signal, sys
@@ -44,7 +44,7 @@ asyncio.run(main())
 
 
 class Touched:
-    """A transaction that says which stream it touched."""
+    """A transaction that reports which stream it touched."""
 
     grown = (("t", 0),)
 
@@ -64,7 +64,7 @@ def db(tmp_path):
 
 @pytest.fixture
 async def writer(db, tmp_path):
-    writer = GroupCommit(db, Touched, lambda _: None, lambda: None, Wakes(tmp_path / "wakes"))
+    writer = GroupCommit(db, Touched, lambda _: None, lambda: None, WakeUps(tmp_path / "wakes"))
     yield writer
     await writer.close()
 
@@ -77,13 +77,13 @@ def count(db: apsw.Connection) -> int:
     return db.execute("SELECT count(*) FROM rows").fetchone()[0]
 
 
-def test_after_a_write_error_nothing_is_acknowledged_any_more(tmp_path):
+def test_after_a_write_error_nothing_is_acknowledged(tmp_path):
     child = [sys.executable, "-c", DISK_FAILS, tmp_path]
     done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.splitlines() == ["refused", "refused", "still refused", "[b'kept']"], done.stderr
 
 
-async def test_a_full_disk_refuses_and_later_takes_again(writer):
+async def test_a_full_disk_refuses_and_later_accepts_again(writer):
     await writer.run(lambda db: db.execute("PRAGMA max_page_count = 10").fetchall())
     with pytest.raises(Overloaded, match="full"):
         await writer.run(insert(1_000_000))
@@ -93,7 +93,7 @@ async def test_a_full_disk_refuses_and_later_takes_again(writer):
     assert await writer.run(count) == 2
 
 
-async def test_what_one_caller_did_wrong_spares_the_others(writer):
+async def test_a_failing_caller_does_not_affect_the_others(writer):
     def wrong(db):
         insert()(db)
         raise ValueError("mine alone")
@@ -105,7 +105,7 @@ async def test_what_one_caller_did_wrong_spares_the_others(writer):
     assert await writer.run(count) == 2
 
 
-async def test_an_error_nobody_foresaw_stops_the_writer_and_stores_nothing(writer):
+async def test_an_unexpected_error_stops_the_writer_and_stores_nothing(writer):
 
     def broken(db):
         insert()(db)
@@ -125,7 +125,7 @@ async def test_the_queue_is_bounded(writer):
     assert len(results) - len(refused) >= JOURNAL_QUEUE_JOBS_MAX
 
 
-async def test_a_caller_that_left_is_not_told(writer):
+async def test_a_caller_that_left_gets_no_result(writer):
     gone = asyncio.ensure_future(writer.run(insert()))
     await asyncio.sleep(0)
     gone.cancel()
@@ -134,34 +134,34 @@ async def test_a_caller_that_left_is_not_told(writer):
     assert await writer.run(count) == 2
 
 
-async def test_a_commit_is_announced_before_its_callers_go_on(db, tmp_path):
-    told = []
-    wakes = Wakes(tmp_path / "wakes")
-    writer = GroupCommit(db, Touched, lambda streams: told.append(streams), lambda: None, wakes)
+async def test_a_commit_is_announced_before_its_callers_resume(db, tmp_path):
+    report = []
+    wakes = WakeUps(tmp_path / "wakes")
+    writer = GroupCommit(db, Touched, lambda streams: report.append(streams), lambda: None, wakes)
     await writer.run(insert())
-    told.append("returned")
+    report.append("returned")
     await writer.close()
-    assert told == [{("t", 0)}, "returned"]
+    assert report == [{("t", 0)}, "returned"]
 
 
-async def test_work_that_may_wait_joins_the_next_transaction_of_others(writer):
+async def test_deferrable_work_joins_the_next_transaction(writer):
     waiting = asyncio.ensure_future(writer.run(insert(), may_wait_ms=60_000))
     await asyncio.sleep(0.05)
-    assert not waiting.done(), "nobody else has committed"
+    assert not waiting.done(), "no other caller has committed"
     assert await writer.run(count) == 0, "what does not wait goes first"
     async with asyncio.timeout(5):
         await waiting
     assert await writer.run(count) == 1
 
 
-async def test_work_that_has_waited_long_enough_has_a_transaction_of_its_own(writer):
+async def test_deferrable_work_gets_its_own_transaction_after_a_while(writer):
     async with asyncio.timeout(5):
         await asyncio.gather(*(writer.run(insert(), may_wait_ms=20) for _ in range(3)))
     assert await writer.run(count) == 3
 
 
-async def test_what_waits_when_the_writer_is_closed_is_stored(db, tmp_path):
-    writer = GroupCommit(db, Touched, lambda _: None, lambda: None, Wakes(tmp_path / "wakes"))
+async def test_work_that_waits_when_the_writer_closes_is_stored(db, tmp_path):
+    writer = GroupCommit(db, Touched, lambda _: None, lambda: None, WakeUps(tmp_path / "wakes"))
     waiting = asyncio.ensure_future(writer.run(insert(), may_wait_ms=60_000))
     await asyncio.sleep(0)
     await writer.close()
@@ -169,7 +169,7 @@ async def test_what_waits_when_the_writer_is_closed_is_stored(db, tmp_path):
     assert count(connect(tmp_path / "x.db")) == 1
 
 
-async def test_what_may_wait_is_bounded_too(writer):
+async def test_deferrable_work_is_bounded_too(writer):
     some = [asyncio.ensure_future(writer.run(insert(), may_wait_ms=60_000)) for _ in range(JOURNAL_QUEUE_JOBS_MAX)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
@@ -178,7 +178,7 @@ async def test_what_may_wait_is_bounded_too(writer):
         one.cancel()
 
 
-async def test_only_a_transaction_in_which_nothing_has_to_outlive_a_loss_of_power_is_not_synced(writer):
+async def test_only_a_transaction_without_durable_work_is_not_synced(writer):
     def synced(db):
         return db.pragma("synchronous")
 

@@ -1,4 +1,4 @@
-"""A data directory of an earlier schema: what it holds is kept, and due timers are still found by their index."""
+"""A data directory of an earlier schema: its contents are migrated, and due timers are still found by their index."""
 
 from pathlib import Path
 from sqlite3 import connect

@@ -1,4 +1,4 @@
-"""What only the file of counts has: it waits for nobody, and is made anew when nothing can be read from it."""
+"""Details of the file of quota counts: a writer does not wait for its lock, and an unreadable file is created anew."""
 
 import logging
 
@@ -17,7 +17,7 @@ OURS = BucketName("acme", "", "rate")
 NOBODY = Versioned(Usage(), 0)
 
 
-async def test_a_file_that_somebody_else_writes_to_for_long_is_overloaded(tmp_path):
+async def test_a_file_locked_for_long_is_overloaded(tmp_path):
     one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
     await take(other, OURS, Usage(1))
     await read(one, OURS)
@@ -35,7 +35,7 @@ async def test_a_file_that_somebody_else_writes_to_for_long_is_overloaded(tmp_pa
 
 
 @pytest.mark.parametrize("broken", [b"this is no database, and never was one" * 100, b""])
-async def test_a_broken_file_is_made_anew(tmp_path, broken):
+async def test_a_broken_file_is_created_anew(tmp_path, broken):
     store = SqliteQuotas(tmp_path)
     await take(store, OURS, Usage(5))
     store.close()
@@ -50,7 +50,7 @@ async def test_a_broken_file_is_made_anew(tmp_path, broken):
 
 
 def stored_before(folder, layout):
-    """A file as the release before wrote it, with usage in it."""
+    """Return a file as the previous release wrote it, with usage in it."""
     old = apsw.Connection(str(folder / "quota.db"))
     old.execute("""
         CREATE TABLE usage (
@@ -63,19 +63,19 @@ def stored_before(folder, layout):
     old.close()
 
 
-async def test_what_was_used_before_an_upgrade_still_counts_after_it(tmp_path, caplog):
+async def test_usage_before_an_upgrade_still_counts_after_it(tmp_path, caplog):
     stored_before(tmp_path, 1)
     caplog.set_level(logging.INFO, "clarion.quotas")
     one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
     assert await read(one, OURS) == [Usage(5, 6, 7)]
     await take(one, OURS, Usage(8))
     assert await read(other, OURS) == [Usage(8)]
-    assert caplog.messages == ["quota.db goes from layout 1 to 2, with what is in it"]
+    assert caplog.messages == ["quota.db is upgraded from layout 1 to 2; its data is preserved"]
     one.close()
     other.close()
 
 
-async def test_an_upgrade_that_fails_in_its_middle_leaves_what_was_there(tmp_path, monkeypatch):
+async def test_an_upgrade_that_fails_in_the_middle_changes_nothing(tmp_path, monkeypatch):
     stored_before(tmp_path, 1)
     monkeypatch.setitem(quotas._STEPS, 1, "; ".join((quotas._STEPS[1], "SELECT no_such_column FROM usage")))
     with pytest.raises(DurabilityError, match="no_such_column"):
@@ -86,7 +86,7 @@ async def test_an_upgrade_that_fails_in_its_middle_leaves_what_was_there(tmp_pat
     store.close()
 
 
-async def test_a_file_of_a_newer_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
+async def test_a_file_of_a_newer_release_is_created_anew_and_logged_once(tmp_path, caplog):
     stored_before(tmp_path, 3)
     caplog.set_level(logging.WARNING, "clarion.quotas")
     one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
@@ -94,7 +94,7 @@ async def test_a_file_of_a_newer_release_is_made_anew_and_that_is_said_once(tmp_
     await take(one, OURS, Usage(1))
     assert await read(other, OURS) == [Usage(1)]
     (line,) = caplog.messages
-    assert line == "quota.db is of another release (layout 3, now 2) and is made anew, so what was in it is forgotten"
+    assert line == "quota.db was written by another release (layout 3, now 2) and is recreated; its data is lost"
     one.close()
     other.close()
 

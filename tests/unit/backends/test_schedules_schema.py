@@ -5,7 +5,7 @@ from sqlite3 import connect
 from alembic import command
 
 from clarion.backends.sqlite import migrate
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 
 BODY = '{"to":{"topic":"fans"},"template":"weekly","cron":"0 9 * * *","recipient_time":true,"data":{"recipient_time":"kept"}}'
 
@@ -24,10 +24,10 @@ def before(monkeypatch, folder):
     db.close()
 
 
-async def test_a_stored_schedule_goes_on_at_the_recipients_own_time(tmp_path, monkeypatch):
+async def test_a_stored_schedule_continues_at_the_recipients_local_time(tmp_path, monkeypatch):
     before(monkeypatch, tmp_path)
     migrate.upgrade(tmp_path, "control")
-    house = House(tmp_path)
-    shown = await house.say("GET", "/v1/schedules/weekly")
+    installation = ControlPlane(tmp_path)
+    shown = await installation.say("GET", "/v1/schedules/weekly")
     assert (shown["local_time"], shown["data"]) == (True, {"recipient_time": "kept"})
-    await house.close()
+    await installation.close()

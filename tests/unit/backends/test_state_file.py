@@ -1,14 +1,14 @@
-"""What only the state store's file has: an index that serves one look-up, and readers that cannot write."""
+"""Details of the state store's file: an index that serves one lookup, and readers that cannot write."""
 
 import apsw
 import pytest
 
 from clarion.backends.sqlite.connection import connect, fetch_all
 from clarion.backends.sqlite.migrate import upgrade
-from clarion.backends.sqlite.state_told import _BY_VENDOR_ID
+from clarion.backends.sqlite.state_history import _BY_VENDOR_ID
 
 
-def test_the_partial_index_serves_the_look_up_by_a_vendors_id(tmp_path):
+def test_the_partial_index_serves_the_lookup_by_a_vendors_id(tmp_path):
     db = connect(upgrade(tmp_path, "state"), readonly=True)
     plan = fetch_all(db, f"EXPLAIN QUERY PLAN {_BY_VENDOR_ID}", ("m", "acme", "ses"))
     assert "deliveries_by_vendor_id" in plan[0][-1]

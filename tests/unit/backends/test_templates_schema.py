@@ -1,4 +1,4 @@
-"""A control store of the schema before versions: its templates are kept, sent as before, and can be worked on."""
+"""A control store of the schema before versions: its templates remain, are sent as before, and can be edited."""
 
 from sqlite3 import connect
 
@@ -9,7 +9,7 @@ from alembic import command
 from clarion.backends.sqlite import migrate
 from clarion.domain.channel import Channel
 from tests import lookups
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 
 PARTS = {
     "email": {"subject": "Grüße, {{ name }}", "html": '<p>{{ data.total | default: "0" }}</p>'},
@@ -18,7 +18,7 @@ PARTS = {
 
 
 def before(monkeypatch, folder):
-    """A store of revision 0002 with two templates."""
+    """Make a store of revision 0002 with two templates."""
     newest = command.upgrade
     monkeypatch.setattr(command, "upgrade", lambda config, _head: newest(config, "control_0002"))
     path = migrate.upgrade(folder, "control")
@@ -37,35 +37,37 @@ def before(monkeypatch, folder):
 
 
 @pytest.fixture
-async def house(tmp_path, monkeypatch):
+async def installation(tmp_path, monkeypatch):
     before(monkeypatch, tmp_path)
     migrate.upgrade(tmp_path, "control")
-    house = House(tmp_path)
-    yield house
-    await house.close()
+    installation = ControlPlane(tmp_path)
+    yield installation
+    await installation.close()
 
 
-async def test_a_template_is_sent_as_it_was(house):
-    template = await lookups.template(house.directory, "acme", "hello")
+async def test_a_template_is_sent_as_it_was(installation):
+    template = await lookups.template(installation.directory, "acme", "hello")
     assert (template.key, template.version, template.category) == ("hello", 7, "news")
     assert (template.variables, template.uses_user, template.schema) == (("name",), True, None)
     assert template.parts == {Channel(name): parts for name, parts in PARTS.items()}
-    assert (await lookups.template(house.directory, "other", "hello")).parts == {Channel.SMS: {"body": "x"}}
+    assert (await lookups.template(installation.directory, "other", "hello")).parts == {Channel.SMS: {"body": "x"}}
 
 
-async def test_it_is_a_published_version_that_work_goes_on_from(house):
-    one = await house.control.templates.version("acme", "hello")
+async def test_it_is_a_published_version_that_can_be_edited(installation):
+    one = await installation.control.templates.version("acme", "hello")
     assert (one.version, one.current, one.published_ms, one.created_by) == (7, True, 1_600_000_000_000, "")
     assert (one.source.channels, one.source.category, one.source.engine) == (one.template.parts, "news", "liquid")
-    draft = await house.say("PUT", "/v1/templates/hello", {"channels": {"sms": {"body": "new"}}}, publish="false")
+    draft = await installation.say(
+        "PUT", "/v1/templates/hello", {"channels": {"sms": {"body": "new"}}}, publish="false"
+    )
     assert (draft["version"], draft["status"]) == (8, "draft")
-    published = await house.say("POST", "/v1/templates/hello/publish")
+    published = await installation.say("POST", "/v1/templates/hello/publish")
     assert (published["version"], published["current"]) == (8, True)
-    back = await house.say("POST", "/v1/templates/hello/rollback")
+    back = await installation.say("POST", "/v1/templates/hello/rollback")
     assert (back["version"], back["current"], back["channels"]) == (7, True, PARTS)
 
 
-def test_going_down_again_keeps_what_is_current(tmp_path, monkeypatch):
+def test_a_downgrade_keeps_current_versions(tmp_path, monkeypatch):
     path = before(monkeypatch, tmp_path)
     migrate.upgrade(tmp_path, "control")
     monkeypatch.setattr(command, "upgrade", lambda config, _head: command.downgrade(config, "control_0002"))

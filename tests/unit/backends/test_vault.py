@@ -1,4 +1,4 @@
-"""Where the master key comes from. What it seals is held against attacks in tests/security/test_secrets.py."""
+"""The source of the master key. Attacks on sealed values are tested in tests/security/test_secrets.py."""
 
 import base64
 import subprocess
@@ -47,13 +47,13 @@ def test_a_key_that_is_no_key_is_refused_without_being_shown(tmp_path, text):
         FileVault.load(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_the_operators_problem(tmp_path):
+def test_an_unwritable_folder_is_a_configuration_error(tmp_path):
     (tmp_path / KEY_FILE).mkdir()
     with pytest.raises(OperatorError, match="cannot read the master key"):
         FileVault.load(tmp_path)
 
 
-def test_it_shows_nothing_of_itself():
+def test_its_repr_shows_no_secret():
     vault = FileVault(MASTER)
     assert repr(vault) == "FileVault()"
     assert MASTER.hex() not in repr(vars(vault)) and base64.b64encode(MASTER).decode() not in repr(vars(vault))

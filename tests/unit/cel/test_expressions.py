@@ -1,4 +1,4 @@
-"""Expressions over plain values, odd ones among them, and what is said about those that have no value."""
+"""Expressions over plain values, unusual ones included, and the errors of those that have no value."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.backends.cel.expressions import CelExpressions
-from clarion.domain.limits_deciding import EXPRESSION_CHARS_MAX
+from clarion.domain.limits import EXPRESSION_CHARS_MAX
 from clarion.ports.expressions import ExpressionError
 
 EXPRESSIONS = CelExpressions()
@@ -72,7 +72,7 @@ def problem(text, values=VALUES):
         ("-(-9223372036854775807)", 2**63 - 1),
     ],
 )
-def test_what_an_expression_gives(text, expected):
+def test_values_of_expressions(text, expected):
     given_value = value(text)
     assert given_value == expected and type(given_value) is type(expected)
 
@@ -102,7 +102,7 @@ def test_what_an_expression_gives(text, expected):
         ("timestamp('0000-01-01T00:00:00Z')", "reads or gives a value that expressions cannot hold"),
     ],
 )
-def test_what_is_said_when_there_is_no_value(text, says):
+def test_errors_of_expressions_without_a_value(text, says):
     assert problem(text) == says
 
 

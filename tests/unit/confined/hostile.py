@@ -1,11 +1,13 @@
-"""A confined process whose jobs do what a template that has broken out of its engine would like to: the key says what."""
+"""A confined process whose jobs act as a template that has escaped its engine might: the key names the act."""
 
+import importlib
 import os
 import signal
 import socket
 import sys
 from pathlib import Path
 
+from clarion.backends.confined import landlock
 from clarion.backends.confined.attend import attend
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
@@ -56,7 +58,7 @@ def descriptors():
 
 
 def open_many():
-    return [os.open(os.devnull, os.O_RDONLY) for _ in range(100)]
+    return [os.open(os.__file__, os.O_RDONLY) for _ in range(100)]
 
 
 def recurse():
@@ -77,6 +79,12 @@ ACTS = {
     "refuse": lambda: (_ for _ in ()).throw(InvalidField("is bad", field="channels.sms.body", code="template_syntax")),
     "write": lambda: tried(lambda: FLAG.with_suffix(".new").write_text("x")),
     "files": lambda: tried(open_many),
+    "read": lambda: tried(FLAG.read_text),
+    "list": lambda: tried(lambda: list(FLAG.parent.iterdir())),
+    "processes": lambda: tried(lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes()),
+    "execute": lambda: tried(lambda: os.execv("/bin/true", ["/bin/true"])),  # noqa: S606 - the attack itself
+    "signal": lambda: tried(lambda: os.kill(os.getppid(), 0)),
+    "import": lambda: [importlib.import_module(name).__name__ for name in ("colorsys", "mailbox", "wave")],
     "descriptors": descriptors,
     "environment": lambda: dict(os.environ),
     "networks": lambda: [name for _, name in socket.if_nameindex()],
@@ -90,11 +98,13 @@ def work(job):
     key = job.key if hasattr(job, "key") else job.template.key
     if key == "swallowed":
         return Rendered("en", {}, dict.fromkeys(job.channels, "MemoryError: out of it"))
-    told = ACTS[key]()
+    result = ACTS[key]()
     if hasattr(job, "channels"):
-        return Rendered("en", {channel: {"told": told} for channel in job.channels})
-    return Template(key, 0, None, {}, schema={"told": told})
+        return Rendered("en", {channel: {"told": result} for channel in job.channels})
+    return Template(key, 0, None, {}, schema={"told": result})
 
 
 if __name__ == "__main__":
+    if "without-landlock" in sys.argv:
+        landlock.ruleset = lambda readable: None
     attend(0, 1, work)

@@ -1,4 +1,4 @@
-"""What becomes of drafts that break out of their engine: real processes, real limits."""
+"""Drafts that escape their engine are stopped: real processes, real limits."""
 
 import asyncio
 import os
@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+import clarion
 from clarion.backends.confined import pool as pool_module
 from clarion.backends.confined.child import Command
+from clarion.backends.confined.landlock import ruleset
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -30,6 +32,7 @@ from clarion.testing.lines import Lines
 pytestmark = pytest.mark.slow
 
 HOSTILE = Path(__file__).with_name("hostile.py")
+CODE = {"PYTHONPATH": str(Path(clarion.__file__).parents[1])}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 
 
@@ -48,12 +51,12 @@ def may_leave_network():
 
 @pytest.fixture
 async def drafting(tmp_path):
-    made = ConfinedDrafting(Command((sys.executable, "-P", str(HOSTILE), str(tmp_path / "flag")), {}), Lines())
+    made = ConfinedDrafting(Command((sys.executable, "-P", str(HOSTILE), str(tmp_path / "flag")), CODE), Lines())
     yield made
     await made.close()
 
 
-async def told(drafting, act):
+async def answer_of(drafting, act):
     rendered = await drafting.render(render_of(act))
     assert not rendered.errors
     return rendered.parts[Channel.SMS]["told"]
@@ -66,10 +69,10 @@ def children():
 @pytest.mark.parametrize(
     "act", ["spin", "leave_the_timers", "hoard", "abort", "fault", "exit", "lie", "raise", "large"]
 )
-async def test_what_takes_too_much_is_an_error_of_its_own_render_alone(drafting, act, monkeypatch):
-    if act == "leave_the_timers":  # only the clock on the wall is left to stop it
+async def test_a_render_over_its_limits_fails_alone(drafting, act, monkeypatch):
+    if act == "leave_the_timers":  # only the limit of elapsed time can stop it
         monkeypatch.setitem(pool_module.BOUNDS, b"R", pool_module.BOUNDS[b"R"]._replace(wait_ms=200))
-    before = await told(drafting, "pid")
+    before = await answer_of(drafting, "pid")
     rendered = await drafting.render(render_of(act, Channel.SMS, Channel.PUSH))
     expected = {
         "spin": f"took more than {DRAFT_RENDER_CPU_MS_MAX} ms",
@@ -83,7 +86,7 @@ async def test_what_takes_too_much_is_an_error_of_its_own_render_alone(drafting,
         Channel.SMS: True,
         Channel.PUSH: True,
     }
-    after = await told(drafting, "pid")
+    after = await answer_of(drafting, "pid")
     assert after[0] != before[0]
     assert (after[1] == before[1]) == (act != "leave_the_timers")
 
@@ -97,15 +100,15 @@ async def test_what_takes_too_much_is_an_error_of_its_own_render_alone(drafting,
         ("exit", "template_crashed", "ended the process"),
     ],
 )
-async def test_a_build_that_takes_too_much_is_refused(drafting, act, code, says):
+async def test_a_build_over_its_limits_is_refused(drafting, act, code, says):
     with pytest.raises(InvalidField, match=says) as error:
         await drafting.build(build_of(act))
     assert (error.value.code, error.value.field) == (code, "channels")
 
 
-async def test_a_crash_is_logged_by_its_place_without_what_it_says(tmp_path):
+async def test_a_crash_is_logged_with_its_place_without_its_message(tmp_path):
     lines = Lines()
-    drafting = ConfinedDrafting(Command((sys.executable, "-P", str(HOSTILE), str(tmp_path / "flag")), {}), lines)
+    drafting = ConfinedDrafting(Command((sys.executable, "-P", str(HOSTILE), str(tmp_path / "flag")), CODE), lines)
     await drafting.render(render_of("raise"))
     await drafting.close()
     ((level, event, fields),) = lines.faults
@@ -114,7 +117,7 @@ async def test_a_crash_is_logged_by_its_place_without_what_it_says(tmp_path):
     assert "no such key" not in fields["error"]
 
 
-async def test_the_refusal_of_a_field_comes_back_as_it_was(drafting):
+async def test_the_refusal_of_a_field_is_returned_unchanged(drafting):
     with pytest.raises(InvalidField, match="is bad") as error:
         await drafting.build(build_of("refuse"))
     assert (error.value.code, error.value.field) == ("template_syntax", "channels.sms.body")
@@ -131,7 +134,7 @@ async def test_memory_that_an_engine_missed_in_silence_is_named(drafting):
 
 
 async def test_a_runaway_template_is_stopped_in_time(drafting):
-    await told(drafting, "pid")
+    await answer_of(drafting, "pid")
     started = time.monotonic()
     await drafting.render(render_of("spin"))
     assert time.monotonic() - started < 10 * DRAFT_RENDER_CPU_MS_MAX / 1000
@@ -139,42 +142,59 @@ async def test_a_runaway_template_is_stopped_in_time(drafting):
 
 async def test_a_job_has_no_files_environment_or_past(drafting, tmp_path, monkeypatch):
     monkeypatch.setenv("CLARION_MASTER_KEY", "secret")
-    assert await told(drafting, "write") == "OSError"
+    assert await answer_of(drafting, "write") in ("OSError", "PermissionError")
     assert not (tmp_path / "flag.new").exists() or not (tmp_path / "flag.new").read_text()
-    assert await told(drafting, "files") == "OSError"
-    assert await told(drafting, "descriptors") == [0, 1, 2, 3]
-    assert "secret" not in str(await told(drafting, "environment"))
-    await told(drafting, "leave_behind")
-    assert "left" not in await told(drafting, "environment")
+    assert await answer_of(drafting, "files") == "OSError"
+    assert await answer_of(drafting, "descriptors") == [0, 1, 2, 3]
+    assert "secret" not in str(await answer_of(drafting, "environment"))
+    await answer_of(drafting, "leave_behind")
+    assert "left" not in await answer_of(drafting, "environment")
+
+
+@pytest.mark.skipif(ruleset(()) is None, reason="the system has no Landlock")
+async def test_a_job_can_read_its_code_and_nothing_else(drafting, tmp_path):
+    (tmp_path / "flag").write_text("the master key")
+    for act in ("read", "list", "processes", "execute"):
+        assert await answer_of(drafting, act) == "PermissionError", act
+    assert await answer_of(drafting, "import") == ["colorsys", "mailbox", "wave"]
+
+
+async def test_without_landlock_a_job_has_its_other_limits(tmp_path):
+    drafting = ConfinedDrafting(
+        Command((sys.executable, "-P", str(HOSTILE), str(tmp_path / "flag"), "without-landlock"), CODE), Lines()
+    )
+    assert await answer_of(drafting, "descriptors") == [0, 1, 2, 3]
+    assert await answer_of(drafting, "write") == "OSError"
+    await drafting.close()
 
 
 @pytest.mark.skipif(not may_leave_network(), reason="the system gives nobody a network of their own")
 async def test_a_job_sees_no_network(drafting):
-    assert set(await told(drafting, "networks")) <= {"lo"}
+    assert set(await answer_of(drafting, "networks")) <= {"lo"}
 
 
-async def test_a_killed_process_costs_its_own_job_while_others_go_on(drafting):
-    doomed, fine = await asyncio.gather(drafting.render(render_of("kill_the_attendant")), told(drafting, "pid"))
+async def test_a_killed_process_loses_only_its_own_job(drafting):
+    doomed, fine = await asyncio.gather(drafting.render(render_of("kill_the_attendant")), answer_of(drafting, "pid"))
     assert doomed.errors == {Channel.SMS: "the template ended the process that worked on it"}
     assert len(fine) == 2
-    assert len(await told(drafting, "pid")) == 2
+    assert len(await answer_of(drafting, "pid")) == 2
 
 
 async def test_an_idle_process_that_was_killed_is_replaced(drafting):
-    _, attendant = await told(drafting, "pid")
+    _, attendant = await answer_of(drafting, "pid")
     os.kill(attendant, signal.SIGKILL)
     await asyncio.to_thread(psutil.Process(attendant).wait, 5) if psutil.pid_exists(attendant) else None
     await asyncio.sleep(0.1)
-    assert (await told(drafting, "pid"))[1] != attendant
+    assert (await answer_of(drafting, "pid"))[1] != attendant
 
 
 async def test_many_jobs_at_once_share_few_processes(drafting):
-    pids = await asyncio.gather(*(told(drafting, "pid") for _ in range(12)))
+    pids = await asyncio.gather(*(answer_of(drafting, "pid") for _ in range(12)))
     assert len({own for own, _ in pids}) == 12
     assert len({attendant for _, attendant in pids}) == CONFINED_CHILDREN_MAX
 
 
-async def test_what_cannot_wait_is_refused_at_once(drafting):
+async def test_a_job_beyond_the_queue_is_refused_at_once(drafting):
     taken = CONFINED_CHILDREN_MAX + CONFINED_WAITING_PER_TENANT_MAX
     answers = await asyncio.gather(
         *(drafting.render(render_of("pid")) for _ in range(taken + 1)), return_exceptions=True
@@ -183,19 +203,19 @@ async def test_what_cannot_wait_is_refused_at_once(drafting):
     assert sum(not isinstance(answer, BaseException) for answer in answers) == taken
 
 
-async def test_a_caller_that_goes_away_leaves_no_answer_for_the_next(drafting):
-    await told(drafting, "pid")
+async def test_a_cancelled_caller_leaves_no_answer_for_the_next(drafting):
+    await answer_of(drafting, "pid")
     leaving = asyncio.create_task(drafting.build(build_of("spin")))
     await asyncio.sleep(0.2)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    assert len(await told(drafting, "pid")) == 2
+    assert len(await answer_of(drafting, "pid")) == 2
 
 
-async def test_after_its_share_of_jobs_a_process_makes_way(drafting, monkeypatch):
+async def test_a_process_is_replaced_after_its_share_of_jobs(drafting, monkeypatch):
     monkeypatch.setattr("clarion.backends.confined.child.CONFINED_JOBS_MAX", 2)
-    attendants = [(await told(drafting, "pid"))[1] for _ in range(4)]
+    attendants = [(await answer_of(drafting, "pid"))[1] for _ in range(4)]
     assert attendants[0] == attendants[1] != attendants[2] == attendants[3]
 
 
@@ -208,15 +228,15 @@ async def test_a_process_that_cannot_start_is_a_503(tmp_path):
     assert [event for _, event, _ in lines.faults] == ["drafting_unavailable"]
 
 
-async def test_closing_leaves_nobody_behind(drafting):
-    await asyncio.gather(told(drafting, "pid"), told(drafting, "pid"))
+async def test_closing_leaves_no_process_behind(drafting):
+    await asyncio.gather(answer_of(drafting, "pid"), answer_of(drafting, "pid"))
     assert len(children()) == CONFINED_CHILDREN_MAX
     await drafting.close()
     assert children() == []
 
 
-async def test_a_process_ends_when_the_one_that_asks_is_gone(tmp_path):
-    """The asking process is killed in the middle of a job: the attendant and the job end by themselves."""
+async def test_a_process_ends_with_its_caller(tmp_path):
+    """The calling process is killed in the middle of a job: the attendant and the job end by themselves."""
     reading, writing = os.pipe()
     script = tmp_path / "asker.py"
     script.write_text(ASKER)
@@ -232,7 +252,7 @@ async def test_a_process_ends_when_the_one_that_asks_is_gone(tmp_path):
     os.close(writing)
     attendant = psutil.Process(int(await asyncio.to_thread(os.read, reading, 20)))
     os.close(reading)
-    while not attendant.children():  # noqa: ASYNC110 - nobody tells when it starts one
+    while not attendant.children():  # noqa: ASYNC110 - no event announces a started process
         await asyncio.sleep(0.01)
     (cell,) = attendant.children()
     asker.kill()
@@ -249,7 +269,7 @@ from clarion.domain.template import Source
 from clarion.ports.drafting import BuildJob
 
 async def main():
-    child = await Child.start(Command((sys.executable, "-P", sys.argv[1], "flag"), {}))
+    child = await Child.start(Command((sys.executable, "-P", sys.argv[1], "flag"), dict(os.environ)))
     os.write(int(sys.argv[2]), str(child.pid).encode())
     await child.ask(job_frame(BuildJob("spin", Source({}))))
 

@@ -1,4 +1,4 @@
-"""Places are given to tenants in turn, are never lost, and are never waited for by too many."""
+"""Places are given to tenants in turn, are never lost, and the number of waiters is bounded."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ def turns(places=1, waiting_max=100, waiting_per_tenant_max=100):
 
 
 async def served(of, wanted):
-    """In which order those who want a place at the same time get one."""
+    """Return the order in which callers that want a place at the same time get one."""
     order = []
 
     async def want(name):
@@ -28,7 +28,7 @@ async def served(of, wanted):
     return order
 
 
-async def test_who_wants_much_waits_for_the_others():
+async def test_a_tenant_with_much_work_waits_for_the_others():
     assert await served(turns(), ["a1", "a2", "a3", "a4", "b1", "c1", "b2"]) == [
         "a1",
         "a2",
@@ -62,9 +62,9 @@ async def test_more_than_may_wait_are_refused(bounds, refused):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.integers(0, 5) | st.none())), st.integers(1, 3))
 def test_no_place_is_lost_or_given_twice(wanted, places):
-    """Whoever comes, holds, and is cancelled when: no more hold a place than there are, and in the end all are free."""
+    """Whenever callers arrive, hold and are cancelled: places are never held twice, and in the end all are free."""
 
-    async def story():
+    async def scenario():
         of, holding = turns(places), 0
 
         async def want(tenant, hold_s):
@@ -89,4 +89,4 @@ def test_no_place_is_lost_or_given_twice(wanted, places):
             for _ in range(places):
                 await of.place("z").__aenter__()
 
-    run(story())
+    run(scenario())

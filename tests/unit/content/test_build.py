@@ -1,4 +1,4 @@
-"""Building: sources become what is sent, whole in every locale, and what is wrong is named by its path, line and column."""
+"""Building: sources become messages, complete in every locale, and each fault is named by its path, line and column."""
 
 import msgspec
 import pytest
@@ -8,7 +8,7 @@ from clarion.content.build import build
 from clarion.content.compiled import compile_channel
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import TEMPLATE_BYTES_MAX
+from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template import Brand, Layout, Partial, Source, Translation
 from clarion.ports.drafting import BuildJob
 
@@ -34,7 +34,7 @@ def sms(body, **more):
     return {"channels": {"sms": {"body": body}}, **more}
 
 
-def test_a_plain_template_is_what_it_was():
+def test_a_plain_template_is_unchanged():
     template = made(
         {"channels": {"sms": {"body": "Hi {{ name }}"}, "push": {"data": {"a": ["{{ x.y }}", 1]}}}, "category": "c"}
     )
@@ -48,7 +48,7 @@ def test_a_plain_template_is_what_it_was():
     )
 
 
-def test_data_cannot_add_to_the_shape_of_what_is_written_as_json_text():
+def test_data_cannot_change_the_shape_of_json_text():
     blocks = '[{"type": "section", "text": "{% t hi %}"}]'
     template = made({"channels": {"chat": {"blocks": blocks}}, "locales": {"en": {"messages": {"hi": '"{{ name }}"'}}}})
     assert template.parts[Channel.CHAT]["blocks"] == [{"type": "section", "text": '"{{ name }}"'}]
@@ -82,7 +82,7 @@ def test_every_locale_is_whole():
     }
 
 
-def test_text_stands_in_for_channels_without_content():
+def test_text_is_used_for_channels_without_content():
     template = made(
         {"channels": {"push": {"title": "P"}}, "text": "{% t hi %}\nmore {{ n }}", "locales": {"en": {"messages": EN}}}
     )
@@ -114,7 +114,7 @@ def test_titles_of_the_text(text, own, subject, inapp):
     assert template.parts[Channel.EMAIL]["subject"] == subject and template.parts[Channel.INAPP] == inapp
 
 
-def test_an_email_stands_in_its_layout_in_the_same_locale():
+def test_an_email_uses_its_layout_in_the_same_locale():
     layout = Layout(
         mjml=FRAME.replace("{{ content }}", "{{ content }}<mj-text>{% t bye %} {% partial foot %}</mj-text>"),
         text="{{ content }}\n-- {% t bye %}",
@@ -148,7 +148,7 @@ def test_an_email_stands_in_its_layout_in_the_same_locale():
     assert set(template.variables) == {"n"} and template.uses_user
 
 
-def test_an_override_of_html_takes_the_place_of_mjml():
+def test_an_override_of_html_replaces_mjml():
     template = made(
         {
             "channels": {
@@ -164,7 +164,7 @@ def test_an_override_of_html_takes_the_place_of_mjml():
     assert template.locales["de"][Channel.EMAIL] == {"subject": "s", "html": "<p>b</p>", "text": "b"}
 
 
-def test_what_is_read_is_gathered_over_parts_and_locales():
+def test_variables_are_gathered_over_parts_and_locales():
     source = sms("{{ a.b }} {{ brand.name }} {% for l in lines %}{{ l.x }}{% endfor %}{% if c %}{{ c }}{% endif %}")
     template = made({**source, "locales": {"de": {"channels": {"sms": {"body": "{{ d }} {{ data.e }}"}}}}})
     assert set(template.variables) == {"a", "lines", "d", "e"} and not template.uses_user
@@ -191,7 +191,7 @@ def test_what_is_read_is_gathered_over_parts_and_locales():
         (sms("{% partial p %}"), "partials.p", "line 2"),
     ],
 )  # fmt: skip
-def test_syntax_errors_are_told_by_the_place_in_what_was_written(source, field, place):
+def test_syntax_errors_are_reported_at_their_place_in_the_source(source, field, place):
     error = refused(source, p="\n{{ x | nope }}") if "partial" in str(source) else refused(source)
     assert (error.field, error.code) == (field, "template_syntax") and error.detail.startswith(place)
 
@@ -211,7 +211,7 @@ def test_syntax_errors_are_told_by_the_place_in_what_was_written(source, field, 
         ({"channels": {"email": {"subject": "s", "mjml": "<mj-text>x</mj-text>", "html": "x"}}}, "channels.email.html", "invalid_field"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_put_together_is_named(source, field, code):
+def test_a_source_that_cannot_be_built_is_named(source, field, code):
     error = refused(source)
     assert (error.field, error.code) == (field, code)
 
@@ -231,7 +231,7 @@ def test_a_layout_of_the_other_language_is_refused():
     assert (error.field, error.code) == ("layout", "engine_mismatch")
 
 
-def test_what_is_wrong_with_a_layout_is_told_as_such():
+def test_a_fault_of_a_layout_is_reported_as_such():
     source = {"channels": {"email": {"subject": "s", "html": "x"}}, "layout": "l"}
     assert refused(source, Layout(html="\n{{ content }}{% if %}")).field == "layout.html"
     assert refused(source, Layout(html="{{ content }}", text="{{ content }}{% t a %}")).field == "layout.text"
@@ -276,7 +276,7 @@ def test_handlebars_in_a_layout_of_handlebars():
     assert ENGINES["handlebars"].compile(mail["text"], html=False)(context).split() == ["<1>", "<2>", "--"]
 
 
-def test_html_that_handlebars_would_not_escape_is_refused_wherever_it_comes_from():
+def test_unescaped_html_of_handlebars_is_refused_from_any_source():
     source = {
         "engine": "handlebars",
         "channels": {"email": {"subject": "s", "html": '<p>{{t "hi"}}</p>'}},

@@ -2,8 +2,8 @@
 
 import pytest
 
-from clarion.content.frame import Frame, email
-from clarion.content.html import Setting, finished
+from clarion.content.email_layout import LocalizedLayout, email
+from clarion.content.html import DocumentSettings, finished
 from clarion.domain.errors import InvalidField
 
 BODY = "<mj-section><mj-column><mj-text>Hi {{ name }}</mj-text></mj-column></mj-section>"
@@ -11,7 +11,7 @@ MJML = "<mjml><mj-body>TOP{{ content }}</mj-body></mjml>".replace("TOP", BODY.re
 
 
 def built(parts, frame=None, locale="en", engine="liquid"):
-    return email({"subject": "s", **parts}, engine, frame or Frame(), locale)
+    return email({"subject": "s", **parts}, engine, frame or LocalizedLayout(), locale)
 
 
 def refused(parts, frame=None):
@@ -26,7 +26,7 @@ def test_a_fragment_that_needs_nothing_stays_as_it_is():
     }  # fmt: skip
 
 
-def test_text_that_the_author_wrote_is_taken():
+def test_the_authors_text_is_used():
     assert built({"html": "<p>a</p>", "text": "b"})["text"] == "b"
     assert built({"text": "b"}) == {"subject": "s", "text": "b"}
 
@@ -34,8 +34,8 @@ def test_text_that_the_author_wrote_is_taken():
 @pytest.mark.parametrize(("locale", "direction"), [("ar", "rtl"), ("he-IL", "rtl"), ("de", "ltr"), ("pt-BR", "ltr")])
 def test_language_and_direction(locale, direction):
     opening = f'<html lang="{locale}" dir="{direction}">'
-    assert opening in finished('<html dir="auto" lang="en"><body>x</body></html>', "liquid", Setting(locale))
-    fragment = finished("<p>x</p>", "liquid", Setting(locale))
+    assert opening in finished('<html dir="auto" lang="en"><body>x</body></html>', "liquid", DocumentSettings(locale))
+    fragment = finished("<p>x</p>", "liquid", DocumentSettings(locale))
     assert (opening in fragment) is (direction == "rtl") and "<p>x</p>" in fragment
     mail = built({"mjml": BODY}, locale=locale)["html"]
     assert f'lang="{locale}" dir="{direction}">' in mail and f"direction:{direction}" in mail
@@ -51,14 +51,14 @@ def test_language_and_direction(locale, direction):
     ],
 )
 def test_colour_schemes(style, schemes):
-    html = finished(f"<style>{style}</style><p>x</p>", "liquid", Setting("en"))
+    html = finished(f"<style>{style}</style><p>x</p>", "liquid", DocumentSettings("en"))
     assert f'<meta name="color-scheme" content="{schemes}">' in html
     assert f'<meta name="supported-color-schemes" content="{schemes}">' in html
 
 
 def test_colour_schemes_that_the_author_names_stay():
     html = finished(
-        '<head><meta name="color-scheme" content="only light"></head><body>x</body>', "liquid", Setting("en")
+        '<head><meta name="color-scheme" content="only light"></head><body>x</body>', "liquid", DocumentSettings("en")
     )
     assert html.count("color-scheme") == 1
 
@@ -85,7 +85,7 @@ def test_a_preheader_is_hidden_before_all_else_and_no_part_of_the_text():
     ],
 )
 def test_any_document_becomes_a_whole_one(document):
-    html = finished(document, "liquid", Setting("de", "pre"))
+    html = finished(document, "liquid", DocumentSettings("de", "pre"))
     for one in ("<html", "<head>", "<body>", "</body>", "</html>", 'content="light dark"', ">pre"):
         assert html.count(one) == (2 if one == 'content="light dark"' else 1) or (
             one.startswith("</") and "style" not in document
@@ -100,7 +100,7 @@ def test_any_document_becomes_a_whole_one(document):
 
 
 def test_mjml_in_mjml():
-    done = built({"mjml": BODY}, Frame(mjml=MJML, text="{{ content }}\n--\nfoot"))
+    done = built({"mjml": BODY}, LocalizedLayout(mjml=MJML, text="{{ content }}\n--\nfoot"))
     assert done["html"].index("TOP") < done["html"].index("Hi {{ name }}") and "clarion" not in done["html"]
     assert done["text"] == "Hi {{ name }}\n--\nfoot" and "fonts.googleapis" not in done["html"]
 
@@ -117,27 +117,30 @@ def test_mjml_in_mjml():
     ],
 )
 def test_html_in_mjml(layout):
-    done = built({"html": "<p>Hi<br>{{ name }}"}, Frame(mjml=f"<mjml>{layout}</mjml>"), engine="handlebars")
+    done = built({"html": "<p>Hi<br>{{ name }}"}, LocalizedLayout(mjml=f"<mjml>{layout}</mjml>"), engine="handlebars")
     assert "<p>Hi<br>{{ name }}" in done["html"] and done["text"] == "Hi\n{{ name }}"
     comments = done["html"].split("<!--[if mso | IE]>")
     assert not any("{{ name }}" in comment.partition("<![endif]-->")[0] for comment in comments[1:])
 
 
 def test_a_wrapper_around_the_content_does_not_reach_into_the_text():
-    frame = Frame(mjml="<mjml><mj-body><mj-wrapper>{{ content }}</mj-wrapper></mj-body></mjml>")
+    frame = LocalizedLayout(mjml="<mjml><mj-body><mj-wrapper>{{ content }}</mj-wrapper></mj-body></mjml>")
     done = built({"mjml": "{% for x in xs %}" + BODY + "{% endfor %}"}, frame)
     assert done["text"] == "{% for x in xs %}Hi {{ name }}\n\n{% endfor %}"
 
 
 def test_html_in_html():
-    done = built({"html": "<p>Hi</p>"}, Frame(html="<html><body><div>{{ content }}</div>foot</body></html>"))
+    done = built({"html": "<p>Hi</p>"}, LocalizedLayout(html="<html><body><div>{{ content }}</div>foot</body></html>"))
     assert "<div><p>Hi</p></div>foot" in done["html"] and done["text"] == "Hi"
 
 
-def test_what_does_not_fit_a_layout():
-    assert refused({"mjml": BODY}, Frame(html="<p>{{ content }}</p>")).code == "layout_mismatch"
-    assert "whole document" in refused({"mjml": f"<mjml><mj-body>{BODY}</mj-body></mjml>"}, Frame(mjml=MJML)).detail
-    assert refused({"html": "<html><body>x</body></html>"}, Frame(html="{{ content }}")).field == "html"
+def test_content_that_does_not_fit_a_layout():
+    assert refused({"mjml": BODY}, LocalizedLayout(html="<p>{{ content }}</p>")).code == "layout_mismatch"
+    assert (
+        "whole document"
+        in refused({"mjml": f"<mjml><mj-body>{BODY}</mj-body></mjml>"}, LocalizedLayout(mjml=MJML)).detail
+    )
+    assert refused({"html": "<html><body>x</body></html>"}, LocalizedLayout(html="{{ content }}")).field == "html"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Folders of templates: what is written reads as what it was, and what is wrong is told by file and line."""
+"""Folders of templates: a written folder reads back equal, and each fault is reported with its file and line."""
 
 import msgspec
 import pytest
@@ -51,7 +51,7 @@ def problems(files):
     return [str(problem) for problem in Reading(files).problems]
 
 
-def test_a_folder_says_all_there_is_to_a_template():
+def test_a_folder_describes_a_whole_template():
     folder = Reading(SHIPPED).folder
     assert folder.templates == {
         "shipped": Source(
@@ -79,7 +79,7 @@ def test_a_folder_says_all_there_is_to_a_template():
 
 
 @given(FOLDERS)
-def test_what_is_written_reads_as_what_it_was_and_is_written_the_same_again(folder):
+def test_a_written_folder_reads_back_equal_and_is_written_the_same_again(folder):
     files = written(folder)
     reading = Reading(files)
     assert [str(problem) for problem in reading.problems] == []
@@ -111,15 +111,15 @@ def test_what_is_written_reads_as_what_it_was_and_is_written_the_same_again(fold
         ("templates/other/email.mjml", "<p>", "templates/other: has no template.toml"),
         ("layouts/default/channels.de.toml", "[sms]", "layouts/default/channels.de.toml: is not used"),
         ("partials/foot.hbs", "x", "partials/foot."),
-        ("partials/foot.txt", "x", "partials/foot.txt: ends in none of .liquid, .hbs"),
+        ("partials/foot.txt", "x", "partials/foot.txt: has none of the extensions .liquid, .hbs"),
         ("partials/no way.hbs", "x", "partials/no way.hbs: no way: must be 1-128 letters"),
         ("brand.toml", 'name = "Acme"\ncolour = "red"', "brand.toml:2: colour: Object contains unknown field"),
         ("categories.toml", "[a]\npriority = 7", "categories.toml:2: a.priority: Expected `str`"),
-        ("notes.txt", "", "notes.txt: is no file of a template"),
-        ("templates/a/b/c.txt", "", "templates/a/b/c.txt: is no file of a template"),
+        ("notes.txt", "", "notes.txt: is not a file of a template"),
+        ("templates/a/b/c.txt", "", "templates/a/b/c.txt: is not a file of a template"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_by_file_and_line(path, text, problem):
+def test_a_fault_is_reported_with_file_and_line(path, text, problem):
     found = problems({**SHIPPED, path: text})
     assert any(problem in one for one in found), found
 
@@ -149,7 +149,7 @@ def test_a_field_of_the_api_is_found_in_the_files(field, detail, place):
     assert f"{where}: {what}" == place
 
 
-def test_lines_are_right_behind_texts_of_several_lines():
+def test_lines_are_right_after_multi_line_texts():
     text = '[channels.sms]\nbody = """\na = 1\n[channels.push]\nb"""\n[channels.push]\ntitle = \'\'\'x\ny\'\'\'\nbody = "z"\n'
     places = Reading({"templates/a/template.toml": text}).places["template", "a"]
     assert str(places.of("channels.push.body")) == "templates/a/template.toml:9"
@@ -168,7 +168,7 @@ LINES = st.sampled_from([
         st.sampled_from([*sorted(SHIPPED), "templates/shipped/x.json"]), st.lists(LINES, max_size=6).map("\n".join)
     )
 )
-def test_whatever_stands_in_files_is_read_or_told_by_its_path(files):
+def test_any_files_are_read_or_reported_by_path(files):
     for problem in Reading(SHIPPED | files).problems:
         assert str(problem).startswith(("templates/", "layouts/", "partials/", "brand.toml", "categories.toml"))
 
@@ -178,7 +178,7 @@ def test_whatever_stands_in_files_is_read_or_told_by_its_path(files):
         KEYS.filter(lambda key: "." not in key and ":" not in key), st.text("ab =[]\n\"'#", max_size=40), max_size=6
     )
 )
-def test_places_are_where_a_reader_finds_them(messages):
+def test_places_are_the_lines_of_the_keys(messages):
     made = Folder(templates={"a": Source(channels={}, locales={"en": Translation(messages)})})
     files = written(made)
     places = Reading(files).places["template", "a"]

@@ -1,4 +1,4 @@
-"""What a channel cannot carry is made to fit, or refused."""
+"""A message that exceeds a channel's limits is made to fit, or refused."""
 
 import unicodedata
 
@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from clarion.content.fit import ELLIPSIS, fit, payload_bytes, shorten
 from clarion.domain.channel import Channel
-from clarion.domain.limits import SUBJECT_CHARS_MAX
-from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
+from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX, SUBJECT_CHARS_MAX
 from clarion.ports.renderer import RenderError
 
 FAMILY = "👨\u200d👩\u200d👧"

@@ -1,4 +1,4 @@
-"""Which locale suits somebody best."""
+"""The choice of the locale for a reader."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_tag_has_one_spelling(tag, spelt):
 
 
 @pytest.mark.parametrize("tag", ["", "xx", "en-", "en-XX", "../../etc/passwd", "e" * 100, "en\n"])
-def test_what_is_no_locale_is_refused_by_name(tag):
+def test_an_invalid_locale_is_refused_by_name(tag):
     with pytest.raises(InvalidField) as refused:
         canonical(tag, "locales.x")
     assert refused.value.field == "locales.x"
@@ -54,7 +54,7 @@ def test_numbers_are_written_in_the_language_of_the_text(wanted, content, writte
     assert spoken(wanted, content) == written
 
 
-def test_a_reader_s_locale_is_of_a_language_there_is():
+def test_a_readers_locale_has_an_existing_language():
     for tag in ("", "de", "DE_at", "en-XX", "zh-Hant"):
         check_language(tag, "to.locale")
     for tag in ("xx", "../../etc/passwd", "en\n", "-", "e" * 100):

@@ -1,4 +1,4 @@
-"""Messages are put in as text and rendered by the real engines, with the plural forms of each language."""
+"""Messages are inserted as text and rendered by the real engines, with the plural forms of each language."""
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_quotes_of_a_message_end_no_attribute():
         ("{% t a b %}", "template_syntax", "{% t key %}"),
     ],
 )
-def test_what_cannot_be_put_in_is_named(source, code, words):
+def test_a_message_that_cannot_be_inserted_is_named(source, code, words):
     messages = Messages({"en": Translation({"items": ITEMS["en"]})}, "pt-BR", "en", "liquid")
     with pytest.raises(InvalidField) as error:
         messages.put_into(source)

@@ -1,4 +1,4 @@
-"""Partials are put in as text, within bounds."""
+"""Partials are inserted as text, within bounds."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_partials_within_partials():
     assert put("{{> a}}", "handlebars", a="<{{>b}}>", b="{{x}}") == "<{{x}}>"
 
 
-def test_what_cannot_be_put_in():
+def test_partials_that_cannot_be_inserted():
     assert refused("{% partial a %}") == "unknown_partial"
     assert refused("{% partial a, b %}", a="x") == "template_syntax"
     assert refused("{% partial a %}", a=Partial("x", "handlebars")) == "engine_mismatch"
@@ -39,7 +39,7 @@ def test_what_cannot_be_put_in():
 def test_how_deep_they_may_be_nested():
     chain = {f"p{n}": f"{{% partial p{n + 1} %}}" for n in range(PARTIAL_DEPTH_MAX)}
     assert put("{% partial p1 %}", **chain, **{f"p{PARTIAL_DEPTH_MAX}": "x"}) == "x"
-    # However it is come to: by way of what was put in before, too.
+    # By every path: also through partials inserted before.
     assert refused("{% partial p1 %}{% partial p0 %}", **chain, **{f"p{PARTIAL_DEPTH_MAX}": "x"}) == "partial_depth"
 
 

@@ -1,4 +1,4 @@
-"""Template tags come through everything that is done to markup: all of them, in order, where they stood."""
+"""Template tags survive all processing of markup: all of them, in order, at their places."""
 
 import re
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.app.engines import template_engines
-from clarion.content.html import Setting, finished, mjml_to_html
+from clarion.content.html import DocumentSettings, finished, mjml_to_html
 from clarion.content.protect import Protected
 from clarion.content.tags import tags
 from clarion.content.text import text_of
@@ -20,7 +20,7 @@ OUTPUT = "{{ v | replace: '<b>', \"&amp;\" }}"
 
 
 def inlined(body, engine="liquid", locale="en"):
-    html = finished(STYLE + body, engine, Setting(locale))
+    html = finished(STYLE + body, engine, DocumentSettings(locale))
     return html.partition("<body>")[2].partition("</body>")[0].partition("</style>")[2] if "</style>" in html else html
 
 
@@ -34,7 +34,7 @@ def rendered(source, **data):
 
 @st.composite
 def markup(draw, depth=3):
-    """HTML as people write it, with tags wherever they may stand."""
+    """Draw HTML as people write it, with tags wherever they are allowed."""
     if depth == 0:
         return draw(
             st.sampled_from(["text", OUTPUT, "{% assign q = v %}", "<br>", "&nbsp;", "<!-- {{ v }} -->", "a > b"])
@@ -62,7 +62,7 @@ def markup(draw, depth=3):
 
 
 @given(body=markup())
-def test_all_tags_come_through_in_order(body):
+def test_all_tags_are_preserved_in_order(body):
     assert texts(inlined(body)) == texts(body)
 
 
@@ -78,21 +78,21 @@ HANDLEBARS = (
 
 
 @given(body=markup())
-def test_all_tags_of_handlebars_come_through_in_order(body):
+def test_all_tags_of_handlebars_are_preserved_in_order(body):
     for pattern, replacement in HANDLEBARS:
         body = re.sub(pattern, replacement, body)
     assert "{%" not in body and texts(inlined(body, "handlebars"), "handlebars") == texts(body, "handlebars")
 
 
 @given(body=markup())
-def test_all_tags_come_through_mjml(body):
+def test_all_tags_survive_mjml(body):
     source = f"<mj-section><mj-column><mj-text>{body.replace('<br>', '<br />')}</mj-text></mj-column></mj-section>"
     source = re.sub(r"class=a>", 'class="a">', source)
-    assert texts(finished(mjml_to_html(source, "liquid", "en"), "liquid", Setting("en"))) == texts(source)
+    assert texts(finished(mjml_to_html(source, "liquid", "en"), "liquid", DocumentSettings("en"))) == texts(source)
 
 
 @given(body=markup(), v=st.integers(0, 3), xs=st.lists(st.integers(0, 2), max_size=3))
-def test_what_is_rendered_has_the_same_text(body, v, xs):
+def test_rendered_markup_has_the_same_text(body, v, xs):
     def words(html):
         return re.sub(r"<[^>]*>|\s", "", html).replace("\xa0", "&nbsp;")
 
@@ -126,26 +126,28 @@ def test_attributes(element, expected):
 
 
 def test_rules_that_an_element_may_need_stay():
-    html = finished(f'{STYLE}<p class="{{% if x %}}a{{% endif %}}">t</p>', "liquid", Setting("en"))
+    html = finished(f'{STYLE}<p class="{{% if x %}}a{{% endif %}}">t</p>', "liquid", DocumentSettings("en"))
     assert ".a{color:red}" in html and '<p class="{% if x %}a{% endif %}">' in html
-    assert ".a{color:red}" not in finished(f'{STYLE}<p class="a">t</p>', "liquid", Setting("en"))
+    assert ".a{color:red}" not in finished(f'{STYLE}<p class="a">t</p>', "liquid", DocumentSettings("en"))
 
 
 def test_rules_that_depend_on_data_stay_as_they_are():
     style = "<style>{% if dark %}p{color:white}{% endif %}</style>"
-    html = finished(f"{style}<p>t</p>", "liquid", Setting("en"))
+    html = finished(f"{style}<p>t</p>", "liquid", DocumentSettings("en"))
     assert style in html and "<p>t</p>" in html
 
 
 def test_a_value_of_a_rule_may_be_a_tag():
     assert '<p style="color: {{ brand.text_color }};">' in finished(
-        "<style>p{color:{{ brand.text_color }}}</style><p>t</p>", "liquid", Setting("en")
+        "<style>p{color:{{ brand.text_color }}}</style><p>t</p>", "liquid", DocumentSettings("en")
     )
 
 
 def test_media_queries_and_states_are_kept_and_nothing_is_fetched():
     link = '<link rel="stylesheet" href="https://fonts.test/x.css"><style>@import url("https://fonts.test/y.css");p{margin:0}</style>'
-    html = finished(f"<html><head>{STYLE}{link}</head><body><p class=a>t</p></body></html>", "liquid", Setting("en"))
+    html = finished(
+        f"<html><head>{STYLE}{link}</head><body><p class=a>t</p></body></html>", "liquid", DocumentSettings("en")
+    )
     for kept in ("@media (max-width:9px)", ".a:hover { color: {{ hover }}; }", 'href="https://fonts.test/x.css"'):
         assert kept in html
 
@@ -157,8 +159,8 @@ def test_media_queries_and_states_are_kept_and_nothing_is_fetched():
         ("<mj-body><mj-section {{ x }}></mj-section></mj-body>", "{{ x }}"),
     ],
 )
-def test_a_tag_that_has_no_place_in_mjml_is_named(source, shown):
-    with pytest.raises(InvalidField, match="cannot stand where it does") as error:
+def test_a_misplaced_tag_in_mjml_is_named(source, shown):
+    with pytest.raises(InvalidField, match="is not allowed in this place") as error:
         mjml_to_html(f"<mjml>{source}</mjml>", "liquid", "en")
     assert error.value.code == "misplaced_tag" and shown in error.value.detail
 
@@ -170,7 +172,7 @@ def test_braces_written_as_entities_never_become_tags():
         assert texts(text_of(html, engine), engine) == []
 
 
-def test_words_of_the_author_are_never_taken_for_tags():
+def test_the_authors_text_is_never_read_as_tags():
     body = '<p clrn="">clrn0x <!--clrn0x--> clrnq1x {{ v }}</p>'
     assert inlined(body) == body
 
@@ -183,7 +185,7 @@ def test_words_of_the_author_are_never_taken_for_tags():
         "<p></p>" * (MARKUP_ELEMENTS_MAX + 1),
         "{{ a }}" * (TEMPLATE_TAGS_MAX + 1),
         '<p title="',
-        # What a parser nests, and a plain count of start and end tags does not.
+        # Nested by a parser, but not by a plain count of start and end tags.
         "<svg>" + "<td>" * MARKUP_ELEMENTS_MAX,
         "<svg><title>" + "<div>" * MARKUP_ELEMENTS_MAX,
         "<p a'>" + "<div>" * (MARKUP_DEPTH_MAX + 1) + "<p '>",
@@ -191,13 +193,13 @@ def test_words_of_the_author_are_never_taken_for_tags():
         "<b>" * 100 + "<p>" * (MARKUP_ELEMENTS_MAX // 100),
     ],
 )
-def test_what_is_too_much_is_refused_before_any_parser_sees_it(source):
+def test_excessive_markup_is_refused_before_parsing(source):
     with pytest.raises(InvalidField):
         Protected(source, "liquid")
 
 
 @pytest.mark.parametrize("piece", ["<p>", "<BR>", "<keygen>", "<mj-wrapper>"])
-def test_what_xml_nests_is_counted(piece):
+def test_nesting_of_xml_is_counted(piece):
     with pytest.raises(InvalidField) as error:
         Protected("<mj-raw>" + piece * MARKUP_DEPTH_MAX, "liquid", mjml=True)
     assert error.value.code == "too_deep"
@@ -206,4 +208,4 @@ def test_what_xml_nests_is_counted(piece):
 def test_rules_times_elements_are_bounded():
     rules = "<style>" + "".join(f".c{n} p{{color:red}}" for n in range(1_000)) + "</style>"
     with pytest.raises(InvalidField, match="1000 style rules"):
-        finished(rules + "<p>x</p>" * 1_100, "liquid", Setting("en"))
+        finished(rules + "<p>x</p>" * 1_100, "liquid", DocumentSettings("en"))

@@ -25,8 +25,8 @@ from clarion.ports.renderer import Engines, RenderError
 ENGINES = {"liquid": LiquidRenderer()}
 
 
-class Shelf:
-    """What `Contents` asks of a directory, and what it was asked for."""
+class StubDirectory:
+    """The part of a directory that `Contents` uses, with a record of its calls."""
 
     def __init__(self) -> None:
         self.read: list[str] = []
@@ -48,8 +48,8 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def stub() -> StubDirectory:
+    return StubDirectory()
 
 
 def sms(body: str, version: int = 1, **more: Any) -> Template:
@@ -60,8 +60,8 @@ def gather(contents: Contents, *keys: str) -> None:
     asyncio.run(contents.gather([("acme", key) for key in keys or ("note",)], ["acme"]))
 
 
-def gathered(shelf: Shelf, engines: Engines = ENGINES, links: Links | None = None) -> Contents:
-    contents = Contents(shelf, engines, links)  # type: ignore[arg-type]
+def gathered(stub: StubDirectory, engines: Engines = ENGINES, links: Links | None = None) -> Contents:
+    contents = Contents(stub, engines, links)  # type: ignore[arg-type]
     gather(contents)
     return contents
 
@@ -86,93 +86,93 @@ def planned(locale: str = "", data: dict[str, Any] | None = None, **more: Any) -
     )
 
 
-def said(contents: Contents, channel: Channel = Channel.SMS, locale: str = "", **data: Any) -> dict[str, Any]:
+def rendered_text(contents: Contents, channel: Channel = Channel.SMS, locale: str = "", **data: Any) -> dict[str, Any]:
     return contents.render(planned(locale, data), channel)
 
 
-def test_the_reader_gets_the_locale_that_suits_best(shelf):
+def test_the_reader_gets_the_locale_that_suits_best(stub):
     other = {"pt": {Channel.SMS: {"body": "Oi"}}, "es": {Channel.SMS: {"body": "Hola"}}}
-    shelf.held["note"] = sms("Hi", locales=other)
-    contents = gathered(shelf)
-    assert [said(contents, locale=tag)["body"] for tag in ("pt-BR", "es", "fr", "en-GB", "")] == [
+    stub.held["note"] = sms("Hi", locales=other)
+    contents = gathered(stub)
+    assert [rendered_text(contents, locale=tag)["body"] for tag in ("pt-BR", "es", "fr", "en-GB", "")] == [
         "Oi", "Hola", "Hi", "Hi", "Hi",
     ]  # fmt: skip
-    shelf.policy = Policy(locale="es-MX")
-    shelf.moves += 1
+    stub.policy = Policy(locale="es-MX")
+    stub.moves += 1
     gather(contents)
-    assert said(contents, locale="fr")["body"] == "Hola"
+    assert rendered_text(contents, locale="fr")["body"] == "Hola"
 
 
-def test_a_new_version_is_seen_after_a_refresh_and_never_in_half(shelf):
+def test_a_new_version_is_seen_after_a_refresh_and_never_in_half(stub):
     first = {Channel.EMAIL: {"subject": "v1", "text": "v1"}}
-    shelf.held["note"] = Template("note", 1, None, first)
-    contents = gathered(shelf)
-    assert said(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
-    shelf.held["note"] = Template("note", 2, None, {Channel.EMAIL: {"subject": "v2", "text": "v2"}})
-    assert said(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
-    shelf.moves += 1
+    stub.held["note"] = Template("note", 1, None, first)
+    contents = gathered(stub)
+    assert rendered_text(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
+    stub.held["note"] = Template("note", 2, None, {Channel.EMAIL: {"subject": "v2", "text": "v2"}})
+    assert rendered_text(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
+    stub.moves += 1
     gather(contents)
-    assert said(contents, Channel.EMAIL) == {"subject": "v2", "text": "v2"}
+    assert rendered_text(contents, Channel.EMAIL) == {"subject": "v2", "text": "v2"}
 
 
-def test_the_same_words_in_another_engine_are_compiled_anew(shelf):
-    contents = Contents(shelf, {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()})
+def test_the_same_text_in_another_engine_is_compiled_anew(stub):
+    contents = Contents(stub, {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()})
     body = "{% if true %}{{ name }}{% endif %}"
     for engine, text in (("handlebars", "{% if true %}Ada{% endif %}"), ("liquid", "Ada")):
-        shelf.held["note"] = sms(body, engine=engine)
-        shelf.moves += 1
+        stub.held["note"] = sms(body, engine=engine)
+        stub.moves += 1
         gather(contents)
-        assert said(contents, name="Ada") == {"body": text}
+        assert rendered_text(contents, name="Ada") == {"body": text}
 
 
-def test_a_brand_shows_in_text_and_html_and_a_change_shows_at_once(shelf):
+def test_a_brand_shows_in_text_and_html_and_a_change_shows_at_once(stub):
     parts = {"subject": "{{ brand.name }}", "html": "<b style='color:{{brand.primary_color}}'>{{ brand.name }}</b>"}
-    shelf.held["note"] = Template("note", 1, None, {Channel.EMAIL: parts})
-    shelf.brand = Brand(name="A & B", primary_color="#123456", sender_name="Team A")
-    contents = gathered(shelf)
-    assert said(contents, Channel.EMAIL) == {
+    stub.held["note"] = Template("note", 1, None, {Channel.EMAIL: parts})
+    stub.brand = Brand(name="A & B", primary_color="#123456", sender_name="Team A")
+    contents = gathered(stub)
+    assert rendered_text(contents, Channel.EMAIL) == {
         "subject": "A & B",
         "html": "<b style='color:#123456'>A &amp; B</b>",
         "from_name": "Team A",
     }
-    shelf.brand = Brand(name="C", primary_color="#000")
-    shelf.moves += 1
+    stub.brand = Brand(name="C", primary_color="#000")
+    stub.moves += 1
     gather(contents)
-    assert said(contents, Channel.EMAIL) == {"subject": "C", "html": "<b style='color:#000'>C</b>"}
+    assert rendered_text(contents, Channel.EMAIL) == {"subject": "C", "html": "<b style='color:#000'>C</b>"}
 
 
-def test_a_brand_in_a_condition_is_known_to_the_engine(shelf):
-    shelf.held["note"] = sms("{% if brand.website_url != '' %}see {{ brand.website_url }}{% endif %}")
-    shelf.brand = Brand(website_url="https://a.example")
-    assert said(gathered(shelf))["body"] == "see https://a.example"
+def test_a_brand_in_a_condition_is_known_to_the_engine(stub):
+    stub.held["note"] = sms("{% if brand.website_url != '' %}see {{ brand.website_url }}{% endif %}")
+    stub.brand = Brand(website_url="https://a.example")
+    assert rendered_text(gathered(stub))["body"] == "see https://a.example"
 
 
-def test_data_is_data(shelf):
-    shelf.held["note"] = sms("{{ name }} {{ brand.name }}")
-    shelf.brand = Brand(name="{{ 7 | times: 7 }}")
-    assert said(gathered(shelf), name="{{7*7}} {% assign x = 1 %}")["body"] == (
+def test_data_is_data(stub):
+    stub.held["note"] = sms("{{ name }} {{ brand.name }}")
+    stub.brand = Brand(name="{{ 7 | times: 7 }}")
+    assert rendered_text(gathered(stub), name="{{7*7}} {% assign x = 1 %}")["body"] == (
         "{{7*7}} {% assign x = 1 %} {{ 7 | times: 7 }}"
     )
 
 
 @pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\u2028", "\x00"])
-def test_data_brings_no_line_into_a_subject(shelf, breaks):
-    shelf.held["note"] = Template("note", 1, None, {Channel.EMAIL: {"subject": "{{ x }}", "text": "t"}})
+def test_data_adds_no_line_to_a_subject(stub, breaks):
+    stub.held["note"] = Template("note", 1, None, {Channel.EMAIL: {"subject": "{{ x }}", "text": "t"}})
     with pytest.raises(RenderError, match=r"email\.subject"):
-        said(gathered(shelf), Channel.EMAIL, x=f"a{breaks}Bcc: everyone@example.com")
+        rendered_text(gathered(stub), Channel.EMAIL, x=f"a{breaks}Bcc: everyone@example.com")
 
 
-def test_tests_are_marked(shelf):
-    shelf.held["note"] = Template("note", 1, None, {Channel.PUSH: {"body": "b"}, Channel.SMS: {"body": "s"}})
-    contents = gathered(shelf)
+def test_tests_are_marked(stub):
+    stub.held["note"] = Template("note", 1, None, {Channel.PUSH: {"body": "b"}, Channel.SMS: {"body": "s"}})
+    contents = gathered(stub)
     metadata = {"clarion.test": "true"}
     for channel, body in ((Channel.PUSH, "[Test] b"), (Channel.SMS, "[Test] s")):
         assert contents.render(planned(metadata=metadata), channel) == {"body": body}
         assert contents.render(planned(metadata={"a": "b"}), channel) == {"body": body[7:]}
 
 
-def test_long_links_of_an_sms_are_shortened_by_what_is_plugged_in(shelf):
-    shelf.held["note"] = Template(
+def test_long_links_of_an_sms_are_shortened_by_the_plugin(stub):
+    stub.held["note"] = Template(
         "note", 1, None, {Channel.SMS: {"body": "See {{ url }}."}, Channel.PUSH: {"body": "See {{ url }}."}}
     )
     asked = []
@@ -181,26 +181,26 @@ def test_long_links_of_an_sms_are_shortened_by_what_is_plugged_in(shelf):
         asked.append((tenant, link))
         return "https://s.example/1"
 
-    contents, long = gathered(shelf, links=links), "https://shop.example.com/orders/1234567890?utm=x"
-    assert said(contents, url=long)["body"] == "See https://s.example/1."
-    assert said(contents, Channel.PUSH, url=long)["body"] == f"See {long}."
-    assert said(contents, url="https://a.example/1")["body"] == "See https://a.example/1."
+    contents, long = gathered(stub, links=links), "https://shop.example.com/orders/1234567890?utm=x"
+    assert rendered_text(contents, url=long)["body"] == "See https://s.example/1."
+    assert rendered_text(contents, Channel.PUSH, url=long)["body"] == f"See {long}."
+    assert rendered_text(contents, url="https://a.example/1")["body"] == "See https://a.example/1."
     assert asked == [("acme", long)]
 
 
-def test_what_is_not_there_is_an_error_of_this_notification_only(shelf):
-    contents = gathered(shelf)
+def test_a_missing_template_fails_only_its_notification(stub):
+    contents = gathered(stub)
     with pytest.raises(RenderError, match="no template note"):
-        said(contents)
-    shelf.held["note"] = sms("Hi")
-    shelf.moves += 1
+        rendered_text(contents)
+    stub.held["note"] = sms("Hi")
+    stub.moves += 1
     gather(contents)
     with pytest.raises(RenderError, match="no push part"):
-        said(contents, Channel.PUSH)
-    assert said(contents)["body"] == "Hi"
+        rendered_text(contents, Channel.PUSH)
+    assert rendered_text(contents)["body"] == "Hi"
 
 
-def test_a_job_tells_what_failed_and_renders_the_rest():
+def test_a_job_reports_failures_and_renders_the_rest():
     template = Template("note", 0, None, {Channel.SMS: {"body": "{{ missing }}"}, Channel.PUSH: {"body": "fine"}})
     done = render_job(RenderJob(template, (Channel.SMS, Channel.PUSH), {}, {}, "de", "UTC", 0), ENGINES)
     assert done.parts == {Channel.PUSH: {"body": "fine"}}
@@ -216,64 +216,64 @@ def test_a_job_tells_what_failed_and_renders_the_rest():
     ],
 )
 @pytest.mark.parametrize("brand", [None, Brand(name="Shop")])
-def test_a_template_can_link_to_unsubscribe(shelf, engine, otherwise, brand):
+def test_a_template_can_link_to_unsubscribe(stub, engine, otherwise, brand):
     engines = {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()}
     html = '<a href="{{ brand.unsubscribe_url }}">{{ brand.name }}</a>' + otherwise
     parts = {Channel.EMAIL: {"subject": "s", "html": html}}
-    shelf.held["note"], shelf.brand = Template("note", 1, None, parts, engine=engine), brand
-    contents = gathered(shelf, engines)
+    stub.held["note"], stub.brand = Template("note", 1, None, parts, engine=engine), brand
+    contents = gathered(stub, engines)
     name = brand.name if brand else ""
     for url, after in (("https://notify.example.com/v1/unsubscribe/A-_", "yes"), ("", "")):
         shown = contents.render(planned(), Channel.EMAIL, url)["html"]
         assert shown == f'<a href="{url}">{name}</a>{after}'
 
 
-def test_rendering_reads_nothing(shelf):
-    shelf.held["note"] = sms("Hi")
-    contents = gathered(shelf)
-    shelf.read.clear()
-    assert (said(contents), said(contents, locale="de")) == ({"body": "Hi"},) * 2
+def test_rendering_reads_nothing(stub):
+    stub.held["note"] = sms("Hi")
+    contents = gathered(stub)
+    stub.read.clear()
+    assert (rendered_text(contents), rendered_text(contents, locale="de")) == ({"body": "Hi"},) * 2
     gather(contents)
-    assert shelf.read == []
+    assert stub.read == []
 
 
 @pytest.mark.parametrize(
-    ("tenants", "lacks"), [([], "house of tenant acme"), (["acme"], "template note of tenant acme")]
+    ("tenants", "lacks"), [([], "context of tenant acme"), (["acme"], "template note of tenant acme")]
 )
-def test_rendering_what_was_not_gathered_is_a_fault_of_ours(shelf, tenants, lacks):
-    shelf.held["note"] = sms("Hi")
-    contents = Contents(shelf, ENGINES)  # type: ignore[arg-type]
+def test_rendering_without_gathering_is_a_bug(stub, tenants, lacks):
+    stub.held["note"] = sms("Hi")
+    contents = Contents(stub, ENGINES)  # type: ignore[arg-type]
     asyncio.run(contents.gather([] if tenants else [("acme", "note")], tenants))
     with pytest.raises(NotGathered, match=lacks):
-        said(contents)
+        rendered_text(contents)
     assert not contents.holds("acme", "note")
-    with pytest.raises(NotGathered, match="house of tenant acme"):
+    with pytest.raises(NotGathered, match="context of tenant acme"):
         Rendering(ENGINES).render_template("acme", sms("Hi"), Channel.SMS, {}, None, "", 0)
 
 
-def test_what_one_gathered_is_there_while_another_gathers_what_changed(shelf):
-    shelf.held |= {"note": sms("old"), "other": sms("Hi")}
-    contents = gathered(shelf)
-    shelf.held["note"] = sms("new", 2)
-    shelf.moves += 1
+def test_gathered_contents_stay_while_changes_are_gathered(stub):
+    stub.held |= {"note": sms("old"), "other": sms("Hi")}
+    contents = gathered(stub)
+    stub.held["note"] = sms("new", 2)
+    stub.moves += 1
     gather(contents, "other")
     assert not contents.holds("acme", "note")
-    assert said(contents) == {"body": "old"}
+    assert rendered_text(contents) == {"body": "old"}
     gather(contents)
     assert contents.holds("acme", "note")
-    assert said(contents) == {"body": "new"}
-    del shelf.held["note"]
-    shelf.moves += 1
+    assert rendered_text(contents) == {"body": "new"}
+    del stub.held["note"]
+    stub.moves += 1
     gather(contents)
     with pytest.raises(RenderError, match="no template note"):
-        said(contents)
+        rendered_text(contents)
 
 
-def test_room_is_made_for_what_is_wanted_now(shelf, monkeypatch):
+def test_the_cache_evicts_for_current_templates(stub, monkeypatch):
     monkeypatch.setattr(gathering, "COMPILED_TEMPLATES_MAX", 8)
     keys = [f"t{number}" for number in range(9)]
-    shelf.held |= dict.fromkeys(keys, sms("Hi"))
-    contents = Contents(shelf, ENGINES)  # type: ignore[arg-type]
+    stub.held |= dict.fromkeys(keys, sms("Hi"))
+    contents = Contents(stub, ENGINES)  # type: ignore[arg-type]
     gather(contents, *keys[:8])
     gather(contents, keys[0], keys[8])
     assert [key for key in keys if contents.holds("acme", key)] == [keys[0], *keys[3:]]

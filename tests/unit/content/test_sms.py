@@ -1,4 +1,4 @@
-"""Alphabet and segments of an SMS, against the published limits and a second opinion."""
+"""Alphabet and segments of an SMS, against the published limits and a second implementation."""
 
 import pytest
 from hypothesis import given
@@ -34,13 +34,13 @@ def test_the_alphabet_is_that_of_the_standard():
         ("á", ("ucs-2", 1, 1)),
     ],
 )
-def test_what_a_text_costs(text, expected):
+def test_segments_of_a_text(text, expected):
     size = measure(text)
     assert (size.encoding, size.characters, size.segments) == expected
 
 
 @given(st.text(max_size=400))
-def test_a_text_costs_what_its_code_units_say(text):
+def test_segments_of_a_text_follow_its_code_units(text):
     size = measure(text)
     if size.encoding == "ucs-2":
         assert size.characters == len(text.encode("utf-16-be", "surrogatepass")) // 2
@@ -57,10 +57,10 @@ def test_a_text_costs_what_its_code_units_say(text):
         ("plain", "plain"),
     ],
 )
-def test_typographic_characters_give_way_where_that_makes_the_message_cheaper(text, sent):
+def test_typographic_characters_are_replaced_where_that_saves_segments(text, sent):
     assert smart(text) == sent
 
 
 @given(st.text(alphabet="ab‘“–…é€ж😀 ", max_size=80))
-def test_no_text_gets_dearer(text):
+def test_no_text_gets_more_segments(text):
     assert measure(smart(text)).segments <= measure(text).segments

@@ -1,4 +1,4 @@
-"""Text made of HTML reads well, and is a template as the HTML was."""
+"""Text made from HTML is readable, and is a template as the HTML was."""
 
 import pytest
 from hypothesis import given

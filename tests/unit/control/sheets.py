@@ -37,7 +37,7 @@ def messages(engine, chars):
 
 @st.composite
 def sources(draw, chars):
-    """A template in English with messages in another locale, alike ones and others; and that locale."""
+    """Draw a template in English with messages in another locale, equal and different ones, and that locale."""
     engine, locale = draw(st.sampled_from(sorted(TAGS))), draw(LOCALES)
     made = messages(engine, chars)
     own = draw(made)

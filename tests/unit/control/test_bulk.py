@@ -1,4 +1,4 @@
-"""The bulk import's lines: cut whatever way they arrive, each judged on its own."""
+"""The lines of a bulk import: independent of how the stream is cut, each checked on its own."""
 
 import json
 from itertools import pairwise

@@ -29,7 +29,7 @@ FIELDS = (
 )
 
 
-def test_every_channel_says_which_parts_it_has_and_needs():
+def test_every_channel_declares_its_parts():
     assert PARTS.keys() == REQUIRED_PARTS.keys() == set(CHANNELS)
     for channel, groups in REQUIRED_PARTS.items():
         assert {name for group in groups for name in group} <= PARTS[channel].keys()
@@ -39,7 +39,7 @@ def test_only_html_is_html():
     assert {part for parts in PARTS.values() for part, declared in parts.items() if declared.html} == {"html", "mjml"}
 
 
-def test_content_is_kept_as_it_is_written():
+def test_content_is_stored_as_written():
     content = check_content({"email": {"subject": "s", "html": "<p>", "text": "t"}, "push": {"data": {"a": ["b"]}}})
     assert content == {
         Channel.EMAIL: {"subject": "s", "html": "<p>", "text": "t"},
@@ -79,7 +79,7 @@ def test_a_critical_category_is_on_by_default():
         assert refused.value.field == field
 
 
-def test_settings_are_kept_with_their_defaults():
+def test_settings_are_stored_with_their_defaults():
     given_ = {
         "host": "mx",
         "base_url": "https://x.example",
@@ -112,7 +112,7 @@ def test_settings_are_kept_with_their_defaults():
         ({"host": "mx", "tags": {}}, "tags"),
     ],
 )
-def test_settings_are_what_the_vendor_declares(values, field):
+def test_settings_match_the_vendors_declaration(values, field):
     with pytest.raises(InvalidField) as refused:
         check_fields(FIELDS, values, "settings", secret=False)
     assert refused.value.field == f"settings.{field}"
@@ -147,7 +147,7 @@ def test_no_suppressed_address_has_two_lines(channel):
         check_address(channel, "a@example.com\nb")
 
 
-def test_everything_of_a_tenant_is_not_the_operators_nor_a_users():
+def test_tenant_scopes_exclude_those_of_operators_and_users():
     for scope in SCOPES:
         assert allows({EVERYTHING}, scope) and allows({scope}, scope)
         assert not allows(set(SCOPES) - {scope}, scope)
@@ -169,7 +169,7 @@ def test_tenant_ids_fit_in_a_host_name(text):
     assert check_tenant("a" * 63) and check_tenant("a") and check_tenant("a-1")
 
 
-def test_a_key_ends_in_the_future_and_some_time():
+def test_a_key_expires_in_the_bounded_future():
     assert check_expiry(None, 1000) is None
     assert check_expiry(1001, 1000) == 1001
     for expires_ms in (1000, -1, 1001 + KEY_TTL_MS_MAX):

@@ -1,4 +1,4 @@
-"""Preferences as the API writes them: equal ones are stored alike, and what cannot hold is refused by its place."""
+"""Preferences as the API writes them: equal ones are stored alike, and invalid ones are refused by their field."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -32,7 +32,7 @@ def refused(matrix, **more):
 
 
 @given(matrices, st.randoms())
-def test_equal_preferences_are_equal_text_and_come_back(matrix, chance):
+def test_equal_preferences_are_equal_text_and_round_trip(matrix, chance):
     def shuffled(mapping):
         items = list(mapping.items())
         chance.shuffle(items)
@@ -67,7 +67,7 @@ def test_a_choice_is_stored_in_milliseconds_and_shown_in_utc():
         ({"orders": {"sms": TimedChoice(True, datetime.min.replace(tzinfo=UTC))}}, "orders.sms.until", "invalid_field"),
     ],
 )
-def test_what_cannot_hold_is_refused_by_its_place(matrix, field, code):
+def test_an_invalid_preference_is_refused_by_its_field(matrix, field, code):
     assert refused(matrix, field="") == (field, code)
     assert refused(matrix) == (f"preferences.{field}", code)
 

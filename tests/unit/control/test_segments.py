@@ -1,4 +1,4 @@
-"""Filters are checked before they are stored or counted, and every fault is named by its path."""
+"""Filters are checked before they are stored or counted, and every fault is reported with its path."""
 
 import msgspec
 import pytest
@@ -6,13 +6,13 @@ import pytest
 from clarion.control.segments.rules import check_filter, topics_of
 from clarion.control.users.places import places
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import KEY_CHARS_MAX
-from clarion.domain.limits_deciding import (
+from clarion.domain.limits import (
     FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,
     FILTER_NODES_MAX,
     FILTER_TEXT_CHARS_MAX,
     FILTER_VALUES_MAX,
+    KEY_CHARS_MAX,
 )
 from clarion.domain.segment import Filter, UserFacts, matches
 
@@ -48,7 +48,7 @@ def check(written):
         {"all": [PRO] * (FILTER_NODES_MAX - 1)},
     ],
 )
-def test_what_can_be_asked(written):
+def test_valid_filters(written):
     check(written)
 
 
@@ -121,6 +121,6 @@ def test_the_topics_of_a_filter_are_known_before_it_is_checked():
         ({"not_seen_within": "59s"}, True),
     ],
 )
-def test_what_a_filter_means(written, found):
+def test_meaning_of_filters(written, found):
     attributes = {"age": 30, "pro": True, "tags": ["a", 1], "name": "Ada", "home": {"city": "Rome"}, "nothing": None}
     assert matches(read(written), UserFacts(attributes, locale="pt-BR", last_seen_ms=40_000), 100_000) is found

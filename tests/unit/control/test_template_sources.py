@@ -1,4 +1,4 @@
-"""What a template's source may be: locales and their messages, sizes, and how deep its structured parts are."""
+"""Bounds of a template's source: locales and their messages, sizes, and the depth of structured parts."""
 
 import msgspec
 import pytest
@@ -45,7 +45,7 @@ def tree(levels):
     return value
 
 
-def test_a_source_is_kept_with_its_locales_spelled_as_usual():
+def test_a_source_is_stored_with_canonical_locales():
     source = source_of(
         locale="EN_gb", locales={"zh_hant_tw": {"messages": {"a.b-c_1": "x"}}, "pt": {"channels": {"sms": {"body": "y"}}}},
         sample={"data": {"a": 1}}, layout="frame", category="news", text="t", engine="handlebars",
@@ -85,7 +85,7 @@ def test_a_source_is_kept_with_its_locales_spelled_as_usual():
         ({"channels": {"push": {"data": tree(TREE_DEPTH_MAX + 1)}}}, "channels.push.data"),
     ],
 )
-def test_what_is_wrong_is_named(change, field):
+def test_each_fault_is_named(change, field):
     assert field_of(**change) == field
 
 
@@ -94,7 +94,7 @@ def test_forms_are_plural_categories_or_any_other_values():
         assert source_of(**messages(a=forms)).locales["en"].messages["a"] == forms
 
 
-def test_there_are_only_so_many_locales():
+def test_the_number_of_locales_is_bounded():
     spelled = {canonical(tag, "") for tag in locale_identifiers() if len(tag) == len("en_GB")}
     tags = sorted(spelled)[:LOCALES_PER_TEMPLATE_MAX]
     assert len(source_of(locales={tag: {} for tag in tags}).locales) == LOCALES_PER_TEMPLATE_MAX
@@ -114,7 +114,7 @@ sources = st.builds(
 
 
 @given(sources, sources)
-def test_a_diff_is_of_what_differs_and_turns_around(before, after):
+def test_a_diff_shows_the_differences_and_is_symmetric(before, after):
     found = changes(before, after)
     assert bool(found) == (before != after)
     turned = {"added": "removed", "removed": "added", "changed": "changed"}

@@ -1,4 +1,4 @@
-"""What a preview warns of: each trait is told by its code, and a good message has none of them."""
+"""Warnings of a preview: each has its code, and a good message has none."""
 
 import time
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.content.fit import fit
-from clarion.control.templates.letter import LOOKED_AT_CHARS, Letter
+from clarion.control.templates.email_text import CHECKED_CHARS, EmailText
 from clarion.control.templates.warnings import HTML_BYTES, is_marketing, locale_warnings, warnings_of
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category
@@ -61,7 +61,7 @@ def test_a_good_message_has_no_warnings(channel, parts):
         ({"html": f'<div style="display:none;x:y">{"word " * 40}&zwnj;&nbsp;</div>{PAGE}'}, "preheader_long"),
     ],
 )
-def test_an_email_is_told_what_is_wrong_with_it(change, code):
+def test_an_email_gets_warnings(change, code):
     parts = fit(Channel.EMAIL, MAIL | change)
     assert codes(Channel.EMAIL, parts) == [code]
 
@@ -79,7 +79,7 @@ def test_an_email_is_told_what_is_wrong_with_it(change, code):
         (Channel.CHAT, {"text": "see https://tinyurl.com/abc"}, "link_shortener"),
     ],
 )
-def test_every_channel_has_its_own_traits(channel, parts, code):
+def test_every_channel_has_its_own_warnings(channel, parts, code):
     assert codes(channel, fit(channel, parts)) == [code]
 
 
@@ -93,7 +93,7 @@ def test_a_message_that_advertises_needs_a_way_to_leave():
         {"text": WORDS + "\nNewsletter abbestellen:\nhttps://a.example/x"},
     ):
         assert codes(Channel.EMAIL, MAIL | change, NEWS) == []
-    # In words alone, without a link to follow, it is none.
+    # Words alone, without a link, do not count.
     for change in ({"html": f"{PAGE}<!-- {LEAVE} --> unsubscribe"}, {"text": WORDS + " Unsubscribe if you can"}):
         assert codes(Channel.EMAIL, MAIL | change, NEWS) == ["unsubscribe_missing"]
 
@@ -113,7 +113,7 @@ def test_which_categories_advertise(category, marketing):
     assert is_marketing(category) is marketing
 
 
-def test_a_locale_that_is_not_there_is_told_once_a_channel():
+def test_a_missing_locale_is_reported_once_per_channel():
     rendered = Rendered("en", {Channel.SMS: {}, Channel.CHAT: {}})
     assert [(found.channel, found.code) for found in locale_warnings(rendered, "fr-CA")] == [
         (Channel.SMS, "locale_fallback"),
@@ -122,8 +122,8 @@ def test_a_locale_that_is_not_there_is_told_once_a_channel():
     assert locale_warnings(rendered, "en-GB") == locale_warnings(rendered, "") == []
 
 
-def test_a_letter_is_what_its_reader_sees():
-    letter = Letter(
+def test_a_character_is_what_its_reader_sees():
+    letter = EmailText(
         "<html><head><title>no</title></head><STYLE>p{}</STYLE><script>no</script><!-- <img src=no> -->"
         '<IMG SRC=a><img alt="" src=b><p>one&nbsp;two&lt;b&gt;</p><a class=x href="u">go <b>on</b></a>'
     )
@@ -136,15 +136,15 @@ def test_a_letter_is_what_its_reader_sees():
 @pytest.mark.parametrize(
     "piece", ["<", "<img ", "<a ", "<!--", "<style>", "<head ", "&", '<div style="display:none', "<a>"]
 )
-def test_no_letter_takes_long_to_look_at(piece):
-    hostile = (piece * (2 * LOOKED_AT_CHARS // len(piece)))[: 2 * LOOKED_AT_CHARS]
+def test_no_character_takes_long_to_check(piece):
+    hostile = (piece * (2 * CHECKED_CHARS // len(piece)))[: 2 * CHECKED_CHARS]
     started = time.thread_time()
     warnings_of({Channel.EMAIL: {"subject": "x", "html": hostile, "text": hostile}}, NEWS)
     assert time.thread_time() - started < 1
 
 
 @given(st.dictionaries(st.sampled_from(["subject", "html", "text", "title", "body"]), st.text()))
-def test_whatever_is_rendered_can_be_looked_at(parts):
+def test_any_rendered_message_can_be_checked(parts):
     for channel in Channel:
         for found in warnings_of({channel: parts}, NEWS):
             assert found.channel is channel

@@ -1,4 +1,4 @@
-"""Messages go out to translators and come back: nothing is lost on the way, and nothing comes in that was not asked for."""
+"""Export of messages to translators and import: nothing is lost, and nothing is imported that was not exported."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clarion.app.templates.disk import shipped
 from clarion.control.templates import po, xliff
-from clarion.control.templates.translations import LocaleReport, Returned, Unit, merged, report, units
+from clarion.control.templates.translations import LocaleReport, TranslatorFile, Unit, merged, report, units
 from clarion.domain.errors import InvalidField, Malformed
 from clarion.domain.limits_content import XML_LEVELS_MAX
 from clarion.domain.template import Source, Translation
@@ -35,12 +35,12 @@ def source(locale="de", messages=None, channels=None, **english):
 
 
 def put(texts, messages=None, locale="de"):
-    return merged(source(locale, messages), locale, Returned("", texts))
+    return merged(source(locale, messages), locale, TranslatorFile("", texts))
 
 
 @pytest.mark.slow
 @given(sources(XML_CHARS))
-def test_what_goes_out_as_xliff_comes_back_as_it_was(made):
+def test_xliff_round_trips(made):
     one, locale = made
     out = sheet(one, locale)
     returned = xliff.read(xliff.written(out), out)
@@ -54,7 +54,7 @@ def test_what_goes_out_as_xliff_comes_back_as_it_was(made):
 
 @pytest.mark.slow
 @given(sources(PO_CHARS))
-def test_what_goes_out_as_po_comes_back_as_it_was(made):
+def test_po_round_trips(made):
     one, locale = made
     out = sheet(one, locale)
     returned = po.read(po.written(out), out)
@@ -69,7 +69,7 @@ def test_what_goes_out_as_po_comes_back_as_it_was(made):
 
 @pytest.mark.slow
 @given(sources(XML_CHARS))
-def test_xliff_is_what_the_standard_says(made):
+def test_xliff_follows_the_standard(made):
     one, locale = made
     out = sheet(one, locale)
     root = ElementTree.fromstring(xliff.written(out))  # noqa: S314 - ours
@@ -92,7 +92,7 @@ def test_xliff_is_what_the_standard_says(made):
 
 @pytest.mark.slow
 @given(sources(XML_CHARS.filter(lambda character: not character.isspace())))
-def test_po_is_read_by_others_as_we_mean_it(made):
+def test_po_is_read_alike_by_another_library(made):
     one, locale = made
     out = sheet(one, locale)
     others = polib.pofile(po.written(out).decode())
@@ -107,7 +107,7 @@ def test_po_is_read_by_others_as_we_mean_it(made):
 
 
 @pytest.mark.slow
-def test_plural_forms_of_po_say_what_the_cldr_says():
+def test_plural_forms_of_po_match_the_cldr():
     for tag in localedata.locale_identifiers():
         locale = tag.replace("_", "-")
         forms, rule = po._order(locale), Locale.parse(tag).plural_form
@@ -127,8 +127,8 @@ def test_a_plural_has_a_unit_for_each_form_of_the_target_language():
     assert Unit("greeting", "Dear Ms {{ user.name }}", None, "female") in units(source("ru"), "ru")
 
 
-def test_translators_are_told_where_a_message_stands():
-    told = Source(
+def test_exports_name_the_place_of_each_message():
+    result = Source(
         channels={
             "email": {"subject": "{% t bye %}", "html": "<p>{% t items, count: n %}{% t bye %}</p>"},
             "push": {"data": {"a": ["{% t bye %}"]}},
@@ -137,15 +137,15 @@ def test_translators_are_told_where_a_message_stands():
         locales={"en": Translation(ENGLISH)},
         text="{% t bye %}",
     )
-    as_xliff, as_po = xliff.written(sheet(told, "de")).decode(), po.written(sheet(told, "de")).decode()
-    assert "<note>Stands in email.subject, email.html, push.data, text</note>" in as_xliff
+    as_xliff, as_po = xliff.written(sheet(result, "de")).decode(), po.written(sheet(result, "de")).decode()
+    assert "<note>Used in email.subject, email.html, push.data, text</note>" in as_xliff
     assert "<header><note>Orders &amp; more</note></header>" in as_xliff
-    assert '#. Stands in email.subject, email.html, push.data, text\nmsgctxt "bye"' in as_po
+    assert '#. Used in email.subject, email.html, push.data, text\nmsgctxt "bye"' in as_po
     assert '#. Keep as it is: {{ user.name }} {{ n }}\nmsgctxt "items"' in as_po
     assert "# Orders & more\n" in as_po
 
 
-def test_texts_are_put_in_and_what_is_left_is_told():
+def test_texts_are_imported_and_the_rest_is_reported():
     done = put({"subject": "{{ number }} bestellt", "items[other]": "{{ n }} Dinge, {{ user.name }}", "old": "x"})
     assert done.source.locales["de"].messages == {
         "subject": "{{ number }} bestellt",
@@ -158,7 +158,7 @@ def test_texts_are_put_in_and_what_is_left_is_told():
 
 def test_parts_and_messages_that_were_not_translated_stay():
     before = source("de", {"bye": "Tschüss", "mine": "x"}, {"sms": {"body": "SMS"}})
-    after = merged(before, "de", Returned("de", {"subject": "Bestellung {{ number }}"})).source
+    after = merged(before, "de", TranslatorFile("de", {"subject": "Bestellung {{ number }}"})).source
     assert after.locales["de"].channels == {"sms": {"body": "SMS"}}
     assert after.locales["de"].messages == {"bye": "Tschüss", "mine": "x", "subject": "Bestellung {{ number }}"}
 
@@ -188,20 +188,20 @@ def test_a_text_with_other_placeholders_is_refused_by_its_unit(unit, text, code)
 
 
 @pytest.mark.parametrize("text", ["Ein Ding, {{ user.name }}", "{{ n }} Ding, {{ user.name }}"])
-def test_the_number_may_stay_out_where_a_form_stands_for_one(text):
+def test_the_number_may_be_omitted_in_the_form_for_one(text):
     assert put({"items[one]": text}).changed == ("items[one]",)
 
 
-def test_what_is_stored_is_not_judged_again():
+def test_stored_texts_are_not_checked_again():
     assert put({"subject": "Ohne"}, {"subject": "Ohne"}).changed == ()
 
 
-def test_texts_whose_source_has_changed_are_told():
-    returned = Returned("de", {"bye": "Tschüss"}, {"bye": "Goodbye", "subject": ENGLISH["subject"], "gone": "x"})
+def test_texts_with_a_changed_source_are_reported():
+    returned = TranslatorFile("de", {"bye": "Tschüss"}, {"bye": "Goodbye", "subject": ENGLISH["subject"], "gone": "x"})
     assert merged(source(), "de", returned).outdated == ("bye",)
 
 
-def test_a_report_says_what_is_there_inherited_missing_unknown_and_incomplete():
+def test_a_report_lists_present_inherited_missing_unknown_and_incomplete_texts():
     one = Source(
         channels={},
         locales={
@@ -248,7 +248,7 @@ def test_xliff_of_other_tools_is_understood(target, text):
     assert returned.locale == "de"
 
 
-def test_units_that_were_numbered_anew_are_known_by_their_names():
+def test_renumbered_units_are_found_by_name():
     body = '<trans-unit id="17" resname="bye"><source>Bye</source><target>Tschüss</target></trans-unit>'
     assert xliff.read(document(body), sheet(source(), "de")).targets == {"bye": "Tschüss"}
 
@@ -274,7 +274,7 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a
         b"msgid",
     ],
 )
-def test_xml_that_is_none_of_ours_or_hostile_is_refused(raw):
+def test_foreign_or_hostile_xml_is_refused(raw):
     with pytest.raises(Malformed):
         xliff.read(raw, sheet(source(), "de"))
 
@@ -292,7 +292,7 @@ RUSSIAN = (
 )
 
 
-def test_po_with_a_header_of_its_own_is_read_by_that():
+def test_po_is_read_by_its_own_header():
     returned = po.read((PO + RUSSIAN).encode(), sheet(source("ru"), "ru"))
     assert returned.targets == {"items[one]": "0", "items[few]": "1", "items[many]": "2"}
 
@@ -321,7 +321,7 @@ def test_files_that_are_no_po_are_refused(raw):
 
 
 @given(st.text(st.sampled_from('msgidstrctx_plural "\\\n[]01#~,|:;=()n%?&'), max_size=200), st.text(max_size=40))
-def test_no_text_at_all_does_more_than_be_refused(text, odd):
+def test_any_text_is_at_worst_refused(text, odd):
     for raw in (text.encode(), (PO + text).encode(), odd.encode("utf-8", "replace")):
         for form in (po, xliff):
             with contextlib.suppress(Malformed):
@@ -329,7 +329,7 @@ def test_no_text_at_all_does_more_than_be_refused(text, odd):
 
 
 @pytest.mark.parametrize("form", [po, xliff], ids=["po", "xliff"])
-def test_the_catalogue_is_whole_and_goes_out_and_comes_back_as_it_is(form):
+def test_the_catalogue_is_complete_and_round_trips(form):
     for key, one in shipped().folder.templates.items():
         for locale in one.locales.keys() - {one.locale}:
             found = report(one, locale)

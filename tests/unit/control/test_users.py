@@ -1,4 +1,4 @@
-"""Checks of users: what is refused, by which field, and what the rest becomes."""
+"""Checks of users: which are refused, for which field, and the canonical form of the rest."""
 
 import json
 from datetime import UTC, datetime
@@ -19,8 +19,7 @@ from clarion.control.users.rules import (
     locale,
 )
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ATTRIBUTES_BYTES_MAX
-from clarion.domain.limits_deciding import CONTACTS_PER_CHANNEL_MAX
+from clarion.domain.limits import ATTRIBUTES_BYTES_MAX, CONTACTS_PER_CHANNEL_MAX
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Device
 
@@ -44,7 +43,7 @@ def test_a_user_is_stored_in_canonical_form():
     assert ana.preferences == '{"*":{"*":false,"email":true},"orders":{"sms":true}}'
 
 
-def test_what_is_not_stated_is_told_from_what_is_empty():
+def test_absent_fields_differ_from_empty_ones():
     nothing = user()
     assert (nothing.preferences, nothing.devices, nothing.attributes, nothing.quiet_hours) == (None, None, None, None)
     assert (nothing.more_contacts, nothing.last_seen_ms) == (None, None)
@@ -52,7 +51,7 @@ def test_what_is_not_stated_is_told_from_what_is_empty():
     assert (stated.preferences, stated.devices, stated.quiet_hours, stated.more_contacts) == ("{}", (), "{}", None)
 
 
-def test_further_contacts_have_the_form_of_the_first_and_stand_there_once():
+def test_further_contacts_are_canonical_and_unique():
     ana = user(contacts={"sms": ["+1 202 555 0143", "+12025550143"], "email": ["B@EXAMPLE.com"]})
     assert ana.more_contacts == '{"email":["B@example.com"],"sms":["+12025550143"]}'
     assert user(last_seen_at=datetime(2026, 1, 1, tzinfo=UTC)).last_seen_ms == 1_767_225_600_000
@@ -98,7 +97,7 @@ def test_further_contacts_have_the_form_of_the_first_and_stand_there_once():
         ({"devices": [DeviceEntry("push", "t", id="d"), DeviceEntry("push", "u", id="d")]}, "devices"),
     ],
 )
-def test_what_is_wrong_is_named(fields, field):
+def test_each_fault_is_named(fields, field):
     with pytest.raises(InvalidField) as refused:
         user(**fields)
     assert refused.value.field == field

@@ -1,4 +1,4 @@
-"""What is refused of a workflow when it is stored, each fault with its path."""
+"""Workflows that are refused when they are stored, each fault with its path."""
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from clarion.control.workflows.rules import Known, check_references, check_workf
 from clarion.control.workflows.schema import workflow_schema
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import WORKFLOW_STEPS_MAX
+from clarion.domain.limits import WORKFLOW_STEPS_MAX
 from clarion.domain.workflow import END, Condition, Workflow, follows
 from clarion.ports.expressions import ExpressionError
 from clarion.ports.web import invalid_field
@@ -67,7 +67,7 @@ EACH_KIND = (
 )  # fmt: skip
 
 
-def test_every_kind_of_step_is_taken_and_read_back_the_same():
+def test_every_kind_of_step_round_trips():
     workflow = stored(*EACH_KIND, name="All", category="news", defaults={"*": True, "sms": False}, variables=["post"])
     assert read(workflow) == workflow
     assert [follows(workflow, index)["next"] for index in (1, 10, 11)] == ["limit", END, END]
@@ -203,7 +203,7 @@ graphs = st.lists(st.tuples(links, links), min_size=1, max_size=len(NAMES))
 
 
 @given(graphs)
-def test_a_graph_is_taken_exactly_when_every_step_is_on_a_way_and_no_way_is_endless(drawn):
+def test_a_graph_is_accepted_exactly_when_every_step_is_reachable_and_there_is_no_cycle(drawn):
     names = NAMES[: len(drawn)]
     steps = tuple(
         Condition(name=name, if_="true", then=then, otherwise=otherwise)

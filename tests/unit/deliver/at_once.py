@@ -1,10 +1,10 @@
-"""Judges of accounts over a store in memory, which never keeps anybody waiting: tests call them without an event loop."""
+"""Account breakers and limits over a store in memory, which never waits: tests call them without an event loop."""
 
 import inspect
 
 
 def at_once(coroutine):
-    """What a coroutine that never waits comes to."""
+    """Return the result of a coroutine that never waits. Raises `AssertionError` if it waits."""
     try:
         coroutine.send(None)
     except StopIteration as end:
@@ -14,7 +14,7 @@ def at_once(coroutine):
 
 
 class AtOnce:
-    """A judge whose news is told to the others after each call, as a worker does."""
+    """A wrapper that writes pending changes to the store after each call, as a worker does."""
 
     def __init__(self, judge):
         self._judge = judge

@@ -1,4 +1,4 @@
-"""Workers that keep to limits over one store, under a clock that tests turn."""
+"""Workers that share limits through one store, under a clock that tests set."""
 
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.deliver.accounts.worker_pace import Pace
@@ -13,7 +13,7 @@ WALL_MS = 1_790_000_000_000
 
 
 class TurnedClock:
-    """Implements `ports.clock.Clock`; the clock that never goes back is another one than the wall's."""
+    """Implements `ports.clock.Clock`; the monotonic clock differs from the wall clock."""
 
     def __init__(self) -> None:
         self.passed_ms = 0
@@ -31,8 +31,8 @@ class TurnedClock:
         return 0.5
 
 
-class Told:
-    """Telemetry that remembers."""
+class RecordedTelemetry:
+    """Telemetry that stores counts and log lines."""
 
     def __init__(self) -> None:
         self.counts = {}
@@ -71,17 +71,19 @@ class Site:
     """Workers, one store, one clock, one account."""
 
     def __init__(self, workers=1, **limits):
-        self.clock, self.store, self.told = TurnedClock(), CountedQuotas(), Told()
+        self.clock, self.store, self.telemetry = TurnedClock(), CountedQuotas(), RecordedTelemetry()
         self.account = account(**limits)
-        self.paces = [AtOnce(Pace(self.store, self.clock, self.told, f"worker-{index}")) for index in range(workers)]
+        self.paces = [
+            AtOnce(Pace(self.store, self.clock, self.telemetry, f"worker-{index}")) for index in range(workers)
+        ]
         self.pace = self.paces[0]
 
-    def take(self, number, *, lane="normal", worker=0, to=None, waited=()):
+    def draw(self, number, *, lane="normal", worker=0, to=None, waited=()):
         addresses = [f"+1{index}" for index in range(number)] if to is None else to
-        return self.paces[worker].take(self.account, lane, addresses, waited)
+        return self.paces[worker].draw(self.account, lane, addresses, waited)
 
     def granted(self, number, **how):
-        return self.take(number, **how).count(None)
+        return self.draw(number, **how).count(None)
 
     def after(self, time_ms):
         self.clock.passed_ms += time_ms

@@ -1,4 +1,4 @@
-"""Messages that share calls: none waits long, none is lost, none is sent twice, whatever happens to the others."""
+"""Messages that share calls: none waits long, is lost or is sent twice, whatever happens to the other messages."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from clarion.deliver.send.worker_batches import Batches
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits_batches import BATCH_CHARS_MAX, BATCH_LINGER_MS
+from clarion.domain.limits_delivery import BATCH_CHARS_MAX, BATCH_LINGER_MS
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Throttled
 
@@ -22,7 +22,7 @@ ACCOUNT = Account("acme", "mail", Channel.EMAIL, "many", 0, {}, {"key": "canary-
 
 
 class Many:
-    """A vendor that takes messages as they are; what its answer means is the test's to say."""
+    """A vendor that takes messages as they are; the test decides what its answer means."""
 
     def __init__(self, most=10, read=None, flaw=None):
         self.TRAITS = SimpleNamespace(batch_max=most)
@@ -44,7 +44,7 @@ class Many:
 
 
 class Wire:
-    """An egress that keeps what is sent, in batches and alone, and answers when it may."""
+    """An egress that stores its requests, in batches and alone, and answers when the test allows it."""
 
     def __init__(self, error=None):
         self.calls, self.alone, self.error = [], [], error
@@ -83,14 +83,14 @@ class World:
         return asyncio.gather(*(self.send(address) for address in addresses), return_exceptions=True)
 
 
-async def test_what_is_ready_together_shares_a_call():
+async def test_messages_ready_together_share_a_call():
     world = World()
     assert await world.all("a", "b", "c") == [Accepted("a"), Accepted("b"), Accepted("c")]
     assert (world.wire.calls, world.wire.alone) == ([["a", "b", "c"]], [])
     assert not world.batches._groups
 
 
-async def test_a_lone_message_leaves_in_the_next_pass_by_its_own_call():
+async def test_a_lone_message_is_sent_in_the_next_pass_by_its_own_call():
     world = World()
     task = world.send("a")
     for _ in range(4):
@@ -100,7 +100,7 @@ async def test_a_lone_message_leaves_in_the_next_pass_by_its_own_call():
     assert world.wire.calls == []
 
 
-async def test_while_a_call_is_under_way_others_gather_until_it_is_answered(monkeypatch):
+async def test_messages_gather_while_a_call_is_under_way(monkeypatch):
     monkeypatch.setattr(worker_batches, "BATCH_LINGER_MS", 60_000)
     world = World()
     world.wire.open.clear()
@@ -116,7 +116,7 @@ async def test_while_a_call_is_under_way_others_gather_until_it_is_answered(monk
     assert world.wire.calls == [["a", "b"], ["c", "d", "e"]]
 
 
-async def test_nobody_waits_longer_than_the_linger_for_a_call_that_hangs():
+async def test_no_message_waits_longer_than_the_linger_for_a_call_that_hangs():
     world = World()
     world.wire.open.clear()
     first = world.all("a", "b")
@@ -128,7 +128,7 @@ async def test_nobody_waits_longer_than_the_linger_for_a_call_that_hangs():
     await asyncio.gather(first, rest)
 
 
-async def test_an_urgent_message_waits_for_nobody():
+async def test_an_urgent_message_does_not_wait():
     world = World()
     world.wire.open.clear()
     first = world.all("a", "b")
@@ -178,13 +178,13 @@ async def test_a_vendor_that_takes_one_at_a_time_is_not_asked():
 @pytest.mark.parametrize("sent", list(Sent))
 async def test_a_failed_call_has_failed_for_all(sent):
     world = World(error=EgressError("no", sent=sent, blocked=False))
-    told = await world.all("a", "b")
-    assert [(type(error), error.detail, error.sent) for error in told] == [(EgressError, "no", sent)] * 2
-    assert told[0] is not told[1]
+    records = await world.all("a", "b")
+    assert [(type(error), error.detail, error.sent) for error in records] == [(EgressError, "no", sent)] * 2
+    assert records[0] is not records[1]
     assert world.wire.alone == []
 
 
-async def test_whoever_goes_takes_nobody_along():
+async def test_a_cancelled_message_affects_no_other():
     world = World()
     world.wire.open.clear()
     early, a, b, c = (world.send(address) for address in ("early", "a", "b", "c"))
@@ -201,7 +201,7 @@ async def test_whoever_goes_takes_nobody_along():
     assert not world.batches._groups
 
 
-async def test_a_lone_message_that_goes_leaves_nothing_behind():
+async def test_a_cancelled_lone_message_leaves_nothing_behind():
     world = World()
     world.wire.open.clear()
     task = world.send("a")
@@ -214,21 +214,21 @@ async def test_a_lone_message_that_goes_leaves_nothing_behind():
     assert await world.all("b", "c") == [Accepted("b"), Accepted("c")]
 
 
-@pytest.mark.parametrize("told", [[], [Accepted("a")], [Accepted("a")] * 3])
-async def test_too_few_or_too_many_results_leave_all_unknown(told):
-    world = World(Many(read=lambda addresses, response: told))
+@pytest.mark.parametrize("records", [[], [Accepted("a")], [Accepted("a")] * 3])
+async def test_too_few_or_too_many_results_leave_all_unknown(records):
+    world = World(Many(read=lambda addresses, response: records))
     assert [type(outcome) for outcome in await world.all("a", "b")] == [Ambiguous, Ambiguous]
-    assert world.logged == [("batch_miscounted", {"vendor": "many", "sent": 2, "told": len(told)})]
+    assert world.logged == [("batch_miscounted", {"vendor": "many", "sent": 2, "reported": len(records)})]
     assert world.wire.alone == []
 
 
-async def test_none_for_all_sends_them_one_by_one():
+async def test_a_missing_result_for_all_sends_them_one_by_one():
     world = World(Many(read=lambda addresses, response: None))
     assert await world.all("a", "b") == [Accepted("alone a"), Accepted("alone b")]
     assert world.wire.calls == [["a", "b"]]
 
 
-async def test_the_others_of_a_bad_one_share_a_call_again():
+async def test_the_rest_of_a_rejected_batch_shares_a_call_again():
     def read(addresses, response):
         if "bad" not in addresses:
             return [Accepted(one) for one in addresses]
@@ -254,7 +254,7 @@ async def test_one_that_cannot_be_built_leaves_each_to_its_own_call():
     assert (world.wire.calls, world.logged) == ([], [])
 
 
-async def test_a_bug_of_a_vendor_costs_no_message_and_tells_no_secret():
+async def test_a_bug_of_a_vendor_loses_no_message_and_leaks_no_secret():
     world = World(Many(flaw=KeyError("canary-of-a-secret")))
     assert await world.all("a", "b") == [Accepted("alone a"), Accepted("alone b")]
     assert world.logged == [("batch_build_crashed", {"vendor": "many", "error": "KeyError('***')"})]
@@ -273,7 +273,7 @@ async def test_a_bug_of_a_vendor_costs_no_message_and_tells_no_secret():
     ),
     st.sampled_from(["each", "none", "name", "fail"]),
 )
-def test_every_message_is_told_once_and_sent_once(steps, mode):
+def test_every_message_has_one_result_and_is_sent_once(steps, mode):
     """Whatever the order of arrivals, answers and cancellations: each message goes out once, or again only when the call
     before surely did not take it."""
 

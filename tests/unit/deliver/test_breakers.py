@@ -1,26 +1,27 @@
-"""The breakers of several workers over one store: what each knows, what it tells, and what it does when nobody listens."""
+"""The breakers of several workers over one store: what each knows and writes, and how it works when the store fails."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clarion.backends.memory.standings import MemoryStandings
+from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import DurabilityError, Overloaded
-from clarion.domain.limits_breakers import (
+from clarion.domain.limits_delivery import (
+    ACCOUNT_HEALTH_MAX,
+    HEALTH_CHECK_MS,
+    HEALTH_CLEAN_MS,
+    HEALTH_EARLY_MS,
+    HEALTH_USED_MS,
     PROBE_MS_MAX,
     RECOVERY_QUIET_MS,
-    STANDING_CLEAN_MS,
-    STANDING_EARLY_MS,
-    STANDING_USED_MS,
     THROTTLES_TO_PAUSE,
 )
-from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
-from tests.contract.engines import STANDINGS
+from tests.contract.backends import ACCOUNT_HEALTH
 from tests.unit.deliver.at_once import AtOnce, at_once
 
 WALL_MS = 1_700_000_000_000
@@ -59,8 +60,8 @@ class Lines:
         self.counts[key] = self.counts.get(key, 0) + amount
 
 
-class Counting(MemoryStandings):
-    """Standings that count how often they are asked, and fail when told to."""
+class Counting(MemoryAccountHealth):
+    """A store of account health that counts its calls, and fails on request."""
 
     def __init__(self):
         super().__init__()
@@ -117,7 +118,7 @@ def world():
     return World()
 
 
-def test_an_account_that_works_costs_the_store_nothing_but_a_look_now_and_then(world):
+def test_a_healthy_account_costs_only_occasional_reads(world):
     world.call(world.one, Accepted())
     asked = world.store.changes + world.store.reads
     world.call(world.one, Accepted(), times=1_000)
@@ -125,16 +126,16 @@ def test_an_account_that_works_costs_the_store_nothing_but_a_look_now_and_then(w
     for _ in range(100):
         world.pass_ms(10)
         world.call(world.one, Accepted(), times=10)
-    assert world.store.reads <= 2 + 1_000 // STANDING_CHECK_MS
-    assert world.store.changes <= asked + 1 + 1_000 // STANDING_CLEAN_MS
+    assert world.store.reads <= 2 + 1_000 // HEALTH_CHECK_MS
+    assert world.store.changes <= asked + 1 + 1_000 // HEALTH_CLEAN_MS
 
 
-def test_accounts_that_work_are_told_of_together_and_without_hurry():
+def test_healthy_accounts_are_reported_together_and_without_urgency():
     world = World(1)
     clerk = Breakers(world.store, world.clock, Lines())
     accounts = [replace(MAIL, tenant=f"tenant-{number}") for number in range(5)]
     at_once(clerk.refresh(accounts))
-    world.clock.time_ms += STANDING_CLEAN_MS
+    world.clock.time_ms += HEALTH_CLEAN_MS
     before = world.store.changes
     for one in accounts:
         clerk.report(one, Accepted())
@@ -144,11 +145,11 @@ def test_accounts_that_work_are_told_of_together_and_without_hurry():
     assert (clerk.is_due, world.store.changes) == (False, before + 1)
 
 
-def test_what_closes_an_account_is_urgent_and_takes_along_what_is_not():
+def test_opening_a_breaker_is_urgent_and_flushes_the_rest():
     world = World(1)
     clerk = Breakers(world.store, world.clock, Lines())
     at_once(clerk.refresh([MAIL, SAME_NAME]))
-    world.clock.time_ms += STANDING_CLEAN_MS
+    world.clock.time_ms += HEALTH_CLEAN_MS
     before = world.store.changes
     clerk.report(SAME_NAME, Accepted())
     clerk.report(MAIL, Accepted())
@@ -160,19 +161,19 @@ def test_what_closes_an_account_is_urgent_and_takes_along_what_is_not():
     assert clerk.state(MAIL) == "open"
 
 
-def test_misconfiguration_is_known_at_once_here_and_soon_everywhere(world):
+def test_misconfiguration_is_known_at_once_locally_and_soon_everywhere(world):
     assert world.other.admit(MAIL, 5).granted == 5
     world.bring_down()
     grant = world.one.admit(MAIL, 5)
     assert (grant.granted, grant.state, grant.detail) == (0, "open", "key revoked")
     assert grant.until_ms == world.clock.now_ms() + 5_000
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert world.other.admit(MAIL, 5) == grant._replace(until_ms=grant.until_ms)
     assert world.other.state(MAIL) == "open"
     assert world.other.open_detail(MAIL) == "key revoked"
 
 
-def test_a_worker_that_comes_new_knows_what_the_others_know(world):
+def test_a_new_worker_knows_what_the_others_know(world):
     world.bring_down()
     assert world.other.admit(MAIL, 5).granted == 0
 
@@ -182,7 +183,7 @@ def test_failures_of_all_workers_count_together():
     for _ in range(5):
         for worker in world.workers:
             world.call(worker, Transient("503"))
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert [worker.state(MAIL) for worker in world.workers] == ["open"] * 4
     assert world.changed() == [("closed", "open")]
 
@@ -194,7 +195,7 @@ def test_other_tenants_and_other_accounts_are_not_touched(world):
     assert world.one.admit(texts, 3).granted == 3
 
 
-def test_one_probe_for_all_workers_and_its_success_lets_all_go_on(world):
+def test_one_probe_for_all_workers_and_its_success_lets_all_continue(world):
     world.bring_down()
     world.until_probed()
     grants = [worker.admit(MAIL, 10) for worker in (world.one, world.other, world.one)]
@@ -203,10 +204,10 @@ def test_one_probe_for_all_workers_and_its_success_lets_all_go_on(world):
     assert grants[1].until_ms == world.clock.now_ms() + 1_000
     world.one.report(MAIL, Accepted())
     assert world.one.state(MAIL) == "recovering"
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert 1 <= world.other.admit(MAIL, 10).granted <= 2
     assert world.other.state(MAIL) == "recovering"
-    world.pass_ms(RECOVERY_QUIET_MS + STANDING_CHECK_MS)
+    world.pass_ms(RECOVERY_QUIET_MS + HEALTH_CHECK_MS)
     assert world.other.admit(MAIL, 1_000).granted == 1_000
     assert world.changed() == [
         ("closed", "open"),
@@ -230,7 +231,7 @@ def test_a_probe_that_fails_opens_it_again_for_longer(world):
     assert world.lines[0].counts[("provider_changes", "email", "open")] == 2
 
 
-def test_what_was_called_before_is_not_taken_for_the_probe(world):
+def test_an_earlier_call_does_not_count_as_the_probe(world):
     before_ms = world.clock.now_ms()
     world.bring_down()
     world.until_probed()
@@ -256,18 +257,18 @@ def test_a_probe_that_was_not_called_is_free_at_once(world, given_back):
         world.one.give_back(MAIL)
     else:
         world.one.report(MAIL, Refused("render_failed"))
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert world.other.admit(MAIL, 1).granted == 1
 
 
-def test_giving_back_what_is_no_probe_changes_nothing(world):
+def test_giving_back_without_a_probe_changes_nothing(world):
     world.one.give_back(MAIL)
     world.call(world.one, Accepted())
     world.one.give_back(MAIL)
     assert world.one.state(MAIL) == "closed"
 
 
-def test_the_probe_of_a_worker_that_died_is_taken_back(world):
+def test_the_probe_of_a_dead_worker_is_released(world):
     world.bring_down()
     world.until_probed()
     assert world.one.admit(MAIL, 1).granted == 1
@@ -281,19 +282,19 @@ def test_a_pause_holds_for_all_and_ends_by_itself(world):
     world.call(world.other, Accepted())
     for _ in range(2):
         world.call(world.one, Throttled(3_000), times=THROTTLES_TO_PAUSE - 1)
-        assert world.one.admit(MAIL, 4).granted == 4, "what is taken in between shows that it was only those"
+        assert world.one.admit(MAIL, 4).granted == 4, "calls accepted in between show that only those failed"
         world.call(world.one, Accepted())
     world.call(world.one, Throttled(3_000), times=THROTTLES_TO_PAUSE)
     grant = world.one.admit(MAIL, 4)
     assert (grant.granted, grant.until_ms, grant.state) == (0, world.clock.now_ms() + 3_000, "closed")
     assert grant.detail == "the provider asked for a pause"
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert world.other.admit(MAIL, 4).granted == 0
-    world.pass_ms(3_000 - STANDING_CHECK_MS)
+    world.pass_ms(3_000 - HEALTH_CHECK_MS)
     assert world.one.admit(MAIL, 4).granted == world.other.admit(MAIL, 4).granted == 4
 
 
-def test_many_that_are_throttled_at_once_are_told_once(world):
+def test_concurrent_throttles_are_reported_once(world):
     world.call(world.one, Accepted())
     changes = world.store.changes
     for _ in range(100):
@@ -316,22 +317,24 @@ def test_an_account_that_is_new_is_looked_up_by_one_read(world):
     assert world.store.reads == 1
 
 
-def test_nobody_has_to_look_at_accounts_in_use_that_are_looked_at_beside_the_work(world):
+def test_accounts_in_use_are_read_in_the_background(world):
     world.one.refresh([MAIL])
-    for _ in range(STANDING_USED_MS // STANDING_EARLY_MS - 1):
-        world.clock.time_ms += STANDING_EARLY_MS
+    for _ in range(HEALTH_USED_MS // HEALTH_EARLY_MS - 1):
+        world.clock.time_ms += HEALTH_EARLY_MS
         world.one.refresh_early()
     reads = world.store.reads
     world.one.refresh([MAIL])
     assert world.one.admit(MAIL, 7).granted == 7
     assert world.store.reads == reads
-    for _ in range(4 * STANDING_USED_MS // STANDING_EARLY_MS):
-        world.clock.time_ms += STANDING_EARLY_MS
+    for _ in range(4 * HEALTH_USED_MS // HEALTH_EARLY_MS):
+        world.clock.time_ms += HEALTH_EARLY_MS
         world.one.refresh_early()
-    assert world.store.reads < reads + 2 * STANDING_USED_MS // STANDING_EARLY_MS, "one that nobody uses is left alone"
+    assert world.store.reads < reads + 2 * HEALTH_USED_MS // HEALTH_EARLY_MS, (
+        "an account that is not in use is not read"
+    )
 
 
-def test_a_changed_account_starts_anew_and_late_answers_of_before_do_not_count(world):
+def test_a_changed_account_starts_with_fresh_health_and_ignores_late_answers(world):
     world.bring_down()
     mended = replace(MAIL, version=2)
     assert world.one.admit(mended, 9).granted == 9
@@ -341,7 +344,7 @@ def test_a_changed_account_starts_anew_and_late_answers_of_before_do_not_count(w
     assert world.changed() == [("closed", "open"), ("open", "closed")]
 
 
-def test_an_account_that_nobody_chooses_because_it_is_degraded_comes_back(world):
+def test_an_unused_degraded_account_recovers(world):
     for _ in range(20):
         world.call(world.one, Accepted(), times=18)
         world.call(world.one, Transient("503"), times=2)
@@ -355,7 +358,7 @@ def test_an_account_that_nobody_chooses_because_it_is_degraded_comes_back(world)
     assert world.changed() == [("closed", "degraded"), ("degraded", "closed")]
 
 
-def test_the_pace_of_what_waits_is_known(world):
+def test_the_rate_of_waiting_deliveries_is_known(world):
     for _ in range(60):
         world.call(world.one, Accepted(), times=50)
         world.pass_ms(1_000)
@@ -365,7 +368,7 @@ def test_the_pace_of_what_waits_is_known(world):
 
 
 @pytest.mark.parametrize("error", [Overloaded("busy"), DurabilityError("broken")])
-def test_without_the_store_each_worker_goes_by_what_it_sees(error):
+def test_without_the_store_each_worker_uses_its_own_results(error):
     world = World()
     world.store.fails = error
     world.call(world.one, Accepted(), times=10)
@@ -376,20 +379,20 @@ def test_without_the_store_each_worker_goes_by_what_it_sees(error):
     assert world.one.admit(MAIL, 5).granted == 1
     world.one.report(MAIL, Accepted())
     assert world.one.state(MAIL) == "recovering"
-    assert [line[:2] for line in world.lines[0].lines].count(("warning", "standings_unshared")) == 1
+    assert [line[:2] for line in world.lines[0].lines].count(("warning", "account_health_unshared")) == 1
     world.pass_ms(60_000)
     world.one.admit(MAIL, 1)
-    assert [line[:2] for line in world.lines[0].lines].count(("warning", "standings_unshared")) == 2
+    assert [line[:2] for line in world.lines[0].lines].count(("warning", "account_health_unshared")) == 2
 
 
-def test_what_could_not_be_told_is_told_when_the_store_works_again(world):
+def test_unwritten_changes_are_written_when_the_store_works_again(world):
     world.call(world.other, Accepted())
     world.store.fails = Overloaded("busy")
     world.bring_down()
     world.store.fails = None
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert world.one.admit(MAIL, 1).granted == 0
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert world.other.admit(MAIL, 1).granted == 0
 
 
@@ -400,30 +403,30 @@ def test_the_answer_of_a_probe_is_not_lost_with_the_store(world):
     world.store.fails = Overloaded("busy")
     world.one.report(MAIL, Accepted())
     world.store.fails = None
-    world.pass_ms(STANDING_CHECK_MS)
-    world.pass_ms(STANDING_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
+    world.pass_ms(HEALTH_CHECK_MS)
     assert world.other.admit(MAIL, 1).state == "recovering"
 
 
 def test_memory_is_bounded(world):
-    for number in range(STANDINGS_MAX + 3):
+    for number in range(ACCOUNT_HEALTH_MAX + 3):
         world.one.refresh([replace(MAIL, name=f"mail{number}")])
-    assert len(world.one._views._views) == STANDINGS_MAX
-    assert len(world.one._views._used) <= STANDINGS_MAX
+    assert len(world.one._views._views) == ACCOUNT_HEALTH_MAX
+    assert len(world.one._views._used) <= ACCOUNT_HEALTH_MAX
 
 
-def test_two_workers_share_what_they_know_in_a_file(tmp_path):
+def test_two_workers_share_health_in_a_file(tmp_path):
     clock, lines = Clock(), Lines()
-    stores = [STANDINGS["sqlite"](tmp_path) for _ in range(2)]
+    stores = [ACCOUNT_HEALTH["sqlite"](tmp_path) for _ in range(2)]
     one, other = (AtOnce(Breakers(store, clock, lines)) for store in stores)
     assert other.admit(MAIL, 1).granted == 1
     one.report(MAIL, Misconfigured("key revoked"))
-    clock.time_ms += STANDING_CHECK_MS
+    clock.time_ms += HEALTH_CHECK_MS
     assert other.admit(MAIL, 1).granted == 0
     clock.time_ms += 5_000
     assert [worker.admit(MAIL, 3).granted for worker in (other, one, other)] == [1, 0, 0]
     other.report(MAIL, Accepted())
-    clock.time_ms += STANDING_CHECK_MS
+    clock.time_ms += HEALTH_CHECK_MS
     assert one.admit(MAIL, 3).state == "recovering"
     for store in stores:
         store.close()
@@ -443,10 +446,10 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_whatever_happens_there_is_one_probe_and_each_change_is_told_once_in_order(steps):
+def test_in_any_order_there_is_one_probe_and_each_change_is_reported_once(steps):
     world = World(workers=3)
     out: list[tuple[int, int]] = []
-    told = ["closed"]
+    records = ["closed"]
     for index, passed_ms, outcome, number in steps:
         world.pass_ms(passed_ms)
         worker = world.workers[index]
@@ -465,5 +468,5 @@ def test_whatever_happens_there_is_one_probe_and_each_change_is_told_once_in_ord
             out = [one for one in out if one[0] != index]
         for worker in world.workers:
             for change in worker.changes():
-                assert change.before == told[-1] != change.state
-                told.append(change.state)
+                assert change.before == records[-1] != change.state
+                records.append(change.state)

@@ -1,10 +1,10 @@
-"""Cancellations are learnt in one place: what was cancelled before a commit is known after it, by as few reads as can be."""
+"""Cancellations are read in one place: those made before a commit are known after it, by as few reads as possible."""
 
 import asyncio
 from itertools import count
 
-from clarion.deliver.partition.gather_cancelled import CANCELLED_CHECK_MS, Cancelled
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
+from clarion.deliver.partition.gather_cancelled import CANCELLED_CHECK_MS, CancellationCache
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX
 from clarion.ports.stage_store import Committed
 from tests.stages.virtual import run
 from tests.stages.world import World
@@ -26,35 +26,33 @@ class Store:
         return sequence + len(found), found
 
 
-def test_what_a_commit_says_was_cancelled_is_known_after_it_without_a_read(directory):
-    async def story(store: Store, cancelled: Cancelled) -> None:
+def test_cancellations_in_a_commits_answer_need_no_read(directory):
+    async def scenario(store: Store, cancelled: CancellationCache) -> None:
         clock = World(directory).clock
         store.ids.append(NOTIFICATION)
-        await cancelled.take_up(
-            Committed([], await store.cancellations_after(cancelled.sequence)), clock.monotonic_ms()
-        )
-        assert cancelled.among([DELIVERY, bytes(24)]) == {NOTIFICATION}
+        await cancelled.update(Committed([], await store.cancellations_after(cancelled.sequence)), clock.monotonic_ms())
+        assert cancelled.cancelled_of([DELIVERY, bytes(24)]) == {NOTIFICATION}
         assert cancelled.sequence == 1
         await cancelled.refresh()
-        assert store.reads == 1, "what a commit said a moment ago is new enough"
+        assert store.reads == 1, "the answer of a recent commit is fresh enough"
 
-    run(story(store := Store(), Cancelled(store, World(directory).clock)))  # type: ignore[arg-type]
+    run(scenario(store := Store(), CancellationCache(store, World(directory).clock)))  # type: ignore[arg-type]
 
 
-def test_commits_that_answer_late_take_nothing_back(directory):
-    async def story(store: Store, cancelled: Cancelled) -> None:
+def test_late_commit_answers_revert_nothing(directory):
+    async def scenario(store: Store, cancelled: CancellationCache) -> None:
         late = Committed([], (0, []))
         store.ids.append(NOTIFICATION)
-        await cancelled.take_up(Committed([], (1, [NOTIFICATION])), 0)
-        await cancelled.take_up(late, 0)
+        await cancelled.update(Committed([], (1, [NOTIFICATION])), 0)
+        await cancelled.update(late, 0)
         assert cancelled.sequence == 1
-        assert cancelled.among([DELIVERY]) == {NOTIFICATION}
+        assert cancelled.cancelled_of([DELIVERY]) == {NOTIFICATION}
 
-    run(story(store := Store(), Cancelled(store, World(directory).clock)))  # type: ignore[arg-type]
+    run(scenario(store := Store(), CancellationCache(store, World(directory).clock)))  # type: ignore[arg-type]
 
 
 def test_knowledge_is_refreshed_when_it_is_old(directory):
-    async def story(store: Store, cancelled: Cancelled) -> None:
+    async def scenario(store: Store, cancelled: CancellationCache) -> None:
         for _ in range(3):
             await cancelled.refresh()
         assert store.reads == 1
@@ -62,14 +60,14 @@ def test_knowledge_is_refreshed_when_it_is_old(directory):
         await asyncio.gather(*(cancelled.refresh() for _ in range(10)))
         assert store.reads == 2
 
-    run(story(store := Store(), Cancelled(store, World(directory).clock)))  # type: ignore[arg-type]
+    run(scenario(store := Store(), CancellationCache(store, World(directory).clock)))  # type: ignore[arg-type]
 
 
 def test_a_store_far_behind_is_read_to_its_end(directory):
-    async def story(store: Store, cancelled: Cancelled) -> None:
+    async def scenario(store: Store, cancelled: CancellationCache) -> None:
         numbers = count()
         store.ids = [next(numbers).to_bytes(16, "big") for _ in range(CANCELLATIONS_PER_READ_MAX)] + [NOTIFICATION]
-        await cancelled.take_up(Committed([], await store.cancellations_after(0)), 0)
-        assert cancelled.among([DELIVERY]) == {NOTIFICATION}
+        await cancelled.update(Committed([], await store.cancellations_after(0)), 0)
+        assert cancelled.cancelled_of([DELIVERY]) == {NOTIFICATION}
 
-    run(story(store := Store(), Cancelled(store, World(directory).clock)))  # type: ignore[arg-type]
+    run(scenario(store := Store(), CancellationCache(store, World(directory).clock)))  # type: ignore[arg-type]

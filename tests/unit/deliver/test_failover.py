@@ -1,4 +1,4 @@
-"""Several accounts: who is asked, what goes on to the next one, what waits, and what a route makes of it."""
+"""Several accounts: which one is used, what fails over to the next one, what waits, and how a route continues."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.memory.standings import MemoryStandings
+from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
@@ -16,9 +16,9 @@ from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.limits_resilience import PARK_MS_MAX
+from clarion.domain.limits_delivery import PARK_MS_MAX
 from clarion.domain.resilience import AccountRules, Breaker
-from clarion.journal.events import AttemptedFrame, StandingFrame
+from clarion.journal.events import AttemptedFrame, HealthFrame
 from clarion.wait.worker import TimerWorker
 from tests.stages.virtual import run, until
 from tests.stages.world import TENANT, Unhindered, World, address
@@ -26,7 +26,7 @@ from tests.stages.world import TENANT, Unhindered, World, address
 FINE: dict[str, Any] = {}
 
 
-class Shop:
+class EditableDirectory:
     """A directory whose SMS accounts a test sets."""
 
     def __init__(self, directory: Any, *accounts: Account) -> None:
@@ -70,13 +70,13 @@ class Running:
     """A world with timers, a pool and real breakers."""
 
     def __init__(self, directory: Any, *accounts: Account) -> None:
-        self.shop = Shop(directory, *accounts)
+        self.shop = EditableDirectory(directory, *accounts)
         self.world = World(self.shop)  # type: ignore[arg-type]
-        self.standings = MemoryStandings()
+        self.account_health = MemoryAccountHealth()
 
     async def __aenter__(self) -> World:
         world, free = self.world, Unhindered()
-        breakers = Breakers(self.standings, world.clock, world.notes)
+        breakers = Breakers(self.account_health, world.clock, world.notes)
         vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
         used = Accounts(self.shop, vendors, breakers, free, Budgets(), world.clock)  # type: ignore[arg-type]
         self._stop = asyncio.Event()
@@ -91,8 +91,8 @@ class Running:
         await self._waiting
 
 
-def told(world: World) -> list[tuple[str, str, str, int]]:
-    """Every turn: address, provider, event and reason."""
+def recorded_attempts(world: World) -> list[tuple[str, str, str, int]]:
+    """Return every attempt: address, provider, event and reason."""
     return [
         turn
         for frame in world.events()
@@ -107,8 +107,8 @@ def settled(world: World, count: int) -> bool:
 
 
 @pytest.mark.parametrize("outcome", ["transient", "throttled", "misconfigured"])
-def test_what_was_surely_not_sent_goes_to_the_next_account_at_once(directory, outcome):
-    async def story(running: Running) -> None:
+def test_an_attempt_surely_not_sent_fails_over_at_once(directory, outcome):
+    async def scenario(running: Running) -> None:
         async with running as world:
             await world.accept(address("a"))
             await world.plan()
@@ -117,14 +117,14 @@ def test_what_was_surely_not_sent_goes_to_the_next_account_at_once(directory, ou
             assert world.clock.now_ms() - began_ms < 500
 
     running = Running(directory, account("first", always(outcome)), account("second", FINE, 2))
-    run(story(running))
-    assert told(running.world) == [
+    run(scenario(running))
+    assert recorded_attempts(running.world) == [
         (address("a"), "first", Event.RETRY, Reason.FAILED_OVER), (address("a"), "second", Event.ACCEPTED, 0),
     ]  # fmt: skip
 
 
-def test_what_one_account_may_have_sent_is_never_given_to_another(directory):
-    async def story(running: Running) -> None:
+def test_an_ambiguous_attempt_never_fails_over(directory):
+    async def scenario(running: Running) -> None:
         async with running as world:
             await world.accept(address("a"))
             await world.plan()
@@ -132,32 +132,34 @@ def test_what_one_account_may_have_sent_is_never_given_to_another(directory):
 
     running = Running(directory, account("first", {"by_attempt": ["ambiguous", "ambiguous", "accepted"]}),
                       account("second", FINE, 2))  # fmt: skip
-    run(story(running))
-    assert {provider for _, provider, *_ in told(running.world)} == {"first"}
+    run(scenario(running))
+    assert {provider for _, provider, *_ in recorded_attempts(running.world)} == {"first"}
 
 
-def test_an_accounts_own_word_on_ambiguous_ends_counts(directory):
-    async def story(running: Running) -> None:
+def test_an_accounts_ambiguity_setting_counts(directory):
+    async def scenario(running: Running) -> None:
         async with running as world:
             await world.accept(address("a"))
             await world.plan()
             await until(lambda: settled(world, 1))
 
     running = Running(directory, account("first", always("ambiguous"), on_ambiguous="assume_sent"))
-    run(story(running))
-    assert [(event, reason) for *_, event, reason in told(running.world)] == [(Event.ACCEPTED, Reason.ASSUMED_SENT)]
+    run(scenario(running))
+    assert [(event, reason) for *_, event, reason in recorded_attempts(running.world)] == [
+        (Event.ACCEPTED, Reason.ASSUMED_SENT)
+    ]
 
 
 def test_an_account_that_is_down_is_left_alone_and_nothing_is_lost(directory):
     count = 120
 
-    async def story(running: Running) -> None:
+    async def scenario(running: Running) -> None:
         async with running as world:
             for number in range(count):
                 await world.accept(address("a", number))
             await world.plan()
             await asyncio.sleep(40)
-            assert len(world.vendor.calls) < 60, "twenty calls open it, and what was under way; then probes alone"
+            assert len(world.vendor.calls) < 60, "twenty calls and those under way open it; then only probes are sent"
             waiting = [row for row in world.ledger.rows.values() if row.state is State.RETRYING]
             world.states()
             assert {row.reason for row in waiting} <= {Reason.PROVIDER_DOWN, Reason.NONE}
@@ -165,14 +167,14 @@ def test_an_account_that_is_down_is_left_alone_and_nothing_is_lost(directory):
             await until(lambda: settled(world, count), limit_s=2 * PARK_MS_MAX / 1000)
 
     running = Running(directory, account("only", always("transient")))
-    run(story(running))
+    run(scenario(running))
     assert Counter(running.world.states().values()) == {State.SENT: count}
-    changes = [frame for frame in running.world.events() if isinstance(frame, StandingFrame)]
+    changes = [frame for frame in running.world.events() if isinstance(frame, HealthFrame)]
     assert [state for frame in changes for state in frame.states][:2] == ["open", "recovering"]
 
 
 def test_a_misconfigured_account_is_called_once_and_again_when_it_is_changed(directory):
-    async def story(running: Running) -> None:
+    async def scenario(running: Running) -> None:
         async with running as world:
             for number in range(20):
                 await world.accept(address("a", number))
@@ -184,12 +186,12 @@ def test_a_misconfigured_account_is_called_once_and_again_when_it_is_changed(dir
             await until(lambda: settled(world, 20), limit_s=60)
 
     running = Running(directory, account("only", always("misconfigured")))
-    run(story(running))
+    run(scenario(running))
     assert Counter(running.world.states().values()) == {State.SENT: 20}
 
 
 def test_accounts_share_by_weight(directory):
-    async def story(running: Running) -> None:
+    async def scenario(running: Running) -> None:
         async with running as world:
             for number in range(200):
                 await world.accept(address("a", number))
@@ -199,8 +201,8 @@ def test_accounts_share_by_weight(directory):
     running = Running(
         directory, account("heavy", FINE, weight=3), account("light", FINE), account("spare", FINE, weight=0)
     )
-    run(story(running))
-    shares = Counter(provider for _, provider, *_ in told(running.world))
+    run(scenario(running))
+    shares = Counter(provider for _, provider, *_ in recorded_attempts(running.world))
     assert 120 <= shares["heavy"] <= 180
     assert shares["light"] == 200 - shares["heavy"]
 
@@ -221,23 +223,23 @@ def test_without_an_account_a_delivery_is_a_dead_letter_at_once(directory):
 
 
 def test_that_an_account_is_down_is_recorded_also_after_the_last_result(directory):
-    class Slow(MemoryStandings):
+    class Slow(MemoryAccountHealth):
         async def swap(self, *asked: Any) -> Any:
             await asyncio.sleep(0.2)
             return await super().swap(*asked)
 
     def changes(world: World) -> list[str]:
-        return [state for frame in world.events() if isinstance(frame, StandingFrame) for state in frame.states]
+        return [state for frame in world.events() if isinstance(frame, HealthFrame) for state in frame.states]
 
-    async def story(running: Running) -> None:
-        running.standings = Slow()
+    async def scenario(running: Running) -> None:
+        running.account_health = Slow()
         async with running as world:
             await world.accept(address("a"))
             await world.plan()
             await until(lambda: changes(world) != [], limit_s=0.9)
-            assert len(told(world)) == 1
+            assert len(recorded_attempts(world)) == 1
 
     breaker = Breaker(calls_min=1, open_ms=60_000)
     running = Running(directory, account("only", always("transient"), breaker=breaker))
-    run(story(running))
+    run(scenario(running))
     assert changes(running.world) == ["open"]

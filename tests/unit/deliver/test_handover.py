@@ -1,4 +1,4 @@
-"""Deliveries that are handed over within a process: planned and intended by one commit, sent once, and found again after a crash."""
+"""Deliveries handed over within a process: planned and intended by one commit, sent once, recovered after a crash."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from clarion.domain.errors import DurabilityError, StaleLease
 from clarion.journal import topics
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows, encode_delivery
-from clarion.ports.stage_store import Admission, Cancellation, StageResult, StaleCaps
+from clarion.ports.stage_store import AcceptState, Cancellation, StageResult, StaleCaps
 from clarion.ports.streams import Frame
 from tests.look import Glance
 from tests.stages.holder import Holder, attempted
@@ -24,7 +24,7 @@ A, B, C = (address("accepted", n) for n in range(3))
 TOPIC = topics.deliver(Channel.SMS, Lane.NORMAL)
 
 
-class Story:
+class HandoverRun:
     """A planner and a consumer of one process."""
 
     def __init__(self, world: World, **other: Any) -> None:
@@ -33,7 +33,7 @@ class Story:
         self.holder = Holder(world, handovers=self.handovers, **other)
         self.planner = world.planner(handover=self.handovers)
 
-    async def start(self) -> "Story":
+    async def start(self) -> "HandoverRun":
         await self.holder.start()
         await asyncio.sleep(0.1)
         lease = await self.world.journal.acquire(topics.GROUP_PLAN, 0, "planner", 100_000)
@@ -50,7 +50,7 @@ class Story:
 
 
 class Commits(MemoryJournal):
-    """Writes down what is stored, and may do something else before the next planned delivery is."""
+    """Records commits, and may call a hook before the next planned delivery is stored."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -75,8 +75,8 @@ def offset_of(world: World) -> int:
 
 
 def test_a_delivery_and_the_intent_of_its_first_attempt_are_stored_by_one_commit(directory):
-    async def story() -> None:
-        one = await Story(world).start()
+    async def scenario() -> None:
+        one = await HandoverRun(world).start()
         for to in (A, B):
             await world.accept(to)
             await one.plan()
@@ -84,7 +84,7 @@ def test_a_delivery_and_the_intent_of_its_first_attempt_are_stored_by_one_commit
         await one.drain()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     together = [one for one in world.journal.stored if TOPIC in topics_of(one)]
     assert len(together) == 2
     assert all(one.progress.intents and one.progress.commits for one in together)
@@ -93,9 +93,9 @@ def test_a_delivery_and_the_intent_of_its_first_attempt_are_stored_by_one_commit
     assert offset_of(world) == 2
 
 
-def test_what_is_put_on_the_stream_meanwhile_goes_first_in_the_books_and_both_are_sent_once(directory):
-    async def story() -> None:
-        one = await Story(world).start()
+def test_deliveries_put_on_the_stream_meanwhile_are_tracked_first_and_all_are_sent_once(directory):
+    async def scenario() -> None:
+        one = await HandoverRun(world).start()
         await world.accept(A)
         await one.plan()
         await one.holder.settled()
@@ -113,15 +113,15 @@ def test_what_is_put_on_the_stream_meanwhile_goes_first_in_the_books_and_both_ar
         await one.drain()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     assert attempted(world) == {(to, 1, "accepted"): 1 for to in (A, B, C)}
     assert offset_of(world) == 3
 
 
 @pytest.mark.parametrize("error", [StaleCaps(), DurabilityError("the disk is gone")])
-def test_what_is_not_stored_is_not_sent_and_takes_no_room(directory, error):
-    async def story() -> None:
-        one = await Story(world, window=1).start()
+def test_a_delivery_that_is_not_stored_is_not_sent_and_takes_no_room(directory, error):
+    async def scenario() -> None:
+        one = await HandoverRun(world, window=1).start()
 
         async def refused(_result: StageResult) -> None:
             assert one.holder.submitted == []
@@ -137,14 +137,14 @@ def test_what_is_not_stored_is_not_sent_and_takes_no_room(directory, error):
         await one.drain()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     assert attempted(world) == {(A, 1, "accepted"): 1}
     assert offset_of(world) == 1
 
 
-def test_a_lease_of_the_sender_that_is_lost_keeps_nobody_from_planning(directory):
-    async def story() -> None:
-        one = await Story(world).start()
+def test_a_lost_lease_of_the_sender_does_not_stop_planning(directory):
+    async def scenario() -> None:
+        one = await HandoverRun(world).start()
 
         async def stale(result: StageResult) -> None:
             assert result.progress.intents
@@ -158,13 +158,13 @@ def test_a_lease_of_the_sender_that_is_lost_keeps_nobody_from_planning(directory
         await one.drain()
 
     world = World(directory, journal=Commits)
-    run(story())
-    assert attempted(world) == {(A, 1, "accepted"): 1}, "it is read in its turn"
+    run(scenario())
+    assert attempted(world) == {(A, 1, "accepted"): 1}, "it is read from the stream later"
 
 
-def test_after_a_crash_what_was_handed_over_is_known_as_begun(directory):
-    async def story() -> None:
-        one = await Story(world, passes=lambda row: False).start()
+def test_after_a_crash_handed_over_deliveries_have_open_intents(directory):
+    async def scenario() -> None:
+        one = await HandoverRun(world, passes=lambda row: False).start()
         await world.accept(A, B)
         await one.plan()
         assert sorted(one.holder.submitted) == [A, B]
@@ -174,21 +174,21 @@ def test_after_a_crash_what_was_handed_over_is_known_as_begun(directory):
         await second.crash()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     lost = {(to, 1, "ambiguous"): 1 for to in (A, B)}
     assert attempted(world) == {**lost, **{(to, 2, "accepted"): 1 for to in (A, B)}}
 
 
-def test_a_record_of_others_does_not_forget_what_was_handed_over_and_is_not_read_yet(directory):
-    """Results that are recorded between the commit and the consumer's knowing of it must leave its open intents."""
+def test_other_results_do_not_remove_open_intents_of_unread_handovers(directory):
+    """Results that are recorded between the commit and the consumer's notice of it must not remove its open intents."""
 
-    async def story() -> None:
-        one = await Story(world, passes=lambda row: row.address == A).start()
+    async def scenario() -> None:
+        one = await HandoverRun(world, passes=lambda row: row.address == A).start()
         await world.accept(A)
         await one.plan()
 
         async def results_first(_result: StageResult) -> None:
-            await asyncio.sleep(1)  # those of A are recorded meanwhile, and nothing of B is in the books
+            await asyncio.sleep(1)  # those of A are recorded meanwhile, and B is not yet tracked
 
         world.journal.before = results_first
         await world.accept(B)
@@ -200,18 +200,18 @@ def test_a_record_of_others_does_not_forget_what_was_handed_over_and_is_not_read
         await second.crash()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     assert attempted(world) == {(A, 1, "accepted"): 1, (B, 1, "ambiguous"): 1, (B, 2, "accepted"): 1}
 
 
-def test_what_was_cancelled_before_the_commit_is_not_sent(directory):
-    async def story() -> None:
-        one = await Story(world).start()
+def test_a_delivery_cancelled_before_the_commit_is_not_sent(directory):
+    async def scenario() -> None:
+        one = await HandoverRun(world).start()
         id_ = await world.accept(A)
 
         async def cancelled(_result: StageResult) -> None:
             entry = Cancellation(TENANT, id_, world.clock.now_ms())
-            await MemoryJournal.commit(world.journal, StageResult(admission=Admission(cancellations=[entry])))
+            await MemoryJournal.commit(world.journal, StageResult(accept_state=AcceptState(cancellations=[entry])))
 
         world.journal.before = cancelled
         await one.plan()
@@ -219,41 +219,43 @@ def test_what_was_cancelled_before_the_commit_is_not_sent(directory):
         await one.drain()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     assert world.states() == {A: State.CANCELLED}
     assert world.vendor.calls == []
 
 
 def test_nothing_is_taken_while_the_window_has_no_room_or_something_waits_before_it(directory):
-    async def story() -> None:
-        one = await Story(world, passes=lambda row: False, window=2).start()
+    async def scenario() -> None:
+        one = await HandoverRun(world, passes=lambda row: False, window=2).start()
         for to in (A, B, C):
             await world.accept(to)
             await one.plan()
-        assert await one.handovers.offers(0, [Frame(TOPIC, 0, 3, b"never looked at")]) == []
+        assert await one.handovers.prepare_offers(0, [Frame(TOPIC, 0, 3, b"never looked at")]) == []
         await one.holder.crash()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     handed = [bool(one.progress.intents) for one in world.journal.stored if TOPIC in topics_of(one)]
     assert handed == [True, True, False]
 
 
-def test_frames_of_other_partitions_and_topics_are_nobodys(directory):
+def test_frames_of_other_partitions_and_topics_are_not_handed_over(directory):
     world = World(directory)
 
-    async def story() -> None:
-        one = await Story(world).start()
+    async def scenario() -> None:
+        one = await HandoverRun(world).start()
         frames = [Frame(TOPIC, 1, 1, b""), Frame(topics.OUTCOMES, 0, 1, b"")]
-        assert await one.handovers.offers(0, frames) == []
+        assert await one.handovers.prepare_offers(0, frames) == []
         await one.drain()
-        assert await one.handovers.offers(0, [Frame(TOPIC, 0, 1, b"")]) == [], "who has stopped takes nothing"
+        assert await one.handovers.prepare_offers(0, [Frame(TOPIC, 0, 1, b"")]) == [], (
+            "a stopped consumer takes nothing"
+        )
 
-    run(story())
+    run(scenario())
 
 
 def test_a_pool_and_a_planner_of_one_process_work_together(directory):
-    async def story() -> None:
+    async def scenario() -> None:
         handovers = Handovers()
         pool = await world.pool(handovers=handovers)
         await asyncio.sleep(0.1)
@@ -267,7 +269,7 @@ def test_a_pool_and_a_planner_of_one_process_work_together(directory):
         await pool.drain()
 
     world = World(directory, journal=Commits)
-    run(story())
+    run(scenario())
     assert attempted(world) == {(address("accepted", number), 1, "accepted"): 1 for number in range(50)}
     handed = [one for one in world.journal.stored if TOPIC in topics_of(one) and one.progress.intents]
     assert len(handed) >= 25

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.deliver.partition.results import Result, intents_of, timers_of, told_of
+from clarion.deliver.partition.results import Result, intents_of, outcome_records, timers_of
 from clarion.deliver.partition.rows import rows_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
@@ -49,7 +49,7 @@ def test_an_intent_frame_of_a_chunk_is_an_unbroken_slice(states, data):
 
 
 @given(members, st.data())
-def test_results_of_a_chunk_are_told_once_each(states, data):
+def test_results_of_a_chunk_are_reported_once_each(states, data):
     rows = rows_of(chunk(states))
     results, failed = [], set()
     for row in rows:
@@ -60,15 +60,15 @@ def test_results_of_a_chunk_are_told_once_each(states, data):
         if not fine:
             failed.add(row.chunk[1])
     sent: set[int] = set()
-    told: set[int] = set()
-    for _, frame in told_of(Channel.SMS, 0, results):
+    records: set[int] = set()
+    for _, frame in outcome_records(Channel.SMS, 0, results):
         event = decode(frame.payload)
         if isinstance(event, ChunkAttemptedFrame):
             sent |= {event.first_index + n for n, state in enumerate(event.states) if state}
         else:
             assert isinstance(event, AttemptedFrame)
-            told |= {place[1] for place in event.chunks}
-    assert told == failed
+            records |= {place[1] for place in event.chunks}
+    assert records == failed
     assert sent == {row.chunk[1] for row in rows} - failed
     timers = timers_of(Channel.SMS, {row.delivery_id: Lane.BULK for row in rows}, 0, results)
     assert len({timer.timer_id for timer in timers}) == len(timers) == len(failed)

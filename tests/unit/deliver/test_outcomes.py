@@ -48,5 +48,5 @@ def test_every_outcome_ends_where_the_rules_say(directory, script, state, reason
     assert [to for to, _ in world.vendor.calls] == [address(script)] * row.attempt
     if attempts is None:
         spent_ms = world.clock.now_ms() - (row.started_ms or 0)
-        assert row.attempt > len(POLICY.pauses_ms), "it was tried for as long as the policy says"
+        assert row.attempt > len(POLICY.pauses_ms), "it was retried for as long as the policy says"
         assert spent_ms <= POLICY.age_max_ms

@@ -1,4 +1,4 @@
-"""Whatever several workers ask for, in whatever order: limits hold, and everything goes in the end."""
+"""For any requests of several workers, in any order: limits hold, and everything is sent in the end."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.domain.channel import LANES, Lane
-from clarion.domain.limits_pace import PACE_BURST_MS, PACE_CALLS_SPAN_MS
-from clarion.domain.limits_resilience import PARK_MS_MAX
+from clarion.domain.limits_delivery import PACE_BURST_MS, PACE_CALLS_SPAN_MS, PARK_MS_MAX
 from tests.unit.deliver.paces import Site
 
 WORKERS = 3
@@ -46,7 +45,7 @@ MOVES = st.lists(
 
 
 class Ledger:
-    """What a provider sees."""
+    """The calls that a provider sees."""
 
     def __init__(self, site):
         self.site = site
@@ -54,9 +53,9 @@ class Ledger:
         self.last_to = {}
         self.under_way = [0] * WORKERS
 
-    def take(self, worker, number, people, lane, waited=()):
+    def draw(self, worker, number, people, lane, waited=()):
         addresses = [f"+{index % people}" for index in range(number)]
-        times = self.site.take(0, to=addresses, worker=worker, lane=lane, waited=waited)
+        times = self.site.draw(0, to=addresses, worker=worker, lane=lane, waited=waited)
         now_ms = self.site.clock.now_ms()
         for address, time_ms in zip(addresses, times, strict=True):
             if time_ms is None:
@@ -69,10 +68,10 @@ class Ledger:
     def end(self, worker, number):
         for _ in range(min(number, self.under_way[worker])):
             self.under_way[worker] -= 1
-            self.site.paces[worker].done(self.site.account)
+            self.site.paces[worker].end_call(self.site.account)
 
     def give_back(self, worker, number):
-        """As when a breaker says no right after the pace said yes."""
+        """As when a breaker refuses right after the limits granted."""
         for _ in range(number):
             self.sent.pop()
         self.under_way[worker] -= number
@@ -103,7 +102,7 @@ def play(moves, **limits):
     for move in moves:
         site.after(move.after_ms)
         ledger.end(move.worker, move.ended)
-        times = ledger.take(
+        times = ledger.draw(
             move.worker, move.number, move.people, move.lane, [move.waited] * move.number if move.waited else ()
         )
         back = min(move.given_back, times.count(None))
@@ -127,12 +126,12 @@ def test_no_day_sees_more_than_its_figure(moves, per_day):
 
 @given(MOVES, st.integers(1, 20))
 def test_no_more_calls_are_under_way_while_no_worker_dies(moves, concurrent):
-    # Each worker is heard of in every span of time, as it is when calls end at all.
+    # Each worker reports in every span of time, as it does when calls end at all.
     play([move._replace(after_ms=min(move.after_ms, 2_000)) for move in moves], concurrent=concurrent)
 
 
 @given(MOVES, st.integers(1, 1_000) | st.integers(1, 10_000_000))
-def test_nobody_is_written_to_twice_in_an_interval(moves, interval_ms):
+def test_no_recipient_gets_two_messages_in_an_interval(moves, interval_ms):
     play(moves, recipient_interval_ms=interval_ms)
 
 
@@ -154,7 +153,7 @@ def test_all_limits_hold_together(moves, per_second, per_day, concurrent, interv
 
 
 class Waiting(NamedTuple):
-    """A delivery on its way, as a worker keeps it."""
+    """A delivery under way, as a worker holds it."""
 
     due_ms: int
     lane: Lane
@@ -163,8 +162,9 @@ class Waiting(NamedTuple):
 
 
 def drain(site, counts):
-    """Let deliveries of all lanes come at once, come again when they are told, and their calls end after 300 ms; return
-    when the last one of each lane went."""
+    """Let deliveries of all lanes arrive at once, return at their promised times, and end their calls after 300 ms.
+
+    Return when the last one of each lane was sent."""
     waiting = [
         Waiting(site.clock.now_ms(), lane, index % WORKERS, again=False)
         for lane, count in zip(LANES, counts, strict=True)
@@ -179,12 +179,12 @@ def drain(site, counts):
         now_ms = site.clock.now_ms()
         for call in [call for call in calls if call[0] <= now_ms]:
             calls.remove(call)
-            site.paces[call[1]].done(site.account)
+            site.paces[call[1]].end_call(site.account)
         for worker in range(WORKERS):
             for lane in LANES:
-                mine = [each for each in waiting if each.due_ms <= now_ms and each[1:3] == (lane, worker)]
-                times = site.take(len(mine), lane=lane, worker=worker, waited=[each.again for each in mine])
-                for each, time_ms in zip(mine, times, strict=True):
+                own = [each for each in waiting if each.due_ms <= now_ms and each[1:3] == (lane, worker)]
+                times = site.draw(len(own), lane=lane, worker=worker, waited=[each.again for each in own])
+                for each, time_ms in zip(own, times, strict=True):
                     waiting.remove(each)
                     if time_ms is None:
                         calls.append((now_ms + 300, worker))
@@ -201,12 +201,12 @@ def drain(site, counts):
     st.integers(1, 50),
     st.none() | st.integers(1, 10),
 )
-def test_with_time_everything_goes(counts, per_second, concurrent):
+def test_everything_is_sent_in_the_end(counts, per_second, concurrent):
     limits = {"per_second": per_second} | ({} if concurrent is None else {"concurrent": concurrent})
     site = Site(WORKERS, **limits)
     begin_ms = site.clock.now_ms()
     last = drain(site, counts)
-    # Each worker promises moments for itself, so some of what comes again is told to come once more.
+    # Each worker promises times for itself, so some deliveries that return are deferred once more.
     slowest = min(per_second, 1_000 / 300 * (concurrent or 1_000))
     assert max(last.values(), default=begin_ms) - begin_ms <= 10_000 + 4_000 * sum(counts) / slowest
 

@@ -1,4 +1,4 @@
-"""Deliveries that wait for an account, and workers that die around them: nothing lost, nothing sent twice without a trace."""
+"""Deliveries that wait for an account, and workers that die meanwhile: none is lost, or sent twice without a record."""
 
 import asyncio
 from collections import Counter
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.backends.memory.standings import MemoryStandings
-from clarion.deliver.accounts.assignment import PutOff
+from clarion.deliver.accounts.assignment import Deferral
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
@@ -18,20 +18,20 @@ from clarion.deliver.partition.results import Result, timers_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next, Policy
 from clarion.domain import ids
+from clarion.domain.account_health import AccountHealth
 from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.limits_resilience import RETRY_BUDGET_MIN
+from clarion.domain.limits_delivery import RETRY_BUDGET_MIN
 from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.resilience import Limits
-from clarion.domain.standing import Standing
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
-from clarion.ports.stage_store import Admission, Cancellation, StageResult
-from clarion.ports.standings import AccountName
+from clarion.ports.account_health import AccountName
+from clarion.ports.stage_store import AcceptState, Cancellation, StageResult
 from clarion.ports.streams import Frame
 from clarion.wait.worker import TimerWorker
 from tests.contract.swaps import take
@@ -39,24 +39,24 @@ from tests.look import Glance
 from tests.stages.holder import Holder
 from tests.stages.virtual import kill, run, until
 from tests.stages.world import TENANT, World, address
-from tests.unit.deliver.test_failover import FINE, Shop, account, always, settled, told
+from tests.unit.deliver.test_failover import FINE, EditableDirectory, account, always, recorded_attempts, settled
 
 A, B = address("a", 1), address("a", 2)
 PATIENT = Policy((1_000, 2_000, 4_000, 8_000), 24 * 3_600_000)
 
 
 class Fleet:
-    """Workers that come and go over one journal, one store of standings and one of counts; each has judges of its own."""
+    """Workers that start and stop over one journal and shared stores of account health and counts, each with its breakers."""
 
     def __init__(self, directory: Any, *accounts: Any, partitions: int = 1, seed: int = 0) -> None:
-        self.shop = Shop(directory, *accounts)
+        self.shop = EditableDirectory(directory, *accounts)
         self.world = World(self.shop, partitions=partitions, seed=seed)  # type: ignore[arg-type]
-        self.standings, self.quotas = MemoryStandings(), MemoryQuotas()
+        self.account_health, self.quotas = MemoryAccountHealth(), MemoryQuotas()
         self._stop = asyncio.Event()
 
     def accounts(self, budgets: Budgets | None = None) -> Accounts:
         world = self.world
-        breakers = Breakers(self.standings, world.clock, world.notes)
+        breakers = Breakers(self.account_health, world.clock, world.notes)
         vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
         pace = Pace(self.quotas, world.clock, world.notes, "worker-0")
         return Accounts(self.shop, vendors, breakers, pace, budgets or Budgets(), world.clock)  # type: ignore[arg-type]
@@ -66,16 +66,16 @@ class Fleet:
         return await Holder(self.world, passes, **values).start()
 
     async def down(self, name: str, for_ms: int = 3_600_000) -> None:
-        """Have an account count as down for all workers."""
+        """Mark an account as down for all workers."""
         now_ms = self.world.clock.monotonic_ms()
-        standing = Standing("open", 1, changed_ms=now_ms, until_ms=now_ms + for_ms, detail="it is down")
-        await take(self.standings, AccountName(TENANT, name), standing)
+        health = AccountHealth("open", 1, changed_ms=now_ms, until_ms=now_ms + for_ms, detail="it is down")
+        await take(self.account_health, AccountName(TENANT, name), health)
 
     async def mended(self, name: str) -> None:
-        await take(self.standings, AccountName(TENANT, name), Standing(version=1))
+        await take(self.account_health, AccountName(TENANT, name), AccountHealth(version=1))
 
     async def left(self, name: str) -> None:
-        """Leave an account as it is."""
+        """Leave an account unchanged."""
 
     async def fire(self) -> int:
         """Fire every timer, now or not."""
@@ -83,7 +83,7 @@ class Fleet:
 
     async def cancel(self, id_: bytes) -> None:
         await self.world.journal.commit(
-            StageResult(admission=Admission(cancellations=[Cancellation(TENANT, id_, self.world.clock.now_ms())]))
+            StageResult(accept_state=AcceptState(cancellations=[Cancellation(TENANT, id_, self.world.clock.now_ms())]))
         )
 
     def turns(self) -> Counter[tuple[str, int, str]]:
@@ -118,10 +118,10 @@ class Refusing:
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(directory, stored):
+def test_a_worker_that_dies_around_the_append_of_a_parked_attempt_loses_nothing(directory, stored):
     fleet = Fleet(directory, account("only", FINE))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         await world.accept(A)
         await world.plan()
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(dir
         await second.settled()
         await second.crash()
 
-    run(story())
+    run(scenario())
     assert fleet.turns() == {(A, 1, "parked"): 1, (A, 2, "accepted"): 1}
     assert fleet.world.vendor.calls == [(A, 1)]
     assert fleet.world.states() == {A: State.SENT}
@@ -146,10 +146,10 @@ def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(dir
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_worker_that_dies_around_the_append_of_a_failover_sends_once(directory, stored):
-    """Not stored, the turn is a lost one: recorded, and made again by the account that may have sent it."""
+    """Not stored, the attempt is lost: it is recorded, and repeated by the account that may have sent it."""
     fleet = Fleet(directory, account("first", {"by_attempt": ["transient", "accepted"]}), account("second", FINE, 2))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         await world.accept(A)
         await world.plan()
@@ -163,20 +163,23 @@ def test_a_worker_that_dies_around_the_append_of_a_failover_sends_once(directory
         await second.settled()
         await second.crash()
 
-    run(story())
+    run(scenario())
     lost = {} if stored else {(A, 1, "ambiguous"): 1}
     turn = 1 if stored else 2
     assert fleet.turns() == {**lost, (A, turn, "retry"): 1, (A, turn + 1, "accepted"): 1}
-    assert {provider for _, provider, *_ in told(fleet.world)} == {"first", *(["second"] if stored else [])}
+    assert {provider for _, provider, *_ in recorded_attempts(fleet.world)} == {
+        "first",
+        *(["second"] if stored else []),
+    }
     assert len(fleet.world.vendor.accepted) == 1
     assert fleet.world.states() == {A: State.SENT}
 
 
 def test_a_worker_that_dies_while_a_timer_of_a_parked_delivery_fires(directory):
-    """The timer's frame is on the journal, read and intended; the successor knows of the intent, and of the parked turn."""
+    """The timer's frame is on the journal, read and intended; the successor knows of the intent and the parked attempt."""
     fleet = Fleet(directory, account("only", FINE))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         await world.accept(A, B)
         await world.plan()
@@ -193,26 +196,26 @@ def test_a_worker_that_dies_while_a_timer_of_a_parked_delivery_fires(directory):
         assert third.submitted == [B]
         await third.crash()
 
-    run(story())
+    run(scenario())
     parked = {(A, 1, "parked"): 1, (B, 1, "parked"): 1}
     assert fleet.turns() == {**parked, (A, 2, "accepted"): 1, (B, 2, "ambiguous"): 1, (B, 3, "accepted"): 1}
     assert fleet.world.states() == {A: State.SENT, B: State.SENT}
 
 
-def test_what_was_given_an_account_that_is_down_by_now_goes_to_another_at_once(directory):
-    """Its intent stands, its turn ends without a call; a successor does not take it for lost."""
+def test_a_delivery_whose_account_went_down_fails_over_at_once(directory):
+    """Its intent is stored, its attempt ends without a call; a successor does not record it as lost."""
     fleet = Fleet(directory, account("first", FINE), account("second", FINE, 2))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         await world.accept(A)
         await world.plan()
         holder = await fleet.holder(lambda row: False)
         await holder.settled()
         await fleet.down("first")
-        await holder.consumer._t.accounts.breakers.refresh()
+        await holder.consumer._context.accounts.breakers.refresh()
         await asyncio.sleep(1)
-        await holder.consumer._t.accounts.breakers.refresh()
+        await holder.consumer._context.accounts.breakers.refresh()
         (item,) = holder.works
         await holder.consumer.send(item)
         await holder.settled()
@@ -223,16 +226,16 @@ def test_what_was_given_an_account_that_is_down_by_now_goes_to_another_at_once(d
         await second.settled()
         await second.crash()
 
-    run(story())
-    assert [turn[1:] for turn in told(fleet.world)] == [
+    run(scenario())
+    assert [turn[1:] for turn in recorded_attempts(fleet.world)] == [
         ("first", Event.PARKED, Reason.PROVIDER_DOWN), ("second", Event.ACCEPTED, 0),
     ]  # fmt: skip
 
 
-def test_what_is_cancelled_while_it_waits_ends_at_its_next_turn(directory):
+def test_a_delivery_cancelled_while_it_waits_ends_at_its_next_turn(directory):
     fleet = Fleet(directory, account("only", FINE))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         gone, _ = await world.accept(A), await world.accept(B)
         await world.plan()
@@ -244,7 +247,7 @@ def test_what_is_cancelled_while_it_waits_ends_at_its_next_turn(directory):
         await holder.settled()
         await holder.crash()
 
-    run(story())
+    run(scenario())
     assert fleet.world.states() == {A: State.CANCELLED, B: State.RETRYING}
     assert fleet.world.vendor.calls == []
 
@@ -253,7 +256,7 @@ def test_calls_are_free_again_when_a_lease_is_lost_before_they_are_made(director
     """Otherwise each lost lease would cost the account some of its `concurrent` for good."""
     fleet = Fleet(directory, account("only", FINE, limits=Limits(concurrent=4)))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         accounts = fleet.accounts()
         for key in (None, "one", "one", None):
@@ -268,7 +271,7 @@ def test_calls_are_free_again_when_a_lease_is_lost_before_they_are_made(director
         await successor.settled()
         await successor.crash()
 
-    run(story())
+    run(scenario())
     fleet.world.states()
     assert [row.state for row in fleet.world.ledger.rows.values()] == [State.SENT] * 4
 
@@ -276,7 +279,7 @@ def test_calls_are_free_again_when_a_lease_is_lost_before_they_are_made(director
 def test_a_probe_is_free_again_when_its_delivery_is_cancelled_before_the_call(directory):
     fleet = Fleet(directory, account("only", FINE))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         gone = await world.accept(A)
         await world.plan()
@@ -291,14 +294,14 @@ def test_a_probe_is_free_again_when_its_delivery_is_cancelled_before_the_call(di
         await holder.settled()
         await holder.crash()
 
-    run(story())
+    run(scenario())
     assert fleet.world.states() == {A: State.CANCELLED, B: State.SENT}
 
 
-def test_more_accounts_than_are_asked_end_a_pass_all_the_same(directory):
+def test_a_pass_ends_also_with_more_accounts_than_it_tries(directory):
     fleet = Fleet(directory, *(account(f"a{n:02}", always("transient"), priority=n) for n in range(40)))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         await world.accept(A)
         await world.plan()
@@ -310,7 +313,7 @@ def test_more_accounts_than_are_asked_end_a_pass_all_the_same(directory):
         await holder.crash()
         await kill(firing)
 
-    run(story())
+    run(scenario())
     assert len(fleet.world.vendor.calls) <= 2 * 32
 
 
@@ -318,10 +321,10 @@ def test_more_accounts_than_are_asked_end_a_pass_all_the_same(directory):
     ("word", "end"), [("stop", State.DEAD), ("retry", State.RETRYING), ("assume_sent", State.SENT)]
 )
 def test_a_lost_attempt_is_judged_and_repeated_by_the_account_that_made_it(directory, word, end):
-    """Not by the one that is preferred: it was down then, and works by now."""
+    """Not by the preferred account: it was down then, and works by now."""
     fleet = Fleet(directory, account("first", FINE), account("second", FINE, 2, on_ambiguous=word))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         await world.accept(A)
         await world.plan()
@@ -334,13 +337,13 @@ def test_a_lost_attempt_is_judged_and_repeated_by_the_account_that_made_it(direc
         await (second := await fleet.holder()).settled()
         await second.crash()
 
-    run(story())
+    run(scenario())
     assert fleet.world.states() == {A: end}
-    assert {provider for _, provider, *_ in told(fleet.world)} == {"second"}
+    assert {provider for _, provider, *_ in recorded_attempts(fleet.world)} == {"second"}
     assert fleet.world.vendor.calls == []
 
 
-async def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(directory):
+async def test_an_account_that_is_down_costs_no_budget_and_blocks_no_other(directory):
     first = account("first", FINE)
     fleet = Fleet(directory, first, account("second", FINE, 2))
     row = PlannedDelivery(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, 2, None, None, None, None,
@@ -349,7 +352,7 @@ async def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_ano
     budgets = Budgets()
     accounts = fleet.accounts(budgets=budgets)
     for _ in range(RETRY_BUDGET_MIN):
-        assert budgets.retry(first, fleet.world.clock.monotonic_ms())
+        assert budgets.take_retry(first, fleet.world.clock.monotonic_ms())
     known = await accounts.gather(Channel.SMS, [TENANT])
     (given,) = await accounts.assign(known, Channel.SMS, [(row, Lane.NORMAL)])
     assert given is not None
@@ -363,21 +366,21 @@ async def test_an_account_named_like_the_inbox_does_not_hold_it(directory):
     accounts = fleet.accounts()
     row = PlannedDelivery(bytes(32), TENANT, "u1", "u1", "en", "hello", "", {}, None, 1, None, None, None, None)
     known = await accounts.gather(Channel.INAPP, [TENANT])
-    (inbox,) = known.of(TENANT, Channel.INAPP)
+    (inbox,) = known.accounts(TENANT, Channel.INAPP)
     assert await accounts.assign(known, Channel.INAPP, [(row, Lane.NORMAL)]) == [inbox]
-    assert accounts.down(inbox) is None
-    accounts.done(inbox, Accepted(""), 0)
+    assert accounts.outage_of(inbox) is None
+    accounts.report_outcome(inbox, Accepted(""), 0)
     known = await accounts.gather(Channel.SMS, [TENANT])
     (texting,) = await accounts.assign(known, Channel.SMS, [(row, Lane.NORMAL)])
-    assert isinstance(texting, PutOff)
+    assert isinstance(texting, Deferral)
 
 
-def test_broadcasts_wait_for_an_outage_to_end_and_go_once(directory):
+def test_broadcasts_wait_for_an_outage_to_end_and_are_sent_once(directory):
     """Chunks: each delivery that waits gets a row, and none is sent or counted twice."""
     fleet = Fleet(directory, account("only", FINE))
     count = 300
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         users = [f"u{number}" for number in range(count)]
         to = [address("a", number) for number in range(count)]
@@ -401,7 +404,7 @@ def test_broadcasts_wait_for_an_outage_to_end_and_go_once(directory):
         await second.settled()
         await second.crash()
 
-    run(story())
+    run(scenario())
     assert Counter(event for _, _, event in fleet.turns().elements()) == {"parked": count, "accepted": count}
     assert Counter(to for to, _ in fleet.world.vendor.calls) == {address("a", n): 1 for n in range(count)}
 
@@ -415,14 +418,14 @@ def test_turns_of_a_delivery_may_be_many():
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 30))])
 def test_workers_dying_at_random_in_an_outage(directory, seed):
-    """Three partitions, lanes, two accounts that come and go, cancellations; workers die wherever they are. Every delivery
+    """Three partitions, lanes, two accounts that fail and recover, cancellations; workers die anywhere. Every delivery
     ends once; each message sent is a recorded acceptance, or a call whose loss was recorded."""
     random = Random(seed)
     first, second = account("first", {"latency_ms": 40}), account("second", {"latency_ms": 40}, 2)
     fleet = Fleet(directory, first, second, partitions=3, seed=seed)
     count = 12 if seed else 4
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         stop = asyncio.Event()
         timers = asyncio.create_task(
@@ -448,24 +451,24 @@ def test_workers_dying_at_random_in_an_outage(directory, seed):
         stop.set()
         await timers
 
-    run(story())
+    run(scenario())
     world = fleet.world
     turns = fleet.turns()
     ends = Counter(
         to for (to, _, event), times in turns.items() for _ in range(times) if event in ("accepted", "cancelled")
     )
     assert ends == {address("a", number): 1 for number in range(count)}, "each ends once"
-    assert max(turns.values()) == 1, "no turn is recorded twice"
+    assert max(turns.values()) == 1, "no attempt is recorded twice"
     calls = Counter(to for to, _ in world.vendor.calls)
     told_of = Counter(to for (to, _, event) in turns if event in ("accepted", "retry", "ambiguous"))
-    assert all(number <= told_of[to] for to, number in calls.items()), "each call is told of"
+    assert all(number <= told_of[to] for to, number in calls.items()), "each call is recorded"
 
 
 @pytest.mark.parametrize(("back_s", "end"), [(50, State.SENT), (70, State.EXPIRED)])
 def test_a_code_is_tried_to_the_end_of_its_life_and_not_beyond(directory, back_s, end):
     fleet = Fleet(directory, account("only", FINE))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         stop = asyncio.Event()
         timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
@@ -481,7 +484,7 @@ def test_a_code_is_tried_to_the_end_of_its_life_and_not_beyond(directory, back_s
         await holder.crash()
         await kill(firing)
 
-    run(story())
+    run(scenario())
     ends = Counter(fleet.world.states().values())
     assert ends[end] >= 12, ends
     assert set(ends) <= {State.SENT, State.EXPIRED}
@@ -489,10 +492,10 @@ def test_a_code_is_tried_to_the_end_of_its_life_and_not_beyond(directory, back_s
 
 @pytest.mark.parametrize("jump_ms", [-120_000, 3_600_000])
 def test_a_wall_clock_that_jumps_loses_nothing(directory, jump_ms):
-    """Back: what waits comes later. Forth: it comes at once. Neither ends it, nor sends it twice."""
+    """Back: a waiting delivery is sent later. Forward: it is sent at once. Neither ends it, nor sends it twice."""
     fleet = Fleet(directory, account("only", FINE))
 
-    async def story() -> None:
+    async def scenario() -> None:
         world = fleet.world
         stop = asyncio.Event()
         timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
@@ -509,6 +512,6 @@ def test_a_wall_clock_that_jumps_loses_nothing(directory, jump_ms):
         await pool.crash()
         await kill(firing)
 
-    run(story())
+    run(scenario())
     assert fleet.world.states() == {A: State.SENT, B: State.SENT}
     assert Counter(fleet.world.vendor.calls) == {(A, 1): 1, (B, 1): 1}

@@ -1,4 +1,4 @@
-"""A channel's pool: order where it is asked for, cancellation, ends of deliveries, drains, and failures that are told."""
+"""A channel's pool: order where it is required, cancellation, ends of deliveries, drains, and reported failures."""
 
 import asyncio
 
@@ -9,12 +9,12 @@ from clarion.domain.channel import Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
-from clarion.ports.stage_store import Admission, Cancellation, StageResult
+from clarion.ports.stage_store import AcceptState, Cancellation, StageResult
 from tests.look import Glance
 from tests.stages.holder import Holder
 from tests.stages.virtual import run, until
@@ -24,13 +24,15 @@ from tests.stages.world import GROUP, TENANT, World, address
 async def cancel(world: World, *subjects: bytes) -> None:
     await world.journal.commit(
         StageResult(
-            admission=Admission(cancellations=[Cancellation(TENANT, one, world.clock.now_ms()) for one in subjects])
+            accept_state=AcceptState(
+                cancellations=[Cancellation(TENANT, one, world.clock.now_ms()) for one in subjects]
+            )
         )
     )
 
 
-def test_a_dead_letter_holds_the_delivery_that_would_go_again(directory):
-    async def story(world: World) -> None:
+def test_a_dead_letter_holds_the_delivery_to_replay(directory):
+    async def scenario(world: World) -> None:
         await world.accept(address("refused"), data={"name": "Ana"}, metadata={"order": "7"})
         await world.plan()
         pool = await world.pool()
@@ -38,7 +40,7 @@ def test_a_dead_letter_holds_the_delivery_that_would_go_again(directory):
         await pool.drain()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     (letter,) = world.ledger.dead.values()
     frame = decode(letter.payload)
     assert isinstance(frame, DeliverFrame)
@@ -52,7 +54,7 @@ def test_a_dead_letter_holds_the_delivery_that_would_go_again(directory):
 
 
 def test_a_dead_address_is_suppressed(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(address("dead-token"))
         await world.plan()
         pool = await world.pool()
@@ -60,13 +62,13 @@ def test_a_dead_address_is_suppressed(directory):
         await pool.drain()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.suppressions.added == [(TENANT, address("dead-token"))]
 
 
 @pytest.mark.parametrize("others", [0, CANCELLATIONS_PER_READ_MAX + 5])
-def test_what_was_cancelled_before_it_was_taken_is_not_sent(directory, others):
-    async def story(world: World) -> None:
+def test_a_delivery_cancelled_before_it_was_taken_is_not_sent(directory, others):
+    async def scenario(world: World) -> None:
         kept, gone = await world.accept(address("accepted", 1)), await world.accept(address("accepted", 2))
         await world.plan()
         await cancel(world, *(n.to_bytes(16, "big") for n in range(others)), gone)
@@ -76,13 +78,13 @@ def test_what_was_cancelled_before_it_was_taken_is_not_sent(directory, others):
         assert kept != gone
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {address("accepted", 1): State.SENT, address("accepted", 2): State.CANCELLED}
     assert world.vendor.calls == [(address("accepted", 1), 1)]
 
 
-def test_what_is_on_its_way_when_it_is_cancelled_still_arrives(directory):
-    async def story(world: World) -> None:
+def test_a_delivery_under_way_when_cancelled_still_arrives(directory):
+    async def scenario(world: World) -> None:
         id_ = await world.accept(address("accepted"))
         await world.plan()
         pool = await world.pool()
@@ -91,11 +93,11 @@ def test_what_is_on_its_way_when_it_is_cancelled_still_arrives(directory):
         await until(lambda: world.states()[address("accepted")] is State.SENT)
         await pool.drain()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_retry_is_cancelled_between_attempts(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         id_ = await world.accept(address("hopeless"))
         await world.plan()
         pool = await world.pool()
@@ -106,12 +108,12 @@ def test_a_retry_is_cancelled_between_attempts(directory):
         await pool.drain()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.vendor.calls == [(address("hopeless"), 1)]
 
 
-def test_what_expired_is_not_sent(directory):
-    async def story(world: World) -> None:
+def test_an_expired_delivery_is_not_sent(directory):
+    async def scenario(world: World) -> None:
         await world.accept(address("accepted"), expires_ms=world.clock.now_ms() + 1_000)
         await world.plan()
         await asyncio.sleep(2)
@@ -120,14 +122,14 @@ def test_what_expired_is_not_sent(directory):
         await pool.drain()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.vendor.calls == []
     (row,) = world.ledger.rows.values()
     assert row.reason == Reason.EXPIRED
 
 
 def test_ordered_deliveries_go_one_after_the_other_and_a_failing_head_is_parked(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         for script in ("accepted", "transient", "accepted"):
             to = address(script, len(Glance(world.journal).read(topics.accepted(Lane.NORMAL), 0, 0)))
             await world.accept(to, ordering_key="order-7")
@@ -139,13 +141,13 @@ def test_ordered_deliveries_go_one_after_the_other_and_a_failing_head_is_parked(
         await pool.drain()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     ordered = [to for to, _ in world.vendor.calls if to != address("accepted", 9)]
     assert ordered == [address("accepted", 0), address("transient", 1), address("accepted", 2)]
 
 
 def test_only_one_of_an_ordering_key_is_under_way(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         for n in range(3):
             await world.accept(address("accepted", n), ordering_key="k")
         await world.plan()
@@ -154,11 +156,11 @@ def test_only_one_of_an_ordering_key_is_under_way(directory):
         assert holder.submitted == [address("accepted", 0)]
         await holder.crash()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_urgent_lanes_are_read_first(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         for lane in (Lane.BULK, Lane.NORMAL, Lane.CRITICAL):
             await world.accept(f"accepted-{lane}", lane=lane)
             await world.plan()
@@ -167,11 +169,11 @@ def test_urgent_lanes_are_read_first(directory):
         assert holder.submitted == ["accepted-critical", "accepted-normal", "accepted-bulk"]
         await holder.crash()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
-def test_a_drain_finishes_and_records_what_was_started(directory):
-    async def story(world: World) -> None:
+def test_a_drain_finishes_and_records_started_deliveries(directory):
+    async def scenario(world: World) -> None:
         await world.accept(*(address("accepted", n) for n in range(10)))
         await world.plan()
         pool = await world.pool()
@@ -180,35 +182,35 @@ def test_a_drain_finishes_and_records_what_was_started(directory):
         assert set(world.states().values()) == {State.SENT}
         assert Glance(world.journal).backlog(GROUP) == 0
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
-def test_a_sender_that_fails_takes_the_pool_down(directory):
-    """A pool that went on without it would wait for that delivery for ever."""
+def test_a_failed_sender_stops_the_pool(directory):
+    """A pool that continued without it would wait for that delivery forever."""
 
     class Broken(RuntimeError):
         pass
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(address("accepted"))
         await world.plan()
-        tools = world.tools()
+        context = world.tools()
 
         async def attempt(*args: object) -> None:
             raise Broken
 
-        tools.sender.attempt = attempt  # type: ignore[method-assign,assignment]
-        pool = world.start(tools, await world.held(GROUP))
+        context.sender.attempt = attempt  # type: ignore[method-assign,assignment]
+        pool = world.start(context, await world.held(GROUP))
         with pytest.raises(BaseExceptionGroup) as failure:
             await pool.running
         assert failure.group_contains(Broken)
         await pool.crash()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_lost_lease_ends_its_consumer_and_a_new_one_starts_another(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         pool = await world.pool(owner="worker-0")
         await asyncio.sleep(1)
         lease = await world.journal.acquire(GROUP, 0, "worker-0", 10_000)  # a new fence, as after a pause
@@ -220,7 +222,7 @@ def test_a_lost_lease_ends_its_consumer_and_a_new_one_starts_another(directory):
         await pool.drain()
         assert world.vendor.calls == [(address("accepted"), 1)]
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_nothing_is_begun_again_under_a_lease_that_was_lost(directory, monkeypatch):
@@ -232,10 +234,10 @@ def test_nothing_is_begun_again_under_a_lease_that_was_lost(directory, monkeypat
 
     monkeypatch.setattr(PartitionConsumer, "run", lost)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         pool = await world.pool()
         await asyncio.sleep(0.5)
         assert len(began) == 1
         await pool.drain()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))

@@ -1,4 +1,4 @@
-"""What a new holder of a partition makes of what the old one left: nothing twice without a trace, nothing forgotten."""
+"""Recovery of a partition by a new holder: nothing is sent twice without a record, nothing is forgotten."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import StaleLease, UnknownFrame
-from clarion.domain.limits import LOST_STARTS_MAX
+from clarion.domain.limits_delivery import LOST_STARTS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
@@ -25,18 +25,18 @@ A, B, C = (address("accepted", n) for n in range(3))
 
 
 def test_intended_attempts_are_recorded_as_lost_and_followed_by_another(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A, B)
         await world.plan()
         first = await Holder(world, passes=lambda row: row.address == A).start()
         await first.settled()
         await first.crash()
         await (second := await Holder(world).start()).settled()
-        assert second.submitted == [B], "what has a result is not sent again"
+        assert second.submitted == [B], "an attempt with a result is not repeated"
         await second.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert attempted(world) == {(A, 1, "accepted"): 1, (B, 1, "ambiguous"): 1, (B, 2, "accepted"): 1}
     assert world.states() == {A: State.SENT, B: State.SENT}
     assert Glance(world.journal).committed(GROUP, 0)[topics.deliver(Channel.SMS, Lane.NORMAL)].offset == 1
@@ -45,7 +45,7 @@ def test_intended_attempts_are_recorded_as_lost_and_followed_by_another(director
 def test_a_third_holder_still_sees_what_the_first_recorded(directory):
     """The second holder commits other frames meanwhile: its mark must not hide the first one's records."""
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A, B)
         await world.plan()
         first = await Holder(world, passes=lambda row: row.address == A).start()
@@ -62,15 +62,15 @@ def test_a_third_holder_still_sees_what_the_first_recorded(directory):
         await third.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     lost = {(B, 1, "ambiguous"): 1, (B, 2, "ambiguous"): 1}
     assert attempted(world) == {(A, 1, "accepted"): 1, (C, 1, "accepted"): 1, **lost, (B, 3, "accepted"): 1}
 
 
 def test_frames_inherited_but_not_read_yet_hold_the_mark_back(directory):
-    """A narrow window: the second holder commits and dies before it has read all that the first had sent."""
+    """A narrow race: the second holder commits and dies before it has read all that the first had sent."""
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         for to in (A, B, C):
             await world.accept(to)
             await world.plan()
@@ -86,13 +86,13 @@ def test_frames_inherited_but_not_read_yet_hold_the_mark_back(directory):
         await third.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     lost = {(A, 1, "ambiguous"): 1, (A, 2, "accepted"): 1}
     assert attempted(world) == {**lost, (B, 1, "accepted"): 1, (C, 1, "accepted"): 1}
 
 
 def test_a_loss_recorded_once_is_not_recorded_again(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A)
         await world.plan()
         for _ in range(3):
@@ -101,12 +101,12 @@ def test_a_loss_recorded_once_is_not_recorded_again(directory):
             await holder.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert attempted(world) == {(A, 1, "ambiguous"): 1, (A, 2, "ambiguous"): 1}
 
 
 def test_a_vendor_that_must_not_repeat_stops_at_a_loss(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A)
         await world.plan()
         await (first := await Holder(world, passes=lambda row: False).start()).settled()
@@ -116,7 +116,7 @@ def test_a_vendor_that_must_not_repeat_stops_at_a_loss(directory):
         await second.crash()
 
     world = World(directory, vendor=WatchedSandbox(on_ambiguous="stop"))
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.DEAD}
     (row,) = world.ledger.rows.values()
     assert row.reason == Reason.AMBIGUOUS_STOP
@@ -125,7 +125,7 @@ def test_a_vendor_that_must_not_repeat_stops_at_a_loss(directory):
 def test_a_message_that_kills_its_worker_is_parked(directory):
     limit = LOST_STARTS_MAX
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A)
         await world.plan()
         for _ in range(limit + 3):
@@ -133,14 +133,14 @@ def test_a_message_that_kills_its_worker_is_parked(directory):
             await holder.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.DEAD}
     (row,) = world.ledger.rows.values()
     assert (row.reason, row.attempt) == (Reason.POISON, limit)
 
 
 def test_a_delivery_that_expired_while_its_worker_was_dead_is_not_sent(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A, expires_ms=world.clock.now_ms() + 5_000)
         await world.plan()
         await (first := await Holder(world, passes=lambda row: False).start()).settled()
@@ -151,13 +151,13 @@ def test_a_delivery_that_expired_while_its_worker_was_dead_is_not_sent(directory
         await second.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.EXPIRED}
     assert attempted(world)[A, 1, Event.AMBIGUOUS] == 1
 
 
 def test_a_zombie_stores_nothing(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A, B)
         await world.plan()
         zombie = await Holder(world, passes=lambda row: False).start()
@@ -175,12 +175,12 @@ def test_a_zombie_stores_nothing(directory):
         await successor.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.SENT, B: State.SENT, C: State.SENT}
 
 
-def test_a_damaged_frame_is_left_out_and_told_of(directory):
-    async def story(world: World) -> None:
+def test_a_damaged_frame_is_skipped_and_reported(directory):
+    async def scenario(world: World) -> None:
         topic = topics.deliver(Channel.SMS, Lane.NORMAL)
         await world.journal.commit(StageResult(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
         await world.accept(A)
@@ -189,13 +189,13 @@ def test_a_damaged_frame_is_left_out_and_told_of(directory):
         await holder.crash()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.SENT}
     assert world.notes.lines.count("frame_quarantined") == 1
 
 
 def test_recovery_asks_the_store_and_reads_no_outcomes(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A, B)
         await world.plan()
         await (first := await Holder(world, passes=lambda row: row.address == A).start()).settled()
@@ -215,7 +215,7 @@ def test_recovery_asks_the_store_and_reads_no_outcomes(directory):
         assert await world.journal.open_intents(GROUP, 0) == [], "nothing is open once all is committed"
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.SENT, B: State.SENT}
 
 
@@ -232,8 +232,8 @@ def foreign(topic: str, partition: int, at: int = 3) -> StageResult:
 
 
 @pytest.mark.parametrize("at", [2, 3], ids=["version", "kind"])
-def test_a_frame_of_another_build_is_not_skipped_and_what_stands_before_it_is_finished(directory, at):
-    async def story(world: World) -> None:
+def test_a_frame_of_another_build_is_not_skipped_and_earlier_frames_are_finished(directory, at):
+    async def scenario(world: World) -> None:
         topic = topics.deliver(Channel.SMS, Lane.NORMAL)
         await world.accept(A)
         await world.plan()
@@ -248,12 +248,12 @@ def test_a_frame_of_another_build_is_not_skipped_and_what_stands_before_it_is_fi
         assert "frame_quarantined" not in world.notes.lines
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == {A: State.SENT, B: State.PLANNED}
 
 
 def test_open_intents_of_another_build_stop_recovery(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(A)
         await world.plan()
         lease = await world.journal.acquire(GROUP, 0, "another build", 100)
@@ -265,11 +265,11 @@ def test_open_intents_of_another_build_stop_recovery(directory):
         assert isinstance(holder.task.exception(), UnknownFrame)
         assert holder.submitted == []
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
-def test_only_the_partition_of_such_a_frame_stops_and_says_so_once(directory):
-    async def story(world: World) -> None:
+def test_only_the_partition_of_such_a_frame_stops_and_logs_it_once(directory):
+    async def scenario(world: World) -> None:
         await world.journal.commit(foreign(topics.deliver(Channel.SMS, Lane.NORMAL), 1))
         await world.accept(A)
         await world.accept(B)
@@ -279,13 +279,13 @@ def test_only_the_partition_of_such_a_frame_stops_and_says_so_once(directory):
         await pool.drain()
 
     world = World(directory, partitions=2)
-    run(story(world))
+    run(scenario(world))
     assert sorted(world.states().values()) == [State.PLANNED, State.SENT]
     assert world.notes.lines.count("partition_stopped") == 1
 
 
-def test_an_end_without_an_intent_is_told_once_although_an_older_frame_holds_the_commit(directory):
-    async def story(world: World) -> None:
+def test_an_end_without_an_intent_is_recorded_once_although_an_older_frame_holds_the_commit(directory):
+    async def scenario(world: World) -> None:
         await world.accept(B)
         await world.plan()
         await world.accept(A, expires_ms=world.clock.now_ms() + 5_000)
@@ -297,6 +297,6 @@ def test_an_end_without_an_intent_is_told_once_although_an_older_frame_holds_the
             await asyncio.sleep(10)
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert [times for (to, _, _), times in attempted(world).items() if to == A] == [1, 1]
     assert world.states()[A] is State.EXPIRED

@@ -1,4 +1,4 @@
-"""A carrier that brings frames again changes nothing of what is delivered, also where a worker dies in between."""
+"""A carrier that repeats frames changes nothing of what is delivered, also where a worker dies in between."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AttemptedFrame
-from clarion.journal.repeats import fresh
+from clarion.journal.repeats import without_repeats
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from tests.look import Glance
@@ -25,13 +25,13 @@ TOPIC = topics.deliver(Channel.SMS, Lane.NORMAL)
 def planned(directory) -> list[Frame]:
     """Return the frames of one delivery each."""
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         for to in TO:
             await world.accept(to)
             await world.plan()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     frames = Glance(world.journal).read(TOPIC, 0, 0)
     assert len(frames) == len(TO)
     return [Frame(TOPIC, 0, one.count, one.payload) for one in frames]
@@ -48,28 +48,28 @@ def submitted(*holders: Holder) -> list[str]:
 
 
 def test_each_frame_is_delivered_once(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         holder = await Holder(world).start()
         for frame in planned_frames:
             await world.journal.commit(StageResult(frames=[frame]))
             await holder.settled()
         assert holder.submitted == TO
         position = Glance(world.journal).committed(GROUP, 0)[TOPIC]
-        assert position.offset == Glance(world.journal).head(TOPIC, 0) > len(TO), "repeats are passed, not waited for"
+        assert position.offset == Glance(world.journal).head(TOPIC, 0) > len(TO), "repeats are skipped, not waited for"
         assert list(position.numbers.values()) == [len(TO)]
         await holder.crash()
 
     planned_frames = planned(directory)
     world = repeating(directory)
-    run(story(world))
+    run(scenario(world))
     assert world.states() == dict.fromkeys(TO, State.SENT)
 
 
 @pytest.mark.parametrize("window", [1, 64])
-def test_a_successor_takes_no_frame_for_new_that_was_done(directory, window):
-    """The first holder dies with its second delivery unfinished; what it did before must not come again."""
+def test_a_successor_repeats_no_finished_frame(directory, window):
+    """The first holder dies with its second delivery unfinished; what it sent before must not be sent again."""
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.journal.commit(StageResult(frames=planned_frames))
         first = await Holder(world, passes=lambda row: row.address != TO[1], window=window).start()
         await first.settled()
@@ -80,7 +80,7 @@ def test_a_successor_takes_no_frame_for_new_that_was_done(directory, window):
         await second.settled()
         await second.crash()
         sent = submitted(first, second)
-        assert sorted(sent) == sorted([*TO, TO[1]]), "only what was lost goes again"
+        assert sorted(sent) == sorted([*TO, TO[1]]), "only lost attempts are repeated"
         third = await Holder(world).start()
         await third.settled()
         assert third.submitted == []
@@ -88,8 +88,8 @@ def test_a_successor_takes_no_frame_for_new_that_was_done(directory, window):
 
     planned_frames = planned(directory)
     world = repeating(directory)
-    run(story(world))
-    told, _ = fresh(Glance(world.journal).read(topics.OUTCOMES, 0, 0, 1_000), {})
-    results = [event for one in told if isinstance(event := decode(one.payload), AttemptedFrame)]
+    run(scenario(world))
+    records, _ = without_repeats(Glance(world.journal).read(topics.OUTCOMES, 0, 0, 1_000), {})
+    results = [event for one in records if isinstance(event := decode(one.payload), AttemptedFrame)]
     rows = [row for frame in results for row in zip(frame.addresses, frame.events, strict=True)]
     assert sorted(rows) == sorted([(to, "accepted") for to in TO] + [(TO[1], "ambiguous")])

@@ -1,4 +1,4 @@
-"""The rules of delivery by property: what follows an outcome, a wait or a loss, which account is next, and the window."""
+"""Properties of the delivery rules: what follows an outcome, a wait or a loss, the next account, and the window."""
 
 from collections import Counter
 
@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.deliver.rules.choice import chance_of, in_order
-from clarion.deliver.rules.loss import after_loss
+from clarion.deliver.rules.lost_attempt import after_loss
 from clarion.deliver.rules.retry import Policy, Turn, after, parked, pause_ms
 from clarion.deliver.rules.window import Done, Window
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
-from clarion.domain.limits import LOST_STARTS_MAX
-from clarion.domain.limits_resilience import (
+from clarion.domain.limits_delivery import (
     FALLBACK_TRIES_MAX,
+    LOST_STARTS_MAX,
     PARK_GROWTH,
     PARK_MS_MAX,
     PARK_MS_MIN,
@@ -60,14 +60,14 @@ def deadline_ms(been: Trail, policy: Policy, turn: Turn) -> int:
 
 
 @given(st.integers(1, 500), policies, jitters)
-def test_a_pause_is_at_most_what_the_schedule_says_for_it(failures, policy, jitter):
+def test_a_pause_is_at_most_that_of_the_schedule(failures, policy, jitter):
     longest_ms = policy.pauses_ms[min(failures, len(policy.pauses_ms)) - 1]
     assert 0 <= pause_ms(failures, policy, jitter) <= longest_ms
     assert pause_ms(failures, policy, 0.999) >= longest_ms // 2
 
 
 @given(outcomes, trails, policies, turns)
-def test_what_follows_is_before_the_end_and_after_a_stated_pause(outcome, been, policy, turn):
+def test_the_next_attempt_is_before_the_end_and_after_a_stated_pause(outcome, been, policy, turn):
     following = after(outcome, been, policy, turn)
     goes_on = following.event in (Event.RETRY, Event.AMBIGUOUS)
     assert goes_on == (following.retry_ms is not None) == (following.trail is not None)
@@ -81,7 +81,7 @@ def test_what_follows_is_before_the_end_and_after_a_stated_pause(outcome, been, 
 
 
 @given(outcomes, trails, policies, turns)
-def test_only_what_was_surely_not_sent_goes_to_another_account(outcome, been, policy, turn):
+def test_only_attempts_surely_not_sent_fail_over(outcome, been, policy, turn):
     following = after(outcome, been, policy, turn)
     unsent = isinstance(outcome, Transient | Misconfigured) or (
         isinstance(outcome, Throttled) and outcome.scope == "account"
@@ -100,8 +100,8 @@ def test_each_outcome_has_one_meaning(been, policy, jitter):
     policy = msgspec.structs.replace(policy, age_max_ms=7 * 86_400_000)
 
     def following(outcome, **changes):
-        told = after(outcome, been, policy, Turn(NOW_MS, jitter, "main", **changes))
-        return told.event, told.reason
+        records = after(outcome, been, policy, Turn(NOW_MS, jitter, "main", **changes))
+        return records.event, records.reason
 
     assert following(Accepted()) == (Event.ACCEPTED, Reason.NONE)
     assert following(Transient()) == (Event.RETRY, Reason.NONE)
@@ -123,14 +123,14 @@ def test_each_outcome_has_one_meaning(been, policy, jitter):
 def test_passes_can_be_bounded_by_number(most, draws):
     policy, been = Policy((1,), 86_400_000, most), Trail()
     for number, jitter in enumerate(draws[:most], 1):
-        told = after(Transient(), been, policy, Turn(NOW_MS, jitter, "main"))
-        assert (told.event is Event.EXHAUSTED) == (number == most)
-        been = told.trail or been
+        records = after(Transient(), been, policy, Turn(NOW_MS, jitter, "main"))
+        assert (records.event is Event.EXHAUSTED) == (number == most)
+        been = records.trail or been
 
 
-def test_without_any_account_there_is_nothing_to_wait_for():
-    told = after(Misconfigured(), Trail(), _DAY, Turn(NOW_MS, 0.5, ""))
-    assert (told.event, told.reason) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
+def test_without_any_account_a_delivery_does_not_wait():
+    records = after(Misconfigured(), Trail(), _DAY, Turn(NOW_MS, 0.5, ""))
+    assert (records.event, records.reason) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
 
 
 _DAY = Policy((30_000, 300_000, 1_800_000, 3_600_000), 86_400_000)
@@ -144,59 +144,59 @@ def test_a_delivery_that_always_fails_is_tried_to_its_end_and_not_much_more_ofte
     been, now_ms, tries = Trail(), NOW_MS, 0
     for jitter in draws:
         tries += 1
-        told = after(Transient(), been, _DAY, Turn(now_ms, jitter, "main", expires_ms=expires_ms))
-        if told.retry_ms is None:
+        records = after(Transient(), been, _DAY, Turn(now_ms, jitter, "main", expires_ms=expires_ms))
+        if records.retry_ms is None:
             break
-        assert told.retry_ms >= now_ms
-        been, now_ms = told.trail, told.retry_ms
-    assert told.event == (Event.EXPIRED if expires_ms else Event.EXHAUSTED)
+        assert records.retry_ms >= now_ms
+        been, now_ms = records.trail, records.retry_ms
+    assert records.event == (Event.EXPIRED if expires_ms else Event.EXHAUSTED)
     assert now_ms < (expires_ms or NOW_MS + _DAY.age_max_ms)
     assert been.failures == tries - 1
 
 
 @given(st.lists(jitters, min_size=3, max_size=3))
-def test_a_route_goes_on_after_a_few_failed_passes(draws):
+def test_a_route_continues_after_a_few_failed_passes(draws):
     been, now_ms = Trail(), NOW_MS
     for number, jitter in enumerate(draws, 1):
-        told = after(Transient(), been, _DAY, Turn(now_ms, jitter, "main", falls_back=True))
+        records = after(Transient(), been, _DAY, Turn(now_ms, jitter, "main", falls_back=True))
         if number < FALLBACK_TRIES_MAX:
-            been, now_ms = told.trail, told.retry_ms
-    assert (told.event, told.reason) == (Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
+            been, now_ms = records.trail, records.retry_ms
+    assert (records.event, records.reason) == (Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
 
 
 waits = st.sampled_from([Reason.PROVIDER_DOWN, Reason.PACED, Reason.RETRY_BUDGET])
 
 
 @given(waits, st.integers(-10_000, 900_000), st.sampled_from(LANES), trails, policies, turns)
-def test_what_is_put_off_comes_back_in_bounds_or_ends_with_its_reason(reason, wait_ms, lane, been, policy, turn):
-    told = parked(reason, NOW_MS + wait_ms, lane, been, policy, turn)
+def test_a_deferred_delivery_returns_in_bounds_or_ends_with_its_reason(reason, wait_ms, lane, been, policy, turn):
+    records = parked(reason, NOW_MS + wait_ms, lane, been, policy, turn)
     if reason is Reason.PROVIDER_DOWN and turn.falls_back and not turn.others:
-        assert (told.event, told.reason) == (Event.REFUSED, reason)
-    elif told.retry_ms is None:
-        assert told.event in (Event.EXPIRED, Event.EXHAUSTED)
+        assert (records.event, records.reason) == (Event.REFUSED, reason)
+    elif records.retry_ms is None:
+        assert records.event in (Event.EXPIRED, Event.EXHAUSTED)
         if reason is not Reason.PACED:
             assert turn.others or deadline_ms(been, policy, turn) <= NOW_MS + PARK_MS_MIN, "it is tried to its end"
     else:
-        assert told.event is Event.PARKED
-        assert told.retry_ms < deadline_ms(been, policy, turn)
-        assert (told.trail.failures, told.trail.parks) == (been.failures, been.parks + 1)
+        assert records.event is Event.PARKED
+        assert records.retry_ms < deadline_ms(been, policy, turn)
+        assert (records.trail.failures, records.trail.parks) == (been.failures, been.parks + 1)
         if turn.others:
-            assert told.retry_ms == NOW_MS
+            assert records.retry_ms == NOW_MS
             return
-        assert told.retry_ms >= NOW_MS + PARK_MS_MIN
+        assert records.retry_ms >= NOW_MS + PARK_MS_MIN
         if reason is Reason.PACED:
-            assert told.retry_ms >= NOW_MS + wait_ms
+            assert records.retry_ms >= NOW_MS + wait_ms
         else:
             most_ms = PARK_URGENT_MS_MAX if lane in (Lane.CRITICAL, Lane.HIGH) else PARK_MS_MAX
-            assert told.retry_ms <= NOW_MS + most_ms
+            assert records.retry_ms <= NOW_MS + most_ms
 
 
-def test_what_has_waited_for_a_day_is_looked_at_less_often():
+def test_a_delivery_that_waited_a_day_is_checked_less_often():
     day_ms = 86_400_000
     been = Trail(since_ms=NOW_MS - day_ms, parked_ms=NOW_MS - day_ms, parks=300)
     turn = Turn(NOW_MS, 0.99, "main")
-    told = parked(Reason.PROVIDER_DOWN, NOW_MS, Lane.BULK, been, Policy((1_000,), 7 * day_ms), turn)
-    assert PARK_MS_MAX < told.retry_ms - NOW_MS <= day_ms // PARK_GROWTH
+    records = parked(Reason.PROVIDER_DOWN, NOW_MS, Lane.BULK, been, Policy((1_000,), 7 * day_ms), turn)
+    assert PARK_MS_MAX < records.retry_ms - NOW_MS <= day_ms // PARK_GROWTH
 
 
 @given(st.integers(1, 40), st.sampled_from(["retry", "assume_sent", "stop"]))
@@ -219,7 +219,7 @@ lists_of_accounts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), mi
 
 
 @given(lists_of_accounts, st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)), jitters)
-def test_accounts_are_asked_by_standing_priority_and_weight_and_each_once(accounts, tried, demoted, chance):
+def test_accounts_are_tried_by_health_priority_and_weight_and_each_once(accounts, tried, demoted, chance):
     been = Trail(tried=tuple(f"a{n}" for n in sorted(tried)))
     down = {f"a{n}": True for n in demoted}
     order = in_order(accounts, been, down, chance)
@@ -229,7 +229,7 @@ def test_accounts_are_asked_by_standing_priority_and_weight_and_each_once(accoun
 
 
 @given(lists_of_accounts, jitters)
-def test_what_one_account_may_have_sent_stays_with_it(accounts, chance):
+def test_an_ambiguous_attempt_stays_with_its_account(accounts, chance):
     for one in accounts:
         assert in_order(accounts, Trail(pinned=one.name), {}, chance) == [one]
 

@@ -1,9 +1,10 @@
-"""Attempts of a vendor that takes many messages share calls, and each comes to what it would have come to alone."""
+"""Attempts of a vendor with batch calls share calls, and each has the outcome it would have had alone."""
 
 import asyncio
 import json
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from clarion.deliver.send.worker import Sender
@@ -22,18 +23,19 @@ PARTS = {"subject": "Grüße", "text": "Your order is on its way."}
 
 
 class Wire:
-    """Postmark: everything is taken, but for what goes to `dead`."""
+    """Postmark: accepts every message except those to `dead`."""
 
     def __init__(self, error=None):
-        self.calls, self.error = [], error
+        self.calls, self.tokens, self.error = [], [], error
 
     async def send(self, request):
         body = json.loads(request.body)
+        self.tokens.append(request.headers["x-postmark-server-token"])
         self.calls.append([one["To"] for one in body] if isinstance(body, list) else body["To"])
         if self.error:
             raise self.error
-        told = [self._of(one) for one in (body if isinstance(body, list) else [body])]
-        return HttpResponse(200, {}, json.dumps(told if isinstance(body, list) else told[0]).encode())
+        records = [self._of(one) for one in (body if isinstance(body, list) else [body])]
+        return HttpResponse(200, {}, json.dumps(records if isinstance(body, list) else records[0]).encode())
 
     def _of(self, one):
         if one["To"].startswith("dead"):
@@ -46,8 +48,9 @@ def row(number, address):
     return PlannedDelivery(delivery, "acme", "ada", address, "en", "hi", "", {}, None, 1, None, None, None, None)
 
 
-async def attempts(wire, *addresses, urgent=()):
-    """Return the outcomes of attempts made at the same time."""
+async def attempts(wire, *addresses, urgent=(), rotated=()):
+    """Return the outcomes of attempts made at the same time, those to the `rotated` addresses with a newer secret."""
+    newer = msgspec.structs.replace(ACCOUNT, credentials={"server_token": "newer"})
     sender = Sender(
         SimpleNamespace(),
         {(Channel.EMAIL, "postmark"): postmark},
@@ -58,7 +61,7 @@ async def attempts(wire, *addresses, urgent=()):
         SimpleNamespace(log=lambda *args, **fields: None),
     )  # fmt: skip
     made = (
-        sender.attempt(Channel.EMAIL, row(number, address), ACCOUNT, address in urgent)
+        sender.attempt(Channel.EMAIL, row(number, address), newer if address in rotated else ACCOUNT, address in urgent)
         for number, address in enumerate(addresses)
     )
     return [answer.outcome for answer in await asyncio.gather(*made)]
@@ -75,16 +78,16 @@ async def test_attempts_at_the_same_time_are_one_call_and_end_each_in_its_own_wa
 
 async def test_an_urgent_attempt_goes_alone():
     wire = Wire()
-    told = await attempts(wire, "a@x.example", "u@x.example", "b@x.example", urgent=["u@x.example"])
-    assert {type(outcome) for outcome in told} == {Accepted}
+    records = await attempts(wire, "a@x.example", "u@x.example", "b@x.example", urgent=["u@x.example"])
+    assert {type(outcome) for outcome in records} == {Accepted}
     assert wire.calls == ["u@x.example", ["a@x.example", "b@x.example"]]
 
 
 async def test_a_message_that_cannot_be_built_fails_alone():
     wire = Wire()
-    told = await attempts(wire, "a@x.example", "nobody", "b@x.example")
-    assert [type(outcome) for outcome in told] == [Accepted, Refused, Accepted]
-    assert told[1].reason == "unbuildable"
+    records = await attempts(wire, "a@x.example", "nobody", "b@x.example")
+    assert [type(outcome) for outcome in records] == [Accepted, Refused, Accepted]
+    assert records[1].reason == "unbuildable"
     assert sorted(wire.calls) == ["a@x.example", "b@x.example"]
 
 
@@ -93,3 +96,9 @@ async def test_a_call_that_fails_means_the_same_for_each(sent, expected):
     wire = Wire(EgressError("no route", sent=sent))
     assert await attempts(wire, "a@x.example", "b@x.example") == [expected("no route")] * 2
     assert len(wire.calls) == 1
+
+
+async def test_a_call_has_the_secret_of_its_newest_message():
+    wire = Wire()
+    await attempts(wire, "a@x.example", "b@x.example", rotated=["b@x.example"])
+    assert (wire.calls, wire.tokens) == ([["a@x.example", "b@x.example"]], ["newer"])

@@ -1,4 +1,4 @@
-"""A build that takes its time, such as a signature, does not hold up whatever else a process is about."""
+"""A slow build, such as a signature, does not block the other work of a process."""
 
 import asyncio
 import threading
@@ -14,8 +14,7 @@ from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import SLOW_BUILDS_MAX
-from clarion.domain.limits_email import ATTACHMENTS_QUICK_BYTES_MAX
+from clarion.domain.limits_delivery import ATTACHMENTS_QUICK_BYTES_MAX, SLOW_BUILDS_MAX
 from clarion.domain.message import LocalReply, LocalRequest, SmtpReply
 from clarion.domain.outcome import Accepted, Refused
 from clarion.domain.planned import PlannedDelivery
@@ -32,7 +31,7 @@ PARTS = {"subject": "Grüße", "text": "Your order is on its way."}
 
 
 class Wire:
-    """An SMTP egress that takes everything and keeps it."""
+    """An SMTP egress that accepts every message and stores it."""
 
     def __init__(self):
         self.sent = []
@@ -84,7 +83,7 @@ def account(**credentials):
     return Account("acme", "primary", Channel.EMAIL, "watched", 0, {}, credentials)
 
 
-async def test_the_loop_goes_on_during_a_slow_build():
+async def test_the_loop_continues_during_a_slow_build():
     vendor, turns = Watched(build_s=0.2), 0
     attempt = asyncio.create_task(sender(vendor).attempt(Channel.EMAIL, ROW, account(key="k")))
     while not attempt.done():
@@ -118,7 +117,7 @@ async def test_large_files_are_put_into_mail_in_a_thread():
         assert (vendor.threads != [threading.current_thread()]) == alone
 
 
-async def test_what_cannot_be_built_fails_as_it_does_without_a_thread():
+async def test_a_failed_build_fails_alike_without_a_thread():
     for credentials in ({}, {"key": "k"}):
         answer = await sender(Watched(flaw=ValueError("no"))).attempt(Channel.EMAIL, ROW, account(**credentials))
         assert answer.outcome == Refused("unbuildable", "no")

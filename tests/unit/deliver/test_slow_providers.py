@@ -1,4 +1,4 @@
-"""A provider that does not answer: it holds its own deliveries, never those of other accounts."""
+"""A provider that does not answer: it delays its own deliveries, never those of other accounts."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from clarion.deliver.worker_queue import STUCK_MS, SendQueue
 from clarion.domain.channel import LANES, Lane
 from tests.stages.virtual import run, until
 from tests.stages.world import World, address
-from tests.unit.deliver.test_failover import Running, account, told
+from tests.unit.deliver.test_failover import Running, account, recorded_attempts
 
 
 class Clock:
@@ -47,10 +47,10 @@ def test_no_account_has_more_under_way_than_its_share_and_all_get_their_turn(put
         queue.done(under_way.pop(data.draw(st.integers(0, len(under_way) - 1))))
         done += 1
     assert done == len(put)
-    assert not queue._taken
+    assert not queue._calls
 
 
-def test_what_waits_behind_an_account_that_never_answers_is_handed_back():
+def test_deliveries_behind_an_account_that_never_answers_are_handed_back():
     clock = Clock()
     queue = SendQueue(2, clock)  # type: ignore[arg-type]
     for _ in range(5):
@@ -59,32 +59,32 @@ def test_what_waits_behind_an_account_that_never_answers_is_handed_back():
     first = ready(queue)
     assert [one.work.account.name for one in first] == ["hangs", "hangs", "quick"]
     clock.time_ms = STUCK_MS - 1
-    assert queue.stuck() == []
+    assert queue.take_stuck() == []
     clock.time_ms = STUCK_MS
-    assert len(queue.stuck()) == 3
-    assert queue.stuck() == []
+    assert len(queue.take_stuck()) == 3
+    assert queue.take_stuck() == []
     for one in first:
         queue.done(one)
     assert ready(queue) == []
 
 
-def test_others_go_through_while_one_account_hangs(directory):
+def test_other_accounts_deliver_while_one_hangs(directory):
     count = 300
 
-    async def story(running: Running) -> None:
+    async def scenario(running: Running) -> None:
         async with running as world:
             for number in range(count):
                 await world.accept(address("a", number))
             await world.plan()
-            quick = lambda: sum(provider == "quick" for _, provider, *_ in told(world))  # noqa: E731
+            quick = lambda: sum(provider == "quick" for _, provider, *_ in recorded_attempts(world))  # noqa: E731
             await until(lambda: quick() > count // 3, limit_s=10)
             running.shop.sms = [account("quick", {}, version=2)]
             await until(lambda: all_sent(world, count), limit_s=300)
 
     running = Running(directory, account("hangs", {"latency_ms": 20_000}), account("quick", {}))
-    run(story(running))
+    run(scenario(running))
     calls = Counter(to for to, _ in running.world.vendor.calls)
-    assert max(calls.values()) == 1, "put off is not sent"
+    assert max(calls.values()) == 1, "a deferred delivery is not sent"
 
 
 def all_sent(world: World, count: int) -> bool:
@@ -93,11 +93,11 @@ def all_sent(world: World, count: int) -> bool:
 
 
 def test_a_drain_still_ends(directory):
-    async def story(running: Running) -> None:
+    async def scenario(running: Running) -> None:
         async with running as world:
             for number in range(100):
                 await world.accept(address("a", number))
             await world.plan()
             await asyncio.sleep(0.5)
 
-    run(story(Running(directory, account("slow", {"latency_ms": 3_000}))))
+    run(scenario(Running(directory, account("slow", {"latency_ms": 3_000}))))

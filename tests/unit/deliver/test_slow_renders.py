@@ -1,4 +1,4 @@
-"""What is slow to render is rendered in a thread, from the first time on, and the loop goes on meanwhile."""
+"""Slow templates are rendered in a thread, from the first time on, and the loop continues meanwhile."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ import pytest
 
 from clarion.backends.handlebars.engine import HandlebarsRenderer
 from clarion.backends.liquid.engine import LiquidRenderer
-from clarion.content.render import House, Rendering
+from clarion.content.render import Rendering, TenantContext
 from clarion.deliver.send import worker_renders
 from clarion.deliver.send.worker_renders import Renders
 from clarion.domain.channel import Channel
@@ -21,8 +21,8 @@ from tests.unit.deliver.test_slow_builds import ROW
 SLOW, QUICK = ROW._replace(template="slow"), ROW
 
 
-class Book:
-    """Contents whose slow template takes its time, on threads it notes."""
+class SlowContents:
+    """Contents with one slow template; records the threads it renders on."""
 
     def __init__(self, ms=25, flaw=None):
         self.ms, self.flaw, self.threads = ms, flaw, []
@@ -45,17 +45,17 @@ def threads():
 
 async def rendered(renders, *rows):
     asked = [(row, Channel.SMS, "", []) for row in rows]
-    return [(renders.now(*each) or await renders.apart(*each))["body"] for each in asked]
+    return [(renders.render_now(*each) or await renders.render_in_thread(*each))["body"] for each in asked]
 
 
-async def test_only_what_was_slow_before_goes_to_a_thread(threads):
-    renders = Renders(book := Book(), threads)
+async def test_only_templates_known_as_slow_go_to_a_thread(threads):
+    renders = Renders(book := SlowContents(), threads)
     assert await rendered(renders, QUICK, SLOW, QUICK, SLOW, SLOW) == ["hi", "slow", "hi", "slow", "slow"]
     assert book.threads == [True, True, True, False, False]
 
 
-async def test_the_loop_goes_on_meanwhile(threads):
-    renders, turns = Renders(Book(ms=60), threads), 0
+async def test_the_loop_continues_meanwhile(threads):
+    renders, turns = Renders(SlowContents(ms=60), threads), 0
     await rendered(renders, SLOW)
     attempt = asyncio.create_task(rendered(renders, SLOW))
     while not attempt.done():
@@ -64,8 +64,8 @@ async def test_the_loop_goes_on_meanwhile(threads):
     assert turns > 2
 
 
-async def test_a_failure_is_the_same_in_a_thread_and_tells_of_slowness_too(threads):
-    renders = Renders(book := Book(flaw=RenderError("took more than 120 ms")), threads)
+async def test_a_failure_is_the_same_in_a_thread_and_marks_slowness_too(threads):
+    renders = Renders(book := SlowContents(flaw=RenderError("took more than 120 ms")), threads)
     for _ in range(2):
         with pytest.raises(RenderError, match="took more"):
             await rendered(renders, SLOW)
@@ -74,7 +74,7 @@ async def test_a_failure_is_the_same_in_a_thread_and_tells_of_slowness_too(threa
 
 async def test_many_quick_renders_bring_a_template_back(threads, monkeypatch):
     monkeypatch.setattr(worker_renders, "QUICK_RENDERS", 3)
-    renders = Renders(book := Book(), threads)
+    renders = Renders(book := SlowContents(), threads)
     await rendered(renders, SLOW)
     book.ms = 0
     await rendered(renders, *[SLOW] * 5)
@@ -83,7 +83,7 @@ async def test_many_quick_renders_bring_a_template_back(threads, monkeypatch):
 
 async def test_slow_templates_are_remembered_up_to_a_number(threads, monkeypatch):
     monkeypatch.setattr(worker_renders, "SLOW_TEMPLATES_MAX", 2)
-    renders = Renders(book := Book(), threads)
+    renders = Renders(book := SlowContents(), threads)
     rows = [SLOW._replace(tenant=tenant) for tenant in "abc"]
     await rendered(renders, *rows)
     await rendered(renders, *rows[1:], rows[0])
@@ -91,12 +91,12 @@ async def test_slow_templates_are_remembered_up_to_a_number(threads, monkeypatch
 
 
 class Watched(Rendering):
-    """The real rendering of one template; notes what was rendered in the thread of the loop, and what was tried there."""
+    """The real rendering of one template; records what was rendered on the loop's thread, and what was tried there."""
 
     def __init__(self, engine, body):
         super().__init__({"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()})
         self._templates["acme", "hi"] = Template("hi", 1, None, {Channel.SMS: {"body": body}}, engine=engine)
-        self._houses["acme"] = House(Brand(), "en", "UTC")
+        self._tenant_contexts["acme"] = TenantContext(Brand(), "en", "UTC")
         self.tried, self.done = [], []
 
     def render(self, *args, **options):
@@ -114,7 +114,7 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("engine", LOOPS)
-async def test_what_has_to_be_compiled_is_rendered_in_a_thread(threads, engine, monkeypatch):
+async def test_an_uncompiled_template_is_rendered_in_a_thread(threads, engine, monkeypatch):
     monkeypatch.setattr(worker_renders, "SLOW_RENDER_NS", 10**12)
     monkeypatch.setattr(worker_renders, "LOOP_RENDER_CPU_MS_MAX", 10**6)
     renders = Renders(book := Watched(engine, LOOPS[engine]), threads)
@@ -124,7 +124,7 @@ async def test_what_has_to_be_compiled_is_rendered_in_a_thread(threads, engine, 
 
 
 @pytest.mark.parametrize("engine", LOOPS)
-async def test_a_render_that_uses_up_what_the_loop_allows_is_begun_again_in_a_thread(threads, engine, monkeypatch):
+async def test_a_render_over_the_loops_budget_restarts_in_a_thread(threads, engine, monkeypatch):
     many = QUICK._replace(data={"many": list(range(200))})
     (whole,) = await rendered(Renders(Watched(engine, LOOPS[engine]), threads), many)
     monkeypatch.setattr(worker_renders, "LOOP_RENDER_CPU_MS_MAX", 0)

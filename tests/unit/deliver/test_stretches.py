@@ -1,4 +1,4 @@
-"""No stretch of delivering keeps the event loop for long: what is prepared, handed over and recorded at once is bounded."""
+"""Delivering never blocks the event loop for long: the number prepared, handed over and recorded at once is bounded."""
 
 import asyncio
 from types import SimpleNamespace
@@ -36,14 +36,14 @@ def test_thousands_that_wait_are_prepared_in_turns(directory, monkeypatch):
     monkeypatch.setattr("clarion.deliver.partition.worker_backlog.FRAMES_AHEAD_MAX", 2_000)
     number = 2 * TURN_DELIVERIES + 10
 
-    async def story() -> None:
+    async def scenario() -> None:
         await backlog(world, number)
         holder = await Holder(world, lambda row: False, window=2_000).start()
         await until(lambda: len(holder.submitted) == number)
         await holder.crash()
 
     world = World(directory)
-    run(story())
+    run(scenario())
     sizes = [len(one.delivery_ids) for one in world.events() if isinstance(one, IntentFrame)]
     assert sizes == [TURN_DELIVERIES, TURN_DELIVERIES, 10]
 
@@ -51,7 +51,7 @@ def test_thousands_that_wait_are_prepared_in_turns(directory, monkeypatch):
 def test_deliveries_are_handed_to_senders_a_few_at_a_time(directory):
     turns: list[int] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         loop, open_turn = asyncio.get_running_loop(), [False]
 
         def submit(_consumer: Any, _work: Any) -> None:
@@ -70,27 +70,27 @@ def test_deliveries_are_handed_to_senders_a_few_at_a_time(directory):
         running.cancel()
 
     world = World(directory)
-    run(story())
-    assert max(turns) <= worker.HAND_OVER
+    run(scenario())
+    assert max(turns) <= worker.SUBMIT_BATCH
 
 
-def test_what_ends_at_once_is_recorded_in_several_commits(directory, monkeypatch):
+def test_deliveries_that_end_at_once_are_recorded_in_several_commits(directory, monkeypatch):
     monkeypatch.setattr(worker, "RESULTS_PER_COMMIT", 10)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await backlog(world, 64)
         holder = await Holder(world, window=100).start()
         await holder.settled()
         await holder.crash()
 
     world = World(directory)
-    run(story())
+    run(scenario())
     sizes = [len(one.delivery_ids) for one in world.events() if isinstance(one, AttemptedFrame)]
     assert sum(sizes) == 64
     assert max(sizes) <= 10
 
 
-def test_what_ends_while_a_commit_is_under_way_waits_for_the_next_linger(directory):
+def test_results_during_a_commit_wait_for_the_next_linger(directory):
     linger_ms, commit_ms, number = 20, 5, 200
 
     class Slow(MemoryJournal):
@@ -98,13 +98,13 @@ def test_what_ends_while_a_commit_is_under_way_waits_for_the_next_linger(directo
             await asyncio.sleep(commit_ms / 1000)
             return await super().commit(batch)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await backlog(world, number)
         sends = asyncio.Queue[tuple[Any, Any]]()
         lease = await world.journal.acquire(topics.group_deliver(Channel.SMS), 0, "worker-0", 10_000)
         assert lease is not None
-        tools = world.tools(window=1_000, linger_ms=linger_ms)
-        consumer = worker.PartitionConsumer(tools, lease, lambda *one: sends.put_nowait(one))
+        context = world.tools(window=1_000, linger_ms=linger_ms)
+        consumer = worker.PartitionConsumer(context, lease, lambda *one: sends.put_nowait(one))
         stop = asyncio.Event()
         running = asyncio.create_task(consumer.run(stop))
         under_way = []
@@ -117,22 +117,22 @@ def test_what_ends_while_a_commit_is_under_way_waits_for_the_next_linger(directo
         await running
 
     world = World(directory, journal=Slow)
-    run(story())
+    run(scenario())
     sizes = [len(one.delivery_ids) for one in world.events() if isinstance(one, AttemptedFrame)]
     assert sum(sizes) == number
     assert len(sizes) <= number // linger_ms + 2
 
 
 @pytest.mark.parametrize(("channel", "lets_go"), [(Channel.INAPP, True), (Channel.SMS, False)])
-def test_a_sender_that_waits_for_nobody_lets_others_go_on(directory, channel, lets_go):
-    """Only the inbox is such a channel; the others wait for their providers."""
+def test_a_sender_that_never_waits_yields_to_others(directory, channel, lets_go):
+    """Only the inbox is such a channel; the other channels wait for their providers."""
     sent: list[int] = []
 
     class Consumer:
         async def send(self, work: Any) -> None:
             sent.append(work.number)
 
-    async def story() -> int:
+    async def scenario() -> int:
         world = World(directory)
         pool = ChannelPool(world.tools(channel), world.leases("none"), concurrency=100)
         for number in range(20):
@@ -145,4 +145,4 @@ def test_a_sender_that_waits_for_nobody_lets_others_go_on(directory, channel, le
         sender.cancel()
         return after_one_turn
 
-    assert (run(story()) == 1) == lets_go
+    assert (run(scenario()) == 1) == lets_go

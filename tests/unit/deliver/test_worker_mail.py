@@ -1,4 +1,4 @@
-"""What an e-mail gets before it is built: its link, and the files that lie elsewhere."""
+"""Enrichment of an e-mail before it is built: its unsubscribe link, and the files stored elsewhere."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,27 +6,28 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from clarion.deliver.send.worker_mail import Dressing, Unready
+from clarion.deliver.send.worker_email import EmailEnricher, EmailNotReady
 from clarion.domain.attachment import Attachment
 from clarion.domain.content import Category
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits_email import ATTACHMENT_FETCHES_MAX, ATTACHMENT_RETRY_MS_MAX, ATTACHMENTS_BYTES_MAX
+from clarion.domain.limits_content import ATTACHMENTS_BYTES_MAX
+from clarion.domain.limits_delivery import ATTACHMENT_FETCHES_MAX, ATTACHMENT_RETRY_MS_MAX
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Refused, Throttled
-from clarion.ops.unsubscribing import SealedLinks
+from clarion.ops.unsubscribe_links import SealedUnsubscribeLinks
 from clarion.ops.vault import FileVault
-from clarion.ports.unsubscribing import Subject
+from clarion.ports.unsubscribe_links import UnsubscribeSubject
 from tests.providers import battery
 from tests.unit.deliver.test_slow_builds import ROW
 
-LINKS = SealedLinks(FileVault(bytes(32)), "https://notify.example.com")
+LINKS = SealedUnsubscribeLinks(FileVault(bytes(32)), "https://notify.example.com")
 CATEGORIES = {("acme", "news"): Category("news"), ("acme", "security"): Category("security", critical=True)}
 MESSAGE = battery.message(battery.tables()["email_smtp"])
 INVOICE = Attachment("invoice.pdf", url="https://files.example/invoice?signature=secret")
 
 
 class Web:
-    """Answers with what lies at a URL, or raises it; keeps what was asked for."""
+    """Answers with the response for a URL, or raises it; records the requests."""
 
     def __init__(self, *answers):
         self.answers, self.asked, self.under_way, self.most = list(answers), [], 0, 0
@@ -47,23 +48,23 @@ def ok(body=b"%PDF", **headers):
     return HttpResponse(200, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
-def dressing(web=None, links=LINKS):
+def enricher(web=None, links=LINKS):
     async def categories(names):
         return {name: CATEGORIES[name] for name in names if name in CATEGORIES}
 
-    return Dressing(
+    return EmailEnricher(
         SimpleNamespace(categories=categories, revision=lambda _tenant: 1, is_current=lambda: True), web, links
     )
 
 
 async def dressed(web=None, *files, links=LINKS, **changes):
-    kit, row = dressing(web, links), ROW._replace(attachments=list(files) or None, **changes)
-    async with kit.complete(row, MESSAGE, await kit.unsubscribe_url(row)) as message:
+    kit, row = enricher(web, links), ROW._replace(attachments=list(files) or None, **changes)
+    async with kit.enrich(row, MESSAGE, await kit.unsubscribe_url(row)) as message:
         return message
 
 
 async def refusal(web, *files, **changes):
-    with pytest.raises(Unready) as error:
+    with pytest.raises(EmailNotReady) as error:
         await dressed(web, *files, **changes)
     assert "secret" not in repr(error.value)
     return error.value.outcome
@@ -72,12 +73,12 @@ async def refusal(web, *files, **changes):
 async def test_mail_of_a_category_has_a_link_for_its_recipient():
     for user_id, address in (("ada", ""), ("", "ada@example.org")):
         message = await dressed(category="news", user_id=user_id)
-        wanted = Subject("acme", user_id, address, "news", "email")
+        wanted = UnsubscribeSubject("acme", user_id, address, "news", "email")
         assert LINKS.read(message.unsubscribe_url.rpartition("/")[2]) == wanted
 
 
 @pytest.mark.parametrize("category", ["", "security", "gone"])
-async def test_mail_that_nobody_can_refuse_has_none(category):
+async def test_mail_of_categories_without_opt_out_has_no_link(category):
     assert (await dressed(category=category)) is MESSAGE
 
 
@@ -113,7 +114,7 @@ async def test_a_file_that_is_not_there_ends_the_mail(status):
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-async def test_a_file_that_cannot_be_had_now_is_asked_for_later(status):
+async def test_a_file_that_is_unavailable_is_retried_later(status):
     outcome = await refusal(Web(HttpResponse(status, {}, b"")), INVOICE)
     assert outcome == Throttled(60_000, f"attachment invoice.pdf: HTTP {status}", scope="recipient")
 
@@ -121,7 +122,7 @@ async def test_a_file_that_cannot_be_had_now_is_asked_for_later(status):
 @pytest.mark.parametrize(
     ("attempt", "pause_ms"), [(1, 60_000), (2, 120_000), (5, 960_000), (99, ATTACHMENT_RETRY_MS_MAX)]
 )
-async def test_ever_more_seldom(attempt, pause_ms):
+async def test_retries_of_files_back_off(attempt, pause_ms):
     outcome = await refusal(Web(EgressError("no answer", sent=Sent.MAYBE)), INVOICE, attempt=attempt)
     assert outcome == Throttled(pause_ms, "attachment invoice.pdf: no answer", scope="recipient")
 
@@ -144,12 +145,12 @@ async def test_files_are_bounded_together_and_no_more_is_read():
 
 async def test_few_mails_with_fetched_files_are_under_way_at_once():
     web, kit = Web(ok()), None
-    kit = dressing(web)
+    kit = enricher(web)
     inside, most = 0, 0
 
     async def one():
         nonlocal inside, most
-        async with kit.complete(ROW._replace(attachments=[INVOICE]), MESSAGE, ""):
+        async with kit.enrich(ROW._replace(attachments=[INVOICE]), MESSAGE, ""):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)

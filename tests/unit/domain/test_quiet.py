@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clarion.domain.cap import Cap, check_caps
 from clarion.domain.channel import CHANNELS
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import CAPS_PER_CATEGORY_MAX, QUIET_WINDOWS_MAX
+from clarion.domain.limits import CAPS_PER_CATEGORY_MAX, QUIET_WINDOWS_MAX
 from clarion.domain.quiet import DISTURBING, QuietHours, QuietWindow, check_quiet
 
 times = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.integers(0, 59))
@@ -58,7 +58,7 @@ def test_a_fault_is_named_by_its_place(body, field):
         assert refused.value.field == (f"{path}.{field}" if path else field)
 
 
-def test_caps_are_kept_as_they_are():
+def test_caps_are_stored_unchanged():
     caps = (Cap(3, "1d", "push"), Cap(1, "1m"), Cap(60, "1m", "sms"), Cap(5, "365d"))
     assert check_caps(caps, "caps") == caps
 
@@ -76,7 +76,7 @@ def test_caps_are_kept_as_they_are():
         (tuple(Cap(limit + 1, "1d") for limit in range(CAPS_PER_CATEGORY_MAX + 1)), "caps"),
     ],
 )
-def test_a_cap_that_cannot_be_kept_is_refused(caps, field):
+def test_an_invalid_cap_is_refused(caps, field):
     with pytest.raises(InvalidField) as refused:
         check_caps(caps, "caps")
     assert refused.value.field == field

@@ -5,7 +5,7 @@ import pytest
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX
+from clarion.domain.limits import ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX
 from clarion.domain.route import Route, channels_of, check_route
 
 

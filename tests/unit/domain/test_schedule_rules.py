@@ -1,4 +1,4 @@
-"""What a schedule's rule may say, and that no rule takes long, however it was meant."""
+"""The rules that a schedule may have; no rule takes long to evaluate, hostile ones included."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import CRON_CHARS_MAX, RECURRENCE_COUNT_MAX, RRULE_CHARS_MAX
+from clarion.domain.limits import CRON_CHARS_MAX, RECURRENCE_COUNT_MAX, RRULE_CHARS_MAX
 from clarion.domain.occurrences import check_when, next_after
 from clarion.domain.schedule import Schedule, ScheduleTo
 
@@ -39,7 +39,7 @@ def refused(**when):
         ({"cron": "0 9 * * MON"}, ["2026-11-23T09:00", "2026-11-30T09:00", "2026-12-07T09:00"]),
         ({"cron": "30 8 L * *", "zone": "Asia/Kolkata"}, ["2026-11-30T03:00", "2026-12-31T03:00", "2027-01-31T03:00"]),
         ({"cron": "0 9 * * *", "local_time": True}, ["2026-11-21T19:00", "2026-11-22T19:00", "2026-11-23T19:00"]),
-        # The clock goes on from 02:00 to 03:00, and back from 03:00 to 02:00.
+        # The clock jumps forward from 02:00 to 03:00, and back from 03:00 to 02:00.
         ({"cron": "30 2 28,29 3 *", "zone": "Europe/Rome"}, ["2027-03-28T01:00", "2027-03-29T00:30", "2028-03-28T00:30"]),
         ({"cron": "30 2 31 10 *", "zone": "Europe/Rome"}, ["2027-10-31T00:30", "2028-10-31T01:30", "2029-10-31T01:30"]),
         ({"rrule": "FREQ=MONTHLY;BYDAY=-1FR"}, ["2026-11-27T09:30", "2026-12-25T09:30", "2027-01-29T09:30"]),
@@ -70,7 +70,7 @@ def test_the_start_is_the_first_time_that_can_be():
         f"{'1,' * CRON_CHARS_MAX}1 * * * *", "\u00b2 * * * *", "* * * * 5#6", "* * * * \u00b2L", "*/1/1 * * * *",
     ],
 )  # fmt: skip
-def test_cron_that_is_none(text):
+def test_invalid_cron_expressions(text):
     assert refused(cron=text) == "cron"
 
 
@@ -89,14 +89,14 @@ def test_cron_that_is_none(text):
         f"FREQ=DAILY;BYHOUR={'1,' * RRULE_CHARS_MAX}1", "FREQ=DAILY;BYHOUR=\u0663",
     ],
 )  # fmt: skip
-def test_rrule_that_is_none(text):
+def test_invalid_rrules(text):
     assert refused(rrule=text, start=START) == "rrule"
 
 
 @pytest.mark.parametrize(
     "start", [None, "", "soon", "2026-01-01T09:00Z", "2026-01-01T09:00+01:00", "2026-01-01T09:00:30", "1999-12-31", "2100-01-01"]
 )  # fmt: skip
-def test_a_start_that_is_none(start):
+def test_invalid_starts(start):
     assert refused(rrule="FREQ=DAILY", start=start) == "start"
 
 
@@ -137,7 +137,7 @@ def test_no_rule_takes_long(when):
     assert time.process_time() - began_s < CPU_S_MAX
 
 
-def test_every_minute_skips_the_hour_that_comes_twice():
+def test_every_minute_skips_the_repeated_hour():
     one = schedule(cron="* * * * *", zone="Europe/Rome")
     second_ms = int(datetime(2026, 10, 25, 1, 0, tzinfo=UTC).timestamp() * 1000)  # 02:00 for the second time
     assert next_after(one, second_ms - 120_000) == second_ms - 60_000

@@ -1,4 +1,4 @@
-"""Schemas of template data: what is inferred accepts what the template can render, and declarations are found."""
+"""Schemas of template data: an inferred schema accepts what the template can render, and declarations are found."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,23 +37,23 @@ def test_nothing_read_is_nothing_demanded():
     assert infer([], [], {"x": 1}) == {"type": "object", "properties": {}}
 
 
-def test_what_every_list_and_text_has_says_nothing_of_its_type():
+def test_members_of_every_list_and_text_determine_no_type():
     inferred = infer(["lines.size", "name.first", "rows[]", "rows.length", "list.0.id"], [], {})["properties"]
     assert (inferred["lines"], inferred["name"], inferred["list"]) == ({}, {}, {})
     assert inferred["rows"] == {"type": "array", "items": {}}
 
 
-def test_a_sample_tells_a_member_called_size_from_the_size_of_a_list():
+def test_a_sample_distinguishes_a_member_size_from_the_size_of_a_list():
     assert infer(["shoe.size"], [], {"shoe": {"size": 42}})["properties"]["shoe"]["required"] == ["size"]
 
 
-def test_a_path_is_looked_at_as_deep_as_a_schema():
+def test_a_path_is_followed_as_deep_as_a_schema():
     schema = infer([".".join(["a"] * 10_000)], [], {})
     assert JsonSchemas().fault_of({"properties": {"x": {}}}) is None
     assert len(required_paths(schema)) == SCHEMA_DEPTH_MAX
 
 
-def test_what_is_not_declared_is_named_as_far_as_it_is_not():
+def test_undeclared_paths_are_named():
     assert undeclared(ORDER, ["order.number", "order.lines[].name", "promo.code"]) is None
     assert undeclared(ORDER, ["order.numbr.x", "nothing"]) == "order.numbr"
     assert undeclared(ORDER, ["order.lines[].price"]) == "order.lines[].price"
@@ -75,12 +75,12 @@ def test_an_open_schema_declares_everything():
     assert undeclared({"properties": {"a": {}}, "additionalProperties": False}, ["b"]) == "b"
 
 
-def test_demands_are_told_as_paths():
+def test_required_names_are_paths():
     assert required_paths(ORDER) == {"order", "order.number", "order.lines", "order.lines[].name"}
     assert (required_names(ORDER), required_names({}), required_names({"required": 3})) == (("order",), (), ())
 
 
-def test_names_alone_are_told_from_more():
+def test_schemas_that_only_name_variables_are_recognized():
     assert not says_more_than_names(infer(["a", "b"], ["c"], {}))
     for more in (
         ORDER,
@@ -97,7 +97,7 @@ paths = st.lists(tokens | st.builds(lambda name, rest: f"{name}[].{rest}", names
 
 
 @given(paths, paths)
-def test_what_is_inferred_is_a_schema_that_declares_what_was_read(needed, read):
+def test_an_inferred_schema_declares_the_read_paths(needed, read):
     schema = infer(needed, read, {})
     assert JsonSchemas().fault_of(schema) is None
     assert undeclared(schema, [*needed, *read]) is None
@@ -105,8 +105,8 @@ def test_what_is_inferred_is_a_schema_that_declares_what_was_read(needed, read):
 
 
 @given(paths, paths, st.dictionaries(names, st.none() | st.booleans() | st.integers() | st.text(), max_size=3))
-def test_a_sample_without_lists_and_objects_never_demands_what_it_is_not(needed, read, sample):
-    """Of what a sample shows, only the scalars that stand where a scalar is read say something of types."""
+def test_a_sample_of_scalars_never_demands_lists_or_objects(needed, read, sample):
+    """Of a sample, only scalars at places where a scalar is read determine types."""
     schema = infer(needed, read, sample)
     for name, known in schema["properties"].items():
         if name in sample and known.get("type") not in (None, "object", "array"):

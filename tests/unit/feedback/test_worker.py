@@ -1,4 +1,4 @@
-"""What a provider tells is stored before it is answered, does no harm when it comes again, and moves nobody else's things."""
+"""Receipts are stored before they are answered, repeats do no harm, and other tenants' deliveries are untouched."""
 
 import asyncio
 from collections import Counter
@@ -13,8 +13,7 @@ from clarion.domain.content import Account
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import EgressError, Malformed, Overloaded, Sent, Unauthorized
 from clarion.domain.history import Chunk, Delivery
-from clarion.domain.limits_feedback import MAILGUN_RECEIPT_AGE_MS_MAX, RECEIPT_ONCE_MS
-from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
+from clarion.domain.limits_delivery import MAILGUN_RECEIPT_AGE_MS_MAX, RECEIPT_AHEAD_MS_MAX, RECEIPT_ONCE_MS
 from clarion.domain.message import HttpResponse
 from clarion.feedback.worker import Feedback
 from clarion.journal.codec import decode
@@ -43,7 +42,7 @@ PACK = msgspec.msgpack.encode
 
 
 class Rows:
-    """`ports.told.ToldHistory` over a few rows."""
+    """`ports.receipt_lookup.ReceiptLookup` over a few rows."""
 
     def __init__(self):
         self.rows = {DELIVERY: Delivery(DELIVERY, "acme", "ada", "email", "ada@example.com", State.SENT)}
@@ -77,16 +76,16 @@ class Suppressed:
         self.created = {}
         self.writes = 0
 
-    async def learn(self, tenant, entries):
+    async def add_missing(self, tenant, entries):
         self.writes += 1
         for entry in entries:
             key = (tenant, entry.channel, entry.address)
             if self.rows.setdefault(key, (entry.reason, entry.expires_ms))[0] == entry.reason:
                 self.created.setdefault(key, entry.created_ms)
 
-    async def lift(self, tenant, channel, address, reason, said_ms):
+    async def lift(self, tenant, channel, address, reason, asked_ms):
         key = (tenant, channel, address)
-        if self.rows.get(key, ("",))[0] == reason and self.created.get(key, 0) <= said_ms:
+        if self.rows.get(key, ("",))[0] == reason and self.created.get(key, 0) <= asked_ms:
             del self.rows[key]
             self.created.pop(key, None)
 
@@ -104,22 +103,22 @@ class Egress:
         return answer
 
 
-class Postie:
-    """A vendor that says what the test wants."""
+class ScriptedVendor:
+    """A vendor whose receipts the test sets."""
 
     def __init__(self):
-        self.told = []
+        self.result = []
 
     def read_receipts(self, call, account, *, now_ms, keys):
-        return self.told(keys) if callable(self.told) else self.told
+        return self.result(keys) if callable(self.result) else self.result
 
 
-class Home:
+class FeedbackStage:
     """A feedback stage with one account; it is the directory itself."""
 
     def __init__(self, vendor="ses"):
         self.owner = Account("acme", "mail", Channel.EMAIL, vendor, 0, {}, {})
-        self.vendor, self.notes, self.state = Postie(), Notes(), Rows()
+        self.vendor, self.notes, self.state = ScriptedVendor(), Notes(), Rows()
         self.suppressed, self.egress = Suppressed(), Egress()
         clock = LoopClock()
         self.journal = MemoryJournal(clock, PARTITIONS)
@@ -131,10 +130,10 @@ class Home:
     async def account(self, tenant, name):
         return self.owner if (tenant, name) == ("acme", "mail") else None
 
-    async def tell(self, *told, body=b"{}", tenant="acme", provider="mail"):
-        if told:
-            self.vendor.told = list(told)
-        return await self.feedback.take(tenant, provider, ReceiptCall("POST", "https://x/", {}, {}, body))
+    async def receive(self, *parsed, body=b"{}", tenant="acme", provider="mail"):
+        if parsed:
+            self.vendor.result = list(parsed)
+        return await self.feedback.receive(tenant, provider, ReceiptCall("POST", "https://x/", {}, {}, body))
 
     def frames(self):
         return {
@@ -145,8 +144,8 @@ class Home:
 
 
 @pytest.fixture
-def home():
-    return Home()
+def stage():
+    return FeedbackStage()
 
 
 REFERENCE = ids.reference(DELIVERY, None)
@@ -156,20 +155,20 @@ def receipt(kind="delivered", event_id="e1", reference=REFERENCE, **more):
     return Receipt(kind, event_id, reference, **more)
 
 
-def test_a_receipt_lands_on_the_partition_of_its_delivery(home):
+def test_a_receipt_lands_on_the_partition_of_its_delivery(stage):
     async def go():
-        assert await home.tell(receipt(at_ms=START_MS - 5, detail="250 ok")) == ""
+        assert await stage.receive(receipt(at_ms=START_MS - 5, detail="250 ok")) == ""
 
     run(go())
-    (frame,) = home.frames()[3]
+    (frame,) = stage.frames()[3]
     assert (frame.delivery_ids, frame.tenants, frame.kinds) == ([DELIVERY], ["acme"], ["delivered"])
     assert (frame.at_ms, frame.details, frame.places, frame.provider) == ([START_MS - 5], ["250 ok"], [None], "mail")
-    assert home.notes.counts["receipts", "ses", "delivered", "yes"] == 1
+    assert stage.notes.counts["receipts", "ses", "delivered", "yes"] == 1
 
 
-def test_a_receipt_of_a_broadcast_says_whose_it_is_and_goes_to_its_chunk(home):
-    run(home.tell(receipt("bounced", reference=ids.reference(MEMBER, (CHUNK, 1)))))
-    (frame,) = home.frames()[2]
+def test_a_receipt_of_a_broadcast_names_its_member_and_goes_to_its_chunk(stage):
+    run(stage.receive(receipt("bounced", reference=ids.reference(MEMBER, (CHUNK, 1)))))
+    (frame,) = stage.frames()[2]
     assert (frame.places, frame.user_ids, frame.addresses) == ([(CHUNK, 1)], ["bo"], ["bo@example.com"])
 
 
@@ -185,213 +184,213 @@ def test_a_receipt_of_a_broadcast_says_whose_it_is_and_goes_to_its_chunk(home):
         "",
     ],
 )
-def test_a_reference_to_nothing_stores_nothing_or_what_folds_to_nothing(home, reference):
-    run(home.tell(receipt("bounced", reference=reference)))
-    told = [frame for frames in home.frames().values() for frame in frames]
-    assert not told or told[0].places[0] == (NOTIFICATION + b"chunk-0\x02", 0)
-    assert home.notes.counts["receipts", "ses", "bounced", "no"] == 1
+def test_an_unknown_reference_has_no_effect(stage, reference):
+    run(stage.receive(receipt("bounced", reference=reference)))
+    parsed = [frame for frames in stage.frames().values() for frame in frames]
+    assert not parsed or parsed[0].places[0] == (NOTIFICATION + b"chunk-0\x02", 0)
+    assert stage.notes.counts["receipts", "ses", "bounced", "no"] == 1
 
 
-def test_the_vendors_own_id_finds_a_delivery_that_is_recorded_in_time(home):
-    row = home.state.rows[DELIVERY]
+def test_the_vendors_own_id_finds_a_delivery_that_is_recorded_in_time(stage):
+    row = stage.state.rows[DELIVERY]
 
     async def go():
-        telling = asyncio.create_task(home.tell(receipt(reference="", vendor_message_id="m-1")))
+        telling = asyncio.create_task(stage.receive(receipt(reference="", vendor_message_id="m-1")))
         await asyncio.sleep(0.5)
-        assert home.frames() == {}
-        home.state.by_id["ses", "m-1"] = row
+        assert stage.frames() == {}
+        stage.state.by_id["ses", "m-1"] = row
         await telling
-        await home.tell(receipt(event_id="e2", reference="", vendor_message_id="m-2"))
+        await stage.receive(receipt(event_id="e2", reference="", vendor_message_id="m-2"))
 
     run(go())
-    assert [frame.delivery_ids for frame in home.frames()[3]] == [[DELIVERY]]
-    assert home.notes.counts["receipts", "ses", "delivered", "no"] == 1
+    assert [frame.delivery_ids for frame in stage.frames()[3]] == [[DELIVERY]]
+    assert stage.notes.counts["receipts", "ses", "delivered", "no"] == 1
 
 
-def test_times_outside_the_life_of_the_message_are_now(home):
-    run(home.tell(*(receipt(event_id=str(at), at_ms=at) for at in (0, 5, START_MS + 10**9))))
-    (frame,) = home.frames()[3]
+def test_times_outside_the_life_of_the_message_are_now(stage):
+    run(stage.receive(*(receipt(event_id=str(at), at_ms=at) for at in (0, 5, START_MS + 10**9))))
+    (frame,) = stage.frames()[3]
     assert frame.at_ms == [START_MS] * 3
 
 
-def test_bad_addresses_are_suppressed_and_good_ones_lifted(home):
+def test_bad_addresses_are_suppressed_and_good_ones_lifted(stage):
     bounced = Suppress("Ada@Example.COM", "hard_bounce")
     soft = Suppress("bo@example.com", "soft", ttl_ms=5_000)
-    told = [receipt("bounced", "e1", suppress=bounced), receipt("bounced", "e2", suppress=soft)]
-    run(home.tell(*told, receipt("bounced", "e3", suppress=Suppress("no address", "hard_bounce"))))
-    assert home.suppressed.rows == {
+    parsed = [receipt("bounced", "e1", suppress=bounced), receipt("bounced", "e2", suppress=soft)]
+    run(stage.receive(*parsed, receipt("bounced", "e3", suppress=Suppress("no address", "hard_bounce"))))
+    assert stage.suppressed.rows == {
         ("acme", "email", "ada@example.com"): ("hard_bounce", None),
         ("acme", "email", "bo@example.com"): ("soft", START_MS + 5_000),
     }
-    run(home.tell(receipt("resubscribed", "e4", suppress=Suppress("ada@example.com", "unsubscribed", lift=True))))
-    assert ("acme", "email", "ada@example.com") in home.suppressed.rows
-    assert home.notes.lines == ["receipt_address_unreadable"]
+    run(stage.receive(receipt("resubscribed", "e4", suppress=Suppress("ada@example.com", "unsubscribed", lift=True))))
+    assert ("acme", "email", "ada@example.com") in stage.suppressed.rows
+    assert stage.notes.lines == ["receipt_address_unreadable"]
 
 
-def test_what_comes_again_is_not_stored_again(home):
+def test_a_repeated_receipt_is_not_stored_again(stage):
     async def go():
         for _ in range(3):
-            await home.tell(receipt("bounced", suppress=Suppress("ada@example.com", "hard_bounce")))
+            await stage.receive(receipt("bounced", suppress=Suppress("ada@example.com", "hard_bounce")))
 
     run(go())
-    assert len(home.frames()[3]) == home.suppressed.writes == 1
+    assert len(stage.frames()[3]) == stage.suppressed.writes == 1
 
 
-def test_a_token_that_covers_no_body_counts_for_one(home):
+def test_a_token_that_covers_no_body_counts_for_one(stage):
     async def go():
-        await home.tell(receipt(once=True), body=b"one")
-        await home.tell(receipt(once=True), body=b"one")
+        await stage.receive(receipt(once=True), body=b"one")
+        await stage.receive(receipt(once=True), body=b"one")
         with pytest.raises(Unauthorized):
-            await home.tell(receipt("bounced", once=True, suppress=Suppress("ada@example.com", "x")), body=b"two")
+            await stage.receive(receipt("bounced", once=True, suppress=Suppress("ada@example.com", "x")), body=b"two")
 
     run(go())
-    assert {kind for frame in home.frames()[3] for kind in frame.kinds} == {"delivered"}
-    assert home.suppressed.rows == {}
+    assert {kind for frame in stage.frames()[3] for kind in frame.kinds} == {"delivered"}
+    assert stage.suppressed.rows == {}
 
 
-def test_stop_is_heeded_start_lifts_it_and_neither_counts_twice(home):
+def test_stop_is_heeded_start_lifts_it_and_neither_counts_twice(stage):
     def said(event_id, word):
         return Inbound(event_id, "ada@example.com", word, word)
 
     async def go():
-        await home.tell(said("1", "stop"))
-        assert home.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
-        await home.tell(said("2", "start"))
-        assert home.suppressed.rows == {}
-        await home.tell(said("3", "stop"))
-        home.feedback._seen.clear()
-        await home.tell(said("2", "start"))
-        await home.tell(said("4", "help"), said("5", "other"))
+        await stage.receive(said("1", "stop"))
+        assert stage.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
+        await stage.receive(said("2", "start"))
+        assert stage.suppressed.rows == {}
+        await stage.receive(said("3", "stop"))
+        stage.feedback._seen.clear()
+        await stage.receive(said("2", "start"))
+        await stage.receive(said("4", "help"), said("5", "other"))
 
     run(go())
-    assert home.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
-    assert home.notes.counts == Counter(
+    assert stage.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
+    assert stage.notes.counts == Counter(
         {("inbound", "ses", "stop"): 2, ("inbound", "ses", "start"): 1, ("inbound", "ses", "help"): 1,
          ("inbound", "ses", "other"): 1}
     )  # fmt: skip
 
 
-def test_a_start_that_was_said_before_the_stop_lifts_nothing_however_late_it_comes(home):
+def test_a_start_sent_before_the_stop_lifts_nothing_however_late_it_arrives(stage):
     def said(event_id, word, at_ms):
         return Inbound(event_id, "ada@example.com", word, word, at_ms)
 
     async def go():
-        await home.tell(said("2", "stop", START_MS - 1_000))
-        await home.tell(said("1", "start", START_MS - 2_000))
-        assert home.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
-        await home.tell(said("3", "start", START_MS - 1_000))
+        await stage.receive(said("2", "stop", START_MS - 1_000))
+        await stage.receive(said("1", "start", START_MS - 2_000))
+        assert stage.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
+        await stage.receive(said("3", "start", START_MS - 1_000))
 
     run(go())
-    assert home.suppressed.rows == {}
+    assert stage.suppressed.rows == {}
 
 
-def test_start_leaves_what_stop_did_not_make(home):
-    home.suppressed.rows["acme", "email", "ada@example.com"] = ("manual", None)
-    run(home.tell(Inbound("1", "ada@example.com", "start", "start")))
-    assert home.suppressed.rows
+def test_start_lifts_only_suppressions_by_stop(stage):
+    stage.suppressed.rows["acme", "email", "ada@example.com"] = ("manual", None)
+    run(stage.receive(Inbound("1", "ada@example.com", "start", "start")))
+    assert stage.suppressed.rows
 
 
-def test_strangers_and_forgers_learn_the_same(home):
+def test_unauthenticated_and_forged_calls_get_the_same_answer(stage):
     said = set()
 
     async def go():
-        home.vendor.told = Forged("the signature does not match")
+        stage.vendor.result = Forged("the signature does not match")
         for tenant, provider in (("acme", "mail"), ("acme", "none"), ("none", "mail")):
             with pytest.raises(Unauthorized) as refused:
-                await home.tell(tenant=tenant, provider=provider)
+                await stage.receive(tenant=tenant, provider=provider)
             said.add((refused.value.detail, refused.value.code, refused.value.field))
-        home.owner = msgspec.structs.replace(home.owner, vendor="silent")
+        stage.owner = msgspec.structs.replace(stage.owner, vendor="silent")
         with pytest.raises(Unauthorized) as refused:
-            await home.tell()
+            await stage.receive()
         said.add((refused.value.detail, refused.value.code, refused.value.field))
 
     run(go())
     assert len(said) == 1
-    assert home.frames() == {}
-    assert home.notes.lines == ["receipt_refused"]
+    assert stage.frames() == {}
+    assert stage.notes.lines == ["receipt_refused"] * 2, "in the security log, and for the operator"
 
 
-def test_warnings_about_an_account_are_one_a_minute(home):
+def test_warnings_about_an_account_are_one_a_minute(stage):
     async def go():
-        home.vendor.told = Unreadable("no event")
+        stage.vendor.result = Unreadable("no event")
         for pause_s in (0, 30, 31):
             await asyncio.sleep(pause_s)
             with pytest.raises(Malformed):
-                await home.tell()
+                await stage.receive()
 
     run(go())
-    assert home.notes.lines == ["receipt_unreadable"] * 2
+    assert stage.notes.lines == ["receipt_unreadable"] * 2
 
 
-def test_what_strangers_do_hides_no_warning_about_the_providers_own_calls(home):
+def test_unauthenticated_calls_hide_no_warning_about_the_providers_calls(stage):
     async def go():
-        for told, kind in ((Forged("no signature"), Unauthorized), (Unreadable("no event"), Malformed)):
-            home.vendor.told = told
+        for parsed, kind in ((Forged("no signature"), Unauthorized), (Unreadable("no event"), Malformed)):
+            stage.vendor.result = parsed
             with pytest.raises(kind):
-                await home.tell()
+                await stage.receive()
 
     run(go())
-    assert home.notes.lines == ["receipt_refused", "receipt_unreadable"]
+    assert stage.notes.lines == ["receipt_refused", "receipt_refused", "receipt_unreadable"]
 
 
-def test_a_handshake_is_answered_and_confirmed(home):
+def test_a_handshake_is_answered_and_confirmed(stage):
     async def go():
-        home.vendor.told = Handshake(echo="42")
-        assert await home.tell() == "42"
-        home.vendor.told = Handshake(confirm_url="https://sns.example/confirm")
+        stage.vendor.result = Handshake(echo="42")
+        assert await stage.receive() == "42"
+        stage.vendor.result = Handshake(confirm_url="https://sns.example/confirm")
         with pytest.raises(Overloaded):
-            await home.tell()
-        home.egress.answers["https://sns.example/confirm"] = HttpResponse(200, {}, b"")
-        assert await home.tell() == ""
+            await stage.receive()
+        stage.egress.answers["https://sns.example/confirm"] = HttpResponse(200, {}, b"")
+        assert await stage.receive() == ""
 
     run(go())
-    assert home.egress.asked == ["https://sns.example/confirm"] * 2
+    assert stage.egress.asked == ["https://sns.example/confirm"] * 2
 
 
-def test_a_key_is_fetched_once_a_day_and_only_over_https(home):
+def test_a_key_is_fetched_once_a_day_and_only_over_https(stage):
     url = "https://keys.example/one.pem"
 
     async def go():
-        home.vendor.told = lambda keys: [receipt(event_id=keys[url].decode())] if url in keys else NeedKey(url)
+        stage.vendor.result = lambda keys: [receipt(event_id=keys[url].decode())] if url in keys else NeedKey(url)
         with pytest.raises(Overloaded):
-            await home.tell()
-        home.egress.answers[url] = HttpResponse(200, {}, b"pem")
-        await home.tell()
-        await home.tell()
+            await stage.receive()
+        stage.egress.answers[url] = HttpResponse(200, {}, b"pem")
+        await stage.receive()
+        await stage.receive()
         await asyncio.sleep(25 * 3600)
-        await home.tell()
-        home.vendor.told = lambda keys: NeedKey("http://keys.example/one.pem")
+        await stage.receive()
+        stage.vendor.result = lambda keys: NeedKey("http://keys.example/one.pem")
         with pytest.raises(Overloaded):
-            await home.tell()
-        home.vendor.told = lambda keys: NeedKey(url)
+            await stage.receive()
+        stage.vendor.result = lambda keys: NeedKey(url)
         with pytest.raises(Unauthorized):
-            await home.tell()
+            await stage.receive()
 
     run(go())
-    assert home.egress.asked == [url] * 3
+    assert stage.egress.asked == [url] * 3
 
 
-def test_many_receipts_of_one_call_are_all_stored(home):
-    run(home.tell(*(receipt(event_id=str(n)) for n in range(1_203))))
-    assert [len(frame.kinds) for frame in home.frames()[3]] == [500, 500, 203]
+def test_many_receipts_of_one_call_are_all_stored(stage):
+    run(stage.receive(*(receipt(event_id=str(n)) for n in range(1_203))))
+    assert [len(frame.kinds) for frame in stage.frames()[3]] == [500, 500, 203]
 
 
-def test_the_receipts_of_one_call_are_looked_up_at_once(home):
-    home.state.by_id["ses", "m-1"] = home.state.rows[DELIVERY]
-    told = [receipt(event_id=f"a{n}") for n in range(50)]
-    told += [receipt(event_id=f"b{n}", reference="", vendor_message_id="m-1") for n in range(50)]
-    told += [receipt(event_id=f"c{n}", reference=ids.reference(MEMBER, (CHUNK, 1))) for n in range(50)]
-    run(home.tell(*told))
-    assert home.state.reads == 3
-    assert sum(len(frame.kinds) for frames in home.frames().values() for frame in frames) == 150
+def test_the_receipts_of_one_call_are_looked_up_at_once(stage):
+    stage.state.by_id["ses", "m-1"] = stage.state.rows[DELIVERY]
+    parsed = [receipt(event_id=f"a{n}") for n in range(50)]
+    parsed += [receipt(event_id=f"b{n}", reference="", vendor_message_id="m-1") for n in range(50)]
+    parsed += [receipt(event_id=f"c{n}", reference=ids.reference(MEMBER, (CHUNK, 1))) for n in range(50)]
+    run(stage.receive(*parsed))
+    assert stage.state.reads == 3
+    assert sum(len(frame.kinds) for frames in stage.frames().values() for frame in frames) == 150
 
 
 def test_tokens_are_remembered_for_longer_than_they_are_taken():
     assert MAILGUN_RECEIPT_AGE_MS_MAX + RECEIPT_AHEAD_MS_MAX < RECEIPT_ONCE_MS
 
 
-def test_what_is_remembered_is_bounded(home, monkeypatch):
+def test_remembered_tokens_are_bounded(stage, monkeypatch):
     monkeypatch.setattr("clarion.feedback.worker.RECEIPTS_REMEMBERED_MAX", 10)
-    run(home.tell(*(receipt(event_id=str(n)) for n in range(25))))
-    run(home.tell(*(receipt(event_id=str(n)) for n in range(15, 25))))
-    assert [len(frame.kinds) for frame in home.frames()[3]] == [25]
+    run(stage.receive(*(receipt(event_id=str(n)) for n in range(25))))
+    run(stage.receive(*(receipt(event_id=str(n)) for n in range(15, 25))))
+    assert [len(frame.kinds) for frame in stage.frames()[3]] == [25]

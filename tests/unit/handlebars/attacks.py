@@ -1,4 +1,4 @@
-"""Templates that want more time or memory than one notification may have, and what is said to each of them."""
+"""Templates that use more time or memory than one notification may, and the error of each."""
 
 NUMBERS = list(range(3_000))
 BIG = "x" * 200_000
@@ -39,7 +39,7 @@ TOO_MUCH = {
     ),
     "conditions that feed one another": (
         "{{#if " + "(format_number (lookup next " * 9 + '"0"' + "))" * 9 + "}}{{/if}}",
-        "one after the other",
+        "depend on one another's formatted values",
     ),
     "deep blocks": ("{{#if big}}" * 500 + "{{/if}}" * 500, "20 blocks"),
     "deep sections": ("{{#deep}}" * 30 + "{{/deep}}" * 30, "20 blocks"),
@@ -101,4 +101,4 @@ ESCAPES = {
     "a helper's inner name": "{{[if] 1}}",
     "logging": '{{log "x"}}',
 }
-"""Sources that reach for what is no data; none of them may render."""
+"""Sources that reach for values other than data; none of them may render."""

@@ -1,4 +1,4 @@
-"""How these tests render: data by name and as `data`, somebody to speak to, and a moment to speak at."""
+"""Rendering for these tests: data by name and as `data`, a user, and a time."""
 
 from clarion.backends.handlebars.engine import HandlebarsRenderer
 

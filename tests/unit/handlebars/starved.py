@@ -1,4 +1,4 @@
-"""Renders with ever other amounts of memory, so that it runs out in as many places as possible. Started by
+"""Renders with many different amounts of memory, so that it runs out in as many places as possible. Started by
 `test_attacks.py`."""
 
 import sys

@@ -90,7 +90,7 @@ def test_formatters_speak_the_readers_language(source, english, german):
     assert render(source, locale="de", zone="Europe/Berlin", **data) == german
 
 
-def test_what_a_condition_wanted_for_one_reader_is_not_shown_to_another():
+def test_a_condition_for_one_reader_does_not_leak_to_another():
     compiled = RENDERER.compile("{{upcase (format_time at)}} {{upcase (relative_time at)}}", html=False)
     data = {"at": "2026-11-21T08:00:00Z"}
     assert compiled(context(data, zone="UTC")) == "8:00\u202fAM 2 HOURS AGO"
@@ -118,7 +118,7 @@ def test_what_a_condition_wanted_for_one_reader_is_not_shown_to_another():
         ("{{format_date 'tomorrow'}}", "format_date: 'tomorrow'"),
     ],
 )
-def test_what_is_missing_or_ill_typed_is_an_error_that_says_where(source, words):
+def test_missing_or_ill_typed_data_is_an_error_with_its_place(source, words):
     with pytest.raises(RenderError, match=words):
         render(source, x=1, list=[{"a": 1}], map={"k": "v"})
 
@@ -179,7 +179,7 @@ def test_threads_render_side_by_side():
         assert all(pool.map(run, range(8)))
 
 
-def test_only_so_many_threads_have_an_engine_at_a_time():
+def test_the_number_of_threads_with_an_engine_is_bounded():
     renderer = HandlebarsRenderer()
     compiled = renderer.compile("{{#if x}}{{x}}{{/if}}", html=False)
     together = Barrier(HANDLEBARS_SANDBOXES_MAX + 1)
@@ -190,7 +190,7 @@ def test_only_so_many_threads_have_an_engine_at_a_time():
         except RenderError as error:
             return str(error)
         finally:
-            together.wait(timeout=30)  # nobody gives an engine back before all have asked
+            together.wait(timeout=30)  # no thread returns an engine before all have asked
 
     with ThreadPoolExecutor(HANDLEBARS_SANDBOXES_MAX + 1) as pool:
         said = sorted(pool.map(run, range(HANDLEBARS_SANDBOXES_MAX + 1)))
@@ -198,14 +198,14 @@ def test_only_so_many_threads_have_an_engine_at_a_time():
     assert said[-1] == f"more than {HANDLEBARS_SANDBOXES_MAX} threads render Handlebars"
 
 
-def test_a_thread_that_ends_gives_its_engine_back():
+def test_a_thread_that_ends_returns_its_engine():
     compiled = RENDERER.compile("{{#if x}}{{x}}{{/if}}", html=False)
     for _ in range(2 * HANDLEBARS_SANDBOXES_MAX):
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(compiled, {"x": 1}).result() == "1"
 
 
-def test_many_templates_make_room_for_one_another():
+def test_many_templates_evict_each_other():
     many = [RENDERER.compile("{{#if x}}" + f"{number} " * 2_000 + "{{/if}}", html=False) for number in range(300)]
     assert [compiled({"x": 1}).split()[0] for compiled in many] == [str(number) for number in range(300)]
     assert many[0]({"x": 1}).split()[0] == "0"

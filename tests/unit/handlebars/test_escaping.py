@@ -50,7 +50,7 @@ def test_no_data_reaches_html_unescaped(source, one, other):
     assert "&" not in ESCAPED.sub("", text)
 
 
-def test_each_way_out_is_escaped():
+def test_each_kind_of_output_is_escaped():
     data = {"x": HOSTILE, "l": [HOSTILE], "m": {HOSTILE: 1}}
     for source in (
         "{{x}}",

@@ -1,4 +1,4 @@
-"""Mustache runs unchanged: cases after its specification, in our own words, beside what differs on purpose."""
+"""Mustache runs unchanged: cases based on its specification, and the intentional differences."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_html_is_escaped():
     assert render("{{#a}}{{b}}{{/a}}{{b}}", html=True, a=True, b='& " < >') == "&amp; &quot; &lt; &gt;" * 2
 
 
-def test_a_missing_name_is_an_error_where_mustache_says_nothing():
+def test_a_missing_name_is_an_error_unlike_in_mustache():
     with pytest.raises(RenderError, match="'subject' is undefined"):
         render("Hello, {{subject}}!")
     with pytest.raises(RenderError, match="'name' is undefined"):

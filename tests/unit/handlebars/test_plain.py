@@ -63,7 +63,7 @@ def test_literals_and_variables_are_plain(source):
     "source",
     ["{{upcase x}}", "{{#x}}{{/x}}", "{{~x}}", "{{this}}", "{{x.length}}", "\\{{x}}", "{{{x}}}", "{{else}}", "{{x}}}"],
 )
-def test_what_handlebars_treats_specially_is_left_to_it(source):
+def test_special_cases_of_handlebars_are_left_to_it(source):
     assert compile_plain(source, str, html=False) is None
 
 

@@ -1,4 +1,4 @@
-"""Which names of the data a template needs, which it reads at all, and whether it asks for the user."""
+"""The names of the data that a template needs, those it reads at all, and whether it uses the user."""
 
 import pytest
 
@@ -53,11 +53,11 @@ def test_paths(source, needed, also_read):
         ('{{money x "EUR"}}{{data.user}}', False),
     ],
 )
-def test_the_user_is_asked_for_only_where_it_matters(source, uses_user):
+def test_the_user_is_read_only_where_needed(source, uses_user):
     assert RENDERER.usage(source).uses_user is uses_user
 
 
-def test_all_that_is_read_gets_there():
+def test_all_paths_that_are_read_are_passed():
     assert render("{{#each this}}{{#if (eq @key 'x')}}{{this}}{{/if}}{{/each}}", x=1) == "1"
     assert render("{{#with @root}}{{x}}{{/with}}{{#each data}}{{@key}}{{/each}}", x=1) == "1x"
     assert render("{{#each xs}}{{lookup .. this}}{{/each}}", xs=["a", "b"], a=1, b=2) == "12"

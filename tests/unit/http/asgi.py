@@ -1,4 +1,4 @@
-"""Calling the application as a server does, without a server: one scope, the pieces of a body, and what was sent."""
+"""Calls the application as a server does, without a server: one scope, the pieces of a body, and the response."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """The response."""
 
     status: int
     headers: dict[str, str]
@@ -44,16 +44,16 @@ async def call(
         {"type": "http.request", "body": piece, "more_body": gone or place < len(pieces) - 1}
         for place, piece in enumerate(pieces)
     ]
-    told: list[Any] = []
+    result: list[Any] = []
 
     async def receive() -> Any:
         return messages.pop(0) if messages else {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
-        told.append(message)
+        result.append(message)
 
     await app(scope, receive, send)
-    start, *rest = told
+    start, *rest = result
     assert start["type"] == "http.response.start"
     text = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], text, b"".join(message["body"] for message in rest))

@@ -1,25 +1,28 @@
-"""What is written in one turn of the loop leaves together, in its order, and bounded."""
+"""Writes of one iteration of the loop are sent together, in order, and bounded."""
 
 import asyncio
 
-from clarion.app.http.coalescing import HELD_BYTES_MAX, Coalesced
+from clarion.app.http.write_coalescing import HELD_BYTES_MAX, Coalesced
 
 
 class Wire:
-    """A transport that keeps what it is told."""
+    """A transport that records its calls."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
         self.closing = False
 
     def write(self, data):
-        self.told.append(bytes(data))
+        self.calls.append(bytes(data))
+
+    def writelines(self, pieces):
+        self.calls.append(b"".join(pieces))
 
     def is_closing(self):
         return self.closing
 
     def close(self):
-        self.told.append("closed")
+        self.calls.append("closed")
         self.closing = True
 
     def get_extra_info(self, name):
@@ -35,40 +38,51 @@ async def test_the_head_and_the_body_of_an_answer_leave_in_one_write():
     wire, transport = joined()
     transport.write(b"head ")
     transport.write(b"body")
-    assert wire.told == []
+    assert wire.calls == []
     await asyncio.sleep(0)
-    assert wire.told == [b"head body"]
+    assert wire.calls == [b"head body"]
     transport.write(b"next")
     await asyncio.sleep(0)
-    assert wire.told == [b"head body", b"next"]
+    assert wire.calls == [b"head body", b"next"]
 
 
-async def test_a_connection_is_closed_after_what_was_written():
+async def test_a_connection_is_closed_after_pending_writes():
     wire, transport = joined()
     transport.write(b"the end")
     transport.close()
     await asyncio.sleep(0)
-    assert wire.told == [b"the end", "closed"]
+    assert wire.calls == [b"the end", "closed"]
 
 
-async def test_nothing_is_written_to_who_has_hung_up():
+async def test_nothing_is_written_after_a_disconnect():
     wire, transport = joined()
     transport.write(b"too late")
     wire.closing = True
     await asyncio.sleep(0)
-    assert wire.told == []
+    assert wire.calls == []
 
 
-async def test_what_is_held_back_is_bounded():
+async def test_held_back_writes_are_bounded():
     wire, transport = joined()
     for _ in range(10):
         transport.write(bytes(HELD_BYTES_MAX // 4))
-    assert [len(data) for data in wire.told] == [HELD_BYTES_MAX // 4 * 5] * 2
+    assert [len(data) for data in wire.calls] == [HELD_BYTES_MAX // 4 * 5] * 2
     await asyncio.sleep(0)
-    assert sum(len(data) for data in wire.told) == HELD_BYTES_MAX // 4 * 10
+    assert sum(len(data) for data in wire.calls) == HELD_BYTES_MAX // 4 * 10
 
 
-async def test_all_else_is_the_transports_own():
+async def test_a_large_body_is_not_copied():
+    wire, transport = joined()
+    wire.writelines = lambda pieces: wire.calls.append(list(pieces))
+    body = bytes(HELD_BYTES_MAX + 1)
+    transport.write(b"head")
+    transport.write(body)
+    (pieces,) = wire.calls
+    assert pieces[1] is body
+    assert transport.written_bytes == len(body) + 4
+
+
+async def test_other_attributes_are_those_of_the_transport():
     _, transport = joined()
     assert transport.get_extra_info("peername") == "info of peername"
     assert not transport.is_closing()

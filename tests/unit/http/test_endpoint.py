@@ -1,4 +1,4 @@
-"""The HTTP edge as raw ASGI: who may come in, what is read of them, and how every refusal reads."""
+"""The HTTP edge as raw ASGI: authentication, what is read of a request, and the text of every refusal."""
 
 import asyncio
 from typing import Annotated, Any
@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
+from clarion.app import config
 from clarion.app.http.application import application
+from clarion.app.http.safe_headers import SAFE
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
 from clarion.domain.limits import BODY_WAIT_MS_MAX
+from clarion.domain.quota import Quota
 from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
 from tests.stages.virtual import run
 from tests.stages.world import Notes
@@ -23,8 +26,19 @@ CALLERS = {
 }
 
 
-async def identify(secret: str) -> Caller | None:
+async def identify(secret: str, _peer: str) -> Caller | None:
     return CALLERS.get(secret)
+
+
+def limits_of(requests_max: int = 10, **limits: int) -> config.Api:
+    """Return the default settings with other limits."""
+    api = config.load(None, {}).api
+    changed = msgspec.structs.replace(api.limits, **limits)
+    return msgspec.structs.replace(api, max_requests=requests_max, limits=changed)
+
+
+async def no_quotas(_tenant: str) -> dict[str, Quota]:
+    return {}
 
 
 class To(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,9 +52,9 @@ class Thing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Site:
-    """An application of routes that tell what they were called with."""
+    """An application whose routes report what they were called with."""
 
-    def __init__(self, requests_max: int = 10) -> None:
+    def __init__(self, requests_max: int = 10, **limits: int) -> None:
         self.calls: list[Call] = []
         self.stopped = 0
         self.notes = Notes()
@@ -58,7 +72,8 @@ class Site:
             Route("POST", "/seen", self.take, "things:write", "For both", body=To, by_user=True),
             Route("POST", "/again", self.take, "things:write", "With or without", body=To, optional=True),
         ]
-        self.app = application(routes, identify, self.notes, requests_max=requests_max, on_durability_lost=self.stop)
+        api = limits_of(requests_max, **limits)
+        self.app = application(routes, identify, self.notes, api=api, quotas=no_quotas, on_durability_lost=self.stop)
 
     async def take(self, called: Call) -> Reply:
         self.calls.append(called)
@@ -108,17 +123,31 @@ def test_a_key_reaches_what_its_scopes_name():
         is_problem(site.ask("GET", path, key="wild"), 403, "forbidden", "Authorization")
 
 
-def test_who_calls_is_asked_before_anything_is_read():
+def test_authentication_precedes_reading():
     is_problem(Site().ask("POST", "/things", b"x" * (LIMIT + 1), key="wrong"), 401, "unauthorized", "Authorization")
 
 
-def test_paths_and_methods_there_are_not():
+def test_unknown_paths_and_methods():
     site = Site()
     is_problem(site.ask("GET", "/nothing"), 404, "not_found")
     is_problem(site.ask("GET", "/things/7/"), 404, "not_found")
     answer = site.ask("DELETE", "/things")
     is_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+
+
+def test_every_response_has_the_headers_of_safety_and_pages_have_more():
+    site = Site()
+    answers = [
+        site.ask("GET", "/things/7"),
+        site.ask("GET", "/no"),
+        site.ask("PUT", "/things"),
+        site.ask("HEAD", "/things/7"),
+    ]
+    answers += [site.ask("GET", "/docs"), site.ask("GET", "/openapi.json"), site.ask("POST", "/things", b"{")]
+    for answer in answers:
+        assert {name: answer.headers[name.decode()].encode() for name, _ in SAFE} == dict(SAFE)
+        assert ("permissions-policy" in answer.headers) == answer.headers["content-type"].startswith("text/html")
 
 
 def test_parameters_come_decoded_and_a_fixed_path_comes_first():
@@ -156,7 +185,7 @@ def test_a_bad_body_is_refused_with_its_field(body, status, code, field):
 
 
 @pytest.mark.parametrize("levels", [1_000, 4_000])
-def test_a_thousand_levels_are_refused_and_nobody_falls_over(levels):
+def test_a_thousand_levels_are_refused(levels):
     site = Site()
     deep = b'{"to": [], "name": "x", "data": {"a": ' + b"[" * levels + b"]" * levels + b"}}"
     is_problem(site.ask("POST", "/things", deep), 400, "malformed_body")
@@ -169,45 +198,46 @@ def test_a_declared_length_over_the_bound_is_refused_unread(declared):
     is_problem(Site().ask("POST", "/things", b"{}", headers={"content-length": declared}), 413, "too_large")
 
 
-def test_an_undeclared_body_is_counted_as_it_comes():
+def test_an_undeclared_body_is_counted_as_it_arrives():
     site = Site()
     is_problem(site.ask("POST", "/things", [b"x" * 6_000, b"x" * 6_000]), 413, "too_large")
     assert site.ask("POST", "/things", [b'{"to": [', b"], ", b'"name": "x"}']).status == 200
 
 
-def test_a_caller_who_hangs_up_leaves_nothing_behind():
+def test_a_disconnected_caller_leaves_nothing_behind():
     site = Site()
     is_problem(site.ask("POST", "/things", b'{"to": [', gone=True), 400, "malformed_body")
     is_problem(site.ask("PUT", "/lines", b"half a li", gone=True), 400, "malformed_body")
+    is_problem(site.ask("POST", "/again", [], gone=True), 400, "malformed_body")
     assert site.calls == []
 
 
-def test_a_stream_has_no_bound_and_comes_piece_by_piece():
+def test_a_stream_is_unbounded_and_arrives_in_pieces():
     assert Site().ask("PUT", "/lines", [b"x" * LIMIT, b"", b"y" * LIMIT]).json == {"sizes": [LIMIT, LIMIT]}
 
 
-def test_a_caller_who_dawdles_is_sent_away():
-    async def story() -> list[Any]:
-        told: list[Any] = []
+def test_a_slow_caller_times_out():
+    async def scenario() -> list[Any]:
+        result: list[Any] = []
 
         async def never() -> Any:
             await asyncio.sleep(10 * BODY_WAIT_MS_MAX)
 
         async def send(message: Any) -> None:
-            told.append(message)
+            result.append(message)
 
         headers = [(b"authorization", b"Bearer good")]
         scope = {"type": "http", "method": "POST", "path": "/things", "query_string": b"", "headers": headers}
         await Site().app(scope, never, send)
-        return told
+        return result
 
-    start, _body = run(story())
+    start, _body = run(scenario())
     assert start["status"] == 408
 
 
-def test_a_body_that_comes_bit_by_bit_is_whole():
-    async def story() -> tuple[Site, list[Any]]:
-        site, told, bits = Site(), [], [b'{"to": [', b"], ", b'"name": "x"}']
+def test_a_body_in_pieces_is_joined():
+    async def scenario() -> tuple[Site, list[Any]]:
+        site, result, bits = Site(), [], [b'{"to": [', b"], ", b'"name": "x"}']
 
         async def receive() -> Any:
             await asyncio.sleep(0)
@@ -216,14 +246,14 @@ def test_a_body_that_comes_bit_by_bit_is_whole():
             return {"type": "http.request", "body": bit, "more_body": bool(bits)}
 
         async def send(message: Any) -> None:
-            told.append(message)
+            result.append(message)
 
         headers = [(b"authorization", b"Bearer good")]
         scope = {"type": "http", "method": "POST", "path": "/things", "query_string": b"", "headers": headers}
         await site.app(scope, receive, send)
-        return site, told
+        return site, result
 
-    site, (start, _body) = run(story())
+    site, (start, _body) = run(scenario())
     assert start["status"] == 200
     assert len(site.calls) == 1
 
@@ -239,7 +269,7 @@ def test_a_body_that_comes_bit_by_bit_is_whole():
         (DurabilityError("secret words"), 503, "overloaded"),
     ],
 )
-def test_what_a_handler_raises_becomes_a_problem(error, status, code):
+def test_a_handlers_exception_becomes_a_problem(error, status, code):
     site = Site()
     site.raises = error
     answer = site.ask("GET", "/things/7")
@@ -251,7 +281,7 @@ def test_what_a_handler_raises_becomes_a_problem(error, status, code):
 
 
 def test_requests_beyond_the_bound_are_refused_and_places_come_back():
-    async def story() -> None:
+    async def scenario() -> None:
         site = Site(requests_max=2)
         gate = asyncio.Event()
 
@@ -261,10 +291,11 @@ def test_requests_beyond_the_bound_are_refused_and_places_come_back():
 
         site.take = wait  # type: ignore[method-assign]
         app = application(
-            [Route("GET", "/wait", wait, PUBLIC, "Wait")],
+            [Route("GET", "/wait", wait, "things:write", "Wait")],
             identify,
             site.notes,
-            requests_max=2,
+            api=limits_of(2),
+            quotas=no_quotas,
             on_durability_lost=site.stop,
         )
         waiting = [asyncio.create_task(call(app, "GET", "/wait")) for _ in range(2)]
@@ -275,7 +306,7 @@ def test_requests_beyond_the_bound_are_refused_and_places_come_back():
         assert (await waiting[1]).status == 200
         assert (await call(app, "GET", "/wait")).status == 200
 
-    run(story())
+    run(scenario())
 
 
 def test_a_users_token_may_leave_the_body_out_where_a_key_may_not():
@@ -304,7 +335,7 @@ THING = b'name = "ada"\n[[to]]\nemail = "a@example.com"\n[[to]]\n'
 
 
 @pytest.mark.parametrize("media", ["application/toml", "Application/TOML; charset=utf-8"])
-def test_toml_is_read_where_it_is_taken_and_the_content_type_says_so(media):
+def test_toml_is_read_where_the_route_and_the_content_type_allow_it(media):
     site = Site()
     assert site.ask("PUT", "/toml", THING, headers={"content-type": media}).status == 200
     assert site.calls[0].body == Thing([To("a@example.com"), To()], "ada")
@@ -328,11 +359,11 @@ def test_toml_that_cannot_be_read_is_refused(body, status, code, field):
     is_problem(Site().ask("PUT", "/toml", body, headers={"content-type": TOML}), status, code, field)
 
 
-def test_the_cpu_of_a_request_with_a_large_body_is_told_under_the_part_it_is_for(monkeypatch):
-    site, told = Site(), []
+def test_the_cpu_of_a_request_with_a_large_body_is_counted_by_part(monkeypatch):
+    site, result = Site(), []
 
     async def cpu_of(part, work):
-        told.append(part)
+        result.append(part)
         return await work
 
     monkeypatch.setattr(site.notes, "cpu_of", cpu_of)
@@ -341,4 +372,4 @@ def test_the_cpu_of_a_request_with_a_large_body_is_told_under_the_part_it_is_for
     for size in (10, 2_000):
         body = msgspec.json.encode({"to": [], "name": "n", "data": {"x": "y" * size}})
         assert run(call(site.app, "POST", "/things", body)).status == 200
-    assert told == ["accept"]
+    assert result == ["accept"]

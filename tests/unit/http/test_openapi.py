@@ -1,4 +1,4 @@
-"""The OpenAPI document describes exactly the routes there are, and every reference in it leads somewhere."""
+"""The OpenAPI document describes exactly the existing routes, and every reference in it resolves."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from clarion.record import routes as record_routes
 
 @pytest.fixture(scope="module")
 def routes() -> list[Route]:
-    """Every route of the API; nobody calls them here, so they need nothing behind them."""
+    """Return every route of the API; none is called here, so they need no implementation."""
     absent: Any = None
     return [
         *accept_routes.routes(absent, absent),
@@ -29,7 +29,7 @@ def routes() -> list[Route]:
         *realtime_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent, absent),
         *feedback_routes.routes(absent, ""),
-        *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent),
+        *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent, telemetry=absent),
     ]
 
 
@@ -46,7 +46,7 @@ def description(routes: list[Route]) -> Any:
 
 
 def values_of(node: Any, name: str) -> list[Any]:
-    """Every value under a name, anywhere in a document."""
+    """Return every value under a name, anywhere in a document."""
     if isinstance(node, list):
         return [found for one in node for found in values_of(one, name)]
     if not isinstance(node, dict):
@@ -56,9 +56,9 @@ def values_of(node: Any, name: str) -> list[Any]:
 
 def test_every_route_is_there_and_nothing_else(routes, description):
     assert description["openapi"].startswith("3.1")
-    told = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
-    assert told == {(route.method, route.path) for route in routes}
-    assert len(told) == len(routes), "no two routes share a method and a path"
+    result = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    assert result == {(route.method, route.path) for route in routes}
+    assert len(result) == len(routes), "no two routes share a method and a path"
 
 
 def test_every_reference_leads_somewhere(description):
@@ -83,7 +83,7 @@ def test_every_operation_is_whole(routes, description):
         assert operation["summary"]
 
 
-def test_the_page_shows_every_route_and_escapes_what_it_shows(routes):
+def test_the_page_shows_and_escapes_every_route(routes):
     html = page([*routes, Route("GET", "/<b>", lambda call: None, PUBLIC, "<script>")]).decode()  # type: ignore[arg-type,return-value]
     assert all(f"<code>{route.path}</code>" in html for route in routes)
     assert "<script>" not in html
@@ -93,7 +93,7 @@ def test_the_page_shows_every_route_and_escapes_what_it_shows(routes):
 
 
 @pytest.mark.parametrize("path", ["/v1/dead-letters", "/v1/providers", "/v1/suppressions"])
-def test_a_list_says_what_is_in_it(description, path):
+def test_a_list_describes_its_items(description, path):
     reply = description["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     page_ = description["components"]["schemas"][reply["$ref"].rpartition("/")[2]]
     assert set(page_["required"]) == {"data", "next"}

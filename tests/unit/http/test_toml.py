@@ -1,4 +1,4 @@
-"""TOML bodies: what is read, and what would take the parser too long or too much memory."""
+"""TOML bodies: values that are read, and bodies that would take the parser too long or too much memory."""
 
 from resource import RUSAGE_SELF, getrusage
 from time import thread_time
@@ -7,7 +7,7 @@ import pytest
 
 from clarion.app.http.toml import parsed
 from clarion.domain.errors import Malformed
-from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX
+from clarion.domain.limits import DEFINITION_BYTES_MAX
 
 SECONDS = 2.0
 MEMORY_KIB = 128 * 1024

@@ -1,4 +1,4 @@
-"""Leased partitions: a fair share each, loans for what nobody holds, and nothing held past its time."""
+"""Leased partitions: a fair share each, loans of partitions that no worker holds, and no lease used past its expiry."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Overloaded
-from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
-from clarion.journal.consumer import LeasedPartitions, LeasedWatch, LeaseKeeper, shift_ms
+from clarion.domain.limits_processes import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
+from clarion.journal.consumer import LeasedPartitions, LeasedWatch, LeaseRenewer, shift_ms
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import VirtualClock
@@ -66,7 +66,7 @@ async def test_partitions_of_a_dead_worker_are_taken_over_with_a_higher_fence(jo
     assert all(first.held()[partition].fence > lease.fence for partition, lease in dead.items())
 
 
-async def test_a_worker_that_comes_back_gets_its_partitions_back(journal, clock):
+async def test_a_returning_worker_gets_its_partitions_back(journal, clock):
     first = worker(journal, clock, 0, 2)
     await steps(clock, first, ms=3 * LEASE_TTL_MS_DEFAULT)
     assert set(first.held()) == {0, 1, 2, 3}
@@ -122,13 +122,13 @@ async def test_a_journal_without_room_for_a_while_costs_a_worker_nothing(clock):
     await asyncio.sleep(0)
     assert leases.held().keys() == {0, 1}
     clock.pass_ms(LEASE_TTL_MS_DEFAULT)
-    assert leases.held() == {}, "what could not be renewed is not used"
+    assert leases.held() == {}, "a lease that could not be renewed is not used"
     assert not keeping.done()
     stop.set()
     await keeping
 
 
-class Counted:
+class CallCounter:
     """A store that counts renewals."""
 
     def __init__(self, store):
@@ -144,22 +144,22 @@ class Counted:
 
 
 def kept(store, clock, index, count, *names):
-    """A keeper and its groups."""
-    keeper = LeaseKeeper(store, clock, LEASE_TTL_MS_DEFAULT, shift_ms(index, count, LEASE_TTL_MS_DEFAULT))
-    return keeper, [
-        LeasedPartitions(store, name, f"worker-{index}", clock, index=index, count=count, keeper=keeper)
+    """Return a lease renewer and its groups."""
+    renewer = LeaseRenewer(store, clock, LEASE_TTL_MS_DEFAULT, shift_ms(index, count, LEASE_TTL_MS_DEFAULT))
+    return renewer, [
+        LeasedPartitions(store, name, f"worker-{index}", clock, index=index, count=count, renewer=renewer)
         for name in names
     ]
 
 
 async def test_a_worker_renews_the_leases_of_all_its_groups_by_one_call(journal, clock):
-    store = Counted(journal)
-    keeper, groups = kept(store, clock, 0, 1, "plan", "record", "deliver.push")
+    store = CallCounter(journal)
+    renewer, groups = kept(store, clock, 0, 1, "plan", "record", "deliver.push")
     stop, release = asyncio.Event(), asyncio.Event()
-    tasks = [asyncio.create_task(one) for one in (keeper.run(stop), *(group.run(release) for group in groups))]
+    tasks = [asyncio.create_task(one) for one in (renewer.run(stop), *(group.run(release) for group in groups))]
     await asyncio.sleep(0.01)
     assert [group.held().keys() for group in groups] == [{0, 1, 2, 3}] * 3
-    await keeper.step()
+    await renewer.step()
     assert store.renewals[-1] == 12
     release.set()
     await asyncio.gather(*tasks[1:])
@@ -167,31 +167,42 @@ async def test_a_worker_renews_the_leases_of_all_its_groups_by_one_call(journal,
     await tasks[0]
     other = worker(journal, clock)
     await other.step()
-    assert other.held().keys() == {0, 1, 2, 3}, "what is not kept any more is given back"
+    assert other.held().keys() == {0, 1, 2, 3}, "a lease that is no longer renewed is given back"
 
 
-async def test_workers_renew_at_moments_of_their_own_and_more_rarely_than_they_ask(journal, clock):
-    one, (mine,) = kept(journal, clock, 0, 2, "plan")
+async def test_a_renewer_ends_when_it_is_cancelled_as_a_group_joins(journal, clock):
+    renewer, (group,) = kept(journal, clock, 0, 1, "plan")
+    renewing = asyncio.create_task(renewer.run(asyncio.Event()))
+    await asyncio.sleep(0.01)
+    with renewer.renewing(group):
+        await asyncio.sleep(0)  # the wait has its result, which its task has not seen
+        renewing.cancel()
+        await asyncio.wait([renewing], timeout=1)
+    assert renewing.cancelled()
+
+
+async def test_workers_renew_at_different_times_and_less_often_than_they_ask(journal, clock):
+    one, (own,) = kept(journal, clock, 0, 2, "plan")
     two, (theirs,) = kept(journal, clock, 1, 2, "plan")
-    for keeper, group in ((one, mine), (two, theirs)):
-        with keeper.keeping(group):
-            assert LEASE_STEP_MS // 10 <= keeper.pause_ms() <= LEASE_STEP_MS, "nothing is held yet"
-            await keeper.step()
+    for renewer, group in ((one, own), (two, theirs)):
+        with renewer.renewing(group):
+            assert LEASE_STEP_MS // 10 <= renewer.pause_ms() <= LEASE_STEP_MS, "no lease is held yet"
+            await renewer.step()
             for _ in range(0, 2 * LEASE_TTL_MS_DEFAULT, 97):
-                assert LEASE_STEP_MS // 10 <= keeper.pause_ms() <= LEASE_TTL_MS_DEFAULT // 2
+                assert LEASE_STEP_MS // 10 <= renewer.pause_ms() <= LEASE_TTL_MS_DEFAULT // 2
                 assert abs(one.pause_ms() - two.pause_ms()) >= LEASE_STEP_MS // 3
                 clock.pass_ms(97)
 
 
-async def test_what_grew_before_the_leases_changed_is_still_news(journal, clock):
+async def test_growth_before_a_change_of_leases_is_still_reported(journal, clock):
     leases = worker(journal, clock)
     watch = LeasedWatch(journal, ["outcomes"], leases)
     await leases.step()
-    assert await watch.wait(0), "leases are news"
+    assert await watch.wait(0), "a change of leases wakes the watch"
     watch.follow()
     await journal.commit(frames(topic="outcomes", partition=2))
     clock.pass_ms(2 * LEASE_TTL_MS_DEFAULT)
-    watch.follow()  # nothing is held any more
+    watch.follow()  # no lease is held any more
     assert watch.grown == {("outcomes", 2)}
     assert await watch.wait(0)
     await leases.step()
@@ -200,7 +211,7 @@ async def test_what_grew_before_the_leases_changed_is_still_news(journal, clock)
     assert ("outcomes", 3) in watch.grown
 
 
-async def test_whoever_asked_hears_when_what_is_held_changes(journal, clock):
+async def test_watchers_are_woken_when_leases_change(journal, clock):
     one = worker(journal, clock)
     heard = []
     one.on_change = lambda: heard.append(set(one.held()))
@@ -208,5 +219,5 @@ async def test_whoever_asked_hears_when_what_is_held_changes(journal, clock):
     await one.step()
     assert heard == [{0, 1, 2, 3}]
     clock.pass_ms(2 * LEASE_TTL_MS_DEFAULT)
-    await one.step()  # what ran out is lost, and taken again with other fences
+    await one.step()  # expired leases are lost, and acquired again with new fences
     assert heard == [{0, 1, 2, 3}, {0, 1, 2, 3}]

@@ -1,4 +1,4 @@
-"""What is kept of attempts says in few bytes what the frames on `outcomes` say of them."""
+"""Stored attempts hold in few bytes what the frames on `outcomes` say of them."""
 
 import pytest
 from hypothesis import given
@@ -27,20 +27,20 @@ def attempted(delivery_ids: list[bytes], events: list[Event], retry_ms: int | No
 
 
 @given(st.lists(st.tuples(ids, st.integers(1, 300), st.booleans()), min_size=1, max_size=4))
-def test_providers_stay_beside_the_deliveries_they_belong_to(told):
+def test_providers_stay_with_their_deliveries(events):
     frames = [
-        intent(some, attempt, [f"p{n}" for n in range(len(some))] if named else []) for some, attempt, named in told
+        intent(some, attempt, [f"p{n}" for n in range(len(some))] if named else []) for some, attempt, named in events
     ]
     kept = decode_intents(encode_intents(frames))
-    assert list(zip(kept.intended, kept.attempts, strict=True)) == [(one, at) for some, at, _ in told for one in some]
-    if any(named for _, _, named in told):
-        wanted = [f"p{n}" if named else "" for some, _, named in told for n in range(len(some))]
+    assert list(zip(kept.intended, kept.attempts, strict=True)) == [(one, at) for some, at, _ in events for one in some]
+    if any(named for _, _, named in events):
+        wanted = [f"p{n}" if named else "" for some, _, named in events for n in range(len(some))]
         assert kept.providers == wanted
     else:
         assert kept.providers == []
 
 
-def test_a_loss_that_is_followed_by_another_attempt_is_told_from_other_results():
+def test_a_loss_with_a_later_attempt_is_distinguished_from_other_results():
     a, b, c = b"a" * 24, b"b" * 24, b"c" * 24
     followed = attempted([a, b], [Event.ACCEPTED, Event.AMBIGUOUS])
     waits = attempted([c], [Event.AMBIGUOUS], retry_ms=9)
@@ -49,7 +49,7 @@ def test_a_loss_that_is_followed_by_another_attempt_is_told_from_other_results()
     assert [kept.settled[at] for at in kept.lost] == [b, b]
 
 
-def test_a_chunk_is_kept_as_runs():
+def test_a_chunk_is_stored_as_runs():
     members = [b"%024d" % n for n in range(1_000)]
     frame = IntentFrame("w", 1, 0, "push", CHUNK, 5, members, [1] * 1_000)
     sent = ChunkAttemptedFrame(CHUNK, "t", "push", "p", "v", 7, b"\x0a\0\x0a", 0)
@@ -59,12 +59,12 @@ def test_a_chunk_is_kept_as_runs():
     assert len(payload) < 100 < len(encode(frame, 1_000)) / 100
 
 
-def test_what_says_nothing_of_attempts_is_not_kept():
+def test_frames_without_attempts_are_not_stored():
     assert encode_intents([]) == b""
     assert encode_intents([CancelledFrame(["t"], [b"s"], [0])]) == b""
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x91\xa3odd", b"\x80"])
-def test_what_cannot_be_read_was_written_by_another_build(payload):
+def test_an_unreadable_payload_is_of_another_build(payload):
     with pytest.raises(UnknownFrame, match="another build"):
         decode_intents(payload)

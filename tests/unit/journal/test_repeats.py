@@ -1,9 +1,9 @@
-"""Whatever a carrier repeats, each frame is taken once and in order, also by a consumer that goes on later."""
+"""Whatever a carrier repeats, each frame is taken once and in order, also by a consumer that resumes later."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.journal.repeats import fresh, taken
+from clarion.journal.repeats import advance_numbers, without_repeats
 from clarion.ports.streams import StoredFrame
 
 
@@ -13,7 +13,7 @@ def frame(offset: int, producer: str, sequence: int) -> StoredFrame:
 
 @st.composite
 def carried(draw) -> list[StoredFrame]:
-    """Frames of two producers in order, each at least once, with runs of them again anywhere behind."""
+    """Draw frames of two producers in order, each at least once, with runs of them repeated anywhere later."""
     heads = {"a": 0, "b": 0}
     found: list[StoredFrame] = []
     for _ in range(draw(st.integers(0, 15))):
@@ -27,8 +27,8 @@ def carried(draw) -> list[StoredFrame]:
 
 @given(carried(), st.integers(0, 40))
 def test_each_frame_is_taken_once_wherever_the_consumer_stopped(frames, cut):
-    first, numbers = fresh(frames[:cut], {})
-    rest, numbers = fresh(frames[cut:], numbers)
+    first, numbers = without_repeats(frames[:cut], {})
+    rest, numbers = without_repeats(frames[cut:], numbers)
     for producer in "ab":
         sequences = [one.sequence for one in first + rest if one.producer == producer]
         assert sequences == list(range(1, len(sequences) + 1))
@@ -36,13 +36,13 @@ def test_each_frame_is_taken_once_wherever_the_consumer_stopped(frames, cut):
     assert {one.payload for one in first + rest} == {one.payload for one in frames}
 
 
-def test_frames_without_a_producer_are_all_taken_and_keep_no_numbers():
+def test_frames_without_a_producer_are_all_taken_and_store_no_numbers():
     numbers = {"a": 3}
     frames = [frame(1, "", 1), frame(2, "", 1)]
-    assert fresh(frames, numbers) == (frames, numbers)
-    assert fresh(frames, numbers)[1] is numbers
+    assert without_repeats(frames, numbers) == (frames, numbers)
+    assert without_repeats(frames, numbers)[1] is numbers
 
 
 def test_a_repeated_frame_gives_no_numbers():
-    assert taken(frame(9, "a", 3), {"a": 3, "b": 7}) is None
-    assert taken(frame(9, "a", 4), {"a": 3, "b": 7}) == {"a": 4, "b": 7}
+    assert advance_numbers(frame(9, "a", 3), {"a": 3, "b": 7}) is None
+    assert advance_numbers(frame(9, "a", 4), {"a": 3, "b": 7}) == {"a": 4, "b": 7}

@@ -1,4 +1,4 @@
-"""Planned deliveries become columns and come back as they were, also from frames older than the newest columns."""
+"""Planned deliveries become columns and read back unchanged, also from frames older than the newest columns."""
 
 import msgspec
 from hypothesis import given
@@ -27,7 +27,7 @@ planned = st.builds(
 
 
 @given(st.lists(planned, min_size=1, max_size=5))
-def test_what_is_planned_is_what_is_delivered(rows):
+def test_planned_rows_round_trip(rows):
     frames = cut_frames("deliver.push.normal", 0, rows, 2)
     assert [frame.count for frame in frames] == [len(rows[start : start + 2]) for start in range(0, len(rows), 2)]
     assert [row for frame in frames for row in deliver_rows(decode(frame.payload))] == rows

@@ -1,86 +1,86 @@
-"""Watches over one growth: nothing missed, nothing told twice, nobody left behind."""
+"""Watches over one source of growth: nothing is missed or reported twice, and every watch is woken."""
 
 import asyncio
 
 from clarion.journal.topics import CANCELLATIONS, TIMERS
-from clarion.journal.watch import Growth, streams_of, woken_by
+from clarion.journal.watch import GrowthSignal, streams_of, woken_by
 
 FRAMES = ("outcomes", 0)
 
 
 async def test_growth_before_the_wait_ends_it_at_once():
-    growth = Growth(dict)
+    growth = GrowthSignal(dict)
     watch = growth.watch()
-    growth.grew([FRAMES])
+    growth.notify([FRAMES])
     assert await asyncio.wait_for(watch.wait(10_000), 1)
 
 
 async def test_growth_before_the_watch_is_not_reported():
-    growth = Growth(dict)
-    growth.grew([FRAMES])
+    growth = GrowthSignal(dict)
+    growth.notify([FRAMES])
     assert not await growth.watch().wait(0)
 
 
 async def test_many_steps_are_one_report():
-    growth = Growth(dict)
+    growth = GrowthSignal(dict)
     watch = growth.watch()
     for _ in range(5):
-        growth.grew([FRAMES])
+        growth.notify([FRAMES])
     assert [await watch.wait(0), await watch.wait(0)] == [True, False]
 
 
 async def test_watches_do_not_disturb_each_other():
-    growth = Growth(dict)
+    growth = GrowthSignal(dict)
     one, two = growth.watch(), growth.watch()
-    growth.grew([FRAMES])
+    growth.notify([FRAMES])
     assert await one.wait(0)
     assert await two.wait(0)
 
 
 async def test_a_cancelled_wait_loses_nothing():
-    growth = Growth(dict)
+    growth = GrowthSignal(dict)
     watch = growth.watch()
     wait = asyncio.ensure_future(watch.wait(10_000))
     await asyncio.sleep(0)
     wait.cancel()
-    growth.grew([FRAMES])
+    growth.notify([FRAMES])
     assert await watch.wait(0)
 
 
-async def test_a_watch_over_streams_sleeps_through_what_does_not_concern_it():
-    growth = Growth(dict)
+async def test_a_watch_over_streams_ignores_other_streams():
+    growth = GrowthSignal(dict)
     watch = growth.watch(streams_of(["outcomes"], [0, 1]))
-    growth.grew([("accepted.normal", 0), ("outcomes", 2)])
+    growth.notify([("accepted.normal", 0), ("outcomes", 2)])
     assert not await watch.wait(0)
     waiting = asyncio.ensure_future(watch.wait(10_000))
     await asyncio.sleep(0)
-    growth.grew([("outcomes", 1)])
+    growth.notify([("outcomes", 1)])
     assert await asyncio.wait_for(waiting, 1)
     assert not await watch.wait(0)
 
 
-async def test_a_look_finds_what_nobody_told_of():
+async def test_a_poll_finds_unannounced_growth():
     heads = {("outcomes", 0): 1, ("accepted.normal", 0): 1}
-    growth = Growth(lambda: dict(heads))
-    mine, other = growth.watch(streams_of(["outcomes"], [0])), growth.watch(streams_of(["accepted.normal"], [0]))
+    growth = GrowthSignal(lambda: dict(heads))
+    own, other = growth.watch(streams_of(["outcomes"], [0])), growth.watch(streams_of(["accepted.normal"], [0]))
     timers = growth.watch(streams_of([TIMERS], [3]))
     heads["outcomes", 0] = 2
     heads[TIMERS, 0] = 1
     growth.look()
-    assert [await one.wait(0) for one in (mine, other, timers)] == [True, False, True]
+    assert [await one.wait(0) for one in (own, other, timers)] == [True, False, True]
     growth.look()
-    assert not await mine.wait(0)
+    assert not await own.wait(0)
 
 
-async def test_a_marker_is_watched_whatever_the_partitions():
-    growth = Growth(dict)
+async def test_a_marker_is_watched_for_any_partitions():
+    growth = GrowthSignal(dict)
     watch = growth.watch(streams_of(["accepted.normal", CANCELLATIONS], [1]))
-    growth.grew([(CANCELLATIONS, 0)])
+    growth.notify([(CANCELLATIONS, 0)])
     assert await watch.wait(0)
 
 
-def test_what_is_of_interest_is_partitions_and_markers_of_the_watches_that_live():
-    growth = Growth(dict)
+def test_interests_are_partitions_and_markers_of_live_watches():
+    growth = GrowthSignal(dict)
     watches = [
         growth.watch(streams_of(["accepted.normal", "outcomes"], [1, 2])),
         growth.watch(streams_of([TIMERS], [0])),
@@ -92,8 +92,8 @@ def test_what_is_of_interest_is_partitions_and_markers_of_the_watches_that_live(
     assert growth.interests() is None
 
 
-async def test_who_waits_for_news_is_woken_by_the_stop():
-    growth, stop = Growth(dict), asyncio.Event()
+async def test_a_waiter_is_woken_by_the_stop():
+    growth, stop = GrowthSignal(dict), asyncio.Event()
     watch = growth.watch()
     async with woken_by(stop, watch.wake):
         waiting = asyncio.ensure_future(watch.wait(10_000))

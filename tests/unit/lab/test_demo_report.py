@@ -5,7 +5,7 @@ import pytest
 
 from clarion.domain.channel import CHANNELS
 from clarion_lab.demo.report import figures, summarize
-from clarion_lab.demo.story import Delivery, Ending
+from clarion_lab.demo.scenario import Delivery, DemoResult
 
 
 def delivery(channel="email", state="sent", latency_ms=10.0, attempts=1, reason=None):
@@ -13,7 +13,7 @@ def delivery(channel="email", state="sent", latency_ms=10.0, attempts=1, reason=
 
 
 def ending(*extra, unfinished=()):
-    return Ending(["ntf_1"], [*(delivery(channel) for channel in CHANNELS), *extra], list(unfinished))
+    return DemoResult(["ntf_1"], [*(delivery(channel) for channel in CHANNELS), *extra], list(unfinished))
 
 
 def test_every_state_is_counted_once():
@@ -22,7 +22,7 @@ def test_every_state_is_counted_once():
     assert (found.deliveries, found.sent, found.skipped, found.failed) == (8, 2, 2, 3)
 
 
-def test_percentiles_are_of_what_was_sent():
+def test_percentiles_are_of_sent_messages():
     found = figures(
         [delivery(latency_ms=float(n)) for n in range(1, 101)] + [delivery(state="skipped", latency_ms=None)]
     )
@@ -47,11 +47,11 @@ def test_a_demo_passes_when_nothing_is_lost_and_every_channel_sent():
         (ending(delivery(state="retrying")), [], 1),
         (ending(unfinished=["ntf_2"]), [], 1),
         (ending(), ["dlv_1", "dlv_2"], 2),
-        (Ending(["ntf_1"], [delivery(channel) for channel in CHANNELS[1:]], []), [], 0),
-        (Ending(["ntf_1"], [delivery(channel, state="failed") for channel in CHANNELS], []), [], 0),
+        (DemoResult(["ntf_1"], [delivery(channel) for channel in CHANNELS[1:]], []), [], 0),
+        (DemoResult(["ntf_1"], [delivery(channel, state="failed") for channel in CHANNELS], []), [], 0),
     ],
 )
-def test_what_makes_a_demo_fail(end, missing, lost):
+def test_conditions_that_fail_a_demo(end, missing, lost):
     summary = summarize(end, missing)
     assert summary.lost == lost
     assert not summary.passed

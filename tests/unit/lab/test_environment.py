@@ -1,4 +1,4 @@
-"""An environment with Clarion alone: where none can be built, one sentence says why; its size is that of its files."""
+"""An environment with Clarion alone: if none can be built, one sentence gives the reason; its size is that of its files."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_it_is_built_from_a_checkout(tmp_path):
         environment.build(tmp_path / "new", tmp_path)
 
 
-def test_a_step_that_fails_is_told_by_its_last_line(tmp_path, monkeypatch):
+def test_a_failed_step_is_reported_by_its_last_line(tmp_path, monkeypatch):
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\necho at first >&2\necho no room on the disk >&2\nexit 3\n")
     program.chmod(0o755)
@@ -26,14 +26,14 @@ def test_a_step_that_fails_is_told_by_its_last_line(tmp_path, monkeypatch):
         environment.build(tmp_path / "new")
 
 
-def test_where_symbols_cannot_be_taken_out_it_says_what_is_missing(tmp_path, monkeypatch):
+def test_a_missing_tool_for_stripping_symbols_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(environment.sys, "platform", "linux")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OperatorError, match="binutils"):
         environment.strip(tmp_path)
 
 
-def test_its_size_is_that_of_its_files_without_what_it_links_to(tmp_path):
+def test_its_size_excludes_linked_files(tmp_path):
     folder, outside = tmp_path / "environment", tmp_path / "outside"
     (folder / "lib").mkdir(parents=True)
     (folder / "lib" / "code.py").write_bytes(b"x" * 1_500_000)
@@ -41,7 +41,7 @@ def test_its_size_is_that_of_its_files_without_what_it_links_to(tmp_path):
     outside.write_bytes(b"x" * 9_000_000)
     (folder / "python").symlink_to(outside)
     assert (environment.size(folder), environment.bytecode(folder)) == (2_000_000, 500_000)
-    assert environment.told(folder).startswith("2.0 MB of at most 150, 0.5 of them bytecode; it would be ")
+    assert environment.size_report(folder).startswith("2.0 MB of at most 150, 0.5 of them bytecode; it would be ")
 
 
 @pytest.mark.parametrize("words", [[], ["one", "two"]])

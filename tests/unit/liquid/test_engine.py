@@ -45,7 +45,7 @@ def test_optional_names_may_be_missing():
         ("no names", (), False),
     ],
 )
-def test_usage_lists_what_a_request_has_to_bring(source, variables, uses_user):
+def test_usage_lists_the_variables_of_a_request(source, variables, uses_user):
     usage = RENDERER.usage(source)
     assert set(usage.variables) == set(variables)
     assert usage.uses_user is uses_user
@@ -85,7 +85,7 @@ def test_usage_lists_whole_paths(source, needed, also_read):
 
 
 @pytest.mark.parametrize("name", ["format_date", "format_time", "format_datetime"])
-def test_what_is_said_in_the_users_zone_needs_the_user(name):
+def test_formatting_in_the_users_zone_needs_the_user(name):
     assert RENDERER.usage(f"{{{{ at | {name} }}}}").uses_user
     assert RENDERER.usage(f"{{% assign x = at | {name}: 'short' %}}").uses_user
     assert not RENDERER.usage("{{ at | relative_time }}{{ at | money: 'EUR' }}{{ at | date: '%Y' }}").uses_user

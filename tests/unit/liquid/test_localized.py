@@ -43,7 +43,7 @@ def test_the_words_of_the_readers_locale_and_zone(source, text):
     assert render(source, locale="de", zone="America/New_York", **data) == text
 
 
-def test_english_and_utc_where_a_render_says_nothing():
+def test_english_and_utc_are_the_defaults_of_a_render():
     render = RENDERER.compile("{{ 0 | format_datetime: 'yyyy-MM-dd HH:mm' }} {{ 1234.5 | format_number }}", html=False)
     assert render({"data": {}, "user": {}}) == "1970-01-01 00:00 1,234.5"
     with pytest.raises(RenderError, match="no time to be relative to"):
@@ -63,12 +63,12 @@ def test_english_and_utc_where_a_render_says_nothing():
         ("{{ missing.deeply | money: 'EUR' }}", "'missing' is undefined"),
     ],
 )
-def test_what_cannot_be_said_is_an_error_of_this_render(source, words):
+def test_an_unformattable_value_is_an_error_of_this_render(source, words):
     with pytest.raises(RenderError, match=words):
         render(source, x="abc", m={}, big=10**30)
 
 
-def test_what_is_formatted_is_text_in_html_too():
+def test_formatted_values_are_escaped_in_html_too():
     assert render("{{ l | format_list }}", html=True, l=["<b>", "&"]) == "&lt;b&gt; and &amp;"
     assert render("{{ t | format_date: \"'<b>'yyyy\" }}", html=True, t=0) == "&lt;b&gt;1970"
     assert render("{{ 1234 | format_number }}", html=True, locale="de-CH") == "1’234"

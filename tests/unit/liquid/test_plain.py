@@ -56,7 +56,7 @@ def test_literals_and_variables_are_plain(source):
 @pytest.mark.parametrize(
     "source", ["{{ x | upcase }}", "{% if x %}{% endif %}", "{{- x }}", "{{ true }}", "{{ x.size }}"]
 )
-def test_what_liquid_treats_specially_is_left_to_liquid(source):
+def test_special_cases_of_liquid_are_left_to_it(source):
     assert compile_plain(source, html=False) is None
 
 

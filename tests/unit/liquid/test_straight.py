@@ -1,4 +1,4 @@
-"""Texts put together without python-liquid are what python-liquid would have made of them, errors included."""
+"""Texts rendered without python-liquid equal those of python-liquid, errors included."""
 
 import pytest
 from hypothesis import given
@@ -6,12 +6,11 @@ from hypothesis import strategies as st
 
 from clarion.app.templates.definitions import partials_of
 from clarion.app.templates.disk import shipped
+from clarion.backends.liquid.branching import compile_branching
 from clarion.backends.liquid.engine import LiquidRenderer
-from clarion.backends.liquid.straight import compile_straight
 from clarion.content.build import build
 from clarion.domain.channel import Channel
-from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
-from clarion.domain.limits_content import STRAIGHT_PIECES_MAX
+from clarion.domain.limits_content import RENDER_OUTPUT_BYTES_MAX, STRAIGHT_PIECES_MAX
 from clarion.ports.drafting import BuildJob
 from clarion.ports.renderer import Render, RenderError
 
@@ -58,7 +57,7 @@ data = st.fixed_dictionaries(
 )
 
 
-def said(render: Render, context: dict[str, object]) -> str:
+def render_text(render: Render, context: dict[str, object]) -> str:
     try:
         return str(render(context))
     except RenderError as error:
@@ -66,12 +65,12 @@ def said(render: Render, context: dict[str, object]) -> str:
 
 
 @given(sources, data)
-def test_both_ways_say_the_same(source, given_data):
+def test_both_ways_render_alike(source, given_data):
     context = {**given_data, "data": given_data, "user": {}, **SPEECH}
     liquid = LIQUID._compile_liquid(source, html=False)
-    straight = compile_straight(source, liquid)
+    straight = compile_branching(source, liquid)
     if straight is not None:
-        assert said(straight, context) == said(liquid, context)
+        assert render_text(straight, context) == render_text(liquid, context)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +81,11 @@ def test_both_ways_say_the_same(source, given_data):
         "{% if user.name %}, {{ user.name }}{% endif %}!",
     ],
 )  # fmt: skip
-def test_messages_go_this_way(source):
+def test_messages_take_the_fast_path(source):
     def never(_context: object) -> str:
         raise AssertionError("python-liquid was asked")
 
-    straight = compile_straight(source, never)
+    straight = compile_branching(source, never)
     assert straight is not None
     context = {"total": 3, "day": "2026-11-27", "list": [1, 2], "user": {"name": "Ada"}, **SPEECH}
     assert straight(context) == LIQUID._compile_liquid(source, html=False)(context)
@@ -96,10 +95,10 @@ def test_messages_go_this_way(source):
 def test_a_long_text_is_bounded_in_bytes_either_way(chars):
     source, context = "{% if a %}{{ a }}{% endif %}", {"a": "x" * chars, **SPEECH}
     liquid = LIQUID._compile_liquid(source, html=False)
-    straight = compile_straight(source, liquid)
+    straight = compile_branching(source, liquid)
     assert straight is not None
-    assert said(straight, context) == said(liquid, context)
-    assert said(straight, context).startswith("error") == (chars > RENDER_OUTPUT_BYTES_MAX)
+    assert render_text(straight, context) == render_text(liquid, context)
+    assert render_text(straight, context).startswith("error") == (chars > RENDER_OUTPUT_BYTES_MAX)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +110,11 @@ def test_a_long_text_is_bounded_in_bytes_either_way(chars):
     ],
 )  # fmt: skip
 def test_other_shapes_are_left_alone(source):
-    assert compile_straight(source, lambda _context: "") is None
+    assert compile_branching(source, lambda _context: "") is None
 
 
 @pytest.mark.slow
-def test_the_whole_catalogue_says_the_same_either_way():
+def test_the_whole_catalogue_renders_alike_both_ways():
     folder, straightened = shipped().folder, 0
     for key, source in folder.templates.items():
         layout = folder.layouts[source.layout or ""]
@@ -124,7 +123,7 @@ def test_the_whole_catalogue_says_the_same_either_way():
         for parts in (template.parts, *template.locales.values()):
             for text in parts[Channel.PUSH].values():
                 liquid = LIQUID._compile_liquid(text, html=False) if isinstance(text, str) else None
-                straight = compile_straight(text, liquid) if liquid else None
+                straight = compile_branching(text, liquid) if liquid else None
                 if liquid and straight:
                     straightened += 1
                     assert straight({**context, **SPEECH}) == liquid({**context, **SPEECH})

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from liquid.exceptions import LiquidError, LiquidInterrupt
 
 from clarion.backends.liquid.bounded import BoundedEnvironment
+from clarion.backends.liquid.fast_nodes import speed_up
 from clarion.backends.liquid.parsing import parse
-from clarion.backends.liquid.swift import quicken
 from tests.security.liquid_grammar import EVIL, SOURCES, context
 
 ENVIRONMENTS = {html: BoundedEnvironment(autoescape=html) for html in (False, True)}
@@ -53,5 +53,5 @@ def outcome(template):
 @example("{% if n %} {% assign a = 1 %} {% endif %}{{ a }}")
 def test_the_same_text_and_the_same_errors(html, source):
     swift, stock = (parse("{% assign over = '' %}" + source, ENVIRONMENTS[html]) for _ in range(2))
-    quicken(swift)
+    speed_up(swift)
     assert outcome(swift) == outcome(stock)

@@ -39,7 +39,7 @@ def test_an_ipv4_address_is_judged_alike_in_any_wrapping(inner, wrapping):
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 2**80 - 1))
-def test_a_6to4_address_is_judged_by_what_it_carries(inner, rest):
+def test_a_6to4_address_is_judged_by_its_embedded_address(inner, rest):
     assert refusal(str(IPv6Address(0x2002 << 112 | int(inner) << 80 | rest))) == refusal(str(inner))
 
 

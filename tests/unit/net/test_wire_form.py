@@ -10,7 +10,7 @@ from clarion.backends.net.smtp_session import wire_form
 
 
 def received(wire):
-    """What a server makes of it: up to the first lone dot, leading dots undone."""
+    """Return the message as a server reads it: up to the first lone dot, leading dots removed."""
     lines = wire.split(b"\r\n")
     end = lines.index(b".")
     assert lines[end + 1 :] == [b""]

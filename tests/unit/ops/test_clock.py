@@ -1,4 +1,4 @@
-"""The system clock keeps the promises of its port."""
+"""The system clock fulfils the contract of its port."""
 
 from clarion.ops.clock import SystemClock
 from clarion.ports.clock import Clock

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -10,15 +11,7 @@ import structlog
 
 from clarion.ops.logging import MASK, configure, mask
 
-
-@pytest.fixture(autouse=True)
-def restored():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -49,6 +42,17 @@ def test_our_lines_and_those_of_libraries_are_json_with_a_role():
     assert ours["event"] == "planned"
     assert (ours["role"], ours["tenant"], ours["count"], ours["token"]) == ("worker-1", "t1", 3, MASK)
     assert (theirs["event"], theirs["role"], theirs["level"]) == ("odd thing", "worker-1", "warning")
+
+
+def test_times_are_in_utc():
+    stream = io.StringIO()
+    configure("info", "json", stream=stream)
+    structlog.get_logger().info("ours")
+    logging.getLogger("some.library").warning("theirs")
+    for line in lines(stream):
+        written = datetime.fromisoformat(str(line["timestamp"]))
+        assert written.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - written) < timedelta(minutes=10)
 
 
 def test_the_console_form_is_for_people():

@@ -23,7 +23,7 @@ def page(metrics: Metrics) -> str:
     return metrics.exposition().decode()
 
 
-def test_a_long_block_on_the_loop_is_told_under_its_stage() -> None:
+def test_a_long_block_on_the_loop_is_counted_by_stage() -> None:
     telemetry = ProcessTelemetry(Metrics(role="worker-1"))
 
     async def step() -> None:
@@ -38,7 +38,7 @@ def test_a_long_block_on_the_loop_is_told_under_its_stage() -> None:
     assert 'clarion_loop_busy_seconds_bucket{by="plan",le="0.05",process="worker"} 0.0' in text
 
 
-def test_a_block_on_another_thread_keeps_no_loop_busy() -> None:
+def test_a_block_on_another_thread_does_not_count_as_a_busy_loop() -> None:
     telemetry = ProcessTelemetry(Metrics(role="worker-1"))
     with telemetry.cpu("record"):
         burn(0.02)
@@ -46,33 +46,33 @@ def test_a_block_on_another_thread_keeps_no_loop_busy() -> None:
 
 
 def test_a_callback_that_no_stage_times_makes_its_turn_late() -> None:
-    told: list[float] = []
+    result: list[float] = []
 
     async def run() -> None:
-        LoopBeat(told.append)
+        LoopBeat(result.append)
         await asyncio.sleep(0)
         burn(3 * BEAT_S)
         await asyncio.sleep(0)
         await asyncio.sleep(BEAT_S)
 
     asyncio.run(run())
-    assert max(told) >= BEAT_S
+    assert max(result) >= BEAT_S
 
 
 def test_a_loop_that_is_late_without_using_cpu_is_not_busy() -> None:
-    told: list[float] = []
+    result: list[float] = []
 
     async def run() -> None:
-        LoopBeat(told.append, clock=lambda: 0.0)
+        LoopBeat(result.append, clock=lambda: 0.0)
         await asyncio.sleep(0)
         idle(2 * BEAT_S)
         await asyncio.sleep(BEAT_S)
 
     asyncio.run(run())
-    assert told == []
+    assert result == []
 
 
-def test_a_loop_with_nothing_to_do_is_looked_at_rarely_and_a_busy_one_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_loop_is_sampled_rarely_and_a_busy_one_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop_busy, "BEAT_S", 0.02)
     monkeypatch.setattr(loop_busy, "IDLE_BEAT_S", 0.1)
     looks: list[float] = []

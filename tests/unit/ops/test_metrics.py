@@ -1,9 +1,14 @@
-"""Metrics: counted per process, added up over all of them, kept over a restart."""
+"""Metrics: counted per process, summed over all processes, preserved over a restart."""
 
 import subprocess
 import sys
 
-from clarion.ops.metrics import Metrics
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import Histogram
+
+from clarion.ops.metrics import Metrics, _Histogram
 
 COUNT_IN_A_PROCESS = """
 import sys
@@ -29,9 +34,24 @@ def test_cpu_time_is_counted_by_the_next_flush_or_with_many_others():
     assert counted() == 0
     metrics.flush()
     assert counted() == 0.5
-    for _ in range(1_000):
+    for _ in range(2_000):
         metrics.cpu("plan", 0.5)
-    assert counted() >= 450
+    assert counted() >= 700
+
+
+@given(st.lists(st.sampled_from([0.0, 0.0005, 0.001, 0.0011, 0.03, 0.25, 29.0, 30.0, 31.0]), max_size=30))
+def test_a_batch_is_observed_as_the_library_observes_its_amounts_one_by_one(amounts):
+    together, singly = (kind("seconds", "", registry=None) for kind in (_Histogram, Histogram))
+    together.observe_all(amounts)
+    for amount in amounts:
+        singly.observe(amount)
+
+    def values(histogram):
+        (family,) = histogram.collect()
+        return {(one.name, *one.labels.values()): one.value for one in family.samples if "_created" not in one.name}
+
+    assert values(together) == pytest.approx(values(singly))
+    assert values(together)["seconds_count",] == len(amounts)
 
 
 def test_counters_of_one_process():
@@ -56,7 +76,7 @@ def test_counters_of_one_process():
         assert line in text
 
 
-def test_processes_are_added_up_and_a_restarted_one_goes_on(tmp_path):
+def test_counts_of_processes_are_summed_and_a_restarted_one_continues(tmp_path):
     text = ""
     for role, backlog in (("worker-0", "9"), ("worker-1", "8"), ("worker-0", "4")):
         command = [sys.executable, "-c", COUNT_IN_A_PROCESS, str(tmp_path), role, backlog]

@@ -1,4 +1,4 @@
-"""People and categories for the tests of holds, caps and routes, and a world to plan them in."""
+"""Users and categories for the tests of holds, caps and routes, and a world to plan them in."""
 
 import asyncio
 
@@ -14,9 +14,9 @@ from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.rows import deliver_rows
 from clarion.ports.directory import Directory
-from tests.contract.controls import House
+from tests.contract.controls import ControlPlane
 from tests.look import Glance
-from tests.stages.world import TENANT, World, furnish
+from tests.stages.world import TENANT, World, seed_data
 
 PUSH, SMS = Channel.PUSH, Channel.SMS
 HOUR_MS = 3600 * 1000
@@ -47,16 +47,16 @@ CATEGORIES = (
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Directory:
-    house = House(tmp_path_factory.mktemp("people"), engine="memory")
+    installation = ControlPlane(tmp_path_factory.mktemp("people"), backend="memory")
 
-    asyncio.run(fill(house))
-    return house.directory
+    asyncio.run(fill(installation))
+    return installation.directory
 
 
-async def fill(house: House) -> None:
-    """Fill a control store with people and categories."""
-    await furnish(house)
-    control = house.control
+async def fill(installation: ControlPlane) -> None:
+    """Fill a control store with users and categories."""
+    await seed_data(installation)
+    control = installation.control
     await control.definitions.put(TENANT, "workflow", "summary", DIGEST)
     for one in CATEGORIES:
         await control.categories.put(TENANT, one)
@@ -70,8 +70,8 @@ async def fill(house: House) -> None:
     await control.users.put_many(TENANT, users)
 
 
-class Story(World):
-    """A world in which time passes: timers fire, what they bring is planned."""
+class TimedWorld(World):
+    """A world in which time passes: timers fire, and their frames are planned."""
 
     async def pass_time(self, ms: int) -> None:
         """Let time pass, from timer to timer."""
@@ -89,6 +89,6 @@ class Story(World):
         return [row.address for frame in frames for row in deliver_rows(frame)]  # type: ignore[arg-type]
 
     def fates(self) -> list[tuple[str, State, Reason]]:
-        """Return what became of every delivery, in the order of planning."""
+        """Return the state of every delivery, in the order of planning."""
         self.ledger.fold()
         return [(row.channel, row.state, Reason(row.reason)) for row in self.ledger.rows.values()]

@@ -9,8 +9,8 @@ from clarion.domain.content import Category, CategoryRules, Template
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.route import Route, channels_of
 from clarion.domain.user import Choice, Device, Profile, User
-from clarion.plan.rules.caps import free_at, taken
-from clarion.plan.rules.setting import CapRule, Setting
+from clarion.plan.rules.caps import arrival_after, free_at
+from clarion.plan.rules.request_facts import CapRule, RequestFacts
 
 NOW_MS = int(datetime(2026, 3, 28, 23, 30, tzinfo=UTC).timestamp() * 1000)
 DAY_MS = 24 * 3600 * 1000
@@ -56,12 +56,12 @@ route = _routes(routes) | st.lists(channels, min_size=3, max_size=3, unique=True
 
 
 @st.composite
-def settings(draw, with_route=True):
+def request_facts(draw, with_route=True):
     chosen = draw(st.none() | route) if with_route else None
     listed = channels_of(chosen) if chosen else draw(st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True))
     parts = draw(st.dictionaries(st.sampled_from(CHANNELS), st.just({"body": "x"}), min_size=1))
     critical = draw(st.booleans())
-    return Setting(
+    return RequestFacts(
         template=Template("t", 1, None, parts),
         category=Category(
             draw(st.sampled_from(["news", "security"])), critical, defaults=draw(defaults), rules=draw(rules)
@@ -126,5 +126,5 @@ class Times:
         if full:
             return max(full, key=lambda one: one[1])
         for cap in caps:
-            self.arrival_s[cap.rule] = taken(self.arrival_s.get(cap.rule, 0), self._now_s, cap.gap_s)
+            self.arrival_s[cap.rule] = arrival_after(self.arrival_s.get(cap.rule, 0), self._now_s, cap.gap_s)
         return None

@@ -27,8 +27,8 @@ recipients = st.builds(Recipient, user_id=st.sampled_from([f"u{n}" for n in rang
 )
 
 
-def asked(world: World, partition: int = 0) -> list[dict[str, object]]:
-    """What was planned, one row a delivery, in the words of the planned frame."""
+def planned_rows(world: World, partition: int = 0) -> list[dict[str, object]]:
+    """Return the planned deliveries, one row each, in the words of the planned frame."""
     rows = []
     for frame in world.events():
         if isinstance(frame, PlannedFrame):
@@ -46,13 +46,13 @@ def to_send(world: World) -> list[bytes]:
 
 @given(to=st.lists(recipients, min_size=1, max_size=6), category=st.sampled_from([None, "marketing"]))
 def test_everyone_gets_a_decision_on_every_channel_and_no_delivery_goes_twice(directory, to, category):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept(*to, channels=CHANNELS, category=category)
         await world.plan()
 
     world = World(directory)
-    run(story(world))
-    planned = asked(world)
+    run(scenario(world))
+    planned = planned_rows(world)
     assert len({row["id"] for row in planned}) == len(planned)
     assert sorted(to_send(world)) == sorted(row["id"] for row in planned if not row["reason"])
     for one in to:
@@ -68,24 +68,24 @@ def test_everyone_gets_a_decision_on_every_channel_and_no_delivery_goes_twice(di
 
 
 def test_a_replay_yields_the_same_deliveries(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         request = Request([Recipient(f"u{n}") for n in range(10)], "hello", None, CHANNELS, Lane.NORMAL, {})
         id_ = ids.notification_id(0, 0, bytes(ids.ENTROPY_BYTES))
         frame = AcceptedFrame([id_], [TENANT], [0], [request])
         await world.journal.commit(StageResult(frames=[Frame(topics.accepted(Lane.NORMAL), 0, 1, encode(frame, 1))]))
         await world.plan()
 
-    told = []
+    result = []
     for _ in range(2):
         world = World(directory)
-        run(story(world))
-        told.append(asked(world))
-    assert told[0] == told[1]
-    assert {row["reason"] for row in told[0]} >= {0, Reason.OPTED_OUT, Reason.NO_CONTACT}
+        run(scenario(world))
+        result.append(planned_rows(world))
+    assert result[0] == result[1]
+    assert {row["reason"] for row in result[0]} >= {0, Reason.OPTED_OUT, Reason.NO_CONTACT}
 
 
 def test_planning_and_its_commit_are_one_step(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept("accepted-1")
         await world.plan()
         before = Glance(world.journal).head(topics.OUTCOMES, 0)
@@ -93,11 +93,11 @@ def test_planning_and_its_commit_are_one_step(directory):
         assert Glance(world.journal).head(topics.OUTCOMES, 0) == before
         assert Glance(world.journal).backlog(topics.GROUP_PLAN) == 0
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_scheduled_notification_waits_for_its_timer(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         due_ms = world.clock.now_ms() + 60_000
         id_ = await world.accept("accepted-1", send_at_ms=due_ms)
         await world.plan()
@@ -107,58 +107,58 @@ def test_a_scheduled_notification_waits_for_its_timer(directory):
         world.clock.wall_ahead_ms = 60_000
         assert await world.journal.fire(world.clock.now_ms(), 10) == 1
         assert await world.plan() == 1
-        (row,) = asked(world)
+        (row,) = planned_rows(world)
         assert row["id"][: len(id_)] == id_
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_clock_that_goes_back_before_planning_only_waits_again(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept("accepted-1", send_at_ms=world.clock.now_ms() + 60_000)
         await world.plan()
         await world.journal.fire(world.clock.now_ms() + 60_000, 10)
         world.clock.wall_ahead_ms = -5_000
         await world.plan()
-        assert asked(world) == []
+        assert planned_rows(world) == []
         world.clock.wall_ahead_ms = 60_000
         assert await world.journal.fire(world.clock.now_ms(), 10) == 1
         await world.plan()
-        assert len(asked(world)) == 1
+        assert len(planned_rows(world)) == 1
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_damaged_frame_does_not_stop_those_behind_it(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         topic = topics.accepted(Lane.NORMAL)
         await world.journal.commit(StageResult(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
         await world.accept("accepted-1")
         await world.plan()
-        assert len(asked(world)) == 1
+        assert len(planned_rows(world)) == 1
         assert "frame_quarantined" in world.notes.lines
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_urgent_lanes_are_planned_first_and_a_step_is_bounded(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         for number in range(150):
             await world.accept(f"accepted-{number}")
         await world.accept("accepted-now", lane=Lane.CRITICAL)
         worker = world.planner()
         lease = await world.journal.acquire(topics.GROUP_PLAN, 0, "planner", 10_000)
         assert await worker.step(0, lease) == 65, "one read of each lane"
-        assert asked(world)[0]["to"] == "accepted-now"
+        assert planned_rows(world)[0]["to"] == "accepted-now"
         assert await worker.step(0, lease) == 64
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
-def test_a_template_that_is_gone_ends_the_delivery_with_its_reason(directory):
-    async def story(world: World) -> None:
+def test_a_removed_template_ends_the_delivery_with_its_reason(directory):
+    async def scenario(world: World) -> None:
         await world.accept("accepted-1", template="gone")
         await world.plan()
-        assert [row["reason"] for row in asked(world)] == [Reason.NO_CONTENT]
+        assert [row["reason"] for row in planned_rows(world)] == [Reason.NO_CONTENT]
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))

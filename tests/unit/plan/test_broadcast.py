@@ -1,4 +1,4 @@
-"""Broadcasts: pages and cursor in one step, tenants in turn, and nothing twice or missing whatever happens between."""
+"""Broadcasts: pages and cursor in one step, tenants in turn, nothing twice or missing whatever happens in between."""
 
 import asyncio
 import threading
@@ -67,7 +67,7 @@ def members(world: World) -> Counter[tuple[str, str]]:
 
 
 def test_everyone_is_planned_once_and_the_cursor_counts_them(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         id_ = await begin(world, channels=None)
         working = await worker(world)
         while await working.turn():
@@ -80,7 +80,7 @@ def test_everyone_is_planned_once_and_the_cursor_counts_them(directory):
         assert cursor.planned == states[State.PLANNED] + states[State.SENT]
 
     world = World(directory, partitions=3)
-    run(story(world))
+    run(scenario(world))
     assert members(world) == {(channel, f"u{n}"): 1 for n in range(USERS) for channel in ("sms", "push", "inapp")}
     for one in chunks(world):
         columns = (one.ordinals, one.user_ids, one.states, one.reasons)
@@ -92,11 +92,11 @@ def segment(**filter_: object) -> Audience:
     return Audience(segment="s", filter=msgspec.json.encode(filter_))
 
 
-@pytest.mark.parametrize("looked_at", [1, 4, PAGE, USERS, USERS * 2])
-def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, bound, looked_at):
-    bound("SEGMENT_SCAN_USERS_MAX", looked_at)
+@pytest.mark.parametrize("scanned", [1, 4, PAGE, USERS, USERS * 2])
+def test_a_segment_is_planned_once_each_with_any_scan_size(directory, bound, scanned):
+    bound("SEGMENT_SCAN_USERS_MAX", scanned)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         id_ = await begin(world, audience=segment(reachable="push"))
         working = await worker(world)
         while await working.turn():
@@ -106,34 +106,34 @@ def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, bou
         assert (cursor.status, cursor.users) == ("done", USERS * 2 // 3)
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     assert members(world) == {("sms", f"u{n}"): 1 for n in range(USERS) if n % 3}
 
 
-def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, bound, monkeypatch):
-    """What is looked at is paid, not what is found."""
+def test_scans_that_find_nobody_use_up_the_tenants_turn(directory, bound, monkeypatch):
+    """A turn is charged for the users scanned, not for those found."""
     bound("SEGMENT_SCAN_USERS_MAX", 2)
     monkeypatch.setattr(broadcast_worker, "TURN_DELIVERIES", 1)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         working = await worker(world)
         first = await begin(world, number=1, audience=segment(zone="Europe/Rome"))
         await begin(world, tenant="other", number=2)
         planned = []
 
-        def noted(facts, cursor, *values):
+        def recorded(facts, cursor, *values):
             planned.append(cursor.tenant)
             page = plan_page(facts, cursor, *values)
             endless = {"done": False, "position": cursor.position + 1, "users": 1}
             return page._replace(**endless) if cursor.tenant == "other" else page
 
-        monkeypatch.setattr(broadcast_worker, "plan_page", noted)
+        monkeypatch.setattr(broadcast_worker, "plan_page", recorded)
         for _ in range(6):
             await working.turn()
         assert planned.count("other") == 3
         assert Glance(world.journal).cursor(first).position > 0
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory):
@@ -152,18 +152,18 @@ def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory
             if not await working.turn():
                 return
 
-    told = []
+    result = []
     for crash_at in (0, 1, 3):
         world = World(directory)
         run(whole(world, crash_at))
-        told.append([(one.chunk_id, one.user_ids, one.states) for one in chunks(world)])
-    assert told[0] == told[1] == told[2]
-    assert len({chunk_id for chunk_id, _, _ in told[0]}) == len(told[0])
+        result.append([(one.chunk_id, one.user_ids, one.states) for one in chunks(world)])
+    assert result[0] == result[1] == result[2]
+    assert len({chunk_id for chunk_id, _, _ in result[0]}) == len(result[0])
 
 
 @pytest.mark.parametrize("status", ["paused", "cancelled"])
 def test_a_pause_between_pages_stops_planning(directory, status):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         id_ = await begin(world)
         working = await worker(world)
         assert await working.turn()
@@ -178,11 +178,11 @@ def test_a_pause_between_pages_stops_planning(directory, status):
             assert set(members(world).values()) == {1}
             assert len(members(world)) == USERS
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_pause_while_a_page_is_planned_stores_nothing_of_it(directory, monkeypatch):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         id_ = await begin(world)
         working = await worker(world)
 
@@ -195,32 +195,32 @@ def test_a_pause_while_a_page_is_planned_stores_nothing_of_it(directory, monkeyp
         assert chunks(world) == []
         assert not await working.turn()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_channel_the_template_has_no_content_for_is_skipped_with_its_reason(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await begin(world, template="texting", channels=["sms", "inapp"])
         working = await worker(world)
         while await working.turn():
             pass
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     inapp = [one for one in chunks(world) if one.channel == Channel.INAPP]
     assert sum(len(one.user_ids) for one in inapp) == USERS
     assert {reason for one in inapp for reason in one.reasons} == {Reason.NO_CONTENT}
 
 
-def test_only_what_can_be_sent_goes_to_the_senders(directory):
-    async def story(world: World) -> None:
+def test_only_sendable_deliveries_go_to_the_senders(directory):
+    async def scenario(world: World) -> None:
         await begin(world)
         working = await worker(world)
         while await working.turn():
             pass
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     deliver = chunks(world, topics.deliver(Channel.SMS, Lane.BULK))
     assert {one.chunk_id for one in deliver} == {one.chunk_id for one in chunks(world) if State.PLANNED in one.states}
     sent = {
@@ -230,9 +230,9 @@ def test_only_what_can_be_sent_goes_to_the_senders(directory):
 
 
 def test_a_pause_for_the_senders_does_not_favour_anyone(directory, monkeypatch):
-    """Planning stops whenever too much waits; who comes first after that must not be the same one each time."""
+    """Planning stops when the backlog is too large; the first tenant after that must not always be the same one."""
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         served: Counter[str] = Counter()
         for number, tenant in enumerate(("a", "b", "c")):
             await begin(world, tenant, number)
@@ -251,11 +251,11 @@ def test_a_pause_for_the_senders_does_not_favour_anyone(directory, monkeypatch):
             await working.turn()
         assert set(served.values()) == {5}
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 def test_a_scheduled_broadcast_waits_for_its_time(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await begin(world, send_at_ms=world.clock.now_ms() + 5_000)
         working = await worker(world)
         assert not await working.turn()
@@ -263,7 +263,7 @@ def test_a_scheduled_broadcast_waits_for_its_time(directory):
         working = await worker(world)
         assert await working.turn()
 
-    run(story(World(directory)))
+    run(scenario(World(directory)))
 
 
 @pytest.mark.parametrize(("channel", "here"), [("inapp", False), ("sms", True)])

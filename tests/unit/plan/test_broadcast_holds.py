@@ -1,4 +1,4 @@
-"""Broadcasts under quiet hours, caps, routes and the recipient's own time: chunks that wait, and whom a channel reaches."""
+"""Broadcasts under quiet hours, caps, routes and local times: held chunks, and the users that a channel reaches."""
 
 import msgspec
 
@@ -9,13 +9,13 @@ from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, ChunkF
 from clarion.plan.broadcast.pages import plan_page
 from tests.look import Glance
 from tests.stages.virtual import START_MS, run
-from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
+from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, TimedWorld
 from tests.unit.plan.test_broadcast import begin, worker
 
 DAY_MS = 24 * HOUR_MS
 
 
-async def told(world: Story, **request: object) -> bytes:
+async def broadcast(world: TimedWorld, **request: object) -> bytes:
     """Plan a broadcast to everyone and let the day pass."""
     id_ = await begin(world, **request)
     working = await worker(world)
@@ -24,8 +24,8 @@ async def told(world: Story, **request: object) -> bytes:
     return id_
 
 
-def states(world: Story, channel: str = "sms") -> dict[str, tuple[State, Reason]]:
-    """Return what became of each user's deliveries; of several the last counts."""
+def states(world: TimedWorld, channel: str = "sms") -> dict[str, tuple[State, Reason]]:
+    """Return the state of each user's deliveries; of several the last counts."""
     world.ledger.fold()
     found = {}
     for frame in world.events():
@@ -36,7 +36,7 @@ def states(world: Story, channel: str = "sms") -> dict[str, tuple[State, Reason]
     return found
 
 
-def reached(world: Story, channel: object = SMS) -> list[str]:
+def reached(world: TimedWorld, channel: object = SMS) -> list[str]:
     """Return whose deliveries were handed to the senders."""
     frames = [frame for frame in world.events(topics.deliver(channel, "bulk")) if isinstance(frame, ChunkFrame)]
     return [
@@ -47,9 +47,9 @@ def reached(world: Story, channel: object = SMS) -> list[str]:
     ]
 
 
-def test_who_sleeps_is_held_and_released_once(people):
-    async def story(world: Story) -> None:
-        await told(world)
+def test_a_user_in_quiet_hours_is_held_and_released_once(people):
+    async def scenario(world: TimedWorld) -> None:
+        await broadcast(world)
         assert states(world)["night"] == (State.HELD, Reason.QUIET_HOURS)
         assert states(world)["day"] == (State.PLANNED, Reason.NONE)
         assert "night" not in reached(world)
@@ -61,67 +61,67 @@ def test_who_sleeps_is_held_and_released_once(people):
         everyone = reached(world)
         assert len(everyone) == len(set(everyone))
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
-def test_what_was_cancelled_while_it_was_held_is_never_sent(people):
-    async def story(world: Story) -> None:
-        id_ = await told(world)
+def test_a_delivery_cancelled_while_held_is_never_sent(people):
+    async def scenario(world: TimedWorld) -> None:
+        id_ = await broadcast(world)
         await world.journal.set_cursor_status(id_, "cancelled", ("done",), world.clock.now_ms())
         await world.pass_time(DAY_MS)
         assert states(world)["night"] == (State.SKIPPED, Reason.CANCELLED)
         assert "night" not in reached(world)
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
 def test_a_cap_counts_broadcasts_and_single_messages_alike(people):
-    async def story(world: Story) -> None:
-        await told(world, number=1, category="capped")
-        await told(world, number=2, category="capped")
-        await told(world, number=3, category="capped")
+    async def scenario(world: TimedWorld) -> None:
+        await broadcast(world, number=1, category="capped")
+        await broadcast(world, number=2, category="capped")
+        await broadcast(world, number=3, category="capped")
         assert reached(world).count("day") == 2
         await world.pass_time(12 * HOUR_MS)
-        await told(world, number=4, category="capped")
+        await broadcast(world, number=4, category="capped")
         assert reached(world).count("day") == 3
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
 def test_over_a_cap_a_broadcast_waits_or_goes_into_a_digest(people):
-    async def story(world: Story) -> None:
-        await told(world, number=1, category="deferred")
-        await told(world, number=2, category="deferred")
+    async def scenario(world: TimedWorld) -> None:
+        await broadcast(world, number=1, category="deferred")
+        await broadcast(world, number=2, category="deferred")
         assert reached(world).count("day") == 1
         await world.pass_time(HOUR_MS + 1_000)
         assert reached(world).count("day") == 2
-        await told(world, number=3, category="digested")
-        await told(world, number=4, category="digested")
+        await broadcast(world, number=3, category="digested")
+        await broadcast(world, number=4, category="digested")
         assert states(world)["day"] == (State.MERGED, Reason.MERGED)
         started = [frame for frame in world.events(topics.accepted("bulk")) if isinstance(frame, AcceptedFrame)]
         assert "day" in [request.to[0].user_id for frame in started for request in frame.requests]
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
-def test_a_route_asks_the_next_channel_only_for_whom_the_first_does_not_reach(people):
-    async def story(world: Story) -> None:
-        await told(world, category="either", channels=None)
+def test_a_route_uses_the_next_channel_only_for_users_the_first_does_not_reach(people):
+    async def scenario(world: TimedWorld) -> None:
+        await broadcast(world, category="either", channels=None)
         by_push, by_sms = set(reached(world, PUSH)), set(reached(world, SMS))
         assert {"day", "lost", "half"} <= by_push
         assert not by_push & by_sms
         assert "u1" in by_push
         assert "u9" in by_sms, "no device, but a phone"
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
-def test_everyone_gets_it_when_their_own_clock_says_so(people):
+def test_everyone_gets_it_at_their_local_time(people):
     """Virtual time begins at 22:13 UTC; the wall clock of everyone here is UTC or, without a zone, the tenant's."""
 
-    async def story(world: Story) -> None:
+    async def scenario(world: TimedWorld) -> None:
         nine = START_MS - START_MS % DAY_MS + DAY_MS + 9 * HOUR_MS
-        await told(world, audience=Audience(local_ms=nine), category="awake")
+        await broadcast(world, audience=Audience(local_ms=nine), category="awake")
         assert {state for state, _ in states(world).values()} <= {State.HELD, State.SKIPPED}
         assert reached(world) == []
         await world.pass_time(nine - world.clock.now_ms() - 1)
@@ -130,12 +130,12 @@ def test_everyone_gets_it_when_their_own_clock_says_so(people):
         assert {"night", "day"} <= set(reached(world))
         assert len(reached(world)) == len(set(reached(world)))
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
 def test_a_broadcast_with_a_workflow_starts_it_for_each_member_once(people):
-    async def story(world: Story) -> None:
-        await told(world, template="", channels=None, workflow="summary", workflow_version=1)
+    async def scenario(world: TimedWorld) -> None:
+        await broadcast(world, template="", channels=None, workflow="summary", workflow_version=1)
         started = [frame for frame in world.events(topics.accepted("bulk")) if isinstance(frame, AcceptedFrame)]
         users = [request.to[0].user_id for frame in started for request in frame.requests]
         assert len(users) == len(set(users)) == 34
@@ -144,11 +144,11 @@ def test_a_broadcast_with_a_workflow_starts_it_for_each_member_once(people):
         await world.pass_time(HOUR_MS)
         assert "accepted-day" in world.to_send()
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))
 
 
-def test_a_page_that_dies_leaves_the_same_chunks_and_timers(people):
-    async def story(world: Story) -> None:
+def test_a_crashed_page_leaves_the_same_chunks_and_timers(people):
+    async def scenario(world: TimedWorld) -> None:
         await begin(world)
         working = await worker(world)
         (cursor,) = Glance(world.journal).cursors()
@@ -160,4 +160,4 @@ def test_a_page_that_dies_leaves_the_same_chunks_and_timers(people):
         assert first.frames == again.frames
         assert first.timers == again.timers
 
-    run(story(Story(people)))
+    run(scenario(TimedWorld(people)))

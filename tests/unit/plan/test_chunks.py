@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
-from clarion.domain.limits import CHUNK_DELIVERIES_MAX
-from clarion.plan.rules.chunks import ABLE, Code, Columns, addressed_columns, left_over, shared_columns
+from clarion.domain.limits_processes import CHUNK_DELIVERIES_MAX
+from clarion.plan.rules.chunks import ABLE, Code, Columns, addressed_columns, shared_columns, unreached
 
 SKIP = Code(State.SKIPPED, Reason.OPTED_OUT)
 HOLD = Code(State.HELD, Reason.QUIET_HOURS, 1_000)
@@ -35,24 +35,24 @@ def parallel(part: Columns) -> bool:
 @given(rows, codes(State.PLANNED), own, st.sets(st.sampled_from("pqr")))
 def test_columns_hold_every_user_and_address_once(page, shared, alone, bad):
     columns = addressed_columns(page, shared, alone, [row[4] for row in page], dict.fromkeys(bad, "bounced"))
-    told = defaultdict(list)
+    result = defaultdict(list)
     for (locale, until_ms), part in columns.items():
         assert parallel(part)
         for ordinal, to, state, reason in zip(part.ordinals, part.addresses, part.states, part.reasons, strict=True):
             assert page[ordinal][3] == locale
             assert state != State.HELD or until_ms == HOLD.until_ms
-            told[ordinal].append((to, state, reason))
+            result[ordinal].append((to, state, reason))
     for ordinal, _, profile, _, addresses in page:
         code = alone.get(ordinal, shared[profile])
         if code.state == State.SKIPPED:
-            assert told[ordinal] == [("", State.SKIPPED, code.reason)]
+            assert result[ordinal] == [("", State.SKIPPED, code.reason)]
         elif not addresses:
-            assert told[ordinal] == [("", State.SKIPPED, Reason.NO_CONTACT)]
+            assert result[ordinal] == [("", State.SKIPPED, Reason.NO_CONTACT)]
         else:
             fate = {True: (State.SKIPPED, Reason.SUPPRESSED), False: (code.state, code.reason)}
-            assert told[ordinal] == [(to, *fate[to in bad]) for to in addresses]
-    served = {ordinal for ordinal, rows_ in told.items() if any(state in ABLE for _, state, _ in rows_)}
-    assert {row[0] for row in left_over(page, columns)} == {row[0] for row in page} - served
+            assert result[ordinal] == [(to, *fate[to in bad]) for to in addresses]
+    served = {ordinal for ordinal, rows_ in result.items() if any(state in ABLE for _, state, _ in rows_)}
+    assert {row[0] for row in unreached(page, columns)} == {row[0] for row in page} - served
 
 
 @given(rows, codes(State.SENT), own)

@@ -1,4 +1,4 @@
-"""Facts of sends as values: what was gathered is found, what was not is asked for, what cannot be read fails alone."""
+"""Facts of sends as values: gathered facts are found, missing ones are requested, unreadable ones fail alone."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.domain.user import Profile, User
 from clarion.journal.codec import decode
 from clarion.journal.events import ChunkFrame, ChunkReleasedFrame, PlannedFrame, Recipient, Request
@@ -19,12 +19,12 @@ from clarion.journal.rows import deliver_rows
 from clarion.plan.batch import decide_batch
 from clarion.plan.broadcast.release import Released, broadcast_of, decide_release, release_key
 from clarion.plan.claims import CAPS, Claims
-from clarion.plan.columns import Accepted
+from clarion.plan.columns import PlanItem
 from clarion.plan.facts import (
     BROADCASTS,
     PROFILES,
+    REQUEST_FACTS,
     SENDS,
-    SETTINGS,
     SUPPRESSING,
     SUPPRESSIONS,
     USERS,
@@ -32,15 +32,15 @@ from clarion.plan.facts import (
     Suppressions,
 )
 from clarion.plan.gather_each import read_each
-from clarion.plan.outcome import Plan
-from clarion.plan.rules.need import Lacking, Need, merged
-from clarion.plan.rules.setting import CapRule, Setting
-from clarion.plan.settings import setting_key
+from clarion.plan.plan_writer import Plan
+from clarion.plan.request_facts import request_facts_key
+from clarion.plan.rules.need import MissingFacts, Need, merged
+from clarion.plan.rules.request_facts import CapRule, RequestFacts
 from tests.stages.world import TENANT
 
 NOW_MS = 1_700_000_000_000
 CAP = CapRule(b"rule-one", "1 per 1h", None, 1, 3600)
-SETTING = Setting(
+SETTING = RequestFacts(
     template=Template("hello", 1, None, {Channel.SMS: {}}),
     category=Category("news"),
     channels=(Channel.SMS,),
@@ -54,9 +54,9 @@ def asked(*to: Recipient) -> Request:
     return Request(list(to), "hello", None, None, Lane.NORMAL, {})
 
 
-def item(number: int, *user_ids: str) -> Accepted:
+def item(number: int, *user_ids: str) -> PlanItem:
     id_ = ids.notification_id(NOW_MS, 0, number.to_bytes(ids.ENTROPY_BYTES, "big"))
-    return Accepted(Lane.NORMAL, id_, TENANT, NOW_MS, asked(*map(Recipient, user_ids)))
+    return PlanItem(Lane.NORMAL, id_, TENANT, NOW_MS, asked(*map(Recipient, user_ids)))
 
 
 def user(user_id: str, ordinal: int = 1) -> User:
@@ -65,7 +65,7 @@ def user(user_id: str, ordinal: int = 1) -> User:
 
 def facts(*users: User, **more: object) -> SendFacts:
     values: dict[str, object] = {
-        "settings": {setting_key(TENANT, asked()): SETTING},
+        "request_facts": {request_facts_key(TENANT, asked()): SETTING},
         "users": {TENANT: {one.user_id: one for one in users}},
         "profiles": {1: Profile(1, "UTC", {})},
         "suppressions": {TENANT: None},
@@ -75,7 +75,7 @@ def facts(*users: User, **more: object) -> SendFacts:
     return SendFacts(**values)  # type: ignore[arg-type]
 
 
-def plan(known: SendFacts, *items: Accepted) -> Plan | Need:
+def plan(known: SendFacts, *items: PlanItem) -> Plan | Need:
     return decide_batch(items, [], known, known.claims(NOW_MS), 0, NOW_MS)
 
 
@@ -88,7 +88,7 @@ def fates(planned: Plan | Need) -> list[tuple[str, Reason]]:
 @pytest.mark.parametrize(
     ("look", "kind"),
     [
-        (lambda known: known.setting(TENANT, asked()), SETTINGS),
+        (lambda known: known.request_facts_of(TENANT, asked()), REQUEST_FACTS),
         (lambda known: known.user(TENANT, "u"), USERS),
         (lambda known: known.profile(1), PROFILES),
         (lambda known: known.gate(SETTING, 1, "UTC", NOW_MS), PROFILES),
@@ -98,34 +98,34 @@ def fates(planned: Plan | Need) -> list[tuple[str, Reason]]:
         (lambda known: known.claims(NOW_MS).of(TENANT).claim_all([1], (CAP,)), CAPS),
     ],
 )
-def test_what_was_not_gathered_is_asked_for(look, kind):
-    with pytest.raises(Lacking) as lacking:
+def test_missing_facts_are_requested(look, kind):
+    with pytest.raises(MissingFacts) as missing_facts:
         look(SendFacts())
-    assert list(lacking.value.need.kinds()) == [kind]
+    assert list(missing_facts.value.need.kinds()) == [kind]
 
 
-def test_an_address_that_was_not_looked_up_is_asked_for():
+def test_an_address_without_a_lookup_is_requested():
     known = Suppressions(TENANT, {})
     known.add({(Channel.SMS, "one"): "bounced", (Channel.SMS, "two"): None})
     assert known.get((Channel.SMS, "one")) == known[Channel.SMS, "one"] == "bounced"
     assert known.get((Channel.SMS, "two")) is None
     assert (Channel.SMS, "two") not in known
-    assert known.get((Channel.INAPP, "")) is None, "what needs no address is not suppressed"
+    assert known.get((Channel.INAPP, "")) is None, "a channel without addresses is not suppressed"
     assert dict(known) == {(Channel.SMS, "one"): "bounced"}
-    with pytest.raises(Lacking) as lacking:
+    with pytest.raises(MissingFacts) as missing_facts:
         known.get((Channel.EMAIL, "one"))
-    assert lacking.value.need == Need({SUPPRESSIONS: [(TENANT, Channel.EMAIL, "one")]})
+    assert missing_facts.value.need == Need({SUPPRESSIONS: [(TENANT, Channel.EMAIL, "one")]})
 
 
-def test_a_batch_that_lacks_something_names_all_of_it_at_once():
+def test_a_batch_names_all_its_missing_facts_at_once():
     need = plan(facts(user("known")), item(1, "known"), item(2, "a", "b"), item(3, "c"))
     assert isinstance(need, Need)
     assert need.of(USERS) == {(TENANT, "a"), (TENANT, "c")}
-    key = setting_key(TENANT, asked())
+    key = request_facts_key(TENANT, asked())
     assert need.of(SENDS) == {(key, ("a", "b"), ()), (key, ("c",), ())}
 
 
-def test_deciding_again_with_what_was_lacking_is_as_if_it_had_been_there():
+def test_deciding_again_with_the_missing_facts_gives_the_same_result():
     items = (item(1, "a"), item(2, "b"), item(3, "a"))
     assert isinstance(plan(facts(user("a")), *items), Need)
     known = facts(user("a", 1), user("b", 2))
@@ -133,7 +133,7 @@ def test_deciding_again_with_what_was_lacking_is_as_if_it_had_been_there():
     assert fates(plan(known, *items)) == [("a", Reason.NONE), ("b", Reason.NONE), ("a", Reason.CAPPED)]
 
 
-def test_what_is_claimed_by_a_decision_shows_in_no_fact():
+def test_claims_of_a_decision_change_no_fact():
     known = facts(user("a"))
     claims = known.claims(NOW_MS)
     decide_batch([item(1, "a")], [], known, claims, 0, NOW_MS)
@@ -142,14 +142,14 @@ def test_what_is_claimed_by_a_decision_shows_in_no_fact():
     assert not any(known.caps[TENANT, CAP.rule][0])
 
 
-def test_what_cannot_be_read_or_decided_costs_only_its_own_notification():
+def test_unreadable_facts_fail_only_their_notification():
     failures = {(USERS, (TENANT, "unreadable")): ValueError("no user")}
     known = facts(user("a"), user("b", 2), failures=failures)
     planned = plan(known, item(1, "a"), item(2, "unreadable"), item(3, "b"))
     assert fates(planned) == [("a", Reason.NONE), ("unreadable", Reason.POISON), ("b", Reason.NONE)]
     assert isinstance(planned, Plan)
-    (told,) = planned.told
-    assert (told.level, told.event, told.fields["tenant"]) == ("error", "planning_failed", TENANT)
+    (result,) = planned.log_lines
+    assert (result.level, result.event, result.fields["tenant"]) == ("error", "planning_failed", TENANT)
     rows = [row for one in planned.frames for row in sent(one.payload)]
     assert rows == ["phone-of-a", "phone-of-b"]
 
@@ -186,13 +186,13 @@ def release(known: SendFacts) -> Released | Need:
     return decide_release(held_chunk(), known, known.claims(NOW_MS), 0, NOW_MS)
 
 
-def released_states(told: Released | Need) -> list[tuple[State, Reason]]:
-    assert isinstance(told, Released)
-    (frame,) = [event for one in told.frames if isinstance(event := decode(one.payload), ChunkReleasedFrame)]
+def released_states(result: Released | Need) -> list[tuple[State, Reason]]:
+    assert isinstance(result, Released)
+    (frame,) = [event for one in result.frames if isinstance(event := decode(one.payload), ChunkReleasedFrame)]
     return [(State(state), Reason(reason)) for state, reason in zip(frame.states, frame.reasons, strict=True)]
 
 
-def test_a_held_chunk_says_what_it_lacks_all_at_once():
+def test_a_held_chunk_names_all_its_missing_facts_at_once():
     chunk = held_chunk()
     need = release(SendFacts())
     assert isinstance(need, Need)
@@ -204,7 +204,7 @@ def test_a_held_chunk_is_released_from_facts_alone(cancelled):
     chunk = held_chunk()
     (key, _, _), broadcast = release_key(chunk), broadcast_of(chunk)
     users = {TENANT: {"a": user("a"), "gone": None}}
-    known = facts(settings={key: SETTING}, users=users, cancelled={broadcast: cancelled})
+    known = facts(request_facts={key: SETTING}, users=users, cancelled={broadcast: cancelled})
     expected = [(State.SKIPPED, Reason.CANCELLED)] * 2
     if not cancelled:
         expected = [(State.PLANNED, Reason.NONE), (State.SKIPPED, Reason.UNKNOWN_USER)]
@@ -212,7 +212,7 @@ def test_a_held_chunk_is_released_from_facts_alone(cancelled):
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("xyz"), st.sets(st.integers(0, 5), min_size=1))))
-def test_merged_needs_ask_for_what_each_asks_for(asked_for):
+def test_merged_needs_hold_the_keys_of_each(asked_for):
     needs = [Need(one) for one in asked_for]
     together = merged(needs)
     one_by_one = Need()

@@ -13,7 +13,7 @@ COST_MAX = 350
 
 @given(st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.integers(1, COST_MAX)), min_size=40, max_size=160))
 def test_tenants_with_work_are_served_alike(arrivals):
-    """Between any two tenants that always have work, the service differs by a constant, whatever the others do."""
+    """Between any two tenants that always have work, the service differs by a constant, whatever other tenants do."""
     turns = DeficitRoundRobin(QUANTUM)
     served = Counter({"x": 0, "y": 0})
     for other, cost in arrivals:
@@ -26,7 +26,7 @@ def test_tenants_with_work_are_served_alike(arrivals):
         assert abs(served["x"] - served["y"]) <= 2 * QUANTUM + COST_MAX
 
 
-def test_nobody_saves_up_while_idle():
+def test_an_idle_tenant_saves_no_credit():
     turns = DeficitRoundRobin(QUANTUM)
     for _ in range(50):
         turns.sync({"busy"})
@@ -41,7 +41,7 @@ def test_nobody_saves_up_while_idle():
     assert turns.next({"busy"}) is None
 
 
-def test_who_is_held_back_keeps_place_and_credit_and_holds_up_nobody():
+def test_a_tenant_held_back_keeps_place_and_credit_and_delays_nobody():
     turns = DeficitRoundRobin(QUANTUM)
     turns.sync({"held", "free"})
     for _ in range(10):

@@ -15,12 +15,12 @@ FILES = [
 
 
 def test_history_keeps_neither_content_nor_urls(directory):
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         await world.accept("accepted-1", channels=["sms"], attachments=FILES)
         await world.plan()
 
     world = World(directory)
-    run(story(world))
+    run(scenario(world))
     (planned,) = [event for event in world.events() if isinstance(event, PlannedFrame)]
     assert planned.requests[0].attachments == [
         Attachment("a.pdf", "application/pdf"),

@@ -1,5 +1,5 @@
-"""Gathering for sends: few calls however many tenants and notifications, nothing read twice, and one that cannot be read
-costs only itself."""
+"""Gathering for sends: few calls for any number of tenants and notifications, nothing read twice; one that cannot be
+read fails alone."""
 
 import asyncio
 from collections import Counter
@@ -19,10 +19,10 @@ from clarion.domain.user import Profile, User
 from clarion.journal.codec import decode
 from clarion.journal.events import PlannedFrame, Recipient, Request
 from clarion.plan.batch import decide_batch
-from clarion.plan.columns import Accepted
+from clarion.plan.columns import PlanItem
 from clarion.plan.facts import SendFacts
 from clarion.plan.gather_sends import SendGatherer
-from clarion.plan.outcome import Plan
+from clarion.plan.plan_writer import Plan
 from clarion.plan.rules.need import Need
 from clarion.ports.directory import Defined, DefinitionKey
 
@@ -30,8 +30,8 @@ NOW_MS = 1_700_000_000_000
 CAPPED = Category("news", rules=CategoryRules(caps=(Cap(1, "1h"),)))
 
 
-class Shelf:
-    """Directory and journal in one: counts what is asked of it. `broken` users and templates cannot be read."""
+class StubDirectory:
+    """Directory and journal in one: counts its calls. `broken` users and templates cannot be read."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -47,7 +47,7 @@ class Shelf:
     def is_current(self) -> bool:
         return self.unlearned is None
 
-    async def learn(self) -> None:
+    async def refresh(self) -> None:
         self.numbers.update(self.unlearned)
         self.unlearned = None
 
@@ -103,21 +103,21 @@ def user(name: str) -> User:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def stub() -> StubDirectory:
+    return StubDirectory()
 
 
-def gatherer(shelf: Shelf) -> SendGatherer:
-    return SendGatherer(shelf, shelf)  # type: ignore[arg-type]
+def gatherer(stub: StubDirectory) -> SendGatherer:
+    return SendGatherer(stub, stub)  # type: ignore[arg-type]
 
 
-def item(number: int, *to: str | Recipient, tenant: str = "acme", template: str = "hello") -> Accepted:
-    who = [Recipient(one) if isinstance(one, str) else one for one in to]
+def item(number: int, *to: str | Recipient, tenant: str = "acme", template: str = "hello") -> PlanItem:
+    identity = [Recipient(one) if isinstance(one, str) else one for one in to]
     id_ = ids.notification_id(NOW_MS, 0, number.to_bytes(ids.ENTROPY_BYTES, "big"))
-    return Accepted(Lane.NORMAL, id_, tenant, NOW_MS, Request(who, template, None, ["sms"], Lane.NORMAL, {}))
+    return PlanItem(Lane.NORMAL, id_, tenant, NOW_MS, Request(identity, template, None, ["sms"], Lane.NORMAL, {}))
 
 
-def decide(facts: SendFacts, *items: Accepted) -> Plan | Need:
+def decide(facts: SendFacts, *items: PlanItem) -> Plan | Need:
     return decide_batch(items, [], facts, facts.claims(NOW_MS), 0, NOW_MS)
 
 
@@ -127,48 +127,48 @@ def reasons(planned: Plan | Need) -> list[Reason]:
     return [Reason(reason) for reason in frame.reasons]
 
 
-def test_what_was_foreseen_is_enough_and_its_calls_do_not_grow_with_the_batch(shelf):
-    shelf.suppressed_of = {"acme"}
+def test_the_prefetch_is_enough_and_its_calls_do_not_grow_with_the_batch(stub):
+    stub.suppressed_of = {"acme"}
     items = [item(n, f"u{n}", Recipient(contacts={"phone": f"bad-{n}"})) for n in range(200)]
-    facts = asyncio.run(gatherer(shelf).gather(items, NOW_MS))
+    facts = asyncio.run(gatherer(stub).gather(items, NOW_MS))
     planned = decide(facts, *items)
     assert Counter(reasons(planned)) == {Reason.NONE: 200, Reason.SUPPRESSED: 200}
-    assert shelf.calls == {"templates": 1, "users": 1, "profiles": 1, "suppressed": 1, "caps": 1}
+    assert stub.calls == {"templates": 1, "users": 1, "profiles": 1, "suppressed": 1, "caps": 1}
 
 
-def test_what_is_known_is_not_read_again_until_a_definition_changes(shelf):
-    sends = gatherer(shelf)
+def test_cached_facts_are_not_read_again_until_a_definition_changes(stub):
+    sends = gatherer(stub)
     for _ in range(3):
         asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    assert shelf.calls == {"templates": 1, "users": 3, "profiles": 1, "caps": 1}
-    shelf.numbers["acme"] += 1
+    assert stub.calls == {"templates": 1, "users": 3, "profiles": 1, "caps": 1}
+    stub.numbers["acme"] += 1
     facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    assert shelf.calls["templates"] == 2
+    assert stub.calls["templates"] == 2
     assert reasons(decide(facts, item(1, "u1"))) == [Reason.NONE]
 
 
-def test_what_changed_elsewhere_counts_also_where_learning_fell_behind(shelf):
-    sends = gatherer(shelf)
+def test_changes_elsewhere_count_even_when_refreshing_fell_behind(stub):
+    sends = gatherer(stub)
     asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    shelf.unlearned = Counter(acme=1)
+    stub.unlearned = Counter(acme=1)
     asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    assert shelf.calls["templates"] == 2
+    assert stub.calls["templates"] == 2
 
 
-def test_what_is_to_be_sent_later_is_gathered_later(shelf):
+def test_facts_of_later_sends_are_gathered_later(stub):
     soon = item(1, "u1")
     later = soon._replace(request=replace(soon.request, send_at_ms=NOW_MS + 1))
-    facts = asyncio.run(gatherer(shelf).gather([later], NOW_MS))
-    assert not shelf.calls
+    facts = asyncio.run(gatherer(stub).gather([later], NOW_MS))
+    assert not stub.calls
     planned = decide(facts, later)
     assert isinstance(planned, Plan)
     assert [timer.due_ms for timer in planned.timers] == [NOW_MS + 1]
 
 
 @pytest.mark.parametrize("suppressing", [set(), {"acme"}])
-def test_one_more_gathering_serves_whatever_was_not_foreseen(shelf, suppressing):
-    shelf.suppressed_of = suppressing
-    sends = gatherer(shelf)
+def test_one_more_gathering_serves_all_missing_facts(stub, suppressing):
+    stub.suppressed_of = suppressing
+    sends = gatherer(stub)
     unforeseen = [
         item(1, "u1"),
         item(2, "u2", "u3", tenant="other"),
@@ -184,58 +184,62 @@ def test_one_more_gathering_serves_whatever_was_not_foreseen(shelf, suppressing)
     assert planned == [Reason.NONE, Reason.NONE, Reason.NONE, Reason.NONE, stranger, Reason.NONE]
 
 
-def test_facts_that_were_handed_out_stay_as_they_are_when_definitions_change(shelf):
-    sends = gatherer(shelf)
+def test_facts_that_were_handed_out_stay_as_they_are_when_definitions_change(stub):
+    sends = gatherer(stub)
     facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    before = facts.setting("acme", item(1).request)
-    shelf.numbers["acme"] += 1
+    before = facts.request_facts_of("acme", item(1).request)
+    stub.numbers["acme"] += 1
     asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    assert facts.setting("acme", item(1).request) is before
+    assert facts.request_facts_of("acme", item(1).request) is before
     assert facts.gate(before, 2, "", NOW_MS)
 
 
 @pytest.mark.parametrize("broken", ["u2", "torn"])
-def test_what_cannot_be_read_costs_only_those_who_need_it(shelf, broken):
-    shelf.broken = {broken}
+def test_unreadable_facts_fail_only_their_notifications(stub, broken):
+    stub.broken = {broken}
     items = [item(1, "u1"), item(2, "u2", template="torn"), item(3, "u3")]
-    facts = asyncio.run(gatherer(shelf).gather(items, NOW_MS))
+    facts = asyncio.run(gatherer(stub).gather(items, NOW_MS))
     assert reasons(decide(facts, *items)) == [Reason.NONE, Reason.POISON, Reason.NONE]
 
 
-def test_a_store_that_is_not_there_says_nothing_about_anyone(shelf):
-    shelf.down = True
+def test_an_unavailable_store_fails_the_gathering(stub):
+    stub.down = True
     with pytest.raises(StoreUnavailable):
-        asyncio.run(gatherer(shelf).gather([item(1, "u1")], NOW_MS))
+        asyncio.run(gatherer(stub).gather([item(1, "u1")], NOW_MS))
 
 
-def test_caps_that_were_written_are_known_and_forgotten_ones_are_read_again(shelf):
-    sends = gatherer(shelf)
+def test_caps_that_were_written_are_known_and_forgotten_ones_are_read_again(stub):
+    sends = gatherer(stub)
     facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
     claims = facts.claims(NOW_MS)
     decide_batch([item(1, "u1")], [], facts, claims, 0, NOW_MS)
     sends.keep_caps(claims.writes())
     facts = asyncio.run(sends.gather([item(2, "u1")], NOW_MS))
     assert reasons(decide(facts, item(2, "u1"))) == [Reason.CAPPED]
-    assert shelf.calls["caps"] == 1
+    assert stub.calls["caps"] == 1
     sends.forget_caps()
     facts = asyncio.run(sends.gather([item(2, "u1")], NOW_MS))
-    assert shelf.calls["caps"] == 2
-    assert reasons(decide(facts, item(2, "u1"))) == [Reason.NONE], "the store knows nothing of what was kept"
+    assert stub.calls["caps"] == 2
+    assert reasons(decide(facts, item(2, "u1"))) == [Reason.NONE], "the store knows nothing of the cached caps"
 
 
-def test_one_channel_is_enough_for_a_tenant_to_have_suppressions(shelf):
-    shelf.suppressed_of = {"acme"}
-    facts = asyncio.run(gatherer(shelf).gather([item(1, "u1")], NOW_MS))
+def test_one_channel_is_enough_for_a_tenant_to_have_suppressions(stub):
+    stub.suppressed_of = {"acme"}
+    facts = asyncio.run(gatherer(stub).gather([item(1, "u1")], NOW_MS))
     assert facts.suppressions["acme"] is not None
 
 
-def test_what_one_tenant_changed_costs_only_that_tenant_its_settings_and_verdicts(shelf):
-    sends, items = gatherer(shelf), [item(1, "u1"), item(2, "u1", tenant="other")]
+def test_a_tenants_change_drops_only_its_own_cached_facts(stub):
+    sends, items = gatherer(stub), [item(1, "u1"), item(2, "u1", tenant="other")]
     before = asyncio.run(sends.gather(items, NOW_MS))
-    mine, theirs = (next(one for key, one in before.settings.items() if key[0] == who) for who in ("acme", "other"))
-    shelf.numbers["acme"] += 1
+    own, theirs = (
+        next(one for key, one in before.request_facts.items() if key[0] == identity) for identity in ("acme", "other")
+    )
+    stub.numbers["acme"] += 1
     after = asyncio.run(sends.gather(items, NOW_MS))
-    assert not any(one is mine for one in after.settings.values())
-    assert any(one is theirs for one in after.settings.values())
-    assert id(mine) not in after.gates and after.gates[id(theirs)] is before.gates[id(theirs)]
-    assert any(one is mine for one in before.settings.values()) and before.gates[id(mine)], "what was handed out stays"
+    assert not any(one is own for one in after.request_facts.values())
+    assert any(one is theirs for one in after.request_facts.values())
+    assert id(own) not in after.gates and after.gates[id(theirs)] is before.gates[id(theirs)]
+    assert any(one is own for one in before.request_facts.values()) and before.gates[id(own)], (
+        "facts handed out earlier stay"
+    )

@@ -1,6 +1,6 @@
-"""Needs are values that merge; a look-up that fails carries one."""
+"""Needs are values that merge; a failed lookup carries one."""
 
-from clarion.plan.rules.need import Lacking, Need
+from clarion.plan.rules.need import MissingFacts, Need
 
 
 def test_needs_merge_by_kind():
@@ -9,13 +9,13 @@ def test_needs_merge_by_kind():
     assert merged.of("users") == {("t", "ada"), ("t", "bob")}
 
 
-def test_nothing_wanted_is_false_and_of_every_kind_empty():
+def test_an_empty_need_is_false_and_empty_for_every_kind():
     assert not Need()
     assert not Need({"users": []})
     assert Need().of("cells") == frozenset()
 
 
-def test_lacking_carries_its_need_and_tells_no_key():
-    error = Lacking(Need({"users": [("t", "ada")]}))
+def test_a_missing_fact_carries_its_need_and_shows_no_key():
+    error = MissingFacts(Need({"users": [("t", "ada")]}))
     assert error.need.of("users") == {("t", "ada")}
     assert "ada" not in str(error)

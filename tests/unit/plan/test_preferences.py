@@ -1,4 +1,4 @@
-"""Preferences: the more specific wins, the user before the defaults, and a choice ends when it says."""
+"""Preferences: the more specific wins, the user before the defaults, and a choice ends at its expiry."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ defaults = st.dictionaries(columns, st.booleans(), max_size=3)
 
 
 def without_the_ended(matrix, now_ms):
-    """The matrix as if what has ended had never been chosen."""
+    """Return the matrix without the choices that have ended."""
     return {
         key: {c: v for c, v in row.items() if isinstance(v, bool) or v.until_ms > now_ms} for key, row in matrix.items()
     }
@@ -39,7 +39,7 @@ def test_the_user_speaks_before_workflow_category_and_tenant_in_this_order():
     said = []
     for count in range(5):
         spoken = [type(source)() for source in sources[:count]] + sources[count:]
-        said.append(judge(*spoken, "news", "email", NOW_MS).setting)
+        said.append(judge(*spoken, "news", "email", NOW_MS).source)
     assert said == [
         "user preference *.*",
         "workflow default news.*",
@@ -49,7 +49,7 @@ def test_the_user_speaks_before_workflow_category_and_tenant_in_this_order():
     ]
 
 
-def test_a_choice_that_is_over_leaves_the_word_to_the_next_less_specific_one():
+def test_an_expired_choice_yields_to_the_next_less_specific_one():
     matrix = {"news": {"email": Choice(False, NOW_MS + 5), "*": Choice(True, NOW_MS + 9)}, "*": {"email": False}}
     assert of_user(matrix) == (False, "user preference news.email", NOW_MS + 5)
     assert of_user(matrix, now_ms=NOW_MS + 5) == (True, "user preference news.*", NOW_MS + 9)
@@ -60,16 +60,16 @@ def test_a_choice_that_is_over_leaves_the_word_to_the_next_less_specific_one():
 
 @given(matrices, defaults, defaults, matrices)
 def test_ended_choices_are_as_if_never_made(user, workflow, category, tenant):
-    told = judge(user, workflow, category, tenant, "news", "email", NOW_MS)
+    result = judge(user, workflow, category, tenant, "news", "email", NOW_MS)
     bare = without_the_ended(user, NOW_MS), workflow, category, without_the_ended(tenant, NOW_MS)
-    assert told == judge(*bare, "news", "email", NOW_MS)
+    assert result == judge(*bare, "news", "email", NOW_MS)
 
 
 @given(matrices, defaults, defaults, matrices, st.integers(0, 5))
-def test_a_judgement_holds_exactly_until_it_says(user, workflow, category, tenant, later_ms):
-    told = judge(user, workflow, category, tenant, "news", "email", NOW_MS)
+def test_a_decision_holds_exactly_until_its_expiry(user, workflow, category, tenant, later_ms):
+    result = judge(user, workflow, category, tenant, "news", "email", NOW_MS)
     again = judge(user, workflow, category, tenant, "news", "email", NOW_MS + later_ms)
-    if told.valid_until_ms is None or NOW_MS + later_ms < told.valid_until_ms:
-        assert again == told
+    if result.valid_until_ms is None or NOW_MS + later_ms < result.valid_until_ms:
+        assert again == result
     else:
-        assert again != told
+        assert again != result

@@ -1,4 +1,4 @@
-"""Quiet hours against an oracle that watches the clock on the wall minute by minute, in every zone there is."""
+"""Quiet hours against an oracle that follows the local clock minute by minute, in every time zone."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -32,7 +32,7 @@ def at(text, zone="UTC", fold=0):
 
 
 def in_window(shown, window):
-    """Whether a time of the wall clock lies in a window that started the same day, or a day before."""
+    """Return whether a local time lies in a window that started the same day, or a day before."""
     (start, end) = (timedelta(hours=int(t[:2]), minutes=int(t[3:])) for t in (window.start, window.end))
     end += timedelta(days=end <= start)
     midnight = shown.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -43,7 +43,7 @@ def in_window(shown, window):
 
 
 def oracle(quiet, zone, now_ms):
-    """The first minute from now on, within the search, that is not quiet; `now_ms` is a whole minute.
+    """Return the first minute from now on, within the search, that is not quiet; `now_ms` is a whole minute.
 
     The latest time that the clock has shown so far decides, so what it shows a second time starts and ends nothing. No
     change of these years is larger than the three hours looked back.
@@ -63,7 +63,7 @@ def release(quiet, zone, now_ms):
 
 @cache
 def changes(zone):
-    """The instants in the ten years at which the clocks of a zone are changed."""
+    """Return the instants in the ten years at which the clocks of a zone are changed."""
 
     def offset(at_ms):
         return ZoneInfo(zone).utcoffset(datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZoneInfo(zone)))
@@ -86,7 +86,7 @@ minutes = st.integers(FIRST_MS // MINUTE_MS, LAST_MS // MINUTE_MS).map(lambda nu
 
 @st.composite
 def moments(draw):
-    """A zone and an instant, half of them within a day of a change of the clocks."""
+    """Draw a zone and an instant, half of them within a day of a change of the clocks."""
     zone = draw(st.sampled_from(ZONES))
     changed = changes(zone)
     if not changed or draw(st.booleans()):
@@ -111,14 +111,14 @@ def test_later_is_never_released_earlier(quiet, moment, more_ms):
 
 
 @given(hours, moments(), st.floats(0, 1, exclude_max=True))
-def test_an_answer_is_as_good_as_long_as_it_says(quiet, moment, share):
+def test_an_answer_holds_until_its_expiry(quiet, moment, share):
     zone, now_ms = moment
-    told = quiet_until(quiet, zone, "push", now_ms)
-    assert now_ms < told.valid_until_ms
-    again = quiet_until(quiet, zone, "push", now_ms + int((told.valid_until_ms - now_ms) * share))
-    assert (told.until_ms is None) == (again.until_ms is None)
-    if told.until_ms == told.valid_until_ms:
-        assert again == told
+    result = quiet_until(quiet, zone, "push", now_ms)
+    assert now_ms < result.valid_until_ms
+    again = quiet_until(quiet, zone, "push", now_ms + int((result.valid_until_ms - now_ms) * share))
+    assert (result.until_ms is None) == (again.until_ms is None)
+    if result.until_ms == result.valid_until_ms:
+        assert again == result
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ NEW_YORK = "America/New_York"
         ("22:00", "08:00", at("2026-10-31T23:00", NEW_YORK), at("2026-11-01T08:00", NEW_YORK)),
     ],
 )
-def test_gaps_end_at_the_next_minute_and_what_happens_twice_counts_once(start, end, now, until):
+def test_gaps_end_at_the_next_minute_and_repeated_times_count_once(start, end, now, until):
     assert quiet_until(of(QuietWindow(start, end)), NEW_YORK, "push", now).until_ms == until
 
 
@@ -183,7 +183,7 @@ def test_adjoining_and_overlapping_windows_are_one():
     )
 
 
-def test_who_is_always_quiet_is_asked_again_after_the_search():
+def test_endless_quiet_hours_are_checked_again_after_the_search():
     always, now_ms = of(QuietWindow("00:00", "00:00")), at("2026-06-10T20:30")
     assert quiet_until(always, "UTC", "push", now_ms) == (now_ms + SEARCH_DAYS * DAY_MS, at("2026-06-11T00:00"))
 
@@ -195,6 +195,6 @@ def test_other_channels_and_no_windows_are_never_quiet():
     assert quiet_until(QuietHours((NIGHT,), ("inapp",)), "UTC", "inapp", now_ms).until_ms is not None
 
 
-def test_a_zone_nobody_knows_is_utc():
+def test_an_unknown_zone_is_utc():
     now_ms = at("2026-06-10T23:00")
     assert quiet_until(of(NIGHT), "Mars/Olympus", "push", now_ms) == quiet_until(of(NIGHT), "UTC", "push", now_ms)

@@ -1,4 +1,4 @@
-"""A carrier that brings frames again changes nothing of what is planned: caps count once, digests hold each member once."""
+"""A carrier that repeats frames changes nothing of what is planned: caps count once, digests hold each member once."""
 
 from functools import partial
 
@@ -9,34 +9,34 @@ from clarion.domain.channel import LANES
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Event, PlannedFrame, Recipient
-from clarion.journal.repeats import fresh
+from clarion.journal.repeats import without_repeats
 from clarion.journal.rows import deliver_rows
 from tests.look import Glance
 from tests.stages.virtual import run
-from tests.unit.plan.deciding import HOUR_MS, SMS, Story
+from tests.unit.plan.deciding import HOUR_MS, SMS, TimedWorld
 
 DAY = Recipient("day")
 
 
-def events(world: Story, topic: str) -> list[Event]:
-    """Return what was told on a topic, each frame once."""
-    new, _ = fresh(Glance(world.journal).read(topic, 0, 0, 100_000), {})
+def events(world: TimedWorld, topic: str) -> list[Event]:
+    """Return the events on a topic, each frame once."""
+    new, _ = without_repeats(Glance(world.journal).read(topic, 0, 0, 100_000), {})
     return [decode(one.payload) for one in new]
 
 
-def sent(world: Story) -> list[tuple[bytes, object]]:
-    """Return what is to be sent, and with which members of a digest."""
+def sent(world: TimedWorld) -> list[tuple[bytes, object]]:
+    """Return the deliveries to send, with the members of a digest."""
     frames = [frame for lane in LANES for frame in events(world, topics.deliver(SMS, lane))]
     return [(row.delivery_id, row.data) for frame in frames for row in deliver_rows(frame)]  # type: ignore[arg-type]
 
 
-def decided(world: Story) -> list[tuple[bytes, int]]:
+def decided(world: TimedWorld) -> list[tuple[bytes, int]]:
     frames = [frame for frame in events(world, topics.OUTCOMES) if isinstance(frame, PlannedFrame)]
     return [pair for frame in frames for pair in zip(frame.delivery_ids, frame.reasons, strict=True)]
 
 
-async def story(world: Story, category: str) -> None:
-    """Plan in steps of few events, so that repeats come in the same step, in later ones, and to another planner."""
+async def scenario(world: TimedWorld, category: str) -> None:
+    """Plan in steps of few events, so that repeats are in the same step, in later ones, and at another planner."""
     for _ in range(4):
         await world.accept(DAY, category=category, channels=["sms"])
         await world.plan()
@@ -46,10 +46,10 @@ async def story(world: Story, category: str) -> None:
 
 
 @pytest.mark.parametrize("category", ["capped", "deferred", "digested"])
-def test_repeated_frames_change_nothing_of_what_is_planned(people, category):
-    once, again = Story(people), Story(people, journal=partial(MemoryJournal, repeats=3))  # type: ignore[arg-type]
-    run(story(once, category))
-    run(story(again, category))
+def test_repeated_frames_do_not_change_planning(people, category):
+    once, again = TimedWorld(people), TimedWorld(people, journal=partial(MemoryJournal, repeats=3))  # type: ignore[arg-type]
+    run(scenario(once, category))
+    run(scenario(again, category))
     assert len(events(again, topics.accepted(LANES[2]))) < Glance(again.journal).head(topics.accepted(LANES[2]), 0)
     assert sent(again) == sent(once)
     assert decided(again) == decided(once)

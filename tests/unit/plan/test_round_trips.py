@@ -1,4 +1,4 @@
-"""How often a step of planning waits for stores that are far away, one time after the other: the same for one and for many."""
+"""The number of sequential round trips of a planning step to remote stores: the same for one and for many."""
 
 import asyncio
 import inspect
@@ -17,12 +17,12 @@ from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.directory import Directory
-from clarion.ports.stage_store import Admission, Cancellation, Lease, StageResult
-from tests.contract.controls import House
+from clarion.ports.stage_store import AcceptState, Cancellation, Lease, StageResult
+from tests.contract.controls import ControlPlane
 from tests.look import Glance
 from tests.stages.virtual import run
 from tests.stages.world import TENANT
-from tests.unit.plan.deciding import HOUR_MS, Story, fill
+from tests.unit.plan.deciding import HOUR_MS, TimedWorld, fill
 from tests.unit.plan.test_broadcast import begin
 
 TRIP_S = 0.001
@@ -35,7 +35,7 @@ TELLING = b"""{"steps":[{"kind":"send","name":"first","template":"texting","chan
 
 
 class Far:
-    """Stands for a port that is one trip away: whatever of it is awaited takes `TRIP_S` of the loop's time."""
+    """Wraps a port that is one round trip away: each awaited call takes `TRIP_S` of the loop's time."""
 
     def __init__(self, port: Any) -> None:
         self._port = port
@@ -53,15 +53,15 @@ class Far:
 
 
 async def trips(work: Awaitable[Any]) -> int:
-    """Return how many trips some work waits for, one after the other."""
+    """Return how many sequential round trips some work waits for."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     await work
     return round((loop.time() - began_s) / TRIP_S)
 
 
-class Counted:
-    """Counts how often cursors are looked for."""
+class CallCounter:
+    """Counts the lookups of cursors."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -75,8 +75,8 @@ class Counted:
         return await self._store.cursors_in(partitions, status)
 
 
-class Distant(Story):
-    """A world whose planner has all its stores far away, and a lease of its one partition."""
+class RemoteWorld(TimedWorld):
+    """A world whose planner has all its stores a round trip away, and a lease of its one partition."""
 
     def __init__(self, directory: Directory, partitions: int = 1) -> None:
         super().__init__(Far(directory), partitions=partitions)  # type: ignore[arg-type]
@@ -99,14 +99,14 @@ class Distant(Story):
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Directory:
-    house = House(tmp_path_factory.mktemp("there"), engine="memory")
+    installation = ControlPlane(tmp_path_factory.mktemp("there"), backend="memory")
 
-    async def story() -> None:
-        await fill(house)
-        await house.control.definitions.put(TENANT, "workflow", "telling", TELLING)
+    async def scenario() -> None:
+        await fill(installation)
+        await installation.control.definitions.put(TENANT, "workflow", "telling", TELLING)
 
-    asyncio.run(story())
-    return house.directory
+    asyncio.run(scenario())
+    return installation.directory
 
 
 KINDS: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -123,8 +123,8 @@ KINDS: dict[str, tuple[str, dict[str, Any], int]] = {
 def test_a_warm_step_reads_gathers_and_commits_however_many_it_plans(there: Directory, kind: str):
     to, request, most = KINDS[kind]
 
-    async def story() -> None:
-        world = Distant(there)
+    async def scenario() -> None:
+        world = RemoteWorld(there)
         lease = await world.begin()
         found = []
         for number in (1, 1, MANY):
@@ -132,22 +132,22 @@ def test_a_warm_step_reads_gathers_and_commits_however_many_it_plans(there: Dire
                 await world.accept(Recipient(to), data={"number": one}, **request)
             found.append(await trips(world.worker.step(0, lease)))
         assert found[1:] == [most, most]
-        assert found[0] <= most + 4, "what is cold is read side by side, too"
+        assert found[0] <= most + 4, "cold facts are read concurrently, too"
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(("kind", "most"), [("workflow", WARM_MAX), ("held", WARM_MAX), ("routed", 3)])
-def test_what_goes_on_after_a_while_takes_one_more_gathering_at_most(there: Directory, kind: str, most: int):
-    """An instance leads to its user; verdicts that hold for a while have to be found again."""
+def test_resumed_work_takes_at_most_one_more_gathering(there: Directory, kind: str, most: int):
+    """An instance names its user; cached verdicts that have expired have to be computed again."""
     to, request, _ = KINDS[kind]
 
-    async def story() -> None:
-        world = Distant(there)
+    async def scenario() -> None:
+        world = RemoteWorld(there)
         lease = await world.begin()
         found = []
         for day, number in enumerate((1, MANY)):
-            world.clock.wall_ahead_ms = day * 24 * HOUR_MS  # the hour counts for whom it is night
+            world.clock.wall_ahead_ms = day * 24 * HOUR_MS  # at night the hour matters
             for one in range(number):
                 await world.accept(Recipient(to), data={"number": one}, **request)
             while await world.worker.step(0, lease):
@@ -156,49 +156,49 @@ def test_what_goes_on_after_a_while_takes_one_more_gathering_at_most(there: Dire
             found.append(await trips(world.worker.step(0, lease)))
         assert found[1] <= most, found
 
-    run(story())
+    run(scenario())
 
 
 def test_one_read_serves_all_partitions_and_empty_ones_cost_nothing(there: Directory):
-    async def story() -> None:
-        world = Distant(there, partitions=8)
+    async def scenario() -> None:
+        world = RemoteWorld(there, partitions=8)
         leases = await world.held(topics.GROUP_PLAN)
         worker = world.planner(Far(world.journal), leases)
-        assert await trips(worker._turn()) == 2, "positions, then frames"
-        assert await trips(worker._turn()) == 1
+        assert await trips(worker._plan_all()) == 2, "positions, then frames"
+        assert await trips(worker._plan_all()) == 1
         for _ in range(8):
             await world.accept(Recipient("day"))
-        await worker._turn()
+        await worker._plan_all()
         await world.accept(Recipient("day"))
-        assert await trips(worker._turn()) == 3
+        assert await trips(worker._plan_all()) == 3
         for _ in range(8):
             await world.accept(Recipient("day"))
-        assert await trips(worker._turn()) == 1 + 8 * 2
+        assert await trips(worker._plan_all()) == 1 + 8 * 2
 
-    run(story())
+    run(scenario())
 
 
-def test_cancellations_are_learned_beside_the_frames(there: Directory):
-    async def story() -> None:
-        world = Distant(there)
+def test_cancellations_are_read_concurrently_with_frames(there: Directory):
+    async def scenario() -> None:
+        world = RemoteWorld(there)
         lease = await world.begin()
         id_ = await world.accept(Recipient("day"), workflow="telling", workflow_version=1, data={"number": 1})
         await world.worker.step(0, lease)
         cancellation = Cancellation(TENANT, id_, world.clock.now_ms())
-        await world.journal.commit(StageResult(admission=Admission(cancellations=[cancellation])))
+        await world.journal.commit(StageResult(accept_state=AcceptState(cancellations=[cancellation])))
         assert await trips(world.worker.step(0, lease)) == 3
-        assert await trips(world.worker.step(0, lease)) == 1, "it was looked at"
+        assert await trips(world.worker.step(0, lease)) == 1, "the cancellation was processed"
 
-    run(story())
+    run(scenario())
 
 
-def test_suppressions_take_a_round_of_their_own(tmp_path):
-    async def story() -> None:
-        house = House(tmp_path, engine="memory")
-        await fill(house)
+def test_suppressions_take_a_separate_round(tmp_path):
+    async def scenario() -> None:
+        installation = ControlPlane(tmp_path, backend="memory")
+        await fill(installation)
         suppression = Suppression(Channel.SMS, "accepted-night", "bounced", 0)
-        await house.control.suppressions.add(TENANT, [suppression])
-        world = Distant(house.directory)
+        await installation.control.suppressions.add(TENANT, [suppression])
+        world = RemoteWorld(installation.directory)
         lease = await world.begin()
         found = []
         for number in (1, 1, MANY):
@@ -207,20 +207,20 @@ def test_suppressions_take_a_round_of_their_own(tmp_path):
             found.append(await trips(world.worker.step(0, lease)))
         assert found[1:] == [WARM_MAX, WARM_MAX]
 
-    run(story())
+    run(scenario())
 
 
-def broadcasts(world: Story, store: Any, leases: LeasedPartitions) -> BroadcastWorker:
+def broadcasts(world: TimedWorld, store: Any, leases: LeasedPartitions) -> BroadcastWorker:
     contents = Contents(world.directory, {"liquid": LiquidRenderer()})
     pages = PageGatherer(store, world.directory, contents, 7)
     return BroadcastWorker(world.journal, store, pages, leases, world.clock, world.notes, backlog_max=10**9)
 
 
 @pytest.mark.parametrize("after_ms", [0, 30_300])
-def test_an_idle_loop_looks_rarely_and_begins_at_once(there: Directory, after_ms: int):
-    async def story() -> None:
-        world = Story(there)
-        store, stop = Counted(world.journal), asyncio.Event()
+def test_an_idle_loop_polls_rarely_and_starts_at_once(there: Directory, after_ms: int):
+    async def scenario() -> None:
+        world = TimedWorld(there)
+        store, stop = CallCounter(world.journal), asyncio.Event()
         leases = await world.held(topics.GROUP_BROADCAST)
         working = asyncio.gather(leases.run(stop), broadcasts(world, store, leases).run(stop))
         await asyncio.sleep(20.25)
@@ -232,19 +232,19 @@ def test_an_idle_loop_looks_rarely_and_begins_at_once(there: Directory, after_ms
             await world.journal.commit(StageResult())
             await asyncio.sleep(0.01)
         assert store.looks <= (20.25 + after_ms / 1000) * 10 + 2, (
-            "commits of others make it look ten times a second at most"
+            "commits of other processes make it look ten times a second at most"
         )
         await asyncio.sleep(0.1 if after_ms else 0.01)
         assert Glance(world.journal).cursor(id_).status == "done"
         stop.set()
         await working
 
-    run(story())
+    run(scenario())
 
 
 def test_a_page_of_a_broadcast_is_read_in_two_rounds(there: Directory):
-    async def story() -> None:
-        world = Distant(there)
+    async def scenario() -> None:
+        world = RemoteWorld(there)
         await begin(world, channels=["sms", "inapp"], category="capped")
         worker = broadcasts(world, Far(world.journal), await world.held(topics.GROUP_BROADCAST))
         found = []
@@ -255,4 +255,4 @@ def test_a_page_of_a_broadcast_is_read_in_two_rounds(there: Directory):
         assert len(found) > 2
         assert max(found[1:]) <= WARM_MAX, found
 
-    run(story())
+    run(scenario())

@@ -1,4 +1,4 @@
-"""Routes: all of their members, or the first that can be sent, and how they go on."""
+"""Routes: all of their members, or the first that can be sent, and how they continue."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Reason, Send, Skip
 from clarion.domain.route import Route, channels_of
+from clarion.plan.rules.request_facts import Planned
 from clarion.plan.rules.routing import able, follow
-from clarion.plan.rules.setting import Planned
 from tests.unit.plan.strategies import route
 
 PUSH, SMS, EMAIL, INAPP = Channel.PUSH, Channel.SMS, Channel.EMAIL, Channel.INAPP
 
 
 class People:
-    """Someone who can be reached on some channels; `asked` are the channels that were planned."""
+    """A recipient who can be reached on some channels; `asked` are the channels that were planned."""
 
     def __init__(self, *reachable):
         self.reachable = reachable
@@ -34,11 +34,11 @@ def test_the_first_that_can_be_sent_is_the_only_one():
     someone = People(SMS, EMAIL)
     routed = follow(Route(first=(PUSH, SMS, EMAIL)), someone)
     assert fates(routed) == {PUSH: Reason.NO_CONTACT, SMS: "send"}
-    assert someone.asked == [PUSH, SMS], "nobody is asked about what the route does not come to: caps would count it"
+    assert someone.asked == [PUSH, SMS], "a channel that the route does not reach is not planned: caps would count it"
     assert not routed.fallbacks
 
 
-def test_a_route_that_waits_goes_on_with_the_rest():
+def test_a_waiting_route_continues_with_the_rest():
     routed = follow(Route(first=(PUSH, SMS, EMAIL), until="seen", within="2m"), People(PUSH, SMS, EMAIL))
     assert fates(routed) == {PUSH: "send"}
     (behind,) = routed.fallbacks
@@ -46,7 +46,7 @@ def test_a_route_that_waits_goes_on_with_the_rest():
     assert behind.rest == Route(first=(SMS, EMAIL), until="seen", within="2m")
 
 
-def test_nothing_stands_behind_the_last_member():
+def test_the_last_member_has_no_successor():
     routed = follow(Route(first=(PUSH, SMS), until="sent"), People(SMS))
     assert fates(routed) == {PUSH: Reason.NO_CONTACT, SMS: "send"}
     assert not routed.fallbacks

@@ -1,4 +1,4 @@
-"""One step of planning: what it lacks it names all at once, what nobody here can read stops its partition alone."""
+"""One step of planning: it names all its missing facts at once; an unreadable frame stops its partition alone."""
 
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from clarion.journal.schedules import Latest, latest_cell, latest_key
 from clarion.plan.facts import SendFacts
 from clarion.plan.gather import step_gatherer
 from clarion.plan.notes import Notes
-from clarion.plan.rules.need import Lacking, Need
+from clarion.plan.rules.need import MissingFacts, Need
 from clarion.plan.schedules.firing import fire
 from clarion.plan.step import StepFacts, StepResult, decide
-from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, CancelledNews, Unreadable, WaitFacts
+from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, NewCancellations, Unreadable, WaitFacts
 from clarion.plan.work import work_of
 from clarion.plan.workflow.instance import INSTANCE_CELL, instance_id
 from clarion.ports.directory import Defined
-from clarion.ports.stage_store import Admission, Cancellation, StageResult
+from clarion.ports.stage_store import AcceptState, Cancellation, StageResult
 from clarion.ports.streams import Frame
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
@@ -46,7 +46,7 @@ def decided(*frames: Any, waits: WaitFacts) -> StepResult | Need:
     return decide(work, StepFacts(waits, SendFacts()), EXPRESSIONS, NOW_MS)
 
 
-def test_all_that_a_batch_lacks_is_named_at_once():
+def test_all_missing_facts_of_a_batch_are_named_at_once():
     ids_ = [instance_id(bytes([n]) * 16, Recipient(f"u{n}")) for n in (1, 2)]
     timer = AdvanceFrame([b"t" * 24], [TENANT], ["timer"], [0], [NOW_MS], [b""])
     fired = OccurrenceFrame([TENANT], ["daily"], [1], [NOW_MS])
@@ -57,7 +57,7 @@ def test_all_that_a_batch_lacks_is_named_at_once():
     assert need.of(DEFINITIONS) == {(TENANT, Schedule, "daily", None)}
 
 
-def test_nothing_is_decided_where_nothing_is_asked():
+def test_an_empty_batch_decides_nothing():
     result = decided(waits=WaitFacts(0, 1, {}))
     assert isinstance(result, StepResult)
     assert not result.changes()
@@ -73,12 +73,12 @@ def test_an_occurrence_is_a_function_of_facts():
     again = fire(frame, WaitFacts(0, 1, known), Notes(), NOW_MS)
     assert not any(again), "it was fired before"
     later = OccurrenceFrame([TENANT], ["daily"], [1], [NOW_MS + 1])
-    with pytest.raises(Lacking) as lacking:
+    with pytest.raises(MissingFacts) as missing_facts:
         fire(later, WaitFacts(0, 1, known), Notes(), NOW_MS + 1)
-    assert lacking.value.need.of("templates") == {(TENANT, "news")}
-    gone = {**known, "templates": {(TENANT, "news"): None}, TOPICS: {(TENANT, "riders"): True}}
+    assert missing_facts.value.need.of("templates") == {(TENANT, "news")}
+    removed = {**known, "templates": {(TENANT, "news"): None}, TOPICS: {(TENANT, "riders"): True}}
     notes = Notes()
-    fired = fire(later, WaitFacts(0, 1, gone), notes, NOW_MS + 1)
+    fired = fire(later, WaitFacts(0, 1, removed), notes, NOW_MS + 1)
     assert (fired.cursors, len(fired.cells), len(fired.timers)) == ([], 1, 1)
     assert notes.counts == {("occurrences", (("result", "unknown_template"),)): 1}
 
@@ -121,8 +121,8 @@ def _sealed(version: int, kind: int) -> bytes:
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_a_frame_nobody_here_reads_stops_its_partition_and_no_other(directory: Any, tmp_path: Path, what: str):
-    async def story() -> None:
+def test_an_unreadable_frame_stops_only_its_partition(directory: Any, tmp_path: Path, what: str):
+    async def scenario() -> None:
         world = World(directory, partitions=2)
         first = await world.accept("accepted-1")
         strange = Frame(topics.accepted(Lane.NORMAL), ids.partition_of(first), 1, UNKNOWN[what]())
@@ -140,25 +140,25 @@ def test_a_frame_nobody_here_reads_stops_its_partition_and_no_other(directory: A
         assert sum(planned[1 - here]) > 1
         assert world.notes.lines == ["plan_stopped"], "one sentence, once"
 
-    run(story())
+    run(scenario())
 
 
-def test_partitions_without_frames_hear_of_cancellations_that_others_saw_first(directory: Any):
-    async def story() -> None:
+def test_partitions_without_frames_process_cancellations_read_for_others(directory: Any):
+    async def scenario() -> None:
         world = World(directory, partitions=2)
         gatherer = step_gatherer(world.journal, directory, EXPRESSIONS, world.ledger, world.ledger)
         leases = [lease for one in range(2) if (lease := await world.journal.acquire("plan", one, "planner", 10_000))]
-        await gatherer.learn(leases)
-        assert not any(map(gatherer.is_behind, leases))
+        await gatherer.refresh(leases)
+        assert not any(map(gatherer.needs_cancellations, leases))
         await world.journal.commit(
-            StageResult(admission=Admission(cancellations=[Cancellation(TENANT, b"c" * 16, NOW_MS)]))
+            StageResult(accept_state=AcceptState(cancellations=[Cancellation(TENANT, b"c" * 16, NOW_MS)]))
         )
-        await gatherer.learn(leases)
-        assert all(map(gatherer.is_behind, leases))
+        await gatherer.refresh(leases)
+        assert all(map(gatherer.needs_cancellations, leases))
         facts = await gatherer.gather(work_of([], NOW_MS), leases[0], NOW_MS)
-        assert facts.waits.news == CancelledNews(1, (b"c" * 16,))
-        assert all(map(gatherer.is_behind, leases)), "nothing is durable yet"
-        gatherer.done(leases[0], [])
-        assert list(map(gatherer.is_behind, leases)) == [False, True]
+        assert facts.waits.cancellations == NewCancellations(1, (b"c" * 16,))
+        assert all(map(gatherer.needs_cancellations, leases)), "nothing is durable yet"
+        gatherer.advance(leases[0], [])
+        assert list(map(gatherer.needs_cancellations, leases)) == [False, True]
 
-    run(story())
+    run(scenario())

@@ -1,4 +1,4 @@
-"""The inbox rules: one order, lazily merged, and marks that say what they mean."""
+"""The inbox rules: one order, lazily merged, and the meaning of marks."""
 
 from itertools import count, islice
 
@@ -9,14 +9,14 @@ from clarion.realtime.rules.inbox import (
     ALL,
     ARCHIVED,
     UNREAD,
-    Done,
     Item,
+    Marks,
     Source,
     counts,
+    is_shown,
     marked,
     merged,
     newest_first,
-    wanted,
 )
 
 IDS = st.lists(st.integers(0, 255), unique=True).map(lambda numbers: sorted(numbers, reverse=True))
@@ -27,9 +27,9 @@ def item(number: int, **marks: int) -> Item:
 
 
 @given(IDS, IDS)
-def test_both_sources_come_out_as_one_order_without_repeats(own, broadcasts):
-    told = [entry.created_ms for entry in newest_first(map(item, own), map(item, broadcasts))]
-    assert told == sorted(set(own) | set(broadcasts), reverse=True)
+def test_both_sources_merge_into_one_order_without_repeats(own, broadcasts):
+    seen_ids = [entry.created_ms for entry in newest_first(map(item, own), map(item, broadcasts))]
+    assert seen_ids == sorted(set(own) | set(broadcasts), reverse=True)
 
 
 @given(IDS, IDS, st.integers(1, 5), st.integers(1, 5))
@@ -49,7 +49,7 @@ def test_reading_piece_by_piece_shows_the_same(own, broadcasts, own_size, shared
     assert shown == sorted(set(own) | set(broadcasts), reverse=True)
 
 
-def test_nothing_is_shown_above_which_something_unread_may_come():
+def test_nothing_is_shown_above_an_item_that_may_still_arrive():
     some = Source(None, [item(9), item(5)])
     assert merged(some, Source(None)).items == []
     assert [entry.created_ms for entry in merged(some, Source(None, done=True)).items] == [9, 5]
@@ -67,20 +67,20 @@ def test_items_up_to_the_horizon_are_read_unless_undone():
     horizon = bytes([5]) * 24
     assert marked(item(5), {}, horizon, 77).read_ms == 77
     assert marked(item(6), {}, horizon, 77).read_ms is None
-    undone = marked(item(5), {bytes([5]) * 24: Done(seen_ms=3, read_ms=0)}, horizon, 77)
+    undone = marked(item(5), {bytes([5]) * 24: Marks(seen_ms=3, read_ms=0)}, horizon, 77)
     assert (undone.seen_ms, undone.read_ms) == (3, None)
 
 
-def test_what_was_read_was_seen():
-    assert marked(item(1), {bytes([1]) * 24: Done(read_ms=9)}, None, 0).seen_ms == 9
+def test_a_read_item_is_seen():
+    assert marked(item(1), {bytes([1]) * 24: Marks(read_ms=9)}, None, 0).seen_ms == 9
 
 
-def test_lists_show_what_they_are_asked_for():
+def test_lists_apply_their_filters():
     fresh, read, away = item(3), item(2, read_ms=1), item(1, archived_ms=1)
-    assert [wanted(i, "active") for i in (fresh, read, away)] == [True, True, False]
-    assert [wanted(i, UNREAD) for i in (fresh, read, away)] == [True, False, False]
-    assert [wanted(i, ARCHIVED) for i in (fresh, read, away)] == [False, False, True]
-    assert [wanted(i, ALL) for i in (fresh, read, away)] == [True, True, True]
+    assert [is_shown(i, "active") for i in (fresh, read, away)] == [True, True, False]
+    assert [is_shown(i, UNREAD) for i in (fresh, read, away)] == [True, False, False]
+    assert [is_shown(i, ARCHIVED) for i in (fresh, read, away)] == [False, False, True]
+    assert [is_shown(i, ALL) for i in (fresh, read, away)] == [True, True, True]
 
 
 def test_counts_leave_out_the_archived():

@@ -1,8 +1,8 @@
-"""What frames of `outcomes` say before they are folded, and the decision over values alone."""
+"""Decoding of `outcomes` frames before they are folded, and the decision over values alone."""
 
 from clarion.domain.delivery_state import State
 from clarion.ports.streams import StoredFrame
-from clarion.record.columns import Facts, decide
+from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import Keys, decoded, touched
 from tests.contract import ledgers as world
 
@@ -25,7 +25,7 @@ def test_frames_are_decoded_up_to_the_first_that_this_build_cannot_read():
     assert said.unknown.startswith("frame 6: ")
 
 
-def test_a_damaged_frame_counts_as_read_and_is_told():
+def test_a_damaged_frame_counts_as_read_and_is_reported():
     first, second = world.stored([world.planned(0), world.planned(1)], 5)
     said = decoded([damaged(first), second])
     assert said.events == [world.planned(1)]
@@ -33,7 +33,7 @@ def test_a_damaged_frame_counts_as_read_and_is_told():
     assert [damage.offset for damage in said.damaged] == [5]
 
 
-def test_frames_that_were_folded_before_are_left_out_and_passed():
+def test_frames_folded_before_are_skipped():
     stored = [frame(offset, producer, sequence) for offset, producer, sequence in
               [(1, "a", 1), (2, "a", 2), (3, "a", 1), (4, "b", 1), (5, "a", 2)]]  # fmt: skip
     said = decoded(stored)
@@ -63,7 +63,7 @@ def test_touched_are_deliveries_and_chunks_by_what_the_frame_is_about():
 
 
 def test_the_decision_needs_nothing_but_its_facts():
-    changes = decide([world.planned(0), world.intent(0)], Facts({}, {}))
+    changes = decide([world.planned(0), world.intent(0)], FoldFacts({}, {}))
     assert changes.deliveries[world.SINGLE_IDS[0]].state is State.SENDING
-    again = decide([world.intent(1)], Facts({}, {}))
-    assert not again.deliveries, "what is not known changes nothing"
+    again = decide([world.intent(1)], FoldFacts({}, {}))
+    assert not again.deliveries, "an unknown delivery changes nothing"

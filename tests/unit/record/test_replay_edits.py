@@ -4,7 +4,7 @@ import pytest
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.record.dead_letters.editing import edit_of
+from clarion.record.dead_letters.edit import edit_of
 from clarion.record.dead_letters.shapes import ReplayEdit
 
 SUBSCRIPTION = '{"endpoint": "https://push.example/1", "keys": {"p256dh": "B", "auth": "A"}}'
@@ -22,7 +22,7 @@ SUBSCRIPTION = '{"endpoint": "https://push.example/1", "keys": {"p256dh": "B", "
         (Channel.WEBPUSH, SUBSCRIPTION, SUBSCRIPTION),
     ],
 )
-def test_an_address_is_kept_in_its_canonical_form(channel, given, kept):
+def test_an_address_is_stored_in_its_canonical_form(channel, given, kept):
     assert edit_of(ReplayEdit(address=given), channel, None).address == kept
 
 

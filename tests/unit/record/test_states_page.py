@@ -1,4 +1,4 @@
-"""docs/states.md is the diagram that the state machine gives."""
+"""docs/states.md holds the diagram that the state machine generates."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The one word for a notification: what its deliveries, its cancellation and its workflow amount to."""
+"""The status of a notification, from its deliveries, its cancellation and its workflow."""
 
 import pytest
 
@@ -27,11 +27,11 @@ def rows(*states):
         ((State.SENT, State.HELD), True, "in_progress"),
     ],
 )
-def test_deliveries_and_a_cancellation_make_one_word(states, cancelled, word):
+def test_deliveries_and_a_cancellation_give_one_status(states, cancelled, word):
     assert status(PLANNED, rows(*states), 3 if cancelled else None) == word
 
 
-def test_a_workflow_that_runs_is_in_progress_whatever_was_sent():
+def test_a_running_workflow_is_in_progress_whatever_was_sent():
     assert status(PLANNED, rows(State.SENT), None, running=True) == "in_progress"
 
 
@@ -39,5 +39,5 @@ def test_a_workflow_that_runs_is_in_progress_whatever_was_sent():
     ("notification", "cancelled_ms", "word"),
     [(None, None, "accepted"), (WAITING, None, "scheduled"), (WAITING, 2, "cancelled"), (PLANNED, None, "completed")],
 )
-def test_without_deliveries_it_is_what_is_known_of_it(notification, cancelled_ms, word):
+def test_without_deliveries_the_status_is_that_of_the_notification(notification, cancelled_ms, word):
     assert status(notification, [], cancelled_ms) == word

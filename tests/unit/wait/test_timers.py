@@ -16,8 +16,8 @@ from tests.stages.virtual import START_MS, LoopClock, run, until
 from tests.stages.world import Notes
 
 
-class Counted(MemoryJournal):
-    """Counts how often it is asked to fire and to trim, and when what came due was put back."""
+class CallCounter(MemoryJournal):
+    """Counts the calls to fire and to trim."""
 
     def __init__(self, clock: LoopClock) -> None:
         super().__init__(clock, 1)
@@ -37,7 +37,7 @@ class Scheduler:
 
     def __init__(self, workers: int = 1) -> None:
         self.clock = LoopClock()
-        self.journal = Counted(self.clock)
+        self.journal = CallCounter(self.clock)
         self._workers = workers
         self._stop = asyncio.Event()
 
@@ -66,7 +66,7 @@ class Scheduler:
 
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=20), st.integers(1, 3))
 def test_each_timer_fires_once_and_not_before_its_time(due_ms, workers):
-    async def story() -> None:
+    async def scenario() -> None:
         async with Scheduler(workers) as scheduler:
             await scheduler.set(*due_ms)
             await until(lambda: len(scheduler.fired()) == len(due_ms))
@@ -74,11 +74,11 @@ def test_each_timer_fires_once_and_not_before_its_time(due_ms, workers):
                 assert due_ms[number] <= at_ms <= due_ms[number] + 20
             assert scheduler.journal.asked["fire"] <= workers * (len(due_ms) + 1)
 
-    run(story())
+    run(scenario())
 
 
-def test_an_earlier_timer_set_meanwhile_is_not_slept_over():
-    async def story() -> None:
+def test_an_earlier_timer_set_meanwhile_fires_on_time():
+    async def scenario() -> None:
         async with Scheduler() as scheduler:
             await scheduler.set(PAUSE_MS_MAX)
             await asyncio.sleep(0.1)
@@ -86,33 +86,33 @@ def test_an_earlier_timer_set_meanwhile_is_not_slept_over():
             await until(lambda: len(scheduler.fired()) == 2)
             assert scheduler.fired()[7] <= 220
 
-    run(story())
+    run(scenario())
 
 
 def test_the_same_timer_twice_is_one():
-    async def story() -> None:
+    async def scenario() -> None:
         async with Scheduler() as scheduler:
             await scheduler.set(100)
             await scheduler.set(100)
             await asyncio.sleep(5)
             assert scheduler.fired().keys() == {0}
 
-    run(story())
+    run(scenario())
 
 
-def test_idle_costs_no_commit_and_appends_of_others_wake_without_one():
-    async def story() -> None:
+def test_idling_makes_no_commit_and_other_appends_wake_it():
+    async def scenario() -> None:
         async with Scheduler() as scheduler:
             for _ in range(50):
                 await scheduler.journal.commit(StageResult(frames=[Frame("other", 0, 1, b"x")]))
                 await asyncio.sleep(0.1)
             assert scheduler.journal.asked["fire"] == 0
 
-    run(story())
+    run(scenario())
 
 
-def test_a_wall_clock_that_goes_back_delays_and_one_that_leaps_hurries_but_none_is_lost():
-    async def story() -> None:
+def test_a_wall_clock_jump_delays_or_hastens_timers_but_loses_none():
+    async def scenario() -> None:
         async with Scheduler() as scheduler:
             scheduler.clock.wall_ahead_ms = -3_600_000
             await scheduler.set(1_000)
@@ -121,13 +121,13 @@ def test_a_wall_clock_that_goes_back_delays_and_one_that_leaps_hurries_but_none_
             scheduler.clock.wall_ahead_ms = 0
             await until(lambda: scheduler.fired().keys() == {0})
 
-    run(story())
+    run(scenario())
 
 
 def test_old_frames_are_trimmed_about_once_a_minute():
-    async def story() -> None:
+    async def scenario() -> None:
         async with Scheduler() as scheduler:
             await asyncio.sleep(10 * TRIM_EVERY_MS / 1000 + 5)
             assert 9 <= scheduler.journal.asked["trim"] <= 10
 
-    run(story())
+    run(scenario())

@@ -11,7 +11,7 @@ from tests.stages.flows import Flow, Shelf
 
 @pytest.fixture(params=BACKENDS)
 async def flow_of(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Flow]]:
-    """Return what makes a flow with workflows."""
+    """Return a factory of flows with workflows."""
     clock = VirtualClock()
     journal = BACKENDS[request.param](tmp_path, clock)
     yield lambda **workflows: Flow(journal, clock, Shelf(**workflows))

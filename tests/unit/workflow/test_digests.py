@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from clarion.domain.channel import Lane
-from clarion.domain.limits_deciding import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX
+from clarion.domain.limits import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX
 from tests.unit.workflow.test_steps import DAY_MS, HOUR_MS, MINUTE_MS, SEND, at
 
 
@@ -14,11 +14,11 @@ def digesting(window: dict, **more) -> dict:
 
 
 def digests(flow) -> list[list[int]]:
-    """The events in each digest that was sent, by their numbers."""
+    """Return the events in each digest that was sent, by their numbers."""
     return [[item["n"] for item in one.request.data["digest"]["items"]] for one in flow.sent]
 
 
-async def test_the_first_goes_on_with_the_data_of_all_and_the_others_are_merged(flow_of):
+async def test_the_first_continues_with_the_data_of_all_and_the_others_are_merged(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}, first=2))
     for n in range(5):
         await flow.trigger("w", "u1", data={"n": n})
@@ -32,10 +32,10 @@ async def test_the_first_goes_on_with_the_data_of_all_and_the_others_are_merged(
     assert (digest["count"], digest["first"]) == (5, [{"n": 0}, {"n": 1}])
     assert flow.endings() == {"completed": 2, "merged": 4}
     assert set(flow.details("merged")) == {f"into ntf_{flow.sent[0].notification_id.hex()}"}
-    assert flow.kept() == []
+    assert flow.cell_keys() == []
 
 
-async def test_keys_keep_digests_apart(flow_of):
+async def test_keys_separate_digests(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}, key="data.post"))
     for n in range(4):
         await flow.trigger("w", "u1", data={"n": n, "post": n % 2})
@@ -54,7 +54,7 @@ async def test_a_sliding_window_slides_but_not_for_ever(flow_of):
     assert digests(flow) == [[0, 1, 2, 3], [5]]
 
 
-async def test_a_daily_digest_closes_where_the_user_lives(flow_of):
+async def test_a_daily_digest_closes_at_the_users_local_time(flow_of):
     flow = flow_of(w=digesting({"at": "09:00", "days": [1, 2, 3, 4, 5]}))
     at(flow, "2026-03-27T08:00")  # a Friday, 09:00 in Berlin; the clocks go forward on Sunday
     await flow.trigger("w", "u1", data={"n": 0})
@@ -82,7 +82,7 @@ async def test_an_event_at_the_closing_instant_is_in_one_digest(flow_of, late_fi
     assert digests(flow) == ([[0, 1]] if late_first else [[0], [1]])
 
 
-async def test_a_full_digest_closes_before_its_time_and_its_timer_hurts_nobody(flow_of):
+async def test_a_full_digest_closes_early_and_its_timer_does_no_harm(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}))
     for n in range(DIGEST_ITEMS_MAX + 3):
         await flow.trigger("w", "u1", data={"n": n})
@@ -92,7 +92,7 @@ async def test_a_full_digest_closes_before_its_time_and_its_timer_hurts_nobody(f
     await flow.trigger("w", "u1", data={"n": -1})
     await flow.pass_ms(30 * MINUTE_MS)
     assert digests(flow)[1:] == [[DIGEST_ITEMS_MAX, DIGEST_ITEMS_MAX + 1, DIGEST_ITEMS_MAX + 2, -1]]
-    assert flow.kept() == []
+    assert flow.cell_keys() == []
 
 
 async def test_a_digest_full_of_bytes_closes_too(flow_of):
@@ -106,7 +106,7 @@ async def test_a_digest_full_of_bytes_closes_too(flow_of):
 
 
 @pytest.mark.parametrize("taken_back", [0, 1, 2])
-async def test_who_is_cancelled_drops_out_and_a_leader_hands_over(flow_of, taken_back):
+async def test_a_cancelled_member_leaves_and_a_leader_hands_over(flow_of, taken_back):
     flow = flow_of(w=digesting({"fixed": "1h"}))
     ids = [await flow.trigger("w", "u1", data={"n": n}) for n in range(3)]
     await flow.settle()
@@ -118,7 +118,7 @@ async def test_who_is_cancelled_drops_out_and_a_leader_hands_over(flow_of, taken
     assert flow.endings() == {"completed": 1, "merged": 1, "cancelled": 1}
 
 
-async def test_nobody_left_means_no_digest(flow_of):
+async def test_a_digest_without_members_is_not_sent(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}))
     await flow.cancel(await flow.trigger("w", "u1", data={"n": 0}))
     other = await flow.trigger("w", "u1", data={"n": 1})
@@ -128,10 +128,10 @@ async def test_nobody_left_means_no_digest(flow_of):
     await flow.trigger("w", "u1", data={"n": 2})
     await flow.pass_ms(HOUR_MS)
     assert digests(flow) == [[2]], "and the next event is in a digest all the same"
-    assert [key for key in flow.kept() if key != b"c"] == []
+    assert [key for key in flow.cell_keys() if key != b"c"] == []
 
 
-async def test_what_has_expired_is_not_in_the_digest(flow_of):
+async def test_an_expired_event_is_not_in_the_digest(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}))
     await flow.trigger("w", "u1", data={"n": 0}, expires_ms=flow.clock.now_ms() + 59 * MINUTE_MS)
     await flow.trigger("w", "u1", data={"n": 1}, expires_ms=flow.clock.now_ms() + HOUR_MS)
@@ -141,7 +141,7 @@ async def test_what_has_expired_is_not_in_the_digest(flow_of):
     assert flow.endings() == {"completed": 1, "expired": 2}
 
 
-async def test_what_has_expired_is_left_out_though_its_own_timer_is_behind(flow_of):
+async def test_an_expired_event_is_left_out_even_if_its_timer_is_late(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}))
     soon_ms = flow.clock.now_ms() + 59 * MINUTE_MS
     await flow.trigger("w", "u1", data={"n": 0}, lane=Lane.HIGH, expires_ms=soon_ms + HOUR_MS)
@@ -154,7 +154,7 @@ async def test_what_has_expired_is_left_out_though_its_own_timer_is_behind(flow_
     assert flow.endings() == {"completed": 1, "merged": 1, "expired": 1}
 
 
-async def test_versions_share_a_digest_and_the_leader_goes_on_as_it_began(flow_of):
+async def test_versions_share_a_digest_and_the_leader_keeps_its_version(flow_of):
     flow = flow_of(w=digesting({"fixed": "1h"}))
     await flow.trigger("w", "u1", data={"n": 0})
     await flow.settle()

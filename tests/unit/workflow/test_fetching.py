@@ -1,4 +1,4 @@
-"""Calls of fetch steps: what answers mean, and a pool that is bounded and loses nothing but time."""
+"""Calls of fetch steps: the meaning of answers, and a bounded pool that loses no call."""
 
 import asyncio
 
@@ -6,13 +6,14 @@ import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
-from clarion.domain.limits_deciding import FETCH_BODY_BYTES_MAX, FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
+from clarion.domain.limits import FETCH_BODY_BYTES_MAX
+from clarion.domain.limits_processes import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AdvanceFrame
-from clarion.plan.rules.workflow.state import Answered
-from clarion.plan.workflow.fetching import FetchJob, answer_of
+from clarion.plan.rules.workflow.state import FetchAnswered
+from clarion.plan.workflow.fetch_calls import FetchJob, answer_of
 from clarion.plan.workflow.worker import FetchPool
 from tests.contract.journals import START_MS, VirtualClock
 from tests.look import Glance
@@ -24,17 +25,17 @@ DEEP = b"[" * 100 + b"]" * 100
 @pytest.mark.parametrize(
     ("status", "body", "answer"),
     [
-        (200, b'{"a":[1,null]}', Answered(200, {"a": [1, None]})),
-        (204, b"", Answered(204, "")),
-        (200, b"plain \xff", Answered(200, "plain \ufffd")),
-        (404, b'"no"', Answered(404, "no")),
-        (302, b"", Answered(302, "")),
-        (429, b"", Answered(error="status 429")),
-        (500, b"{}", Answered(error="status 500")),
-        (200, b'{"a":[18446744073709551616]}', Answered(error="the answer holds an integer of more than 64 bits")),
-        (200, b"1e999", Answered(200, "1e999")),
-        (200, DEEP, Answered(error="the answer is nested too deeply")),
-        (200, b"x" * (FETCH_BODY_BYTES_MAX + 1), Answered(error="the answer is longer than 65536 bytes")),
+        (200, b'{"a":[1,null]}', FetchAnswered(200, {"a": [1, None]})),
+        (204, b"", FetchAnswered(204, "")),
+        (200, b"plain \xff", FetchAnswered(200, "plain \ufffd")),
+        (404, b'"no"', FetchAnswered(404, "no")),
+        (302, b"", FetchAnswered(302, "")),
+        (429, b"", FetchAnswered(error="status 429")),
+        (500, b"{}", FetchAnswered(error="status 500")),
+        (200, b'{"a":[18446744073709551616]}', FetchAnswered(error="the answer holds an integer of more than 64 bits")),
+        (200, b"1e999", FetchAnswered(200, "1e999")),
+        (200, DEEP, FetchAnswered(error="the answer is nested too deeply")),
+        (200, b"x" * (FETCH_BODY_BYTES_MAX + 1), FetchAnswered(error="the answer is longer than 65536 bytes")),
     ],
 )
 def test_what_an_answer_means(status, body, answer):
@@ -42,7 +43,7 @@ def test_what_an_answer_means(status, body, answer):
 
 
 class Slow:
-    """A server that answers when it is told to, and counts who waits."""
+    """A server that answers when the test allows it, and counts the waiting calls."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -89,7 +90,7 @@ async def test_an_answer_comes_back_for_the_wait_it_was_asked_for():
     assert (frame.instance_ids, frame.causes, frame.seqs) == ([(7).to_bytes(24, "big")], ["fetched"], [3])
 
 
-async def test_so_many_are_under_way_and_the_others_wait():
+async def test_calls_under_way_are_bounded_and_the_others_wait():
     place = Place()
     place.pool.begin([job(n) for n in range(3 * FETCHES_UNDER_WAY_MAX)])
     for _ in range(3):
@@ -109,11 +110,11 @@ async def test_a_call_whose_timer_has_fired_is_not_begun():
     assert place.answers() == [] and place.server.most == 0
 
 
-async def test_what_is_over_the_bound_is_left_to_its_timer():
+async def test_a_call_over_the_bound_is_left_to_its_timer():
     place = Place()
     place.pool.begin([job(n) for n in range(FETCHES_WAITING_MAX)])
     place.pool.begin([job(1)])
-    assert place.notes.lines == ["fetches_put_off"]
+    assert place.notes.lines == ["fetches_deferred"]
     await place.pool.close()
 
 

@@ -1,4 +1,4 @@
-"""Each kind of step, over each journal: what it sends, when, and how the instance ends."""
+"""Each kind of step, over each journal: the messages it sends, when, and how the instance ends."""
 
 from datetime import UTC, datetime
 
@@ -39,10 +39,10 @@ async def test_a_send_is_planned_like_any_notification_to_the_one_recipient(flow
     assert (request.category, request.metadata, request.ordering_key) == ("news", {"a": "b"}, "o")
     assert (request.workflow, request.workflow_version) == ("w", 1)
     assert list(flow.stories().values()) == [["started", "step", "completed"]]
-    assert flow.kept() == []
+    assert flow.cell_keys() == []
 
 
-async def test_a_route_goes_along(flow_of):
+async def test_a_route_is_passed_to_planning(flow_of):
     flow = flow_of(w={"steps": [{**SEND, "route": {"first": ["push", "sms"]}}]})
     await flow.trigger("w", "u1")
     await flow.settle()
@@ -105,7 +105,7 @@ async def test_a_delay_until_an_instant_of_the_data(flow_of, given):
     [("soon", "not an instant"), ("2023-11-14T23:13:20", "not an instant"), (7, "not an instant"),
      ("2099-01-01T00:00:00Z", "more than a year"), (None, "no value")],
 )  # fmt: skip
-async def test_an_instant_that_is_none_fails_the_instance_and_says_so(flow_of, given, says):
+async def test_an_invalid_instant_fails_the_instance_with_an_error(flow_of, given, says):
     flow = flow_of(w={"steps": [{"kind": "delay", "name": "d", "until": "data.at"}, SEND]})
     await flow.trigger("w", "u1", data={} if given is None else {"at": given})
     await flow.settle()
@@ -115,14 +115,14 @@ async def test_an_instant_that_is_none_fails_the_instance_and_says_so(flow_of, g
     assert given is None or says in detail
 
 
-async def test_an_instant_that_is_over_is_not_waited_for(flow_of):
+async def test_a_past_instant_is_not_waited_for(flow_of):
     flow = flow_of(w={"steps": [{"kind": "delay", "name": "d", "until": "data.at"}, SEND]})
     await flow.trigger("w", "u1", data={"at": "2020-01-01T00:00:00Z"})
     await flow.settle()
     assert len(flow.sent) == 1
 
 
-async def test_conditions_choose_the_way(flow_of):
+async def test_conditions_choose_the_branch(flow_of):
     steps = [
         {"kind": "set", "name": "s", "values": {"total": "data.a + data.b"}},
         {"kind": "condition", "name": "c", "if": "vars.total > 10", "then": "big", "otherwise": "small"},
@@ -139,7 +139,7 @@ async def test_conditions_choose_the_way(flow_of):
 
 
 @pytest.mark.parametrize(("condition", "says"), [("data.missing > 1", ""), ("data.a", "neither true nor false")])
-async def test_a_condition_without_a_value_fails_but_what_was_sent_before_is_sent(flow_of, condition, says):
+async def test_a_condition_without_a_value_fails_but_earlier_messages_are_sent(flow_of, condition, says):
     flow = flow_of(w={"steps": [SEND, {"kind": "condition", "name": "c", "if": condition}]})
     await flow.trigger("w", "u1", data={"a": 1})
     await flow.settle()
@@ -148,7 +148,7 @@ async def test_a_condition_without_a_value_fails_but_what_was_sent_before_is_sen
     assert len(flow.sent) == 1
 
 
-async def test_has_asks_for_what_may_be_missing(flow_of):
+async def test_has_tests_for_optional_data(flow_of):
     flow = flow_of(w={"steps": [{"kind": "condition", "name": "c", "if": "has(data.x)", "otherwise": "end"}, SEND]})
     await flow.trigger("w", "u1", data={})
     await flow.trigger("w", "u2", data={"x": 1})
@@ -157,7 +157,7 @@ async def test_has_asks_for_what_may_be_missing(flow_of):
     assert flow.endings() == {"completed": 2}
 
 
-async def test_a_throttle_lets_so_many_pass_in_any_span_and_forgets(flow_of):
+async def test_a_throttle_bounds_the_number_in_any_span_and_forgets(flow_of):
     throttle = {"kind": "throttle", "name": "t", "limit": 2, "per": "1h", "key": "data.k", "otherwise": "late"}
     flow = flow_of(w={"steps": [throttle, {**SEND, "next": "end"}, {**SEND, "name": "late"}]})
     for minutes in (0, 30, 29, 2):  # at 0, 30, 59 and 61
@@ -172,10 +172,10 @@ async def test_a_throttle_lets_so_many_pass_in_any_span_and_forgets(flow_of):
         await flow.trigger("w", "u3", data={"k": "a"})
         await flow.pass_ms(30 * MINUTE_MS)
     await flow.pass_ms(3 * HOUR_MS)
-    assert flow.kept() == []
+    assert flow.cell_keys() == []
 
 
-async def test_what_was_seen_ends_the_wait(flow_of):
+async def test_a_seen_message_ends_the_wait(flow_of):
     steps = [
         SEND,
         {"kind": "wait_until", "name": "w", "seen": "hello", "timeout": "2m", "on_timeout": "sms"},
@@ -196,7 +196,7 @@ async def test_what_was_seen_ends_the_wait(flow_of):
 
 
 @pytest.mark.parametrize(("after_ms", "found_ms"), [(0, 0), (1_000, 2_000), (100_000, 120_000)])
-async def test_what_was_seen_while_nobody_listened_is_found_by_looking_again(flow_of, after_ms, found_ms):
+async def test_a_missed_seen_event_is_found_by_polling(flow_of, after_ms, found_ms):
     wait = {"kind": "wait_until", "name": "w", "seen": "hello", "timeout": "2m"}
     flow = flow_of(w={"steps": [SEND, wait, {**SEND, "name": "after", "data": {"how": "steps.w.outcome"}}]})
     id_ = await flow.trigger("w", "u1")
@@ -210,7 +210,7 @@ async def test_what_was_seen_while_nobody_listened_is_found_by_looking_again(flo
     assert flow.sent[-1].request.data["how"] == "seen"
 
 
-async def test_what_was_seen_before_a_step_sent_is_not_what_it_waits_for(flow_of):
+async def test_a_message_seen_before_a_step_sent_does_not_end_its_wait(flow_of):
     steps = [
         SEND,
         {"kind": "delay", "name": "d", "for": "1h"},
@@ -226,7 +226,7 @@ async def test_what_was_seen_before_a_step_sent_is_not_what_it_waits_for(flow_of
     assert flow.sent[-1].request.data["how"] == "timeout"
 
 
-async def test_an_event_that_fits_ends_the_wait_and_brings_its_data(flow_of):
+async def test_a_matching_event_ends_the_wait_and_adds_its_data(flow_of):
     steps = [
         {"kind": "wait_until", "name": "w", "event": "paid", "where": "event.id == data.id", "timeout": "1h",
          "on_timeout": "end"},
@@ -294,7 +294,7 @@ async def test_a_fetch_lost_with_its_worker_is_made_again(flow_of):
     assert len(keys) == 1
 
 
-async def test_an_answer_that_comes_after_its_call_was_given_up_changes_nothing(flow_of):
+async def test_an_answer_after_the_timeout_of_its_call_changes_nothing(flow_of):
     flow = flow_of(w={"steps": [{"kind": "fetch", "name": "f", "url": "https://x.test/", "attempts": 2}, SEND]})
     flow.server.answers = [lambda: HttpResponse(500, {}, b""), lambda: HttpResponse(200, {}, b"{}")]
     await flow.trigger("w", "u1")
@@ -308,7 +308,7 @@ async def test_an_answer_that_comes_after_its_call_was_given_up_changes_nothing(
     assert flow.endings() == {"completed": 1} and len(flow.server.asked) == 2
 
 
-async def test_a_fetch_that_nobody_ever_makes_does_not_hang_the_instance(flow_of):
+async def test_a_fetch_that_is_never_made_does_not_block_the_instance(flow_of):
     flow = flow_of(w={"steps": [{"kind": "fetch", "name": "f", "url": "https://x.test/", "attempts": 1}, SEND]})
     flow.fetching = False
     await flow.trigger("w", "u1")
@@ -317,7 +317,7 @@ async def test_a_fetch_that_nobody_ever_makes_does_not_hang_the_instance(flow_of
 
 
 @pytest.mark.parametrize(("given", "calls"), [("..", 0), (".", 0), ("...", 1), ("a/../..", 1)])
-async def test_data_cannot_lead_out_of_the_path(flow_of, given, calls):
+async def test_data_cannot_escape_the_path(flow_of, given, calls):
     flow = flow_of(w={"steps": [{"kind": "fetch", "name": "f", "url": "https://x.test/api/{data.id}/x"}]})
     await flow.trigger("w", "u1", data={"id": given})
     await flow.settle()
@@ -341,6 +341,6 @@ async def test_state_has_a_bound(flow_of):
     await flow.trigger("w", "u2", data={"x": "x"})
     await flow.settle()
     assert flow.endings() == {"failed": 1} and "larger" in flow.details("failed")[0]
-    assert len(flow.sent_to("u1")) == 1, "what was sent before stays sent"
+    assert len(flow.sent_to("u1")) == 1, "earlier messages stay sent"
     await flow.pass_ms(HOUR_MS)
-    assert flow.endings() == {"failed": 1, "completed": 1} and flow.kept() == []
+    assert flow.endings() == {"failed": 1, "completed": 1} and flow.cell_keys() == []

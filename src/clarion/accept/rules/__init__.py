@@ -1,1 +1,1 @@
-"""Pure rules of accept: validation, enrichment and idempotency verdicts. No clock, chance, I/O or logging."""
+"""Pure rules of accept: checks of fields and attachments, event rules, quotas. No clock, chance, I/O or logging."""

@@ -1,4 +1,4 @@
-"""Checks of the files that go with an e-mail."""
+"""Checks of the files attached to an e-mail."""
 
 import re
 from collections.abc import Sequence
@@ -8,20 +8,21 @@ from clarion.domain.address import url
 from clarion.domain.attachment import Attachment, is_cid, is_content_type, name_fault
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import FANOUT_BYTES_MAX
-from clarion.domain.limits_email import ATTACHMENTS_INLINE_BYTES_MAX, ATTACHMENTS_MAX
+from clarion.domain.limits_content import ATTACHMENTS_INLINE_BYTES_MAX, ATTACHMENTS_MAX
 
 _ASCII: Final = re.compile("[!-~]+")
 
 
 def attachments(given: Sequence[Attachment], recipients: int) -> list[Attachment] | None:
-    """Return the files of a request to so many recipients. Raises `InvalidField` naming the field that is wrong."""
+    """Return the files of a request to the given number of recipients, None if there are none. Raises `InvalidField`
+    naming the field."""
     if len(given) > ATTACHMENTS_MAX:
         raise InvalidField(f"are more than {ATTACHMENTS_MAX}", field="attachments")
     cids: set[str] = set()
     for index, file in enumerate(given):
         _check(file, f"attachments[{index}]")
         if file.cid and file.cid in cids:
-            raise InvalidField("is there twice", field=f"attachments[{index}].inline_cid")
+            raise InvalidField("is used twice", field=f"attachments[{index}].inline_cid")
         cids.add(file.cid)
     size = sum(len(file.content or b"") for file in given)
     if size > ATTACHMENTS_INLINE_BYTES_MAX:

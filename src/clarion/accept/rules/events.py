@@ -1,4 +1,4 @@
-"""What a tenant's rule makes of an event: who is to be notified with what data, and why others are not."""
+"""Evaluation of a tenant's rule for an event: who is notified with which data, and why other recipients are not."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ BAD_RECIPIENT: Final = "bad_recipient"
 
 
 class Event(NamedTuple):
-    """Something that happened in the tenant's world."""
+    """An event that the tenant sent."""
 
     type: str
     user_id: str | None
@@ -26,7 +26,7 @@ class Event(NamedTuple):
 
 
 class Value(NamedTuple):
-    """What an expression gave, or with `fault` why it has no value."""
+    """The value of an expression, or with `fault` why it has none."""
 
     value: Any = None
     fault: str = ""
@@ -37,7 +37,7 @@ Ask: TypeAlias = Callable[[str, Mapping[str, Any]], Value]
 
 
 class Wanted(NamedTuple):
-    """A notification that an entry of a rule (by its place) asks for: to these user ids, with this data."""
+    """A notification that an entry of a rule (by its index) creates: to these user ids, with this data."""
 
     entry: int
     to: tuple[str, ...]
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """Why an entry (None: the whole rule), or one recipient of it, comes to nothing."""
+    """Why an entry (None: the whole rule), or one recipient of it, is skipped."""
 
     entry: int | None
     reason: str
@@ -53,36 +53,37 @@ class Skipped(NamedTuple):
     user_id: str | None = None
 
 
-class Verdict(NamedTuple):
-    """Everything a rule makes of an event. The rule itself does not hold when `skipped` says so of the whole rule."""
+class RuleVerdict(NamedTuple):
+    """The notifications and skips of a rule for an event. The rule itself does not match when `skipped` has an item for
+    the whole rule."""
 
     wanted: list[Wanted]
     skipped: list[Skipped]
 
 
-def judge(rule: EventRule, event: Event, ask: Ask) -> Verdict:
-    """Return what a rule for events of this type makes of one."""
+def evaluate_rule(rule: EventRule, event: Event, ask: Ask) -> RuleVerdict:
+    """Return the verdict of a rule on an event of its type."""
     if not rule.enabled:
-        return Verdict([], [Skipped(None, DISABLED)])
+        return RuleVerdict([], [Skipped(None, DISABLED)])
     about = {"type": event.type, "user_id": event.user_id, "occurred_at": event.occurred_at}
-    judgement = _Judgement(event.data, {"event": about, "data": event.data}, ask)
+    judgement = _Evaluation(event.data, {"event": about, "data": event.data}, ask)
     if judgement.holds(rule.if_, None):
         for entry, notify in enumerate(rule.notify):
             judgement.consider(entry, notify)
     return judgement.verdict
 
 
-class _Judgement:
-    """One event under one rule; gathers the verdict."""
+class _Evaluation:
+    """The evaluation of one rule for one event; collects the verdict."""
 
     def __init__(self, data: dict[str, Any], names: Mapping[str, Any], ask: Ask) -> None:
-        self.verdict = Verdict([], [])
+        self.verdict = RuleVerdict([], [])
         self._data = data
         self._names = names
         self._ask = ask
 
     def holds(self, condition: str | None, entry: int | None) -> bool:
-        """Return whether a condition holds; if not, the verdict says why."""
+        """Return whether a condition holds; if not, add the reason to the verdict."""
         if condition is None:
             return True
         value, fault = self._ask(condition, self._names)
@@ -94,11 +95,11 @@ class _Judgement:
         return False
 
     def consider(self, entry: int, notify: Notify) -> None:
-        """Judge one entry of the rule."""
+        """Evaluate one entry of the rule."""
         if not self.holds(notify.if_, entry):
             return
         to = self._recipients(entry, notify.to)
-        data = self._overlaid(entry, notify.data) if to else None
+        data = self._overlay(entry, notify.data) if to else None
         if data is not None:
             self.verdict.wanted.append(Wanted(entry, to, data))
 
@@ -119,15 +120,15 @@ class _Judgement:
             return ()
         return unique
 
-    def _overlaid(self, entry: int, expressions: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return the event's data with evaluated values laid over it, or None when one has no value."""
+    def _overlay(self, entry: int, expressions: Mapping[str, str]) -> dict[str, Any] | None:
+        """Return the event's data overlaid with the evaluated values, or None when one has no value."""
         values: dict[str, Any] = {}
         for name, expression in expressions.items():
             value, fault = self._ask(expression, self._names)
             if fault:
                 self._skip(entry, EXPRESSION_FAILED, f"data.{name}: {fault}")
                 return None
-            # Instants become texts: data is JSON to everyone after this.
+            # Instants become texts: the later stages treat data as JSON.
             values[name] = msgspec.to_builtins(value)
         return {**self._data, **values}
 

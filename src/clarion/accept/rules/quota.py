@@ -1,20 +1,20 @@
-"""Drawing from buckets that leak (`domain/bucket.py`) at the door.
+"""Drawing from leaky buckets (`domain/bucket.py`) at intake.
 
-Buckets are shared by processes, but a process need not ask for each event: it may take some ahead and *hold* them. What
-is held leaks as fast as the bucket does. So a bucket is always at least as full as all that is held of it together, and
-no more than `capacity + rate * t` events are let through in any time `t` by all processes, as if there were only one.
+Processes share buckets, but a process need not ask the shared count for each event: it may take some ahead and *hold*
+them. A hold leaks as fast as its bucket does. So a bucket is always at least as full as the sum of its holds, and all
+processes together let through no more than `capacity + rate * t` events in any time `t`, as a single process would.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from clarion.domain.bucket import THOUSAND, Bucket, room_m, settled
-from clarion.domain.limits_deciding import QUOTA_DAILY_AHEAD_MAX
+from clarion.domain.limits_processes import QUOTA_DAILY_AHEAD_MAX
 from clarion.domain.quota import Usage
 
 
-class Drawn(NamedTuple):
-    """What became of a draw: which costs are granted, and the usage of each bucket and what is held of it afterwards."""
+class QuotaDraw(NamedTuple):
+    """The result of a draw: which costs are granted, and the new usage and hold of each bucket."""
 
     granted: list[bool]
     usages: list[Usage]
@@ -22,7 +22,7 @@ class Drawn(NamedTuple):
 
 
 def fitting(costs: Sequence[int], open_m: int) -> list[bool]:
-    """Return which costs, one after the other, fit into what is open; one that does not is passed over."""
+    """Return which costs, in order, fit into the open amount; one that does not fit is skipped."""
     granted = []
     for cost in costs:
         fits = cost * THOUSAND <= open_m
@@ -34,8 +34,9 @@ def fitting(costs: Sequence[int], open_m: int) -> list[bool]:
 
 def draw(
     costs: Sequence[int], buckets: Sequence[Bucket], usages: Sequence[Usage], holds_m: Sequence[int], now_ms: int
-) -> Drawn:
-    """Grant costs that fit into every bucket and take them from all of them, what is held now first, and some ahead."""
+) -> QuotaDraw:
+    """Return the draw that grants the costs that fit into every bucket. They are taken from the holds first, then from
+    the buckets, along with some events ahead."""
     now = [settled(bucket, usage, now_ms) for bucket, usage in zip(buckets, usages, strict=True)]
     open_m = min(
         room_m(bucket, usage.used_m) + hold_m for bucket, usage, hold_m in zip(buckets, now, holds_m, strict=True)
@@ -43,9 +44,9 @@ def draw(
     granted = fitting(costs, open_m)
     amount_m = THOUSAND * sum(cost for cost, fits in zip(costs, granted, strict=True) if fits)
     if not amount_m:
-        return Drawn(granted, now, list(holds_m))
+        return QuotaDraw(granted, now, list(holds_m))
     paid = [_paid(*each, amount_m) for each in zip(buckets, now, holds_m, strict=True)]
-    return Drawn(granted, [usage for usage, _ in paid], [hold_m for _, hold_m in paid])
+    return QuotaDraw(granted, [usage for usage, _ in paid], [hold_m for _, hold_m in paid])
 
 
 def _paid(bucket: Bucket, usage: Usage, hold_m: int, amount_m: int) -> tuple[Usage, int]:
@@ -56,8 +57,8 @@ def _paid(bucket: Bucket, usage: Usage, hold_m: int, amount_m: int) -> tuple[Usa
 
 
 def _ahead(bucket: Bucket, room: int) -> int:
-    """Return how many events to take ahead. What leaks from a hold is lost for the caller, so only up to a tenth of a
-    second's worth is held, and of the last three quarters of a bucket nothing."""
+    """Return the number of events to take ahead. Events that leak from a hold are lost to the caller, so at most a
+    tenth of a second's worth is held, and nothing of the last three quarters of a bucket."""
     if not bucket.rate_per_s:
         return min(room // THOUSAND, QUOTA_DAILY_AHEAD_MAX)
     spare = room - bucket.capacity * 3 // 4

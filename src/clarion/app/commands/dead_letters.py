@@ -1,4 +1,4 @@
-"""`clarion dead-letters`: what was given up, and sending it again."""
+"""`clarion dead-letters`: deliveries that were given up, and replaying them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from clarion.app.commands.options import Key, Url, remote
 from clarion.app.commands.remote import Remote
-from clarion.app.commands.sending import pair
+from clarion.app.commands.send import pair
 from clarion.domain.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Deliveries given up.")
@@ -30,8 +30,8 @@ def list_letters(
     provider: Provider = None,
     template: Template = None,
     user: User = None,
-    everything: Annotated[bool, typer.Option("--all", help="those replayed already, too")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="at most so many")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="include replayed ones")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="at most this number")] = 50,
     url: Url = None,
     key: Key = None,
 ) -> None:
@@ -52,34 +52,35 @@ def list_letters(
 def show_letter(
     letter: Annotated[str, typer.Argument(help="its id, dlv_...")], url: Url = None, key: Key = None
 ) -> None:
-    """Show a dead letter as JSON: each attempt in the provider's words, and what it would be sent with."""
+    """Show a dead letter as JSON: each attempt with the provider's response, and the data it would be sent with."""
     found = remote(url, key).get(f"/v1/dead-letters/{letter}")
     typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
 
 
 @app.command("replay")
 def replay_letters(
-    letters: Annotated[list[str] | None, typer.Argument(help="ids; without any, the options say which")] = None,
+    letters: Annotated[list[str] | None, typer.Argument(help="ids; without any, the options select letters")] = None,
     channel: Channel = None,
     reason: Reason = None,
     provider: Provider = None,
     template: Template = None,
     user: User = None,
-    every: Annotated[bool, typer.Option("--every", help="all that were not replayed yet")] = False,
+    every: Annotated[bool, typer.Option("--every", help="all that were not replayed")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count only; nothing is sent")] = False,
     rate: Annotated[float | None, typer.Option(help="deliveries a second; all at once without")] = None,
     address: Annotated[str | None, typer.Option(help="send this one letter there")] = None,
     data: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE laid over the old; repeat; VALUE may be JSON")
+        list[str] | None, typer.Option(help="NAME=VALUE merged into the old data; repeat; VALUE may be JSON")
     ] = None,
     edit: Annotated[Path | None, typer.Option(help="JSON file with address, data or template to use instead")] = None,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Send dead letters again, those named or those that meet the options. What was sent meanwhile stays as it is."""
+    """Send dead letters again: those named, or those that match the options. Letters replayed already are left
+    alone."""
     only = _named(channel=channel, reason=reason, provider=provider, template=template, user_id=user)
     if bool(letters) == bool(only or every):
-        raise OperatorError("Say which: ids, or --channel, --reason, --provider, --template, --user or --every.")
+        raise OperatorError("Give ids, or --channel, --reason, --provider, --template, --user or --every.")
     body: dict[str, Any] = {"ids": letters} if letters else {"filter": only}
     change = _edit(edit) | _named(address=address)
     if data:
@@ -89,7 +90,7 @@ def replay_letters(
 
 
 def _replay(target: Remote, body: dict[str, Any], *, dry_run: bool) -> None:
-    """Ask until nothing is left, and tell what became of how many."""
+    """Replay until nothing is left, then print the number of letters by result."""
     counts: dict[str, int] = {}
     while True:
         answer = target.post("/v1/dead-letters/replay", body)
@@ -101,7 +102,7 @@ def _replay(target: Remote, body: dict[str, Any], *, dry_run: bool) -> None:
         if not answer["next"]:
             break
         body["after"] = answer["next"]
-    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "no dead letter meets this")
+    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "no dead letter matches")
 
 
 def _named(**given: Any) -> dict[str, Any]:
@@ -126,4 +127,4 @@ def _preview(answer: dict[str, Any]) -> None:
         for name, count in found[title].items():
             typer.echo(f"  {title.replace('_', ' ')}: {name or 'none'} {count}")
     if answer["next"]:
-        typer.echo(f"  and up to {answer['left']} more that were not looked at")
+        typer.echo(f"  and up to {answer['left']} more that were not checked")

@@ -1,4 +1,4 @@
-"""Groups of commands that know the old names of their commands."""
+"""Command groups that refuse the old names of their commands and name the new ones."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class CommandGroup(typer.core.TyperGroup):
     """A group of commands, such as `clarion providers`. Raises `OperatorError` for an old name of a command."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, or None when there is none of that name."""
+        """Return the command of a name, or None when there is none. Raises `OperatorError` for an old name."""
         refuse_renamed(f"{self.name} {cmd_name}")
         return super().get_command(ctx, cmd_name)
 

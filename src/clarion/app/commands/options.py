@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and the values made from them."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ Key = Annotated[str | None, typer.Option("--key", envvar="CLARION_KEY", help="AP
 
 
 def configuration(config_file: Path | None, data_dir: Path | None) -> Config:
-    """Return the configuration of this call."""
+    """Return the configuration of this run of a command."""
     env = dict(os.environ)
     if data_dir is not None:
         env["CLARION_DATA_DIR"] = str(data_dir)
@@ -34,7 +34,16 @@ def remote(url: str | None, key: str | None) -> Remote:
     secret = key or (_operator_key(config) if url is None else None)
     if secret is None:
         raise OperatorError("No API key: give --key or set CLARION_KEY.")
-    return Remote(url or f"http://{_reachable(config.api.host)}:{config.api.port}", secret)
+    return Remote(url or _own_url(config), secret)
+
+
+def _own_url(config: Config) -> str:
+    """Return where the API configured here is reached from here: by its public name when it has a certificate, which is
+    for that name."""
+    scheme = config.listening_url.partition(":")[0]
+    if scheme == "https" and config.api.public_url:
+        return config.public_url
+    return f"{scheme}://{_reachable(config.api.host)}:{config.api.port}"
 
 
 def _operator_key(config: Config) -> str | None:
@@ -46,7 +55,7 @@ def _operator_key(config: Config) -> str | None:
 
 
 def _reachable(host: str) -> str:
-    """Return an address to connect to for one that is listened on."""
+    """Return the address to connect to for a listening address."""
     if host in ("0.0.0.0", "::", ""):  # noqa: S104
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -12,10 +12,13 @@ from rich.table import Table
 
 from clarion.app.commands.groups import CommandGroup
 from clarion.app.commands.options import Key, Url, remote
-from clarion.app.commands.sending import pair
+from clarion.app.commands.provider_files import apply_providers, pull_providers
+from clarion.app.commands.send import pair
 from clarion.domain.errors import OperatorError
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False, help="Accounts at vendors.")
+app.command("pull")(pull_providers)
+app.command("apply")(apply_providers)
 
 
 @app.command("list")
@@ -36,17 +39,16 @@ def push_provider(
     priority: Annotated[int, typer.Option(help="lower is preferred")] = 100,
     setting: Annotated[list[str] | None, typer.Option(help="NAME=VALUE; repeat; VALUE may be JSON")] = None,
     credentials: Annotated[Path | None, typer.Option(help="JSON file of credentials, - for standard input")] = None,
-    weight: Annotated[int, typer.Option(help="share among accounts of one priority; 0: when there is no other")] = 1,
+    weight: Annotated[int, typer.Option(help="share among accounts of one priority; 0: only when alone")] = 1,
     limit: Annotated[list[str] | None, typer.Option(help="per_second=14, per_day=, concurrent=, ...; repeat")] = None,
     breaker: Annotated[list[str] | None, typer.Option(help="failure_rate=0.5, window_ms=30000, ...; repeat")] = None,
-    on_ambiguous: Annotated[
-        str | None, typer.Option(help="retry, assume_sent or stop; else as the vendor says")
-    ] = None,
+    on_ambiguous: Annotated[str | None, typer.Option(help="retry, assume_sent or stop; default: the vendor's")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="ask the vendor first whether the account works")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Make or replace a provider account. Credentials come from a file, so that they stay out of the shell's history."""
+    """Create or replace a provider account. Credentials come from a file, so that they stay out of the shell's
+    history."""
     body = {
         "channel": channel,
         "vendor": vendor,
@@ -59,14 +61,14 @@ def push_provider(
         "on_ambiguous": on_ambiguous,
     }
     remote(url, key).put(f"/v1/providers/{name}{'?verify=true' if verify else ''}", body)
-    typer.echo(f"{name}: {channel} through {vendor}{', which says that it works' if verify else ''}")
+    typer.echo(f"{name}: {channel} through {vendor}{', verified by the vendor' if verify else ''}")
 
 
 @app.command("health")
 def show_health(
     name: Annotated[str, typer.Argument(help="name of the account")], url: Url = None, key: Key = None
 ) -> None:
-    """Show how an account stands: whether it is called, since when and why, and the last changes."""
+    """Show the health of an account: whether it is called, since when and why, and the last changes."""
     found = remote(url, key).get(f"/v1/providers/{name}/health")
     console = Console()
     since = f" since {found['since']}" if found["since"] else ""
@@ -86,13 +88,14 @@ def show_health(
 def reset_provider(
     name: Annotated[str, typer.Argument(help="name of the account")], url: Url = None, key: Key = None
 ) -> None:
-    """Call an account again, whatever it did."""
+    """Reset the health of an account, so that it is called again at once."""
     remote(url, key).post(f"/v1/providers/{name}/reset", {})
     typer.echo(f"{name}: closed")
 
 
 def read_credentials(path: Path | None) -> dict[str, Any]:
-    """Return the JSON object in a file, or on standard input for `-`. Raises `OperatorError`."""
+    """Return the JSON object in a file, or on standard input for `-`. Raises `OperatorError` when it cannot be read or
+    is no JSON object."""
     if path is None:
         return {}
     try:

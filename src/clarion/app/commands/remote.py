@@ -1,7 +1,9 @@
-"""A small blocking client of the public API, for commands. What goes wrong is one sentence for the operator."""
+"""A small blocking client of the public API, for commands. Every error is one sentence for the operator."""
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
@@ -12,11 +14,16 @@ from pyreqwest.exceptions import BuilderError, RequestError
 from clarion.domain.errors import OperatorError
 
 TIMEOUT_S: Final = 60.0
+CA_FILE_VARIABLE: Final = "CLARION_CA_FILE"
+"""Names a PEM file of CAs to trust besides the system's, for an API with a certificate of a private CA."""
+CLIENT_FILE_VARIABLE: Final = "CLARION_CLIENT_FILE"
+"""Names a PEM file with a certificate and its key, for an API that demands one of its clients."""
 _PAGE_ITEMS: Final = 200
+_PEM_START: Final = b"-----BEGIN CERTIFICATE-----"
 
 
 class Refused(OperatorError):
-    """The API refused a call; `status` and `code` say how, `detail` and `field` why."""
+    """The API refused a call: its `status` and `code`, with the reason in `detail` and `field`."""
 
     def __init__(self, text: str, status: int, code: str, detail: str = "", field: str | None = None) -> None:
         super().__init__(text)
@@ -37,29 +44,30 @@ class Remote:
         self.url = url.rstrip("/")
         self.key = key
         self._timeout_s = timeout_s
-        self._client = SyncClientBuilder().timeout(timedelta(seconds=timeout_s)).follow_redirects(False).build()
+        builder = SyncClientBuilder().timeout(timedelta(seconds=timeout_s)).follow_redirects(False)
+        self._client = _with_certificates(builder, os.environ).build()
 
     def __repr__(self) -> str:
         return f"Remote({self.url!r})"
 
-    def with_key(self, key: str) -> Self:
+    def with_credential(self, key: str) -> Self:
         """Return a client of the same API with another credential."""
         return type(self)(self.url, key, self._timeout_s)
 
     def get(self, path: str, **query: str | int) -> Any:
-        """Return the answer of a GET, decoded."""
+        """Return the decoded response to a GET."""
         return self._json(self.call("GET", f"{path}?{urlencode(query)}" if query else path))
 
     def put(self, path: str, body: Any) -> Any:
-        """Return the answer of a PUT, decoded."""
+        """Return the decoded response to a PUT."""
         return self._json(self.call("PUT", path, msgspec.json.encode(body)))
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
-        """Return the answer of a POST, decoded."""
+        """Return the decoded response to a POST."""
         return self._json(self.call("POST", path, msgspec.json.encode(body), headers=headers))
 
     def delete(self, path: str) -> None:
-        """Make a DELETE."""
+        """Send a DELETE."""
         self.call("DELETE", path)
 
     def pages(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
@@ -79,7 +87,8 @@ class Remote:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Return the body of the answer."""
+        """Return the body of the response to one request. Raises `Refused`, `Unreachable` or `OperatorError` for a URL
+        or key that cannot be sent."""
         try:
             request = self._client.request(method, self.url + path).headers(dict(headers or {}))
         except ValueError as error:
@@ -105,7 +114,22 @@ class Remote:
         try:
             return msgspec.json.decode(content) if content else None
         except msgspec.DecodeError as error:
-            raise OperatorError(f"What answers at {self.url} is not Clarion.") from error
+            raise OperatorError(f"The server at {self.url} is not Clarion.") from error
+
+
+def _with_certificates(builder: SyncClientBuilder, env: Mapping[str, str]) -> SyncClientBuilder:
+    """Return a builder of clients with the certificates that the environment names."""
+    adders = {CA_FILE_VARIABLE: builder.add_root_certificate_pem, CLIENT_FILE_VARIABLE: builder.identity_pem}
+    for name, add in adders.items():
+        if env.get(name):
+            try:
+                pem = Path(env[name]).read_bytes()
+                if _PEM_START not in pem:  # the client would trust nobody more, and not say so
+                    raise ValueError("it holds no certificate in PEM")
+                builder = add(pem)
+            except (OSError, BuilderError, ValueError) as error:
+                raise OperatorError(f"{name}: cannot use {env[name]}: {error}.") from error
+    return builder
 
 
 class _Problem(msgspec.Struct):

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from clarion.app.commands.options import Key, Url, remote
-from clarion.app.templates.bringing import Bringing
 from clarion.app.templates.definitions import BRAND, Definitions, all_of, belongs, differences, files_of, needed, title
 from clarion.app.templates.disk import files_in, made, reading_of, shipped, store
+from clarion.app.templates.sync import TemplateSync
 from clarion.app.templates.tenant import Tenant
 from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError
@@ -19,13 +19,13 @@ from clarion.domain.template import Brand
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Templates.")
 Folder = Annotated[Path, typer.Argument(help="folder of templates, layouts and partials")]
-Drafts = Annotated[bool, typer.Option("--drafts", help="drafts where there are any; else what is sent")]
+Drafts = Annotated[bool, typer.Option("--drafts", help="drafts where there are any; else the published templates")]
 Publish = Annotated[bool, typer.Option("--publish/--draft", help="publish templates, or only save them as drafts")]
 
 
 @app.command("list")
 def list_catalogue() -> None:
-    """List the starter catalogue: templates to install and change."""
+    """List the starter catalogue: templates to install and adapt."""
     table = Table(Column("template", no_wrap=True), "category", "description")
     for key, source in sorted(shipped().folder.templates.items()):
         table.add_row(key, source.category or "", source.description)
@@ -36,11 +36,11 @@ def list_catalogue() -> None:
 def install(
     keys: Annotated[list[str] | None, typer.Argument(help="templates of the starter catalogue")] = None,
     everything: Annotated[bool, typer.Option("--all", help="all of them")] = False,
-    force: Annotated[bool, typer.Option("--force", help="replace templates that are there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace existing templates")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Install templates of the starter catalogue, with what they need: layout, partials, missing categories, and a brand if
+    """Install templates of the starter catalogue with their layouts and partials, missing categories, and a brand if
     there is none."""
     reading = shipped()
     known = reading.folder.templates
@@ -53,21 +53,22 @@ def install(
             raise OperatorError(f"The catalogue has no template {name}{hint}")
     wanted = set().union(*(needed(reading.folder, name) for name in keys or known))
     tenant = Tenant(remote(url, key))
-    bringing = Bringing(tenant, reading, typer.echo, publish=True)
+    sync = TemplateSync(tenant, reading, typer.echo, publish=True)
     chosen = {name: one for name, one in all_of(reading.folder).items() if name in wanted}
-    bringing.install(chosen, tenant.definitions(), force=force)
-    _finish(bringing)
+    sync.install(chosen, tenant.definitions(), force=force)
+    _finish(sync)
 
 
 @app.command("pull")
 def pull(
     folder: Folder,
     drafts: Drafts = False,
-    prune: Annotated[bool, typer.Option("--prune", help="remove files of what the tenant does not have")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="remove files of definitions the tenant lacks")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Write the tenant's templates, layouts, partials and brand into a folder. Files that say the same stay as they are."""
+    """Write the tenant's templates, layouts, partials and brand into a folder. Files without a change are not
+    written."""
     tenant = Tenant(remote(url, key))
     have = tenant.definitions(drafts=drafts)
     files = files_in(made(folder))
@@ -90,25 +91,26 @@ def pull(
 def push(
     folder: Folder,
     publish: Publish = True,
-    prune: Annotated[bool, typer.Option("--prune", help="remove what the tenant has and the folder has not")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="remove definitions that the folder lacks")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Store what is different in the folder: brand, missing categories, partials, layouts, then templates."""
-    reading = _sound(folder)
+    """Store the definitions that differ in the folder: brand, missing categories, partials, layouts, then templates."""
+    reading = _checked_folder(folder)
     tenant = Tenant(remote(url, key))
-    bringing = Bringing(tenant, reading, typer.echo, publish=publish)
+    sync = TemplateSync(tenant, reading, typer.echo, publish=publish)
     wanted, have = all_of(reading.folder), tenant.definitions(drafts=not publish)
-    bringing.push(wanted, have)
-    if prune and not bringing.refused:
-        bringing.prune([name for name in have if name not in wanted and name != BRAND])
-    _finish(bringing)
+    sync.push(wanted, have)
+    if prune and not sync.refused:
+        sync.prune([name for name in have if name not in wanted and name != BRAND])
+    _finish(sync)
 
 
 @app.command("diff")
 def diff(folder: Folder, drafts: Drafts = False, url: Url = None, key: Key = None) -> None:
-    """Show what a push would change, as a unified diff from the tenant's to the folder's. Ends with 1 if there is any."""
-    local = _compared(_sound(folder))
+    """Show the changes of a push as a unified diff from the tenant's files to the folder's. Exits with 1 if there are
+    any."""
+    local = _compared(_checked_folder(folder))
     have = _with_own_brand(Tenant(remote(url, key)).definitions(drafts=drafts), local)
     lines = list(differences(have, local))
     typer.echo("".join(lines), nl=False)
@@ -119,12 +121,12 @@ def diff(folder: Folder, drafts: Drafts = False, url: Url = None, key: Key = Non
 @app.command("check")
 def check(folder: Folder) -> None:
     """Build every template of a folder and render it with its sample data in all its locales. Needs no server."""
-    # Both engines and the MJML compiler are loaded for this command only.
+    # Both template engines and the MJML compiler are loaded for this command only.
     from clarion.app.engines import template_engines
-    from clarion.app.templates.checking import Checking
+    from clarion.app.templates.check import FolderCheck
 
     reading = reading_of(folder)
-    checking = Checking(reading, template_engines())
+    checking = FolderCheck(reading, template_engines())
     problems = 0
     for problem in checking.problems():
         typer.echo(str(problem))
@@ -136,8 +138,9 @@ def check(folder: Folder) -> None:
         raise typer.Exit(1)
 
 
-def _sound(folder: Path) -> Reading:
-    """Return what a folder says, or end with all that is wrong with its files."""
+def _checked_folder(folder: Path) -> Reading:
+    """Return the definitions of a folder. Prints every problem of its files and raises `OperatorError` when there are
+    any."""
     reading = reading_of(folder)
     for problem in reading.problems:
         typer.echo(str(problem), err=True)
@@ -147,17 +150,17 @@ def _sound(folder: Path) -> Reading:
 
 
 def _compared(reading: Reading) -> Definitions:
-    """Return what a folder says but its categories, which are only ever added."""
+    """Return the definitions of a folder without its categories, which a push only adds."""
     return {name: one for name, one in all_of(reading.folder).items() if name[0] != "category"}
 
 
 def _with_own_brand(have: Definitions, local: Definitions) -> Definitions:
-    """Return what a tenant has without the brand that nobody gave it."""
+    """Return a tenant's definitions without the default brand, unless the folder has a brand too."""
     unmade = have[BRAND] == Brand() and BRAND not in local
     return {name: one for name, one in have.items() if not (unmade and name == BRAND)}
 
 
-def _finish(bringing: Bringing) -> None:
-    typer.echo(bringing.summary())
-    if bringing.refused:
+def _finish(sync: TemplateSync) -> None:
+    typer.echo(sync.summary())
+    if sync.refused:
         raise typer.Exit(1)

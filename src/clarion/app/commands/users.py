@@ -1,4 +1,4 @@
-"""`clarion users`: bringing users in."""
+"""`clarion users`: imports users."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,8 @@ def users() -> None:
 def import_users(
     file: Annotated[Path, typer.Argument(help="one user a line as JSON, with its id")], url: Url = None, key: Key = None
 ) -> None:
-    """Import users from newline-delimited JSON. Bad lines are reported by number and the others are stored."""
+    """Import users from newline-delimited JSON. Invalid lines are reported by number, and the other lines are
+    stored."""
     target = remote(url, key)
     console = Console(stderr=True)
     stored = failed = first = 0

@@ -33,7 +33,7 @@ def push_workflow(
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Store a workflow as its next version; the same definition again changes nothing."""
+    """Store a workflow as its next version; an unchanged definition makes no new version."""
     try:
         text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:

@@ -1,19 +1,31 @@
-"""The ASGI application: routes by path, the API's own description, health and metrics."""
+"""The ASGI application: routes by path, and the description of the API."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
 
 from starlette.routing import Route as PathRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clarion.app.http.endpoint import Endpoint, Identify, problem
+from clarion.app.config import Api
+from clarion.app.http.admission import ConcurrencyLimits
+from clarion.app.http.cors import CrossOrigin, takes_user_tokens
+from clarion.app.http.credentials import Credentials, Identify
+from clarion.app.http.endpoint import Endpoint, problem
+from clarion.app.http.gate import Gate
 from clarion.app.http.openapi import document, page
-from clarion.app.http.room import Room
-from clarion.domain.errors import NotFound, Overloaded
-from clarion.domain.limits import BODIES_BYTES_MAX, PATH_CHARS_SHOWN_MAX
+from clarion.app.http.request_limits import QuotasOf, RequestLimits
+from clarion.app.origins import Origins
+from clarion.domain.errors import NotFound
+from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
+from clarion.domain.renamed import renamed_path
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Reply, Route
+
+
+def _nobody(_secret: str) -> bool:
+    return False
 
 
 def application(
@@ -21,53 +33,55 @@ def application(
     identify: Identify,
     telemetry: Telemetry,
     *,
-    requests_max: int,
+    api: Api,
+    quotas: QuotasOf,
     on_durability_lost: Callable[[], None],
+    origins: Origins | None = None,
+    is_operator: Callable[[str], bool] = _nobody,
 ) -> ASGIApp:
-    """Return the application for these routes, with `/openapi.json` and `/docs` added. `on_durability_lost` is called
-    when a commit failed: the process has to stop."""
+    """Return the application for these routes, with `/openapi.json` and `/docs` added. `api` and `quotas` hold the
+    limits. `on_durability_lost` is called when a commit has failed: the process has to stop. `origins` says which pages
+    may use user tokens; None: those of the API's own origin. `is_operator` says which credentials
+    never wait for refused ones: those of the operator."""
     described = [*routes, *_description(routes)]
     by_path: dict[str, dict[str, Route]] = {}
     for route in described:
         by_path.setdefault(route.path, {})[route.method] = route
-    room = Room(BODIES_BYTES_MAX)
-    # Fixed paths first: `/v1/users/bulk` must not be read as the user `bulk`.
-    ordered = sorted(by_path.items(), key=lambda item: ("{" in item[0], item[0] not in _HOT))
-    paths = [
-        PathRoute(path, endpoint=Endpoint(methods, identify, telemetry, room, on_durability_lost))
-        for path, methods in ordered
-    ]
-    return _Bounded(Router(paths, redirect_slashes=False, default=_unknown), requests_max)
+    now_ns, limits = time.monotonic_ns, api.limits
+    gate = Gate(
+        Credentials(identify, telemetry, now_ns, limits.refused_keys, is_operator),
+        RequestLimits(limits, quotas, now_ns),
+        ConcurrencyLimits(api.max_requests, api.max_requests_per_tenant),
+        telemetry,
+    )
+    endpoints: dict[str, ASGIApp] = {}
+    for path, methods in by_path.items():
+        endpoints[path] = Endpoint(methods, gate, telemetry, on_durability_lost)
+        if origins is not None and any(takes_user_tokens(route) for route in methods.values()):
+            endpoints[path] = CrossOrigin(endpoints[path], methods.values(), origins, telemetry)
+    patterns = [PathRoute(path, endpoint=endpoint) for path, endpoint in endpoints.items() if "{" in path]
+    fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+    return _ByPath(fixed, Router(patterns, redirect_slashes=False, default=_unknown))
 
 
-_HOT = ("/v1/notifications", "/v1/notifications/batch")
+class _ByPath:
+    """Routes by fixed paths before path patterns: `/v1/users/bulk` must not be read as the user `bulk`."""
 
-
-class _Bounded:
-    """Refuses requests beyond a number under way, before anything of them is read."""
-
-    def __init__(self, app: ASGIApp, requests_max: int) -> None:
-        self._app = app
-        self._requests_max = requests_max
-        self._under_way = 0
+    def __init__(self, fixed: Mapping[str, ASGIApp], patterns: ASGIApp) -> None:
+        self._fixed = fixed
+        self._patterns = patterns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if self._under_way >= self._requests_max:
-            await problem(send, Overloaded("too many requests are under way", retry_after_s=1))
-            return
-        self._under_way += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._under_way -= 1
+        endpoint = self._fixed.get(scope["path"]) if scope["type"] == "http" else None
+        await (endpoint or self._patterns)(scope, receive, send)
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await problem(send, NotFound(f"there is nothing at {scope['path'][:PATH_CHARS_SHOWN_MAX]}"))
+        path = scope["path"][:PATH_CHARS_SHOWN_MAX]
+        current = renamed_path(path)
+        hint = "" if current is None else f"; it is now called {current}"
+        await problem(send, NotFound(f"there is nothing at {path}{hint}"))
 
 
 def _description(routes: Sequence[Route]) -> list[Route]:
@@ -82,7 +96,7 @@ def _description(routes: Sequence[Route]) -> list[Route]:
 def _made_once(
     make: Callable[[Sequence[Route]], bytes], routes: Sequence[Route], content_type: str
 ) -> Callable[[Call], Awaitable[Reply]]:
-    # Made when it is first asked for: it takes as long as the rest of a start.
+    # Built at the first request for it: building takes as long as the rest of a start.
     made = cache(partial(make, routes))
 
     async def handler(_call: Call) -> Reply:

@@ -1,10 +1,11 @@
-"""One path of the API as an ASGI endpoint: authenticate, read, decode, call the handler, answer.
+"""One path of the API as an ASGI endpoint: authenticates, reads, decodes, calls the handler and responds.
 
-Errors of the caller become RFC 9457 problem documents; anything else is a blank 500 with a log line.
+Errors of the caller become RFC 9457 problem documents; any other error is a 500 without details and a log line.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from functools import partial
 from types import coroutine
 from typing import Any, Final, TypeVar, cast
@@ -14,41 +15,41 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from clarion.app.http import toml
-from clarion.app.http.room import Place, Room
+from clarion.app.http.admission import Admission
+from clarion.app.http.cors import EXCHANGE
+from clarion.app.http.gate import Entrance, Gate, Visitor
+from clarion.app.http.protocol import IDLE_MS
+from clarion.app.http.rate_limit_fields import rate_limit_fields
+from clarion.app.http.request_limits import Charge
+from clarion.app.http.safe_headers import OF_PAGES, SAFE
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
     CallerError,
     ClarionError,
     DurabilityError,
-    Forbidden,
     Malformed,
     Overloaded,
     QuotaExceeded,
+    QuotaStatus,
+    RequestLimited,
     TooLarge,
     TooSlow,
     Unauthorized,
 )
-from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, METERED_BODY_BYTES_MIN
+from clarion.domain.json_values import check_marks, check_values
+from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
+from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, TOML, USER, Call, Caller, Reply, Route, invalid_field, rate_limit_fields
+from clarion.ports.times import shown
+from clarion.ports.web import TOML, Call, Reply, Route, invalid_field
 
 _JSON: Final = msgspec.json.Encoder()
 
 _T = TypeVar("_T")
 _LENGTH_DIGITS: Final = 18
 _PROBLEM_TYPE: Final = b"application/problem+json"
-_SAFE: Final = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    # The one page there is, /docs, has a style of its own and nothing else.
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-)
-"""Headers of every answer: what the API tells is for the caller alone, and is never a document but where it says so."""
-_ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
-
-Identify = Callable[[str], Awaitable[Caller | None]]
-"""Returns whose bearer credential a text is."""
+KEY_EXPIRES_AT: Final = "Clarion-Key-Expires-At"
+"""The header that says when the key of a request expires (RFC 3339), of answers to keys that do."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,15 +69,13 @@ class Endpoint:
     def __init__(
         self,
         routes: Mapping[str, Route],
-        identify: Identify,
+        gate: Gate,
         telemetry: Telemetry,
-        room: Room,
         on_durability_lost: Callable[[], None],
     ) -> None:
         self._routes = routes
-        self._room = room
+        self._entrances = {method: Entrance(route, gate) for method, route in routes.items()}
         self._on_durability_lost = on_durability_lost
-        self._identify = identify
         self._telemetry = telemetry
         self._decoders = {
             method: msgspec.json.Decoder(route.body) for method, route in routes.items() if route.body is not None
@@ -85,94 +84,122 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         method = scope["method"]
-        route = self._routes.get("GET" if method == "HEAD" else method)
+        if method == "HEAD":
+            method = "GET"
+        route = self._routes.get(method)
         if route is None:
             allowed = {"allow": ", ".join(self._routes)}
             await problem(send, CallerError("method not allowed", code="method_not_allowed"), 405, allowed)
             return
+        entrance, charge = self._entrances[method], None
         try:
-            with self._room.place() as place:
-                reply = await self._answer(route, scope, receive, place)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            visitor = await entrance.identify(headers, scope.get("client"))
+            charge = visitor.charge
+            with entrance.admit(visitor) as admission:
+                reply = await self._answer(route, visitor, headers, scope, receive, admission)
         except CallerError as error:
             self._telemetry.count("refused", 1, code=error.code)
-            await problem(send, error)
+            await problem(send, error, charge=charge)
         except ClarionError as error:
-            await self._fail(send, route, error)
-        except Exception as error:  # noqa: BLE001 - the last line before the server; the caller learns nothing of it
-            await self._fail(send, route, error)
+            await self._fail(send, route, error, charge)
+        except Exception as error:  # noqa: BLE001 - the outermost handler; the caller gets no details
+            await self._fail(send, route, error, charge)
         else:
-            await _reply(send, reply)
+            await _reply(send, reply, charge)
 
-    async def _answer(self, route: Route, scope: Scope, receive: Receive, place: Place) -> Reply:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    async def _answer(
+        self,
+        route: Route,
+        visitor: Visitor,
+        headers: Mapping[str, str],
+        scope: Scope,
+        receive: Receive,
+        admission: Admission,
+    ) -> Reply:
         call = Call(
-            caller=await self._caller(route, headers),
+            caller=visitor.caller,
             path=_path(scope),
             query=_query(scope["query_string"]),
             headers=headers,
             raw=b"",
+            may_wait_ms=scope.get("state", _NO_STATE).get(IDLE_MS, math.inf),
         )
+        if EXCHANGE in scope:
+            await scope[EXCHANGE].check(call.caller)
+        reply = await self._handled(route, call, scope, receive, admission)
+        if call.caller.expires_ms is not None:
+            reply.headers = {**reply.headers, KEY_EXPIRES_AT: shown(call.caller.expires_ms).isoformat()}
+        return reply
+
+    async def _handled(self, route: Route, call: Call, scope: Scope, receive: Receive, admission: Admission) -> Reply:
         if route.stream:
             call.stream = _pieces(receive)
         elif route.raw:
-            call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
+            call.raw = await _in_time(_read(receive, call.headers, route.limit_bytes, admission))
+            check_values(call.raw, route.values_max, "the body")
             call.target = _target(scope)
         elif route.body is not None:
-            call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
+            call.raw = await _in_time(_read(receive, call.headers, route.limit_bytes, admission))
             if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
-                media = headers.get("content-type", "").partition(";")[0].strip().lower()
+                media = call.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if len(call.raw) < METERED_BODY_BYTES_MIN:
-                    return await self._taken(route, call, media)
+                    return await self._accepted(route, call, media)
                 # Metering costs more than a small request could ever take.
-                return await self._telemetry.cpu_of(_part(route), self._taken(route, call, media))
+                return await self._telemetry.cpu_of(_part(route), self._accepted(route, call, media))
         return await route.handler(call)
 
-    async def _taken(self, route: Route, call: Call, media: str) -> Reply:
-        from_toml = media == TOML and TOML in route.media
-        call.body = _from_toml(route, call.raw) if from_toml else self._decode(route, call.raw)
+    async def _accepted(self, route: Route, call: Call, media: str) -> Reply:
+        raw = call.raw
+        if media == TOML and TOML in route.media:
+            large = len(raw) > LOOP_BODY_BYTES_MAX
+            call.body = await asyncio.to_thread(_from_toml, route, raw) if large else _from_toml(route, raw)
+            return await route.handler(call)
+        if route.itemwise:
+            check_marks(raw, route.values_max, "the body")
+        else:
+            check_values(raw, route.values_max, "the body")
+        try:
+            call.body = self._decode(route, raw)
+        except RecursionError:
+            call.body = await self._decode_pruned(route, raw)
+        if len(raw) > LOOP_BODY_BYTES_MAX:
+            await asyncio.sleep(0)
         return await route.handler(call)
 
-    async def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
-        if route.scope == PUBLIC:
-            return _ANYONE
-        kind, _, secret = headers.get("authorization", "").partition(" ")
-        caller = await self._identify(secret.strip()) if kind.lower() == "bearer" and secret else None
-        if caller is None:
-            raise Unauthorized("needs 'Authorization: Bearer <key>' with a valid key", field="Authorization")
-        if route.by_user and USER in caller.scopes:
-            return caller
-        if route.scope not in caller.scopes and ("*" not in caller.scopes or route.scope in _NEVER_BY_WILDCARD):
-            raise Forbidden(f"the key lacks the scope {route.scope!r}", field="Authorization")
-        return caller
+    async def _decode_pruned(self, route: Route, raw: bytes) -> Any:
+        deep = Malformed("the body is nested too deeply")
+        if not route.itemwise:
+            raise deep
+        try:
+            return self._decode(route, await asyncio.to_thread(pruned, raw, ITEM_DEPTH_MAX))
+        except RecursionError:
+            raise deep from None
 
-    def _decode(self, route: Route, raw: bytes, *, whole: bool = True) -> Any:
+    def _decode(self, route: Route, raw: bytes) -> Any:
         try:
             return self._decoders[route.method].decode(raw)
         except msgspec.ValidationError as error:
             raise invalid_field(error) from None
-        except RecursionError:
-            if route.itemwise and whole:
-                return self._decode(route, pruned(raw, ITEM_DEPTH_MAX), whole=False)
-            raise Malformed("the body is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"the body is not valid JSON: {error}") from None
 
-    async def _fail(self, send: Send, route: Route, error: Exception) -> None:
+    async def _fail(self, send: Send, route: Route, error: Exception, charge: Charge | None) -> None:
         self._telemetry.log("error", "request_failed", path=route.path, error=f"{type(error).__name__}: {error}")
         if isinstance(error, DurabilityError):
             self._on_durability_lost()
-            await problem(send, Overloaded("nothing can be stored now", retry_after_s=5))
+            await problem(send, Overloaded("nothing can be stored now", retry_after_s=5), charge=charge)
             return
-        await problem(send, CallerError("internal error", code="internal"), 500)
+        await problem(send, CallerError("internal error", code="internal"), 500, charge=charge)
 
 
 def _part(route: Route) -> str:
-    """Return the stage, or the part of the product, that a route is of."""
+    """Return the stage, or the part of the product, that a route belongs to."""
     return route.handler.__module__.removeprefix("clarion.").partition(".")[0]
 
 
+_NO_STATE: Final[dict[str, Any]] = {}
 _REPLACEMENT: Final = "\ufffd"
-_NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
 
 
 def _from_toml(route: Route, raw: bytes) -> Any:
@@ -183,8 +210,8 @@ def _from_toml(route: Route, raw: bytes) -> Any:
 
 
 async def _in_time(reading: Coroutine[Any, Any, _T]) -> _T:
-    # A request under way holds one of a bounded number of places, so a caller who dawdles holds up all others. Most bodies
-    # come with their heads, and a clock would cost more than reading them.
+    # Concurrent requests are bounded, so a slow client delays all other clients. Most bodies arrive with their heads,
+    # and a timer would cost more than reading them.
     try:
         awaited = reading.send(None)
     except StopIteration as done:
@@ -198,11 +225,11 @@ async def _in_time(reading: Coroutine[Any, Any, _T]) -> _T:
 
 @coroutine
 def _resumed(work: Coroutine[Any, Any, _T], awaited: Any) -> Generator[Any, Any, _T]:
-    """Go on with a coroutine that waits for `awaited`."""
+    """Resume a coroutine that waits for `awaited`."""
     while True:
         try:
             answer = yield awaited
-        except BaseException as error:  # noqa: BLE001 - cancellation too is the business of who waits
+        except BaseException as error:  # noqa: BLE001 - passed to the coroutine, cancellation too
             step = partial(work.throw, error)
         else:
             step = partial(work.send, answer)
@@ -212,17 +239,19 @@ def _resumed(work: Coroutine[Any, Any, _T], awaited: Any) -> Generator[Any, Any,
             return cast("_T", done.value)
 
 
-async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, place: Place) -> bytes:
+async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, admission: Admission) -> bytes:
     declared = headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > _LENGTH_DIGITS or int(declared) > limit_bytes):
         raise TooLarge(f"the body is larger than {limit_bytes} bytes")
     first = await receive()
+    if first["type"] == "http.disconnect":
+        raise Malformed("the body ended early")
     body: bytes = first.get("body", b"")
-    place.take(len(body))
+    admission.allocate(len(body))
     if first.get("more_body"):
         parts, size = [body], len(body)
         async for part in _pieces(receive):
-            place.take(len(part))
+            admission.allocate(len(part))
             parts.append(part)
             size += len(part)
             if size > limit_bytes:
@@ -255,7 +284,7 @@ def _target(scope: Scope) -> str:
 
 
 def _path(scope: Scope) -> dict[str, str]:
-    # The server replaces what is no UTF-8, so that different ids would become the same one.
+    # The server replaces bytes that are not UTF-8, which would make different ids equal.
     if _REPLACEMENT in scope["path"]:
         try:
             unquote_to_bytes(scope["raw_path"]).decode()
@@ -268,18 +297,27 @@ def _path(scope: Scope) -> dict[str, str]:
 def _query(raw: bytes) -> dict[str, str]:
     if not raw:
         return {}
+    if raw.count(b"&") >= QUERY_FIELDS_MAX:
+        raise TooLarge(f"the query has more than {QUERY_FIELDS_MAX} parameters", code="too_many_parameters")
     try:
         return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="strict"))
     except UnicodeDecodeError:
         raise Malformed("the query is not valid UTF-8") from None
 
 
-async def _reply(send: Send, reply: Reply) -> None:
+async def _reply(send: Send, reply: Reply, charge: Charge | None) -> None:
     raw = reply.raw
     content_type = reply.content_type.encode()
     if raw is None:
         raw = b"" if reply.body is None else _JSON.encode(reply.body)
-    headers = [*_SAFE, (b"content-type", content_type), (b"content-length", b"%d" % len(raw))]
+    headers = [
+        *SAFE,
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(raw)),
+        *rate_limit_fields(None if charge is None else charge.status(), reply.quota),
+    ]
+    if content_type[:9] == b"text/html":
+        headers += OF_PAGES
     if reply.headers:
         own = {name.lower().encode(): value.encode("latin-1") for name, value in reply.headers.items()}
         headers = [*((name, value) for name, value in headers if name not in own), *own.items()]
@@ -288,22 +326,32 @@ async def _reply(send: Send, reply: Reply) -> None:
 
 
 async def problem(
-    send: Send, error: CallerError, status: int | None = None, extra: Mapping[str, str] | None = None
+    send: Send,
+    error: CallerError,
+    status: int | None = None,
+    extra: Mapping[str, str] | None = None,
+    charge: Charge | None = None,
 ) -> None:
-    """Send an error of the caller as a problem document."""
+    """Send an error of the caller as a problem document. `charge` is what the request was charged, if any."""
     code = status or error.status
     document = Problem(
         f"urn:clarion:{error.code}", error.code.replace("_", " "), code, error.code, error.detail, error.field
     )
     raw = _JSON.encode(document)
-    headers = [*_SAFE, (b"content-type", _PROBLEM_TYPE), (b"content-length", b"%d" % len(raw))]
+    headers = [*SAFE, (b"content-type", _PROBLEM_TYPE), (b"content-length", b"%d" % len(raw))]
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % retry_after_s))
     if code == Unauthorized.status:
         headers.append((b"www-authenticate", b"Bearer"))
-    standing = error.standing if isinstance(error, QuotaExceeded) else None
-    more = {**rate_limit_fields(standing), **(extra or {})}
-    headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
+    headers += rate_limit_fields(*_statuses(error, charge))
+    headers += [(name.lower().encode(), value.encode()) for name, value in (extra or {}).items()]
     await send({"type": "http.response.start", "status": code, "headers": headers})
     await send({"type": "http.response.body", "body": raw})
+
+
+def _statuses(error: CallerError, charge: Charge | None) -> tuple[QuotaStatus | None, QuotaStatus | None]:
+    """Return the states of the limit on requests and of the quota of events after a refusal."""
+    if isinstance(error, RequestLimited):
+        return error.request_status, None
+    return None if charge is None else charge.status(), error.quota_status if isinstance(error, QuotaExceeded) else None

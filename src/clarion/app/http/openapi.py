@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document and a page to read it, both made from the route table."""
+"""The OpenAPI 3.1 document and a page that shows it, both generated from the route table."""
 
 import re
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
 
 
 def page(routes: Sequence[Route]) -> bytes:
-    """Return the description as one HTML page that needs nothing from elsewhere."""
+    """Return the description as one HTML page without external resources."""
     groups: dict[str, list[Route]] = {}
     for route in routes:
         groups.setdefault(route.tag or "about", []).append(route)

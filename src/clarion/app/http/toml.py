@@ -1,4 +1,4 @@
-"""Bodies in TOML (https://toml.io/en/v1.0.0), for definitions that people keep in files."""
+"""Request bodies in TOML (https://toml.io/en/v1.0.0), for definitions that people keep in files."""
 
 import re
 import tomllib
@@ -12,9 +12,10 @@ _DEEP_KEY: Final = re.compile(rb"%b(?:[ \t]*+\.[ \t]*+%b){%d}" % (_PART, _PART, 
 
 
 def parsed(raw: bytes) -> Any:
-    """Return the values of a body. Raises `Malformed`.
+    """Return the values of a body. Raises `Malformed` when it is not valid TOML, is nested too deeply or has a key of
+    too many parts.
 
-    The parser takes memory that grows with the square of the parts of a dotted key, so there is a bound on those.
+    The parser's memory grows with the square of the parts of a dotted key, so the parts are bounded.
     """
     if _DEEP_KEY.search(raw):
         raise Malformed(f"the body has a name of more than {_KEY_PARTS_MAX} parts with dots between them")

@@ -1,1 +1,1 @@
-"""Templates as code: folders of files read, checked, compared with what a tenant has, and brought there."""
+"""Templates as code: folders of files are read, checked, compared with a tenant's definitions, and stored there."""

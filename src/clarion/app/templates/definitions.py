@@ -1,5 +1,5 @@
-"""Brand, categories, partials, layouts and templates by kind and key, in the order in which they can be stored: whatever
-refers to something comes after it."""
+"""Brand, categories, partials, layouts and templates by kind and key, in the order in which they can be stored: a
+definition comes after those that it refers to."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ BRAND: Final[Name] = ("brand", "")
 
 
 def all_of(folder: Folder) -> Definitions:
-    """Return everything a folder says."""
+    """Return all definitions of a folder."""
     found: Definitions = {} if folder.brand is None else {BRAND: folder.brand}
     found |= {("category", key): category for key, category in folder.categories.items()}
     found |= {("partial", key): folder.partials[key] for key in _inner_first(folder.partials)}
@@ -39,7 +39,7 @@ def files_of(name: Name, definition: Definition) -> Files:
 
 
 def belongs(path: str, name: Name) -> bool:
-    """Return whether a file is one of a definition's."""
+    """Return whether a file belongs to a definition."""
     kind, key = name
     if kind == "partial":
         return path in {f"partials/{key}{ending}" for ending in PARTIAL_ENDINGS.values()}
@@ -47,7 +47,7 @@ def belongs(path: str, name: Name) -> bool:
 
 
 def title(name: Name) -> str:
-    """Return what to call a definition."""
+    """Return the name of a definition for messages."""
     return " ".join(filter(None, name))
 
 
@@ -69,7 +69,7 @@ def differences(before: Mapping[Name, Definition], after: Mapping[Name, Definiti
 
 
 def needed(folder: Folder, key: str) -> set[Name]:
-    """Return a template of a folder and all that it is built of and belongs to."""
+    """Return the names of a template of a folder, of all it is built of with the brand, and of its category."""
     source = folder.templates[key]
     names: set[Name] = {("template", key), BRAND}
     if source.category is not None:
@@ -80,7 +80,7 @@ def needed(folder: Folder, key: str) -> set[Name]:
 
 
 def partials_of(folder: Folder, source: Source, layout: Layout | None) -> dict[str, Partial]:
-    """Return the partials that are put into a template, into its layout, or into one another there."""
+    """Return the partials that a template, its layout or one of these partials includes."""
     found: dict[str, Partial] = {}
     wanted = set(_references([msgspec.to_builtins(source), msgspec.to_builtins(layout)], source.engine))
     while wanted:
@@ -92,7 +92,7 @@ def partials_of(folder: Folder, source: Source, layout: Layout | None) -> dict[s
 
 
 def _inner_first(partials: Mapping[str, Partial]) -> list[str]:
-    """Return the keys of partials so that those put into others come first, as far as that goes."""
+    """Return the keys of partials with included ones first, as far as cycles allow."""
     done: dict[str, None] = {}
 
     def visit(key: str, above: frozenset[str]) -> None:
@@ -111,4 +111,4 @@ def _references(texts: Any, engine: Engine) -> list[str]:
     try:
         return references(texts, engine)
     except InvalidField:
-        return []  # a tag that is written wrongly: building the template says where
+        return []  # an invalid tag: building the template reports its place

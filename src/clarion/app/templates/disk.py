@@ -7,8 +7,7 @@ from typing import Final
 from clarion.content.files.folder import FileProblem, Files, Place
 from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import TEMPLATE_BYTES_MAX
-from clarion.domain.limits_content import FOLDER_FILES_MAX
+from clarion.domain.limits_content import FOLDER_FILES_MAX, TEMPLATE_BYTES_MAX
 
 SHIPPED: Final = Path(__file__).parents[2] / "catalogue"
 """The starter catalogue."""
@@ -16,7 +15,8 @@ _SKIPPED: Final = "__pycache__"
 
 
 def files_in(folder: Path) -> Files:
-    """Return the texts of all files below a folder but hidden ones. Raises `OperatorError`."""
+    """Return the texts of all files below a folder except hidden ones. Raises `OperatorError` when there is no folder,
+    it holds too many files, or one cannot be read."""
     if not folder.is_dir():
         raise OperatorError(f"There is no folder {folder}.")
     files: Files = {}
@@ -31,7 +31,7 @@ def files_in(folder: Path) -> Files:
 
 
 def made(folder: Path) -> Path:
-    """Return a folder, made if it is not there. Raises `OperatorError`."""
+    """Return a folder, creating it if it is missing. Raises `OperatorError` when that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,8 +40,8 @@ def made(folder: Path) -> Path:
 
 
 def reading_of(folder: Path) -> Reading:
-    """Return what a folder says and what is wrong with it. Raises `OperatorError`, also when it says nothing: then another
-    folder was meant, and a push that prunes would remove everything."""
+    """Return the definitions of a folder and its problems. Raises `OperatorError` when it cannot be read, and when it
+    has no definitions: then another folder was meant, and a push that prunes would remove everything."""
     reading = Reading(files_in(folder))
     if not (reading.places or reading.problems):
         raise OperatorError(f"There are no templates, layouts, partials or brand in {folder}.")
@@ -54,7 +54,8 @@ def shipped() -> Reading:
 
 
 def store(folder: Path, files: Files, gone: Collection[str] = ()) -> None:
-    """Write files below a folder and remove those that are gone, with folders that become empty."""
+    """Write files below a folder and remove the files of `gone`, with folders that become empty. Raises `OperatorError`
+    when a name cannot be that of a file, or writing fails."""
     for path in (*files, *gone):
         if any(part in ("", ".", "..") or "\\" in part for part in path.split("/")):
             raise OperatorError(f"{path} is no name for a file.")

@@ -27,11 +27,11 @@ class Tenant:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
         self.unpublished: set[str] = set()
-        """Templates that were read and are not published."""
+        """The templates read so far that are not published."""
 
     def definitions(self, *, drafts: bool = False) -> Definitions:
-        """Return all there is but categories; templates as they are sent, or their drafts where there are any. There is
-        always a brand: `Brand()` until one is stored."""
+        """Return all definitions except categories; templates as published or, with `drafts`, their drafts where there
+        are any. There is always a brand: `Brand()` until one is stored."""
         found: Definitions = {BRAND: _as(Brand, self._remote.get(_PATHS["brand"]))}
         for row in self._remote.pages(_PATHS["partial"]):
             found["partial", row["key"]] = _as(Partial, row)
@@ -48,7 +48,7 @@ class Tenant:
         return {row["key"] for row in self._remote.pages(_PATHS["category"])}
 
     def put(self, name: Name, definition: Definition, *, publish: bool) -> Any:
-        """Store a definition and return what the API says of it."""
+        """Store a definition and return the API's response."""
         path = f"{_path(name)}?publish=false" if name[0] == "template" and not publish else _path(name)
         return self._remote.put(path, definition)
 
@@ -67,7 +67,7 @@ class Tenant:
 
 
 def source_of(row: Mapping[str, Any]) -> Source:
-    """Return the source of a template as the API shows it."""
+    """Return the source of a template from a row of the API."""
     return _as(Source, {**row, "variables": None if row["inferred"] else row["schema"]})
 
 

@@ -1,1 +1,1 @@
-"""The Apprise library behind a fence: what it sends goes out as our calls, and it reaches nothing else."""
+"""The Apprise library behind a fence: its requests are sent through the guarded client, and it reaches nothing else."""

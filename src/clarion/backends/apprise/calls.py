@@ -1,4 +1,5 @@
-"""The calls one message makes: each goes to the guarded client on the event loop, while the library's thread waits for it."""
+"""The calls of one message: the guarded client makes each on the event loop, while the library's thread waits for
+it."""
 
 import asyncio
 import threading
@@ -10,20 +11,20 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits_apprise import APPRISE_ANSWER_BYTES_MAX, APPRISE_CALLS_MAX, APPRISE_PROBE_CHARS
+from clarion.domain.limits_delivery import APPRISE_ANSWER_BYTES_MAX, APPRISE_CALLS_MAX, APPRISE_PROBE_CHARS
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.ports.egress import HttpEgress
 
 _UNASKED: Final = frozenset({"accept-encoding", "connection", "host", "content-length", "transfer-encoding"})
-"""Headers that are the client's to set."""
+"""Headers that the client sets itself."""
 
 
 class Over(Exception):
-    """No further call is made for this message."""
+    """Raised when no further call is made for this message."""
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A call that was answered; `carried` says whether a piece of the text was seen in it."""
+    """A call that got a response; `carried` is whether it contained a part of the message's text."""
 
     method: str
     carried: bool
@@ -31,7 +32,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Calls:
-    """What one message has sent so far. Used by the library's thread; `stop` is called on the event loop."""
+    """The calls that one message has made so far. Used by the library's thread; `stop` is called on the event loop."""
 
     def __init__(self, http: HttpEgress, loop: asyncio.AbstractEventLoop, text: str, timeout_ms: int) -> None:
         self._http = http
@@ -45,7 +46,8 @@ class Calls:
         self.failure: EgressError | None = None
 
     def send(self, method: str, url: str, headers: dict[str, str], body: bytes) -> HttpResponse:
-        """Return the answer to a call. Raises `EgressError`, and `Over` when no more may be sent."""
+        """Return the response to a call. Raises `EgressError` when there is none, and `Over` when no further call is
+        allowed."""
         left_ms = int((self._until - time.monotonic()) * 1000)
         if self._stopped or self.failure or len(self.made) >= APPRISE_CALLS_MAX or self._paused():
             raise Over("no further call is made for this message")
@@ -68,15 +70,15 @@ class Calls:
                 raise Over("no further call is made for this message")
             waiting = self._waiting = asyncio.run_coroutine_threadsafe(self._http.send(request), self._loop)
         try:
-            # The client keeps the time; this is for a loop that has stopped.
+            # The client enforces the time-out; this one is for a loop that has stopped.
             return waiting.result(left_ms / 1000 + 1)
         except (TimeoutError, CancelledError):
             waiting.cancel()
-            raise EgressError("the call was broken off", sent=Sent.MAYBE) from None
+            raise EgressError("the call was aborted", sent=Sent.MAYBE) from None
 
     def _paused(self) -> bool:
-        # After "slow down" the library would ask again at once: when is for the retry policy to say. After "elsewhere" it
-        # would take its secrets along.
+        # After a 429 the library would retry at once, but the retry policy decides when. After a redirect it would send
+        # its secrets to the new location.
         last = self.made[-1].response.status if self.made else 0
         return last == 429 or 300 <= last < 400
 
@@ -87,7 +89,7 @@ class Calls:
         return any(self._probe in _letters(text) for text in (plain, unquote_plus(plain), unquote_plus(url)))
 
     def stop(self) -> None:
-        """Make no further call; the one under way is broken off."""
+        """Make no further call, and abort the current one."""
         with self._turn:
             self._stopped = True
             if self._waiting is not None:
@@ -95,18 +97,20 @@ class Calls:
 
     @property
     def begun(self) -> bool:
-        """Whether any call was made. After `stop`, one that is not begun stays so."""
+        """Whether any call was made. After `stop`, this never becomes true."""
         return self._waiting is not None
 
     def decisive(self, done: bool) -> Made | None:
-        """Return the call whose answer says what became of the message: the last that went badly, else the last."""
+        """Return the call whose response decides the message's result: the last failed call if the library does not
+        report success, else the last call; None without calls."""
         bad = [] if done else [made for made in self.made if not 200 <= made.response.status < 300]
         found = bad or self.made
         return found[-1] if found else None
 
     def partly(self, decisive: Made | None) -> bool:
-        """Return whether another call than the decisive one may have delivered: one that was answered well and carried the
-        text, or any that was not a question when the text was seen in none (a service may encode it)."""
+        """Return whether a call other than the decisive one may have delivered the message: one that succeeded and
+        carried the text or, when no call carried it (a service may encode it), any that succeeded and was not a GET or
+        HEAD."""
         seen = any(made.carried for made in self.made)
         return any(
             200 <= made.response.status < 300 and (made.carried if seen else made.method not in ("GET", "HEAD"))
@@ -116,12 +120,13 @@ class Calls:
 
 
 def _letters(text: str) -> str:
-    """Return letters and figures of plain ASCII only: what quoting, escaping and markup leave alone."""
+    """Return the ASCII letters and digits of a text, which quoting, escaping and markup do not change."""
     return "".join(one for one in text if one.isascii() and one.isalnum())
 
 
 def _probe(text: str) -> str:
-    """Return the longest run of letters and figures in a text, as far as it is told apart from chance."""
+    """Return the longest run of letters and digits in a text, cut to `APPRISE_PROBE_CHARS`; empty when it is too short
+    to rule out a chance match."""
     runs: list[str] = "".join(one if one.isascii() and one.isalnum() else " " for one in text).split()
     longest = max(runs, key=len, default="")[:APPRISE_PROBE_CHARS]
     return longest if len(longest) > 3 else ""

@@ -1,4 +1,4 @@
-"""Messages that the Apprise library turns into calls: a few threads to wait in, and a bound on everything."""
+"""Sending through the Apprise library: a few threads that may block, and a limit on every resource."""
 
 import asyncio
 import importlib
@@ -8,31 +8,31 @@ from typing import Any
 
 from clarion.backends.apprise.calls import Calls
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits_apprise import APPRISE_CLOSING_MS, APPRISE_THREADS_MAX
+from clarion.domain.limits_delivery import APPRISE_CLOSING_MS, APPRISE_THREADS_MAX
 from clarion.domain.message import AppriseReply, AppriseRequest
 from clarion.ports.egress import HttpEgress
 
 
 class FencedApprise:
-    """The `AppriseEgress` port over a guarded HTTP client. The library is imported by the first message."""
+    """Implements the `AppriseEgress` port over a guarded HTTP client. The library is imported for the first message."""
 
     def __init__(self, http: HttpEgress) -> None:
         self._http = http
-        # Has no thread before the first message.
+        # The executor starts no thread before the first message.
         self._threads = ThreadPoolExecutor(APPRISE_THREADS_MAX, thread_name_prefix="apprise")
         self._turns = asyncio.Semaphore(APPRISE_THREADS_MAX)
 
     async def send(self, request: AppriseRequest) -> AppriseReply:
-        """Return what became of a message. Raises `EgressError` when its last call got no answer."""
+        """Send a message and return its result. Raises `EgressError` when its last call got no response."""
         if find_spec("apprise") is None:
             return AppriseReply(done=False, reason="missing")
         async with self._turns:
             loop = asyncio.get_running_loop()
-            speaking = await loop.run_in_executor(self._threads, _library)
+            notify = await loop.run_in_executor(self._threads, _library)
             calls = Calls(self._http, loop, request.text, request.timeout_ms)
             try:
                 async with asyncio.timeout((request.timeout_ms + APPRISE_CLOSING_MS) / 1000):
-                    reply: AppriseReply = await loop.run_in_executor(self._threads, speaking.speak, request, calls)
+                    reply: AppriseReply = await loop.run_in_executor(self._threads, notify.send_message, request, calls)
                     return reply
             except TimeoutError:
                 calls.stop()
@@ -47,4 +47,4 @@ class FencedApprise:
 
 
 def _library() -> Any:
-    return importlib.import_module("clarion.backends.apprise.speaking")
+    return importlib.import_module("clarion.backends.apprise.notify")

@@ -1,7 +1,7 @@
-"""Threads that may neither connect to anything nor touch files or processes, whatever the code they run tries.
+"""Threads whose code can neither open connections nor access files or processes.
 
-Python tells audit hooks of such acts before they happen (PEP 578). A hook cannot be taken away again, so what is run
-behind the fence cannot open it. It stands in the way of code that does more than it says; it is no sandbox for hostile code.
+Python calls audit hooks before such operations (PEP 578). A hook cannot be removed, so code behind the fence cannot
+open it. The fence stops library code that does more than it documents; it is not a sandbox for hostile code.
 """
 
 import sys
@@ -17,12 +17,12 @@ _DENIED: Final = (
     "_thread.", "fcntl.", "mmap.", "pathlib.", "glob.",
 )  # fmt: skip
 _HARMLESS: Final = frozenset({"os.listdir", "os.scandir", "os.walk", "os.fwalk", "socket.gethostname"})
-"""Importing a module lists folders; the name of the machine is asked for by user agents."""
+"""Importing a module lists folders; user agents read the name of the machine."""
 _READ: Final = frozenset({"r", "rb", "rt", None})
 
 
 class Fenced(PermissionError):
-    """Something was tried behind the fence; the text names the act and nothing of its arguments."""
+    """Raised for an operation denied behind the fence; the text names the operation without its arguments."""
 
 
 class _Mark(threading.local):
@@ -36,7 +36,7 @@ _hooked: Final[set[str]] = set()
 
 
 def _roots() -> tuple[str, ...]:
-    """Return the folders code is imported from: what is in them is no secret."""
+    """Return the folders that code is imported from: they hold no secrets."""
     found = {sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(threading.__file__).parent)}
     return tuple(f"{root.rstrip('/')}/" for root in found)
 
@@ -61,7 +61,7 @@ def _watch(roots: tuple[str, ...]) -> None:
 
 @contextmanager
 def fenced() -> Iterator[None]:
-    """Fence this thread in for as long as the context lasts."""
+    """Deny connections, files and processes to this thread within the context."""
     with _lock:
         if not _hooked:
             _watch(_roots())
@@ -80,5 +80,5 @@ def is_fenced() -> bool:
 
 
 def tried() -> str:
-    """Return the last act that was stopped on this thread since it was fenced in, empty when there was none."""
+    """Return the last operation denied on this thread since `fenced` began, empty when there was none."""
     return _mark.tried

@@ -12,8 +12,8 @@ import msgspec
 
 from clarion.backends.cel.shape import Shape, shape_of
 from clarion.backends.cel.work import work_of
-from clarion.domain.limits import DATA_BYTES_MAX
-from clarion.domain.limits_deciding import EXPRESSION_CHARS_MAX, EXPRESSION_WORK_MAX, EXPRESSIONS_MAX
+from clarion.domain.limits import DATA_BYTES_MAX, EXPRESSION_CHARS_MAX, EXPRESSION_WORK_MAX
+from clarion.domain.limits_processes import EXPRESSIONS_MAX
 from clarion.ports.expressions import Evaluate, ExpressionError
 
 _FUNCTIONS: Final = frozenset({
@@ -21,7 +21,8 @@ _FUNCTIONS: Final = frozenset({
     "getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek", "getHours", "getMinutes",
     "getSeconds", "getMilliseconds",
 })  # fmt: skip
-"""What may be called. Not `matches`: a short pattern can take a tenth of a second to compile, each time it is met."""
+"""Functions that may be called. Not `matches`: a short pattern can take a tenth of a second to compile, at every
+call."""
 _PARSE_PROBLEM: Final = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?(.+?)(?: expecting .*)?$", re.MULTILINE)
 _REASON_CHARS_MAX: Final = 200
 
@@ -29,7 +30,7 @@ _REASON_CHARS_MAX: Final = 200
 class CelExpressions:
     """Implements `ports/expressions.py`.
 
-    An evaluation is bounded before it starts: by the functions there are, by one loop over a plain path at most, and by
+    An evaluation is bounded before it starts: by the allowed functions, by at most one loop, over a plain path, and by
     `EXPRESSION_WORK_MAX`, measured on the values it is about to read.
     """
 
@@ -49,7 +50,7 @@ def _compiled(text: str) -> tuple[Shape, Evaluate]:
     shape = shape_of(text)
     program = _guarded(lambda: cel.compile(text))
     for name in program.functions():
-        # Operators are functions to the library, too, but have names that nobody can write, such as `_+_`.
+        # The library lists operators as functions, too, but under names that cannot be written, such as `_+_`.
         if name not in _FUNCTIONS and name.isidentifier():
             raise ExpressionError(f"there is no function {name!r}")
     items = {shape.loop.name} if shape.loop else set()
@@ -76,7 +77,7 @@ def _evaluated(program: cel.Program, shape: Shape, values: Mapping[str, Any]) ->
 
 
 def _guarded(call: Callable[[], Any]) -> Any:
-    """Return what the library returns; translate whatever it raises."""
+    """Return the library's result. Raises `ExpressionError` for every error of the library."""
     try:
         return call()
     except (KeyboardInterrupt, SystemExit, MemoryError):
@@ -94,14 +95,15 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"there is no {str(error.args[0])[:_REASON_CHARS_MAX]!r}"
     if isinstance(error, ValueError | RecursionError):
-        # The library shows the value, which is the tenant's data.
+        # The library's message contains the value, which is the tenant's data.
         return "reads or gives a value that expressions cannot hold"
     sentence = text.partition("\n")[0].partition(". ")[0]
     return sentence[:_REASON_CHARS_MAX] or "cannot be evaluated"
 
 
 def _plain(value: Any) -> Any:
-    """Return a result that JSON and MessagePack can hold, or an instant."""
+    """Return a result that JSON and MessagePack can hold, or an instant. Raises `ExpressionError` for any other
+    value."""
     match value:
         case None | bool() | int() | str() | datetime():
             return value

@@ -1,8 +1,8 @@
-"""What an expression reads and over what it iterates, found in its text.
+"""Finds in an expression's text the paths that it reads and the path that it iterates over.
 
-The library tells neither, and cannot be stopped while it evaluates: how much work an expression is has to be known
-before. So a little less than CEL is taken (no raw, triple-quoted or byte strings, no comments), which two readers cannot
-understand differently.
+The library reports neither, and cannot be stopped while it evaluates: the work of an expression has to be known before.
+So slightly less than CEL is supported (no raw, triple-quoted or byte strings, no comments), so that this parser and the
+library cannot interpret a text differently.
 """
 
 import re
@@ -36,8 +36,8 @@ class _Token(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A stretch of an expression: its tokens, how many of them can walk through a whole value, the weight of what it
-    writes out, and the paths it reads."""
+    """A section of an expression: its number of tokens, how many of them can traverse a whole value, the weight of its
+    literals, and the paths it reads."""
 
     tokens: int
     costly: int
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """The macro that iterates: over what, the name of an item, its body, and whether it keeps what the body gives."""
+    """A macro that iterates: the path it iterates over, the name of an item, its body, and the macro's name."""
 
     over: Path
     name: str
@@ -55,25 +55,25 @@ class Loop(NamedTuple):
 
     @property
     def keeps(self) -> bool:
-        """Whether the result is a list of what was found rather than a yes or no."""
+        """Whether the result is a list rather than a boolean."""
         return self.macro in _KEEPING
 
 
 class Shape(NamedTuple):
-    """An expression as a whole; what it iterates is in `loop` and not in `part`."""
+    """A whole expression; its loop is in `loop` and not in `part`."""
 
     part: Part
     loop: Loop | None
 
     @property
     def names(self) -> frozenset[str]:
-        """The names it reads, that of a loop's items left out."""
+        """The names that it reads, without the name of a loop's items."""
         inside = {path[0] for path in self.loop.body.paths} - {self.loop.name} if self.loop else set()
         return frozenset({path[0] for path in self.part.paths} | inside)
 
 
 def shape_of(text: str) -> Shape:
-    """Return what an expression reads. Raises `ExpressionError` for what is not taken."""
+    """Return the shape of an expression. Raises `ExpressionError` for syntax that is not supported."""
     tokens = _tokens(text)
     starts = [
         index
@@ -94,7 +94,7 @@ def _with_loop(tokens: Sequence[_Token], start: int) -> Shape:
     while _text(tokens, head - 1) == "." and head >= 2:
         head -= 2
     if any(token.kind != "name" for token in tokens[head : start - 1 : 2]) or _text(tokens, head - 1) == ".":
-        raise ExpressionError(f"{macro} goes over a plain path such as data.items only")
+        raise ExpressionError(f"{macro} iterates only over a plain path such as data.items")
     if item >= len(tokens) or tokens[item].kind != "name" or _text(tokens, comma) != ",":
         raise ExpressionError(f"{macro} takes a name and an expression, such as items.{macro}(item, item.open)")
     end = _closing(tokens, start + 1)
@@ -121,7 +121,7 @@ def _tokens(text: str) -> list[_Token]:
         place = match.end()
         kind = match.lastgroup or ""
         if kind == "name" and text[place : place + 1] in {'"', "'"}:
-            raise ExpressionError(f"column {place}: raw and byte strings are not taken")
+            raise ExpressionError(f"column {place}: raw and byte strings are not supported")
         if kind != "space":
             found.append(_Token(kind, match.group()))
     return found

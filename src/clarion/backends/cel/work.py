@@ -1,4 +1,4 @@
-"""How much work an evaluation can be at most, in units of about five nanoseconds, from the weights of what it reads."""
+"""The maximum work of an evaluation, in units of about five nanoseconds, from the weights of the values it reads."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,9 +11,9 @@ _JSON: Final = msgspec.json.Encoder()
 
 
 def work_of(shape: Shape, values: Mapping[str, Any]) -> int:
-    """Return an upper bound. Raises `TypeError`, `ValueError` or `RecursionError` for values that are not plain
-    data, or are nested too deeply."""
-    # The library converts all it is given, and its stack overflows at depths that this refuses.
+    """Return an upper bound of the work. Raises `TypeError`, `ValueError` or `RecursionError` for values that are not
+    plain data, or are nested too deeply."""
+    # The library converts all values it gets, and its stack overflows at depths that this refuses.
     _JSON.encode(values)
     read = shape.part.literal + _read(shape.part, values)
     if shape.loop is None:
@@ -37,7 +37,7 @@ def _looped(loop: Loop, values: Mapping[str, Any]) -> tuple[int, int]:
     if not loop.keeps:
         return work, 0
     kept = _weight(over) if loop.macro == "filter" else made
-    # The library copies the list found so far for each item.
+    # For each item the library copies the list of results so far.
     return work + len(items) * kept // 2, kept
 
 
@@ -50,10 +50,10 @@ def _evaluated(part: Part, read: int) -> int:
 
 
 def _at(value: Any, path: Path) -> Any:
-    """Return what stands at a path, or nothing."""
+    """Return the value at a path, or None."""
     for name in path:
         if not isinstance(value, Mapping):
-            # Behind something that is no map there is an error, or a list's item: count all of it.
+            # A path beyond a value that is no map is an error or an item of a list: count the whole value.
             return value
         value = value.get(name)
     return value

@@ -1,1 +1,1 @@
-"""Work on hostile templates, each piece in a process of its own with little memory, little time and nothing open."""
+"""Processing of hostile templates, each job in its own process with little memory, little time and no open files."""

@@ -1,5 +1,5 @@
-"""The long-lived process between the pool and the jobs. It never looks into a job: for each it makes a copy of itself, which
-confines itself, does the job and ends, so that nothing of one draft can stay behind for the next."""
+"""The long-lived process between the pool and the jobs. It never decodes a job: it forks for each one. The child
+confines itself, does the job and exits, so that nothing of one draft remains for the next."""
 
 import ctypes
 import os
@@ -8,14 +8,14 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from clarion.backends.confined import cell, wire
+from clarion.backends.confined import cell, landlock, wire
 from clarion.backends.confined.cell import Work
-from clarion.backends.confined.wire import HEAD, Frame
+from clarion.backends.confined.wire import HEAD, PipeMessage
 from clarion.domain.limits_content import CONFINED_FRAME_BYTES_MAX, CONFINED_NICE
 
 _OVER_TIME: Final = {signal.SIGPROF, signal.SIGALRM}
 _OVER_MEMORY: Final = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}
-"""How libraries end that get no memory and did not expect it."""
+"""Signals by which libraries end a process when an allocation fails unexpectedly."""
 _CLONE_NEWUSER: Final = 0x1000_0000
 _CLONE_NEWNET: Final = 0x4000_0000
 _PIECE_BYTES: Final = 64 * 1024
@@ -23,52 +23,53 @@ _KINDS: Final = (wire.DONE, wire.REFUSED)
 
 
 def attend(jobs_fd: int, answers_fd: int, work: Work) -> None:
-    """Do jobs, one at a time, until there will be no more of them."""
+    """Do jobs, one at a time, until the pipe of jobs is closed."""
     os.nice(CONFINED_NICE)
     _leave_network()
-    nothing_fd = os.open(os.devnull, os.O_RDWR)
-    _write(answers_fd, Frame(wire.READY))
+    inherited = cell.Inherited(os.open(os.devnull, os.O_RDWR), landlock.ruleset(landlock.readable_folders()))
+    _write(answers_fd, PipeMessage(wire.READY))
     while (job := _next(jobs_fd)) is not None:
-        _write(answers_fd, _apart(job, work, nothing_fd))
+        _write(answers_fd, _apart(job, work, inherited))
 
 
 def _leave_network() -> None:
-    """Move to a network without connections, where the system lets anybody have one (on Linux, by a user namespace)."""
+    """Move to a network namespace without connections, where the system allows this without privileges (on Linux, by a
+    user namespace)."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
-def _apart(job: Frame, work: Work, nothing_fd: int) -> Frame:
+def _apart(job: PipeMessage, work: Work, inherited: cell.Inherited) -> PipeMessage:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        cell.run(job, work, writing, nothing_fd)
+        cell.run(job, work, writing, inherited)
     os.close(writing)
     answer = _all_of(reading)
-    os.close(reading)  # who still writes ends of it
+    os.close(reading)  # a child that still writes fails and ends
     _, status = os.waitpid(pid, 0)
     return _verdict(status, answer)
 
 
-def _verdict(status: int, answer: bytes) -> Frame:
+def _verdict(status: int, answer: bytes) -> PipeMessage:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number in _OVER_TIME:
-            return Frame(wire.OVER_TIME)
+            return PipeMessage(wire.OVER_TIME)
         if number in _OVER_MEMORY:
-            return Frame(wire.OVER_MEMORY)
-        return Frame(wire.ENDED, signal.Signals(number).name.encode())
+            return PipeMessage(wire.OVER_MEMORY)
+        return PipeMessage(wire.ENDED, signal.Signals(number).name.encode())
     code = os.waitstatus_to_exitcode(status)
     if code == cell.EXIT_MEMORY or len(answer) > CONFINED_FRAME_BYTES_MAX:
-        return Frame(wire.OVER_MEMORY)
+        return PipeMessage(wire.OVER_MEMORY)
     if code == 0 and answer[:1] in _KINDS:
-        return Frame(answer[:1], answer[1:])
-    return Frame(wire.ENDED, answer)
+        return PipeMessage(answer[:1], answer[1:])
+    return PipeMessage(wire.ENDED, answer)
 
 
 def _all_of(fd: int) -> bytes:
-    """Return what is written until everybody has closed the pipe, or a little more than a frame may hold."""
+    """Return all bytes until the pipe is closed, or slightly more than a frame may hold."""
     pieces, size = [], 0
     while size <= CONFINED_FRAME_BYTES_MAX and (piece := os.read(fd, _PIECE_BYTES)):
         pieces.append(piece)
@@ -76,17 +77,17 @@ def _all_of(fd: int) -> bytes:
     return b"".join(pieces)
 
 
-def _next(fd: int) -> Frame | None:
+def _next(fd: int) -> PipeMessage | None:
     head = _exactly(fd, HEAD.size)
     if head is None:
         return None
     kind, size = HEAD.unpack(head)
     body = _exactly(fd, size)
-    return None if body is None else Frame(kind, body)
+    return None if body is None else PipeMessage(kind, body)
 
 
 def _exactly(fd: int, size: int) -> bytes | None:
-    """Return so many bytes, or None when the pipe ends before."""
+    """Return `size` bytes, or None when the pipe ends before."""
     pieces = []
     while size:
         piece = os.read(fd, min(size, _PIECE_BYTES))
@@ -97,7 +98,7 @@ def _exactly(fd: int, size: int) -> bytes | None:
     return b"".join(pieces)
 
 
-def _write(fd: int, frame: Frame) -> None:
+def _write(fd: int, frame: PipeMessage) -> None:
     rest = memoryview(wire.packed(frame))
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -1,14 +1,15 @@
-"""The process that one job runs in: what it may still do is set here, and cannot be taken back from within."""
+"""The process that one job runs in: its limits are set here and cannot be raised from within."""
 
+import fcntl
 import os
 import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
-from clarion.backends.confined import wire
-from clarion.backends.confined.wire import Bounds, Frame
+from clarion.backends.confined import landlock, wire
+from clarion.backends.confined.wire import Bounds, PipeMessage
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import CONFINED_FILES_MAX
@@ -18,30 +19,41 @@ EXIT_MEMORY: Final = 3
 _STATM: Final = "/proc/self/statm"
 _MB: Final = 1024 * 1024
 _ANSWERS_FD: Final = 3
+_RULES_FD: Final = 4
 _FDS_MAX: Final = 1_024
-"""Far more than the process above has ever opened."""
+"""Far more than the parent process ever opens."""
 
 Work = Callable[[BuildJob | RenderJob], Template | Rendered]
-"""Does a job. Raises `InvalidField`."""
+"""Does a job. Raises `InvalidField` when a field of the draft is wrong."""
 
 
-def run(job: Frame, work: Work, answers_fd: int, nothing_fd: int) -> NoReturn:
-    """Do one job in this process and end it. The answer goes to a pipe, the one file that stays open."""
+class Inherited(NamedTuple):
+    """Descriptors that every job inherits: one for nothing, and one of the Landlock rules, None without Landlock."""
+
+    nothing_fd: int
+    rules_fd: int | None
+
+
+def run(job: PipeMessage, work: Work, answers_fd: int, inherited: Inherited) -> NoReturn:
+    """Do one job in this process and exit. The answer is written to a pipe, the only file that stays open."""
     code = 1
     try:
-        _keep_only(answers_fd, nothing_fd)
+        _keep_only(answers_fd, inherited)
         confine(wire.BOUNDS[job.kind])
+        if inherited.rules_fd is not None:
+            landlock.restrict(_RULES_FD)
+            os.close(_RULES_FD)
         _write(_answer(job, work))
         code = 0
     except MemoryError:
         code = EXIT_MEMORY
-    except BaseException as error:  # noqa: BLE001 - nothing may get past here: this is a copy of the process above
-        _write(_told(error).encode())
+    except BaseException as error:  # noqa: BLE001 - no error may pass: this process is a fork of its parent
+        _write(_error_text(error).encode())
     finally:
         os._exit(code)
 
 
-def _answer(job: Frame, work: Work) -> bytes:
+def _answer(job: PipeMessage, work: Work) -> bytes:
     try:
         done = work(wire.job_of(job))
     except InvalidField as error:
@@ -49,12 +61,12 @@ def _answer(job: Frame, work: Work) -> bytes:
     except RecursionError:
         return wire.REFUSED + wire.body_of(wire.Refusal("is nested too deeply", "channels", InvalidField.code))
     if isinstance(done, Rendered) and any("MemoryError" in text for text in done.errors.values()):
-        raise MemoryError  # an engine took it for an error of the template
+        raise MemoryError  # a template engine reported it as an error of the template
     return wire.DONE + wire.body_of(done)
 
 
-def _told(error: BaseException) -> str:
-    """Return what an error is and where it was raised. Its text may hold data, which is for no log."""
+def _error_text(error: BaseException) -> str:
+    """Return an error's type and where it was raised, without its text, which may hold data that must not be logged."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -63,8 +75,8 @@ def _told(error: BaseException) -> str:
 
 
 def confine(bounds: Bounds) -> None:
-    """Take from this process what a template does not need: memory, time, files to write, files to open, other processes,
-    core dumps. What the system cannot limit stays unlimited (macOS: memory)."""
+    """Limit this process to the resources that a template needs: memory, time, files to write, files to open, other
+    processes, core dumps. Resources that the system cannot limit stay unlimited (macOS: memory)."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, CONFINED_FILES_MAX)
@@ -73,7 +85,7 @@ def confine(bounds: Bounds) -> None:
     if size:
         _limit(resource.RLIMIT_AS, size + bounds.memory_mb * _MB)
         _limit(resource.RLIMIT_DATA, size + bounds.memory_mb * _MB)
-    # Not handled by anybody, both end the process, wherever in it the time is spent.
+    # No handler is set, so both signals end the process in any code.
     signal.setitimer(signal.ITIMER_PROF, bounds.cpu_ms / 1000)
     signal.setitimer(signal.ITIMER_REAL, bounds.wait_ms / 1000)
 
@@ -84,7 +96,7 @@ def _limit(what: int, most: int) -> None:
 
 
 def _size_bytes() -> int:
-    """Return the size of the address space; 0 where the system does not tell."""
+    """Return the size of the address space in bytes; 0 where the system does not report it."""
     with suppress(OSError):
         fd = os.open(_STATM, os.O_RDONLY)
         try:
@@ -94,12 +106,17 @@ def _size_bytes() -> int:
     return 0
 
 
-def _keep_only(answers_fd: int, nothing_fd: int) -> None:
-    """Leave open the pipe of answers, as `_ANSWERS_FD`."""
-    for standard in (0, 1, 2):
-        os.dup2(nothing_fd, standard)
-    os.dup2(answers_fd, _ANSWERS_FD)
-    os.closerange(_ANSWERS_FD + 1, _FDS_MAX)
+def _keep_only(answers_fd: int, inherited: Inherited) -> None:
+    """Close all files except the pipe of answers, which becomes `_ANSWERS_FD`, and the rules, which become
+    `_RULES_FD`."""
+    kept = [inherited.nothing_fd] * 3 + [answers_fd]
+    if inherited.rules_fd is not None:
+        kept.append(inherited.rules_fd)
+    # Copies first: a descriptor may have the number that another one is to get.
+    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD, len(kept)) for fd in kept]
+    for place, copy in enumerate(copies):
+        os.dup2(copy, place)
+    os.closerange(len(kept), _FDS_MAX)
 
 
 def _write(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""One confined process, as the API sees it: started, asked, ended."""
+"""The API's side of one confined process: start, ask, end."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from clarion.backends.confined import wire
-from clarion.backends.confined.wire import HEAD, Frame
+from clarion.backends.confined.wire import HEAD, PipeMessage
 from clarion.domain.limits_content import (
     CONFINED_END_MS_MAX,
     CONFINED_FRAME_BYTES_MAX,
@@ -19,14 +19,14 @@ from clarion.domain.limits_content import (
 
 
 class Command(NamedTuple):
-    """How a confined process is started: with nothing of the environment but what is said here."""
+    """The command of a confined process, with its complete environment: nothing is inherited."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
 
 
 class Broken(Exception):
-    """The process is gone, or says what it cannot say."""
+    """Raised when the process has ended or sends an invalid message."""
 
 
 class Child:
@@ -41,7 +41,8 @@ class Child:
 
     @classmethod
     async def start(cls, command: Command) -> "Child":
-        """Return a process that is ready. Raises `Broken`, and `OSError` when there can be no further process."""
+        """Return a process that is ready. Raises `Broken` when it ends or sends an invalid message, `TimeoutError` when
+        it is not ready in time, and `OSError` when no further process can be started."""
         process = await asyncio.create_subprocess_exec(
             *command.arguments, env=command.environment, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
@@ -50,7 +51,7 @@ class Child:
             async with asyncio.timeout(CONFINED_START_MS_MAX / 1000):
                 ready = await child._answer()
             if ready.kind != wire.READY:
-                raise Broken("the process started with something else than that it is ready")
+                raise Broken("the first message of the process is not that it is ready")
         except BaseException:
             await child.kill()
             raise
@@ -58,19 +59,19 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The id of the process, which is that of its group too."""
+        """The id of the process, which is also the id of its group."""
         return self._process.pid
 
     @property
     def usable(self) -> bool:
-        """Whether it lives and has not done so much that a fresh one should take its place."""
+        """Whether the process is running and has done fewer jobs than the number after which it is replaced."""
         return self._process.returncode is None and self._asked < CONFINED_JOBS_MAX
 
-    async def ask(self, job: Frame) -> Frame:
-        """Return the answer to a job. Raises `Broken`, and `TimeoutError` when there is none in time; after either, and
-        when it is cancelled, the process is of no further use."""
+    async def ask(self, job: PipeMessage) -> PipeMessage:
+        """Return the answer to a job. Raises `Broken`, and `TimeoutError` when there is no answer in time. After
+        either, and after a cancellation, the process cannot be used any more."""
         self._asked += 1
-        # The process ends a job that takes too long by itself; this is for when it cannot.
+        # The process ends a job that takes too long by itself; this time-out is for when it cannot.
         async with asyncio.timeout(wire.BOUNDS[job.kind].wait_ms / 1000 + CONFINED_END_MS_MAX / 1000):
             try:
                 self._jobs.write(wire.packed(job))
@@ -79,17 +80,17 @@ class Child:
             except (OSError, asyncio.IncompleteReadError):
                 raise Broken("the process was killed") from None
 
-    async def _answer(self) -> Frame:
+    async def _answer(self) -> PipeMessage:
         try:
             kind, size = HEAD.unpack(await self._answers.readexactly(HEAD.size))
             if size > CONFINED_FRAME_BYTES_MAX:
                 raise Broken("the answer is too large")
-            return Frame(kind, await self._answers.readexactly(size))
+            return PipeMessage(kind, await self._answers.readexactly(size))
         except asyncio.IncompleteReadError:
             raise Broken("the process has ended") from None
 
     async def end(self) -> None:
-        """Let it end, as it does when there will be no more jobs."""
+        """Let the process end by closing its pipe of jobs; kill it when it does not end in time."""
         self._jobs.close()
         try:
             async with asyncio.timeout(CONFINED_END_MS_MAX / 1000):
@@ -98,7 +99,7 @@ class Child:
             await self.kill()
 
     async def kill(self) -> None:
-        """End it now, with the job that it does."""
+        """Kill the process and the job it is doing."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._jobs.close()

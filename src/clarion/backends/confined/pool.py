@@ -1,4 +1,4 @@
-"""Drafting in confined processes: a few, started when they are needed, each doing one job at a time."""
+"""Drafting in confined processes: a few, started on demand, each doing one job at a time."""
 
 from typing import TypeVar
 
@@ -7,7 +7,7 @@ import msgspec
 from clarion.backends.confined import wire
 from clarion.backends.confined.child import Broken, Child, Command
 from clarion.backends.confined.turns import Turns
-from clarion.backends.confined.wire import BOUNDS, Frame
+from clarion.backends.confined.wire import BOUNDS, PipeMessage
 from clarion.content.compiled import locale_for
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, Overloaded
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 class ConfinedDrafting:
-    """Builds and renders drafts where they can harm nothing. It belongs to one event loop; `close` ends the processes, and
-    they end by themselves when this one is gone."""
+    """Builds and renders drafts in processes where they can do no harm. It belongs to one event loop; `close` ends the
+    processes, and they end by themselves when this process ends."""
 
     def __init__(self, command: Command, telemetry: Telemetry) -> None:
         self._command = command
@@ -33,7 +33,8 @@ class ConfinedDrafting:
         )
 
     async def build(self, job: BuildJob) -> Template:
-        """Return what is sent of a source. Raises `InvalidField`, also for what takes too much, and `Overloaded`."""
+        """Return the template built from a source. Raises `InvalidField` when a field is wrong, the job exceeds its
+        bounds or crashes its process, and `Overloaded` when there is no free process or none can be started."""
         answer = await self._ask(job)
         if answer.kind == wire.DONE:
             return _decoded(answer.body, Template)
@@ -44,14 +45,15 @@ class ConfinedDrafting:
         raise InvalidField(_reason(answer, wire.BUILD), field="channels", code=code)
 
     async def render(self, job: RenderJob) -> Rendered:
-        """Return the rendered parts; for what takes too much, that as the error of all channels. Raises `Overloaded`."""
+        """Return the rendered parts; a job that exceeds its bounds is the error of all its channels. Raises
+        `Overloaded` when there is no free process or none can be started."""
         answer = await self._ask(job)
         if answer.kind == wire.DONE:
             return _decoded(answer.body, Rendered)
         locale = locale_for(job.template, job.locale, job.tenant_locale)
         return Rendered(locale, {}, dict.fromkeys(job.channels, _reason(answer, wire.RENDER)))
 
-    async def _ask(self, job: BuildJob | RenderJob) -> Frame:
+    async def _ask(self, job: BuildJob | RenderJob) -> PipeMessage:
         frame = wire.job_frame(job)
         async with self._turns.place(job.tenant):
             answer = await self._ask_one(frame)
@@ -59,17 +61,17 @@ class ConfinedDrafting:
             self._telemetry.log("warning", "draft_crashed", error=answer.body.decode(errors="replace"))
         return answer
 
-    async def _ask_one(self, job: Frame) -> Frame:
+    async def _ask_one(self, job: PipeMessage) -> PipeMessage:
         child = await self._child()
         try:
             answer = await child.ask(job)
         except TimeoutError:
             await child.kill()
-            return Frame(wire.OVER_TIME)
+            return PipeMessage(wire.OVER_TIME)
         except Broken as error:
             await child.kill()
-            return Frame(wire.ENDED, str(error).encode())
-        except BaseException:  # the caller has gone: whatever it answers is for nobody
+            return PipeMessage(wire.ENDED, str(error).encode())
+        except BaseException:  # the caller was cancelled, so nobody waits for the answer
             await child.kill()
             raise
         if child.usable:
@@ -88,10 +90,10 @@ class ConfinedDrafting:
             return await Child.start(self._command)
         except (Broken, OSError, TimeoutError) as error:
             self._telemetry.log("error", "drafting_unavailable", error=repr(error))
-            raise Overloaded("templates cannot be worked on now; try again", retry_after_s=5) from error
+            raise Overloaded("templates cannot be processed now; try again", retry_after_s=5) from error
 
     async def close(self) -> None:
-        """End the processes. Nothing may be under way."""
+        """End the processes. No job may be running."""
         while self._idle:
             await self._idle.pop().end()
 
@@ -100,7 +102,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
     return msgspec.msgpack.decode(body, type=kind)
 
 
-def _reason(answer: Frame, kind: bytes) -> str:
+def _reason(answer: PipeMessage, kind: bytes) -> str:
     bounds = BOUNDS[kind]
     if answer.kind == wire.OVER_TIME:
         return f"the template took more than {bounds.cpu_ms} ms"

@@ -1,4 +1,4 @@
-"""What is said over the pipes to a confined process: frames of a kind, a length and a body."""
+"""The messages on the pipes to a confined process: frames of a kind, a length and a body."""
 
 import struct
 from typing import Any, Final, NamedTuple
@@ -24,18 +24,18 @@ RENDER: Final = b"R"
 
 # Answers.
 READY: Final = b"H"
-"""The process takes jobs from now on."""
+"""The process accepts jobs from now on."""
 DONE: Final = b"D"
 REFUSED: Final = b"F"
 """A field of the draft is wrong; the body is a `Refusal`."""
 OVER_TIME: Final = b"T"
 OVER_MEMORY: Final = b"M"
 ENDED: Final = b"E"
-"""The job ended in no other way; the body is text."""
+"""The job ended in any other way; the body is text."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """An `InvalidField` on its way."""
+    """An encoded `InvalidField`."""
 
     detail: str
     field: str | None
@@ -43,7 +43,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Bounds(NamedTuple):
-    """What one job may take."""
+    """The limits of one job."""
 
     cpu_ms: int
     memory_mb: int
@@ -56,33 +56,33 @@ BOUNDS: Final = {
 }
 
 
-class Frame(NamedTuple):
+class PipeMessage(NamedTuple):
     """A job or an answer."""
 
     kind: bytes
     body: bytes = b""
 
 
-def packed(frame: Frame) -> bytes:
+def packed(frame: PipeMessage) -> bytes:
     """Return a frame as bytes."""
     return HEAD.pack(frame.kind, len(frame.body)) + frame.body
 
 
-def job_frame(job: BuildJob | RenderJob) -> Frame:
-    """Return a job as a frame. Raises `InvalidField` for numbers that are too large to be passed on."""
+def job_frame(job: BuildJob | RenderJob) -> PipeMessage:
+    """Return the frame of a job. Raises `InvalidField` for numbers that are too large to encode."""
     try:
-        return Frame(BUILD if isinstance(job, BuildJob) else RENDER, _ENCODER.encode(job))
+        return PipeMessage(BUILD if isinstance(job, BuildJob) else RENDER, _ENCODER.encode(job))
     except OverflowError:
         raise InvalidField("holds a whole number of more than 64 bits") from None
 
 
-def job_of(frame: Frame) -> BuildJob | RenderJob:
+def job_of(frame: PipeMessage) -> BuildJob | RenderJob:
     """Return the job of a frame."""
     return _BUILDS.decode(frame.body) if frame.kind == BUILD else _RENDERS.decode(frame.body)
 
 
 def body_of(value: Any) -> bytes:
-    """Return what goes into a frame."""
+    """Return the encoded body of a frame."""
     return _ENCODER.encode(value)
 
 

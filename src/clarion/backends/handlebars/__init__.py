@@ -1,1 +1,1 @@
-"""Handlebars and Mustache: handlebars.js in a JavaScript engine without I/O, its time and memory bounded."""
+"""Handlebars and Mustache: handlebars.js in a JavaScript runtime without I/O, with time and memory bounded."""

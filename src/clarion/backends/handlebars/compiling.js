@@ -1,4 +1,4 @@
-// Compiles trees: each path learns whether it may be missing, each helper is called by a name that no source can write.
+// Compiles trees: each path is marked as required or optional, each helper is called by a name that no source can write.
 (function (root) {
   'use strict';
   const Handlebars = root.Handlebars;
@@ -17,7 +17,7 @@
     if (!node) return;
     for (const statement of node.body) {
       if (statement.type === 'MustacheStatement') {
-        statement.escaped = true; // unescaped output has been refused where it matters; there is one way out for all
+        statement.escaped = true; // unescaped output was refused where it matters; one function writes all output
         call(statement, stacked, false, state, true);
       } else if (statement.type === 'BlockStatement') {
         block(statement, stacked, state);
@@ -73,7 +73,7 @@
     return {type: 'PathExpression', data: false, depth: 0, parts: [inner], original: inner, loc: path.loc};
   }
 
-  // ---- what takes the place of lookups in the code that handlebars.js makes ----
+  // ---- replacements for lookups in the code that handlebars.js generates ----
 
   const generator = Handlebars.JavaScriptCompiler.prototype;
 

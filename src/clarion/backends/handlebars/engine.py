@@ -1,5 +1,5 @@
 """The Handlebars renderer: a source of literals and plain variables compiles to a split and a join, everything else runs in
-a sandbox. Both give the same text (a property test holds them together)."""
+a sandbox. Both return the same text (a property test compares them)."""
 
 from functools import partial
 from typing import Any
@@ -12,19 +12,19 @@ from clarion.ports.renderer import Render, Usage
 
 
 class HandlebarsRenderer:
-    """Renders Handlebars and Mustache. Missing variables are errors unless a condition, a section or `default` looks at
-    them first. No JavaScript engine is started before one is needed."""
+    """Renders Handlebars and Mustache. Missing variables are errors unless a condition, a section or `default` tests
+    them first. A JavaScript runtime is started only when one is needed."""
 
     def __init__(self) -> None:
         self._sandboxes = Sandboxes()
 
     def compile(self, source: Any, *, html: bool) -> Render:
-        """Return a render function for a string, or a map or list with string leaves; other leaves stay as they are.
-        Raises `SyntaxProblem`."""
+        """Return a render function for a string, or a map or list with string leaves; other leaves are returned
+        unchanged. Raises `SyntaxProblem` when the source is invalid."""
         return compile_tree(source, partial(self._compile_text, html=html))
 
     def usage(self, source: Any) -> Usage:
-        """Return the names a source reads. Raises `SyntaxProblem`."""
+        """Return the names a source reads. Raises `SyntaxProblem` when the source is invalid."""
         read = [Template(text, self._sandboxes, html=False).usage for text in texts(source)]
         return Usage(
             variables=tuple(dict.fromkeys(name for usage in read for name in usage.variables)),
@@ -38,5 +38,5 @@ class HandlebarsRenderer:
         plain = compile_plain(source, template.render, html=html)
         if plain is not None:
             return plain
-        template.code  # noqa: B018  # now, so that what is wrong is told now
+        template.code  # noqa: B018  # compile now, so that errors are raised now
         return template.render

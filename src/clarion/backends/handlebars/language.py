@@ -1,10 +1,10 @@
-"""What may be written: the helpers there are, and what Handlebars has besides that templates here cannot use."""
+"""The supported part of Handlebars: its helpers, and the features that templates cannot use."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from clarion.backends.handlebars.sandbox import Problem
-from clarion.content.formatters import FORMATTERS, Speech
+from clarion.content.formatters import FORMATTERS, FormatContext
 
 Node = Mapping[str, Any]
 """A node of handlebars.js's syntax tree."""
@@ -25,11 +25,11 @@ _REFUSED: Final = {
 }
 _LOOP_NAMES: Final = ("root", "index", "key", "first", "last")
 _LITERALS: Final = ("StringLiteral", "NumberLiteral", "BooleanLiteral")
-_ANYBODY: Final = Speech("en", "UTC", 0)
+_ANYBODY: Final = FormatContext("en", "UTC", 0)
 
 
 def check(program: Node, *, html: bool) -> None:
-    """Raise `Problem` with line and column for whatever a template may not have."""
+    """Raise `Problem` with line and column when a template uses an unsupported feature."""
     for node in _statements(program):
         if node["type"] in _REFUSED:
             raise fault(node, _REFUSED[node["type"]])
@@ -42,7 +42,7 @@ def check(program: Node, *, html: bool) -> None:
 
 
 def fault(node: Node, text: str) -> Problem:
-    """Return a problem at a node."""
+    """Return a `Problem` with the line and column of a node."""
     start = node["loc"]["start"]
     return Problem(text, start["line"], start["column"] + 1)
 
@@ -98,13 +98,13 @@ def _no_named(node: Node) -> None:
 
 def _path(path: Node) -> None:
     if path["type"] != "PathExpression":
-        raise fault(path, "a literal cannot stand here")
+        raise fault(path, "a literal is not allowed here")
     if path["data"] and (not path["parts"] or path["parts"][0] not in _LOOP_NAMES):
         raise fault(path, f"there is no '{path['original']}'")
 
 
 def _try(node: Node, name: str, params: list[Node]) -> None:
-    """Find out now, where all arguments but the value are literals, whether a formatter takes them."""
+    """Raise `Problem` when all arguments but the value are literals and the formatter does not accept them."""
     formatter = FORMATTERS.get(name)
     if formatter is None or not all(param["type"] in _LITERALS for param in params[1:]):
         return

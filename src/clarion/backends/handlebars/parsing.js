@@ -1,11 +1,11 @@
-// Parses sources: handlebars.js's own lexer and parser, made faster, and told when to stop.
+// Parses sources: handlebars.js's own lexer and parser, made faster, and with limits.
 (function (root) {
   'use strict';
   const Handlebars = root.Handlebars;
-  // Marks of our own in names and output. They are noncharacters, taken out of all sources and data on their way in.
+  // Clarion's own marks in names and output. They are noncharacters: sources that hold one are refused, in data they are replaced.
   const MARKS = {OPEN: '\ufdd0', CLOSE: '\ufdd1', PROBLEM: '\ufdd2', CALLS: '\ufdd3'};
 
-  // A fault of a template or of its data.
+  // An error of a template or of its data.
   class Problem {
     constructor(text, line, column) { Object.assign(this, {text, line: line || 0, column: column || 0}); }
   }
@@ -17,7 +17,7 @@
     return {[Symbol.match](text) { sticky.lastIndex = 0; return sticky.exec(text); }};
   });
 
-  // The parser copies all open blocks at each step, and who walks its tree descends into them: both are counted here.
+  // The parser copies all open blocks at each step, and walks of its tree recurse into them: both are limited here.
   const SIGNS = Handlebars.Parser.symbols_;
   const depth = {};
 
@@ -52,7 +52,7 @@
 
   let parsed = {};
 
-  // The tree of a source that is parsed again at once, to be compiled, is still there; then it is changed, and gone.
+  // The tree of a source that is compiled right after being parsed is reused; compiling changes it, so it is then dropped.
   function parse(source, most, last) {
     Object.assign(depth, {most: JSON.parse(most), tokens: 0, blocks: [], expressions: 0});
     try {

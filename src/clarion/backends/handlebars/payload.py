@@ -1,4 +1,5 @@
-"""A render's context on its way into JavaScript: only what is read, and nothing that would change on the way."""
+"""Encodes a render's context for JavaScript: only the names that are read, and no value that JavaScript would
+change."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ import msgspec
 from clarion.backends.handlebars.sandbox import Problem
 
 UNWANTED: Final = "\0\ufdd0-\ufdd3"
-"""What no text may hold, as a class of a pattern: NUL, which would end it, and the marks of `parsing.js`."""
+"""Characters that no text may hold, as a class of a pattern: NUL, which would end the text, and the marks of
+`parsing.js`."""
 EXACT_MAX: Final = 2**53 - 1
-"""The largest integer that JavaScript has exactly."""
+"""The largest integer that JavaScript represents exactly."""
 _LONG_NUMBER: Final = re.compile(rb"[\[:,]-?\d{16}")
 _MARK: Final = re.compile("[\ufdd0-\ufdd3]")
 _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -19,7 +21,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode(context: Mapping[str, Any], roots: frozenset[str] | None) -> str:
-    """Return the named part of a context (all of it for None) as JSON. Raises `Problem` for what JSON cannot hold."""
+    """Return the named part of a context (all of it for None) as JSON. Raises `Problem` for a value that JSON cannot
+    hold."""
     read = dict(context) if roots is None else {name: context[name] for name in roots if name in context}
     try:
         encoded = _encoded(read)
@@ -40,7 +43,7 @@ def _encoded(read: dict[str, Any]) -> bytes:
 
 
 def _exact(value: Any) -> Any:
-    """Return a value with texts in place of the integers that JavaScript would round."""
+    """Return a value in which integers that JavaScript would round are replaced by texts."""
     if isinstance(value, Mapping):
         return {key: _exact(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

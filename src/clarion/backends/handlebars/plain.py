@@ -1,6 +1,6 @@
 """The fast path: a source of literals and plain `{{ path.to.variable }}` becomes a split and a join.
 
-Whatever is not a text, a whole number, true, false or nothing is left to Handlebars.
+Values other than a text, a whole number, true, false or null are left to Handlebars.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from clarion.backends.handlebars.payload import EXACT_MAX, UNWANTED
 from clarion.content.plain import VARIABLE, missing, too_large
-from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
+from clarion.domain.limits_content import RENDER_OUTPUT_BYTES_MAX
 from clarion.ports.renderer import Render, RenderError
 
 _KEYWORDS: Final = frozenset({"this", "true", "false", "null", "undefined", "else", "as", "length"})
@@ -21,7 +21,7 @@ _WORDS: Final = {None: "", True: "true", False: "false"}
 
 
 def escape(text: str) -> str:
-    """Return a text for HTML, escaped as Handlebars does it."""
+    """Return a text escaped for HTML in the same way as Handlebars."""
     return _SIGN.sub(lambda sign: _ENTITIES[sign[0]], text)
 
 
@@ -33,7 +33,7 @@ def bounded(text: str) -> str:
 
 
 def compile_plain(source: str, slow: Render, *, html: bool) -> Render | None:
-    """Return a render function if the source is plain, else None. `slow` renders with data that is not."""
+    """Return a render function if the source is plain, else None. `slow` renders when the data holds other values."""
     pieces = VARIABLE.split(source)
     literals, paths = pieces[::2], [tuple(path.split(".")) for path in pieces[1::2]]
     if any("{{" in literal or literal.endswith(("{", "\\")) for literal in literals) or "\\{{" in source:

@@ -1,4 +1,4 @@
-"""Which names a template reads, told apart from those that its blocks bring into scope."""
+"""The names that a template reads from its context, as opposed to those that its blocks bring into scope."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from clarion.content.formatters import FORMATTERS
 from clarion.ports.renderer import Usage
 
 Place = tuple[str, ...]
-"""The way from a render's context to a value: `("order", "lines[]", "name")`."""
+"""The path from a render's context to a value: `("order", "lines[]", "name")`."""
 
 _GUARDS: Final = ("if", "unless", "default", "and", "or", "not", "eq", "ne", "lt", "gt")
 _OURS: Final = "_"
@@ -18,9 +18,9 @@ _OWN: Final = re.compile(r"\.|this\b(?!-)")
 
 
 class Scope(NamedTuple):
-    """Where names are looked up: `place` of the current value (None when it is not known), the scope around it, block
-    parameters by name, paths that somebody asked for before, and whether names are looked for further out too, as
-    Mustache does it in a section."""
+    """The scope in which names are looked up: `place` of the current value (None when it is not known), the outer
+    scope, block parameters by name, paths that a condition has tested, and whether names are also looked up in outer
+    scopes, as in a section of Mustache."""
 
     place: Place | None = ()
     outer: "Scope | None" = None
@@ -30,8 +30,8 @@ class Scope(NamedTuple):
 
 
 class Reader:
-    """Walks a syntax tree and notes what it reads. `roots` are the names of a render's context that it may look at, None
-    when that may be any; `timed` says whether what it shows depends on when the notification was made."""
+    """Walks a syntax tree and collects the paths it reads. `roots` are the names of a render's context that it may
+    read, None when it may read any; `timed` is whether the text depends on the time of the notification."""
 
     def __init__(self, program: Node) -> None:
         self.roots: set[str] | None = set()
@@ -43,7 +43,7 @@ class Reader:
 
     @property
     def usage(self) -> Usage:
-        """What the template reads, in the order in which it does."""
+        """The names and paths that the template reads, in the order of its text."""
         names = dict.fromkeys(path.partition(".")[0].removesuffix("[]") for path in self._needed)
         return Usage(tuple(names), self._uses_user, tuple(self._needed), tuple(self._read))
 
@@ -108,7 +108,8 @@ class Reader:
             self._needed[shown] = None
 
     def _look(self, path: Node, scope: Scope) -> None:
-        """Note which name of the context a path begins with; a path without one may mean all of it."""
+        """Add the context's name that a path begins with to `roots`; a path without a name may mean the whole
+        context."""
         parts = path["parts"]
         if self.roots is None or (path["data"] and parts[0] != "root"):
             return
@@ -120,7 +121,7 @@ class Reader:
             self._uses_user = True
 
     def _paths(self, node: Node, scope: Scope) -> Iterable[str]:
-        """Yield the paths that a condition asks for."""
+        """Yield the paths that a condition tests."""
         if node["type"] == "SubExpression":
             for param in node["params"] if node["path"]["original"] != "plural" else ():
                 yield from self._paths(param, scope)
@@ -143,12 +144,12 @@ class Reader:
         if parts and not own and parts[0] in scope.bound:
             return _joined(scope.bound[parts[0]], parts[1:])
         if parts and scope.section and not path["depth"] and not own:
-            return _joined((), parts)  # a field of the section's value, or of what is around it
+            return _joined((), parts)  # a field of the section's value, or of an outer scope
         return _joined(scope.place, parts)
 
 
 def _joined(place: Place | None, parts: Place) -> Place | None:
-    """Return a place further on; a number is an item of a list, `length` is a property of one."""
+    """Return a place extended by names; a number is an item of a list, a last `length` is a list's property."""
     if place is None:
         return None
     for index, part in enumerate(parts):
@@ -160,7 +161,7 @@ def _joined(place: Place | None, parts: Place) -> Place | None:
 
 
 def _shown(place: Place | None) -> str | None:
-    """Return a place as a path below `data`, or None for what does not lie there."""
+    """Return a place as a path below `data`, or None for a place outside `data`."""
     if not place:
         return None
     below = place[1:] if place[0] == "data" else place

@@ -1,5 +1,5 @@
-// Runs templates: one way out for all output, helpers that count what they do, and what is called from outside. One
-// request at a time; but for what was loaded and learned, nothing of it is left for the next one.
+// Runs templates: one function for all output, helpers that count their work, and the functions called from outside. One
+// request at a time; except for loaded templates and learned values, nothing of it remains for the next one.
 (function (root) {
   'use strict';
   const Handlebars = root.Handlebars;
@@ -38,7 +38,7 @@
     if (run.chars > run.most.chars) throw new Problem('output limit reached');
   }
 
-  // The engine looks at its clock between steps, however long one of them takes.
+  // The runtime checks its clock only between steps, and a single step may take long.
   function spend(chars) {
     run.work += chars;
     if (run.work > run.most.work) throw new Problem('the template takes too much time');
@@ -136,12 +136,12 @@
     },
     upcase(item) { return item === undefined ? item : spent(item).toUpperCase(); },
     downcase(item) { return item === undefined ? item : spent(item).toLowerCase(); },
-    // Formatted outside, after the render: leaves a mark.
+    // Formatted outside, after the render: writes a mark.
     later(name, ...rest) {
       const options = rest.pop();
       return MARKS.OPEN + (run.later.push(asked(name, rest, options.loc)) - 1) + MARKS.CLOSE;
     },
-    // Formatted outside, and needed to go on: known from before, or asked for and rendered again.
+    // Formatted outside, and needed to continue: already learned, or requested and rendered again.
     now(name, ...rest) {
       const options = rest.pop();
       if (rest[0] === undefined) return undefined;
@@ -166,11 +166,11 @@
     knownHelpers[MARKS.OPEN + name] = true;
   }
 
-  // ---- what is called from outside: texts in, text out ----
+  // ---- functions called from outside: texts in, text out ----
 
   function told(work) {
     try {
-      return work().slice(0); // one piece: what was joined of many cannot leave the engine
+      return work().slice(0); // a flat string: one concatenated from many cannot leave the engine
     } catch (error) {
       if (error instanceof Problem) return MARKS.PROBLEM + JSON.stringify(error);
       throw error;
@@ -195,7 +195,7 @@
     for (const [key, answer] of news) formatted.set(scope + key, answer);
   };
 
-  // `scope` is whom the text speaks to: what was formatted for others is not known here.
+  // `scope` is the recipient's locale, zone and time: values formatted for another scope are not used.
   root.$render = (id, html, context, scope, chars, loops, work) => told(() => {
     Object.assign(run, {html, scope, most: {chars, loops, work}});
     Object.assign(run, {chars: 0, loops: 0, work: 0, later: [], wanted: new Map()});

@@ -1,6 +1,6 @@
-"""The JavaScript engine that templates run in: QuickJS with a bound on time, memory and stack, and no way out.
+"""The JavaScript runtime that templates run in: QuickJS with limits on time, memory and stack, and without I/O.
 
-An engine belongs to one thread. After a stop in the middle of things it is thrown away, and the next render gets a new one.
+A runtime belongs to one thread. After an interrupted call it is discarded, and the next render gets a new one.
 """
 
 import threading
@@ -27,13 +27,13 @@ _PROBLEM: Final = "\ufdd2"
 _STOPS: Final = {
     "interrupted": "takes too much time",
     "out of memory": "takes too much memory",
-    "null": "takes too much memory",  # there was not enough left to say so
+    "null": "takes too much memory",  # too little memory was left for the error itself
     "stack overflow": "is nested too deeply",
 }
 
 
 class Problem(Exception):
-    """A fault of a template or of its data; `line` and `column` count from 1 (0 when unknown)."""
+    """An error of a template or of its data; `line` and `column` count from 1 (0 when unknown)."""
 
     def __init__(self, text: str, line: int = 0, column: int = 0) -> None:
         super().__init__(text)
@@ -43,8 +43,8 @@ class Problem(Exception):
 
 
 class Code(msgspec.Struct, frozen=True):
-    """A compiled template: a number that no other has, what an engine has to load, the names of a render's context that it
-    may look at (None: any), and whether its text depends on when the notification was made."""
+    """A compiled template: a unique number, the code that a runtime loads, the names of a render's context that it may
+    read (None: any), and whether its text depends on the time of the notification."""
 
     id: int
     text: str
@@ -53,10 +53,10 @@ class Code(msgspec.Struct, frozen=True):
 
 
 class Sandbox:
-    """One JavaScript engine with handlebars.js loaded."""
+    """One JavaScript runtime with handlebars.js loaded."""
 
     def __init__(self) -> None:
-        import quickjs  # type: ignore[import-untyped]  # only a process that meets Handlebars pays for it
+        import quickjs  # type: ignore[import-untyped]  # only a process that renders Handlebars pays for the import
 
         self._failure: type[Exception] = quickjs.JSException
         self._context = quickjs.Context()
@@ -70,7 +70,7 @@ class Sandbox:
         self.usable = True
 
     def call(self, name: str, *arguments: object, cpu_ms: float = HANDLEBARS_COMPILE_CPU_MS_MAX) -> str:
-        """Return what a function of `running.js` says. Raises `Problem`, also when it was stopped."""
+        """Return the result of a function of `running.js`. Raises `Problem` when it fails or exceeds a limit."""
         self._context.set_time_limit(max(cpu_ms, 1) / 1000)
         try:
             answer = self._functions[name](*arguments)
@@ -82,7 +82,7 @@ class Sandbox:
         return answer if isinstance(answer, str) else ""
 
     def load(self, code: Code) -> int:
-        """Make sure that a template can be rendered here, and return its number. Raises `Problem`."""
+        """Load a template into this runtime if it is not loaded yet, and return its number. Raises `Problem`."""
         if code.id in self._loaded:
             self._loaded.move_to_end(code.id)
             return code.id
@@ -99,7 +99,7 @@ class Sandbox:
 
 
 class Sandboxes:
-    """The engines of a process, one for each thread that asks."""
+    """The JavaScript runtimes of a process, one for each thread that needs one."""
 
     def __init__(self) -> None:
         self._own = threading.local()
@@ -107,11 +107,11 @@ class Sandboxes:
         self._lock = threading.Lock()
 
     def mine(self) -> Sandbox:
-        """Return the engine of this thread. Raises `Problem` when too many threads have one."""
+        """Return the JavaScript runtime of this thread. Raises `Problem` when too many threads have one."""
         sandbox: Sandbox | None = getattr(self._own, "sandbox", None)
         if sandbox is not None and sandbox.usable:
             return sandbox
-        self._own.sandbox = sandbox = None  # one that is broken is gone before the next one comes
+        self._own.sandbox = sandbox = None  # free a broken runtime before creating the next
         with self._lock:
             if len(self._all) >= HANDLEBARS_SANDBOXES_MAX:
                 raise Problem(f"more than {HANDLEBARS_SANDBOXES_MAX} threads render Handlebars")

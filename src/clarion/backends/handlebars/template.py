@@ -1,7 +1,7 @@
 """One text in Handlebars, compiled when it is first needed, and its rendering.
 
-Dates, money and their like are formatted outside of the sandbox: what is only shown leaves a mark that is filled in
-afterwards; what a condition wants is told, and the template is rendered again with the answer.
+Dates, money and the like are formatted outside the sandbox: a value that is only shown leaves a mark that is replaced
+after the render; for a value that a condition needs, the template is rendered again with the formatted value.
 """
 
 import re
@@ -18,14 +18,7 @@ from clarion.backends.handlebars.payload import UNWANTED, encode
 from clarion.backends.handlebars.plain import bounded, escape
 from clarion.backends.handlebars.reading import Reader
 from clarion.backends.handlebars.sandbox import Code, Problem, Sandbox, Sandboxes
-from clarion.content.formatters import FORMATTERS, Speech
-from clarion.domain.limits import (
-    RENDER_CPU_MS_MAX,
-    RENDER_DEPTH_MAX,
-    RENDER_LOOP_MAX,
-    RENDER_OUTPUT_BYTES_MAX,
-    TEMPLATE_BYTES_MAX,
-)
+from clarion.content.formatters import FORMATTERS, FormatContext
 from clarion.domain.limits_content import (
     HANDLEBARS_BRANCHES_MAX,
     HANDLEBARS_COMPILE_CPU_MS_MAX,
@@ -33,6 +26,11 @@ from clarion.domain.limits_content import (
     HANDLEBARS_ROUNDS_MAX,
     HANDLEBARS_TOKENS_MAX,
     HANDLEBARS_WORK_CHARS_MAX,
+    RENDER_CPU_MS_MAX,
+    RENDER_DEPTH_MAX,
+    RENDER_LOOP_MAX,
+    RENDER_OUTPUT_BYTES_MAX,
+    TEMPLATE_BYTES_MAX,
 )
 from clarion.ports.allowance import end_ns
 from clarion.ports.renderer import RenderError, SyntaxProblem, Usage
@@ -53,7 +51,7 @@ _ids = count(1)
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
-    """A formatter that a template calls, and the line where it does."""
+    """A template's call of a formatter, with its line."""
 
     name: str
     line: int
@@ -61,7 +59,8 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """What a render asks for: by a key of its own what has to be known to go on, and what is filled in by number."""
+    """The formatter calls of a render: those whose result is needed to continue, by key, and those to fill in, by
+    number."""
 
     wanted: list[tuple[str, Call]]
     later: list[Call]
@@ -71,7 +70,8 @@ _ASKED: Final = msgspec.json.Decoder(Asked)
 
 
 class Template:
-    """A text that is rendered in whatever thread asks. Raises `SyntaxProblem` for what no template may hold."""
+    """A text that any thread may render. The constructor raises `SyntaxProblem` for characters and delimiters that no
+    template may hold, and for a text that is too long."""
 
     def __init__(self, source: str, sandboxes: Sandboxes, *, html: bool) -> None:
         _refuse(source)
@@ -81,12 +81,12 @@ class Template:
 
     @property
     def usage(self) -> Usage:
-        """What the source reads. Raises `SyntaxProblem`."""
+        """The names and paths that the source reads. Raises `SyntaxProblem` when the source is invalid."""
         return self._read(_Deadline(HANDLEBARS_COMPILE_CPU_MS_MAX)).usage
 
     @cached_property
     def code(self) -> Code:
-        """What a sandbox loads. Raises `SyntaxProblem`."""
+        """The code that a sandbox loads. Raises `SyntaxProblem` when the source is invalid."""
         deadline = _Deadline(HANDLEBARS_COMPILE_CPU_MS_MAX)
         reader = self._read(deadline)
         text = self._compiler("compile", deadline, _FORMATTERS)
@@ -107,13 +107,14 @@ class Template:
             raise _refused(problem) from None
 
     def render(self, context: Mapping[str, Any]) -> str:
-        """Return the rendered text. Raises `RenderError`."""
+        """Return the rendered text. Raises `RenderError` when the data is missing or unsuitable, or a limit is
+        exceeded."""
         try:
-            return bounded(self._rendered(context, Speech.of(context), _Deadline(RENDER_CPU_MS_MAX)))
+            return bounded(self._rendered(context, FormatContext.of(context), _Deadline(RENDER_CPU_MS_MAX)))
         except (Problem, SyntaxProblem) as problem:
             raise RenderError(f"{problem} (line {problem.line})" if problem.line else str(problem)) from None
 
-    def _rendered(self, context: Mapping[str, Any], speech: Speech, deadline: "_Deadline") -> str:
+    def _rendered(self, context: Mapping[str, Any], speech: FormatContext, deadline: "_Deadline") -> str:
         sandbox = self._sandboxes.mine()
         number = sandbox.load(self.code)
         payload = encode(context, self.code.roots)
@@ -127,9 +128,9 @@ class Template:
             if not calls.wanted:
                 return "".join(self._filled(text, calls.later, speech, deadline))
             _learn(sandbox, scope, calls.wanted, speech, deadline)
-        raise Problem("conditions ask for too much, one after the other")
+        raise Problem("too many conditions depend on one another's formatted values")
 
-    def _filled(self, text: str, calls: list[Call], speech: Speech, deadline: "_Deadline") -> Iterator[str]:
+    def _filled(self, text: str, calls: list[Call], speech: FormatContext, deadline: "_Deadline") -> Iterator[str]:
         first, *rest = text.split(_OPEN)
         yield first
         for piece in rest:
@@ -140,25 +141,27 @@ class Template:
 
 
 class _Deadline:
-    """When this thread has used up its time for something."""
+    """The CPU time at which this thread must stop."""
 
     def __init__(self, cpu_ms: int) -> None:
         self._end_ns = end_ns(thread_time_ns(), cpu_ms)
 
     def left_ms(self) -> float:
-        """Return what is left. Raises `Problem` when that is nothing."""
+        """Return the remaining milliseconds. Raises `Problem` when there are none."""
         left_ns = self._end_ns - thread_time_ns()
         if left_ns <= 0:
             raise Problem("the template takes too much time")
         return left_ns / _NS_PER_MS
 
 
-def _learn(sandbox: Sandbox, scope: str, wanted: list[tuple[str, Call]], speech: Speech, deadline: _Deadline) -> None:
+def _learn(
+    sandbox: Sandbox, scope: str, wanted: list[tuple[str, Call]], speech: FormatContext, deadline: _Deadline
+) -> None:
     answers = [(key, _format(call, speech, deadline)) for key, call in wanted]
     sandbox.call("learn", scope, msgspec.json.encode(answers).decode(), HANDLEBARS_FORMATTED_MAX)
 
 
-def _format(call: Call, speech: Speech, deadline: _Deadline) -> str:
+def _format(call: Call, speech: FormatContext, deadline: _Deadline) -> str:
     deadline.left_ms()
     try:
         return FORMATTERS[call.name].run(speech, *call.arguments)

@@ -20,7 +20,7 @@ from clarion.ports.schemas import Fault
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _PATTERNS: Final = jsonschema_rs.RegexOptions(SCHEMA_PATTERN_BYTES_MAX, SCHEMA_PATTERN_BYTES_MAX)
 _HIDDEN: Final = "it"
-"""Stands for the value in texts: data may be long, or nobody else's business."""
+"""Replaces the value in error texts: data may be long or confidential."""
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -28,19 +28,20 @@ class _Compiled(NamedTuple):
     schema: dict[str, Any]
     validator: jsonschema_rs.Draft202012Validator | None
     bytes_max: int
-    """Size of data that is still little enough work; 0 when any data is."""
+    """Maximum size of data whose check is within the limit of work; 0 when any data is."""
     nodes: int
 
 
 class JsonSchemas:
-    """Implements `ports/schemas.py`. One that demands no more than names at the top level is checked by those alone."""
+    """Implements `ports/schemas.py`. A schema that only requires names at the top level is checked without a
+    validator."""
 
     def __init__(self) -> None:
         self._compiled: dict[int, _Compiled] = {}
         self._nodes = 0
 
     def fault_of(self, schema: Mapping[str, Any]) -> Fault | None:
-        """Return why something cannot be used as a schema, None when it can."""
+        """Return why a value cannot be used as a schema, or None when it can."""
         if schema.get("$schema", _DIALECT) not in (_DIALECT, f"{_DIALECT}#"):
             return Fault("$schema", f"must be {_DIALECT}")
         try:
@@ -53,8 +54,8 @@ class JsonSchemas:
         return None
 
     def check(self, schema: dict[str, Any], data: Mapping[str, Any]) -> Fault | None:
-        """Return the first fault of data, None when it satisfies the schema. One that cannot be used demands its top-level
-        names alone."""
+        """Return the first fault of data, or None when it satisfies the schema. For a schema that cannot be used, only
+        its required top-level names are checked."""
         found = self._compiled.get(id(schema))
         if found is None:
             found = self._compile(schema)
@@ -71,7 +72,7 @@ class JsonSchemas:
         if self._nodes > SCHEMA_NODES_KEPT_MAX:
             self._compiled.clear()
             self._nodes = made.nodes
-        # It is kept with its validator, so that no other schema can get its identity.
+        # The schema is stored with its validator, so that no other schema can get its identity.
         self._compiled[id(schema)] = made
         return made
 
@@ -84,7 +85,8 @@ def _compiled(schema: dict[str, Any]) -> _Compiled:
         bytes_max = SCHEMA_WORK_MAX // nodes
         return _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0, nodes)
     except ValueError:
-        # Nobody wrote it, or it would have been refused: one that was inferred may be too large. Its names still count.
+        # An authored schema would have been refused: this one was inferred and may be too large. Its names are still
+        # required.
         return _Compiled(schema, None, 0, SCHEMA_NODES_MAX)
 
 
@@ -97,7 +99,7 @@ def _missing(schema: Mapping[str, Any], data: Mapping[str, Any]) -> Fault | None
 
 
 def _first(validator: jsonschema_rs.Draft202012Validator, data: Mapping[str, Any]) -> Fault | None:
-    # All faults of a long list would take seconds to tell.
+    # Collecting all faults of a long list would take seconds.
     try:
         validator.validate(data)
     except jsonschema_rs.ValidationError as error:

@@ -1,5 +1,5 @@
-"""How much work a schema is: its nodes, with those counted again that are referred to. A few references to references
-would otherwise double the work with every level."""
+"""The work of checking a schema: its number of nodes, where referenced nodes count again at each reference. A few
+references to references could otherwise double the work with every level."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -8,24 +8,26 @@ from urllib.parse import unquote
 from clarion.domain.limits_content import SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX
 
 _MOVED: Final = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef")
-"""Keywords by which a reference could lead where this is not seen here."""
+"""Keywords by which a reference could lead to a place that this module does not see."""
 _MAPS: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
 """Keywords whose members are named by the author, not by the language."""
 
 
 class Unbounded(ValueError):
-    """A schema that is too much work, or whose work cannot be told; the text says why."""
+    """Raised for a schema whose work exceeds the limit or cannot be determined; the text is the reason."""
 
 
 class _Size(NamedTuple):
-    """Nodes below a value, itself included, and how many levels there are; references count as what they refer to."""
+    """The number of nodes of a value, itself included, and the number of its levels; a reference counts as its
+    target."""
 
     nodes: int
     levels: int
 
 
 def weight_of(schema: Mapping[str, Any]) -> int:
-    """Return the number of nodes that a check may visit for one piece of data. Raises `Unbounded`."""
+    """Return the number of nodes that a check may visit for one value. Raises `Unbounded` when there are too many, or
+    they cannot be counted."""
     return _Scale(schema).size(schema, 0).nodes
 
 
@@ -47,7 +49,7 @@ class _Scale:
         if max(depth, levels) > SCHEMA_DEPTH_MAX:
             raise Unbounded(f"is nested deeper than {SCHEMA_DEPTH_MAX} levels")
         if nodes > SCHEMA_NODES_MAX:
-            raise Unbounded(f"is more than {SCHEMA_NODES_MAX} keywords, with those counted again that are referred to")
+            raise Unbounded(f"has more than {SCHEMA_NODES_MAX} keywords, counting referenced ones at each reference")
         return _Size(nodes, levels)
 
     def _member(self, name: str, value: Any, depth: int) -> Iterator[_Size]:
@@ -86,5 +88,5 @@ class _Scale:
             elif isinstance(at, Sequence) and not isinstance(at, str) and step.isdecimal() and int(step) < len(at):
                 at = at[int(step)]
             else:
-                raise Unbounded(f"refers to {pointer[:100]!r}, which is not there")
+                raise Unbounded(f"refers to {pointer[:100]!r}, which does not exist")
         return at

@@ -1,6 +1,6 @@
-"""Liquid with every door to unbounded work shut: time, loops, output, names, depth, ranges and exploding filters.
+"""Liquid with limits on all work: time, loops, output, names, depth, ranges and filters that multiply their input.
 
-Rendering reads no clock but its own deadline, so a template gives the same text at every retry.
+Rendering reads no clock except for its own deadline, so a template returns the same text at every retry.
 """
 
 from collections import deque
@@ -23,24 +23,29 @@ from liquid.utils import ReadOnlyChainMap
 
 from clarion.backends.liquid.filters import CHECKED, REMOVED, REWRITING, checked, measure, of_text
 from clarion.backends.liquid.localized import LOCALIZED
-from clarion.domain.limits import (
+from clarion.domain.limits_content import (
+    LIQUID_TAG_CHARS_MAX,
     RENDER_CPU_MS_MAX,
+    RENDER_CYCLES_MAX,
     RENDER_DEPTH_MAX,
     RENDER_LOOP_MAX,
     RENDER_NAMESPACE_BYTES_MAX,
     RENDER_OUTPUT_BYTES_MAX,
 )
-from clarion.domain.limits_content import LIQUID_TAG_CHARS_MAX, RENDER_CYCLES_MAX
 from clarion.ports.allowance import end_ns
 
 FILTER_STEPS: Final = 16
-"""What using a filter counts, where rendering a node or reading a name counts one."""
+"""Steps that a use of a filter counts; rendering a node or reading a name counts one."""
 SIZED: Final = frozenset((str, list, dict))
 _LARGE: Final = 1_000
-"""Characters or items that are worth a look at the clock."""
+"""Length in characters or items above which a value makes the clock be checked."""
 _STEPS_PER_LOOK: Final = 64
 _UTF8_BYTES_PER_CHAR: Final = 4
-_REFUSED_TAGS: Final = ("include", "render", "tablerow")  # no partials to include; HTML tables are written out
+_REFUSED_TAGS: Final = (
+    "include",
+    "render",
+    "tablerow",
+)  # there are no partials to include; HTML tables are written as HTML
 
 
 _NO_NAMES: Final[Mapping[str, object]] = {}
@@ -53,7 +58,7 @@ class Missing(FalsyStrictUndefined):
 
 
 class Sink:
-    """Takes what is written, up to a limit, and leaves line ends as they are."""
+    """Collects written text up to a limit, without changing line ends."""
 
     __slots__ = ("_pieces", "_rest", "limit")
 
@@ -63,7 +68,7 @@ class Sink:
         self._rest = limit
 
     def write(self, text: str) -> int:
-        """Take a text. Raises `OutputStreamLimitError`."""
+        """Add a text. Raises `OutputStreamLimitError` when the limit is exceeded."""
         self._rest -= len(text)
         if self._rest < 0:
             raise OutputStreamLimitError("output stream limit reached", token=None)
@@ -71,7 +76,7 @@ class Sink:
         return len(text)
 
     def getvalue(self) -> str:
-        """Return all of it. Raises `OutputStreamLimitError` when it is over the limit in bytes."""
+        """Return the whole text. Raises `OutputStreamLimitError` when it exceeds the limit in bytes."""
         text = "".join(self._pieces)
         over = len(text) * _UTF8_BYTES_PER_CHAR > self.limit
         if over and len(text.encode(errors="surrogatepass")) > self.limit:
@@ -79,25 +84,26 @@ class Sink:
         return text
 
     def rest(self) -> "Sink":
-        """Return a sink for what may still be written here."""
+        """Return a sink whose limit is the space left in this one."""
         return Sink(self._rest)
 
 
 class Scope(ReadOnlyChainMap):
-    """The names in sight, the innermost first; `maps` can be searched without an exception for each that has not got it."""
+    """The visible names, innermost scope first; `maps` can be searched without an exception for each map without the
+    name."""
 
     def __init__(self, *maps: Mapping[str, object]) -> None:
         self.maps = self._maps = deque(maps)
 
 
 class BoundedContext(RenderContext):
-    """A render context that counts what a template does and stops it in time."""
+    """A render context that counts a template's work and stops it at its limits."""
 
     __slots__ = ("_deadline_ns", "_iterations", "_steps")
 
     def __init__(self, template: BoundTemplate, *, globals: Mapping[str, object] = _NO_NAMES) -> None:  # noqa: A002
-        # All that python-liquid's own sets, without what is for partials and without the built-in `now` and `today`: that
-        # would take as long as rendering a short text.
+        # Sets everything that python-liquid's context sets, except for partials and the built-in `now` and `today`:
+        # those would take as long as rendering a short text.
         self.env = template.env
         self.template = template
         self.autoescape = template.env.autoescape
@@ -116,13 +122,14 @@ class BoundedContext(RenderContext):
         self._deadline_ns = 0
 
     def step(self, count: int = 1) -> None:
-        """Count steps and look at the clock every so often."""
+        """Count steps and check the clock at intervals."""
         self._steps += count
         if self._steps >= _STEPS_PER_LOOK:
             self.look()
 
     def look(self) -> None:
-        """Look at the clock; it runs from the first look, which short texts never get to."""
+        """Check the clock. Time counts from the first check, which short texts never reach. Raises `LiquidError` when
+        time is up."""
         self._steps = 0
         now_ns = thread_time_ns()
         if not self._deadline_ns:
@@ -131,7 +138,7 @@ class BoundedContext(RenderContext):
             raise LiquidError(f"rendering took more than {RENDER_CPU_MS_MAX} ms", token=None)
 
     def weigh(self, value: Sized) -> None:
-        """Count what whatever comes next has to go through."""
+        """Count the work of processing a value, or check the clock if the value is large."""
         if len(value) > _LARGE:
             self.look()
         elif type(value) is not str:
@@ -151,27 +158,29 @@ class BoundedContext(RenderContext):
         return super().filter(name, token)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
-        """Raise when this loop, on top of all those before it, goes over the limit."""
+        """Raise `LoopIterationLimitError` when this loop together with all earlier ones exceeds the limit."""
         super().raise_for_loop_limit(length)
         self._iterations += length
         if self._iterations > RENDER_LOOP_MAX:
             raise LoopIterationLimitError("loop iteration limit reached", token=None)
 
     def assign(self, key: str, val: Any) -> None:
-        """Bind a name; a value that is shared many times over counts each time."""
+        """Bind a name. A value that is shared counts each time. Raises `LocalNamespaceLimitError` when it is too
+        large."""
         if measure(val, RENDER_NAMESPACE_BYTES_MAX) > RENDER_NAMESPACE_BYTES_MAX:
             raise LocalNamespaceLimitError("local namespace limit reached", token=None)
         super().assign(key, val)
 
     def cycle(self, key: object, length: int) -> int:
-        """Return where a cycle is; each of them is kept to the end, so they are few and their names short."""
+        """Return the position of a cycle. Cycles are stored until the end of the render, so `LocalNamespaceLimitError`
+        is raised for too many of them or a long name."""
         many = len(self.tag_namespace["cycles"]) >= RENDER_CYCLES_MAX
         if many or (isinstance(key, str) and len(key) > LIQUID_TAG_CHARS_MAX):
             raise LocalNamespaceLimitError("local namespace limit reached", token=None)
         return super().cycle(key, length)
 
     def get_buffer(self, buf: Any = None) -> Any:
-        """Return a sink for text that is kept."""
+        """Return a sink for captured text."""
         return buf.rest() if isinstance(buf, Sink) else Sink(RENDER_OUTPUT_BYTES_MAX)
 
 
@@ -181,8 +190,8 @@ class BoundedTemplate(BoundTemplate):
     context_class = BoundedContext
 
     def render(self, *args: Any, **options: Any) -> str:
-        """Return the text made with this data (as for `dict`). Raises `LiquidError`, and whatever ill-typed data makes
-        filters and comparisons raise."""
+        """Return the text rendered with this data (arguments as for `dict`). Raises `LiquidError`, and any error that
+        filters and comparisons raise for ill-typed data."""
         context, sink = BoundedContext(self, globals=dict(*args, **options)), Sink(RENDER_OUTPUT_BYTES_MAX)
         for node in self.nodes:
             try:
@@ -217,7 +226,7 @@ class BoundedEnvironment(Environment):
         self.filters.update(LOCALIZED)
 
     def error(self, exc: Any, msg: str | None = None, token: Any = None) -> None:
-        """Raise an error of parsing; where an expression ended too early it stands by what follows."""
+        """Raise a parse error; for an expression that ended too early, its place is the token that follows."""
         if isinstance(exc, LiquidError) and exc.token is not None and exc.token.start_index < 0:
             exc.token = token
         super().error(exc, msg, token)
@@ -229,7 +238,7 @@ class BoundedRange(RangeLiteral):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> range:
-        """Return the range if a loop may run over it."""
+        """Return the range. Raises `LoopIterationLimitError` when a loop may not run over it."""
         value = super().evaluate(context)
         if value and value[-1] - value[0] >= RENDER_LOOP_MAX:
             raise LoopIterationLimitError("loop iteration limit reached", token=self.token)

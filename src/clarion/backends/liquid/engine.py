@@ -1,7 +1,7 @@
 """The Liquid renderer: compiles template parts and renders them within limits.
 
 A source of literals and plain variables compiles to a split and a join, a text of formatted values and simple choices to
-closures; everything else goes through python-liquid. All give the same text (property tests hold them together).
+closures; everything else is rendered by python-liquid. All return the same text (property tests compare them).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,28 +12,28 @@ from liquid.exceptions import LiquidError, LiquidInterrupt
 
 from clarion.backends.liquid import reading
 from clarion.backends.liquid.bounded import BoundedEnvironment
+from clarion.backends.liquid.branching import compile_branching
+from clarion.backends.liquid.fast_nodes import speed_up
 from clarion.backends.liquid.parsing import parse
 from clarion.backends.liquid.plain import compile_plain
 from clarion.backends.liquid.scanning import place, scan
-from clarion.backends.liquid.straight import compile_straight
-from clarion.backends.liquid.swift import quicken
 from clarion.content.trees import compile_tree, texts
 from clarion.ports.renderer import Render, RenderError, Usage
 
-# What a filter or a comparison can raise over ill-typed data; python-liquid lets some of these through.
+# Errors that a filter or a comparison can raise for ill-typed data; python-liquid does not wrap all of them.
 _DATA_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 
 class LiquidRenderer:
-    """Renders Liquid. Missing variables are errors unless a condition or `default` looks at them first."""
+    """Renders Liquid. Missing variables are errors unless a condition or `default` tests them first."""
 
     def __init__(self) -> None:
         self._text = BoundedEnvironment(autoescape=False)
         self._html = BoundedEnvironment(autoescape=True)
 
     def compile(self, source: Any, *, html: bool) -> Render:
-        """Return a render function for a string, or a map or list with string leaves; other leaves stay as they are.
-        Raises `SyntaxProblem`."""
+        """Return a render function for a string, or a map or list with string leaves; other leaves are returned
+        unchanged. Raises `SyntaxProblem` when the source is invalid."""
         scan(list(texts(source)))
         return compile_tree(source, lambda text: self._compile(text, html=html))
 
@@ -41,11 +41,11 @@ class LiquidRenderer:
         return compile_plain(source, html=html) or self._compile_text(source, html=html)
 
     def _compile_text(self, source: str, *, html: bool) -> Render:
-        compiled = self._compile_liquid(source, html=html)  # always: it says what is wrong with a source
-        return compiled if html else compile_straight(source, compiled) or compiled
+        compiled = self._compile_liquid(source, html=html)  # always, because this reports the errors of a source
+        return compiled if html else compile_branching(source, compiled) or compiled
 
     def usage(self, source: Any) -> Usage:
-        """Return the names a source reads. Raises `SyntaxProblem`."""
+        """Return the names a source reads. Raises `SyntaxProblem` when the source is invalid."""
         sources = list(texts(source))
         scan(sources)
         found = [reading.usage(parse(text, self._text)) for text in sources]
@@ -58,7 +58,7 @@ class LiquidRenderer:
 
     def _compile_liquid(self, source: str, *, html: bool) -> Render:
         template = parse(source, self._html if html else self._text)
-        quicken(template)
+        speed_up(template)
 
         def render(context: Mapping[str, Any]) -> str:
             try:

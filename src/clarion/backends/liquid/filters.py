@@ -1,4 +1,4 @@
-"""Filters that cannot explode: every result is measured, and those that multiply their input are checked beforehand."""
+"""Filters with bounded results: every result is measured, and filters that multiply their input check it first."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,8 +13,7 @@ from liquid.filter import liquid_filter, sequence_filter, string_filter, with_en
 from liquid.undefined import is_undefined
 from markupsafe import Markup, escape
 
-from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
-from clarion.domain.limits_content import RENDER_ITEMS_MAX
+from clarion.domain.limits_content import RENDER_ITEMS_MAX, RENDER_OUTPUT_BYTES_MAX
 
 _INTEGER_BITS_MAX: Final = 4_096
 _DATE_CHARS_MAX: Final = 64
@@ -23,24 +22,25 @@ _DATE_WIDTH: Final = re.compile(r"%[-_0^#+]*\d")  # the C library pads %10000000
 _SCALAR_BYTES: Final = 8
 _SEPARATOR_CHARS_MAX: Final = 200
 _WHOLE_MARKUP: Final = re.compile(r"""(?:[^<>&"']|&#?\w+;|</?[A-Za-z][^<>]*>)*""")
-"""Separators that leave what they separate in the text; half a tag would make names and attributes of it."""
+"""Separators that keep the parts they separate as text; half a tag would turn them into names and attributes."""
 _NOTHING: Final = object()
-_GLANCING: Final = frozenset(("default", "first", "last", "size"))  # they do not go through a list
+_GLANCING: Final = frozenset(("default", "first", "last", "size"))  # they do not traverse a list
 _KEYED: Final = frozenset(
     ("compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where")
 )
-"""Filters that take the name of a property first, and would write it out anew for each item."""
+"""Filters whose first argument is the name of a property, which they would write again for each item."""
 REMOVED: Final = ("safe", "strip_html")
-"""Filters left out: data is never markup, and parsing HTML takes quadratic time on hostile input."""
+"""Removed filters: data is never markup, and parsing HTML takes quadratic time on hostile input."""
 REWRITING: Final = (
     "remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last", "slice", "split", "truncate",
     "truncatewords", "url_decode",
 )  # fmt: skip
-"""Filters that take text apart or put it together anew."""
+"""Filters that split, join or rearrange text."""
 
 
 def measure(value: object, limit: int) -> int:
-    """Return about how many bytes a value amounts to, counting shared parts each time; stops once over `limit`."""
+    """Return the approximate size of a value in bytes, counting shared parts each time; stops once it exceeds
+    `limit`."""
     total, rest = 0, [value]
     while rest and total <= limit:
         item = rest.pop()
@@ -60,7 +60,7 @@ def measure(value: object, limit: int) -> int:
 
 
 def checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with its result measured, and for lists no longer than any that may be looped over."""
+    """Return the filter with its result measured and its lists limited to the length that a loop may have."""
     counts, keyed = name not in _GLANCING, name in _KEYED
 
     @wraps(function)
@@ -78,8 +78,8 @@ def checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter for HTML parts, where what it works on and with is text, never markup: what comes out is escaped
-    again, so nothing that was escaped once can be put together to markup."""
+    """Return the filter for HTML parts, where its input and arguments are text, never markup: its result is escaped
+    again, so that escaped text cannot be rearranged into markup."""
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
@@ -130,7 +130,7 @@ def _times(left: Any, right: Any) -> Any:
 
 @sequence_filter
 def _uniq(items: Iterable[Any], key: object = None) -> list[object]:
-    """Drop what is there already, without comparing each with each."""
+    """Return the distinct items, in linear time."""
     seen: dict[object, object] = {}
     for item in items:
         seen.setdefault(_hashable(item if key is None else _property(item, key)), item)
@@ -155,8 +155,8 @@ def _hashable(value: object) -> object:
 
 @liquid_filter
 def _date(value: object, pattern: object) -> str:
-    """Format an ISO 8601 text or Unix seconds (as UTC); what is no date stays as it is. There is no `now`: a retry
-    has to give the same text."""
+    """Format an ISO 8601 text or Unix seconds (as UTC); other values are returned unchanged. There is no `now`: a retry
+    has to return the same text."""
     if is_undefined(value):
         return ""
     if not isinstance(pattern, str) or len(pattern) > _DATE_FORMAT_CHARS_MAX or _DATE_WIDTH.search(pattern):

@@ -1,4 +1,4 @@
-"""From source to a checked tree: whatever is wrong with a template is said when it is saved, with its place."""
+"""From source to a checked tree: all errors of a template are reported when it is saved, with line and column."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -29,8 +29,8 @@ _SIGNATURES_MAX: Final = 256
 
 
 def parse(source: str, environment: BoundedEnvironment) -> BoundTemplate:
-    """Return the tree of a source that has been scanned, ranges of loops bounded. Raises `SyntaxProblem`, also for unknown
-    filters, wrong numbers of arguments, literal arguments that can't be, and a range anywhere but in a loop."""
+    """Return the tree of a scanned source, with bounded ranges in loops. Raises `SyntaxProblem` for invalid syntax,
+    unknown filters, wrong numbers of arguments, invalid literal arguments, and a range outside of a loop."""
     try:
         template = environment.from_string(source)
     except LiquidError as error:
@@ -60,7 +60,7 @@ def expressions(expression: Expression) -> Iterator[Expression]:
 
 
 def _place(token: Token | None, source: str) -> tuple[int, int]:
-    """Return line and column; without a place it is the end that was unexpected."""
+    """Return the line and column of a token; without a token, those of the end of the source."""
     return place(source, len(source) if token is None or token.start_index < 0 else token.start_index)
 
 
@@ -96,7 +96,7 @@ def _check_arguments(used: Filter, template: BoundTemplate) -> None:
 
 @lru_cache(maxsize=_SIGNATURES_MAX)
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return what a filter takes from a template, which is not what the engine gives it."""
+    """Return the signature of a filter for templates, without the arguments that python-liquid passes itself."""
     signature = inspect.signature(function)
     given = ("context", "environment")
     return signature.replace(parameters=[it for name, it in signature.parameters.items() if name not in given])

@@ -1,19 +1,19 @@
 """Pieces of a text as closures over the context of a render: values, formatted values, choices.
 
-A piece raises `Other`, or whatever comes of looking, for a value that python-liquid has to see itself.
+A piece raises `Other`, or the error of a failed lookup, for a value that only python-liquid can render.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from clarion.content.formatters import Formatter, Speech
+from clarion.content.formatters import FormatContext, Formatter
 from clarion.domain.limits_content import STRAIGHT_LIST_ITEMS_MAX, STRAIGHT_REMEMBERED_MAX
 
 Context = Mapping[str, Any]
 Path = tuple[str, ...]
 Assigned = dict[str, str]
 Piece = Callable[[Context, Assigned], str]
-"""Makes a text of a context and of what was assigned."""
+"""Returns a text from a context and the assigned values."""
 Test = Callable[[Context, Assigned], bool]
 
 SHORTHANDS: Final = ("size", "first", "last")
@@ -22,18 +22,18 @@ _CONDITIONS: Final = frozenset((str, int, float, bool))
 
 
 class Other(Exception):
-    """Something this path has no way for: python-liquid does it."""
+    """Raised for anything that this fast path does not support: python-liquid renders it."""
 
 
 class Choice(NamedTuple):
-    """A test and what is said if it holds; None for `else`."""
+    """A test and the piece to render if it holds; the test of an `else` is None."""
 
     test: Test | None
-    said: Piece
+    piece: Piece
 
 
 def joined(parts: Sequence[str | Piece]) -> Piece:
-    """Return the piece that says all of these, one after the other."""
+    """Return the piece that renders all of these, in order."""
     if all(isinstance(part, str) for part in parts):
         text = "".join(part for part in parts if isinstance(part, str))
         return lambda _context, _assigned: text
@@ -50,7 +50,7 @@ def joined(parts: Sequence[str | Piece]) -> Piece:
 
 
 def shown(path: Path) -> Piece:
-    """Return the piece that says a value as it is."""
+    """Return the piece that renders a value without formatting."""
     value_at = getter(path)
 
     def show(context: Context, _assigned: Assigned) -> str:
@@ -65,7 +65,7 @@ def shown(path: Path) -> Piece:
 
 
 def formatted(formatter: Formatter, path: Path, arguments: Sequence[str | Path]) -> Piece:
-    """Return the piece that says a formatted value. What was said of a number or text is remembered."""
+    """Return the piece that renders a formatted value. The results for numbers and texts are cached."""
     run, fewest, most = formatter.run, *formatter.arguments
     if not fewest <= len(arguments) + 1 <= most:
         raise Other
@@ -76,22 +76,22 @@ def formatted(formatter: Formatter, path: Path, arguments: Sequence[str | Path])
     def say(context: Context, _assigned: Assigned) -> str:
         value, given = value_at(context), [get(context) for get in getters]
         if type(value) not in _SCALARS or formatter.timed:
-            return run(Speech.of(context), value, *given)
+            return run(FormatContext.of(context), value, *given)
         # 1, 1.0 and True are the same key, so the type is part of it.
         key = (value, type(value), context["_locale"], context["_zone"], *given)
-        said = remembered.get(key)
-        if said is None:
-            said = run(Speech.of(context), value, *given)
+        words = remembered.get(key)
+        if words is None:
+            words = run(FormatContext.of(context), value, *given)
             if len(remembered) >= STRAIGHT_REMEMBERED_MAX:
                 remembered.clear()
-            remembered[key] = said
-        return said
+            remembered[key] = words
+        return words
 
     return say
 
 
 def assigning(name: str, piece: Piece) -> Piece:
-    """Return the piece that says nothing and keeps what another one would have said."""
+    """Return the piece that renders as empty and assigns the text of another piece to a name."""
 
     def assign(context: Context, assigned: Assigned) -> str:
         assigned[name] = piece(context, assigned)
@@ -101,19 +101,19 @@ def assigning(name: str, piece: Piece) -> Piece:
 
 
 def choosing(choices: Sequence[Choice]) -> Piece:
-    """Return the piece that says what goes with the first test that holds."""
+    """Return the piece that renders the choice of the first test that holds."""
 
     def choose(context: Context, assigned: Assigned) -> str:
-        for test, said in choices:
+        for test, words in choices:
             if test is None or test(context, assigned):
-                return said(context, assigned)
+                return words(context, assigned)
         return ""
 
     return choose
 
 
 def asking(path: Path, wanted: str | None) -> Test:
-    """Return the test whether a value is this text, or with None whether it is neither false nor missing."""
+    """Return the test whether a value equals this text, or with None whether it is neither false nor missing."""
     if not _SPECIAL.isdisjoint(path):
         raise Other
     if wanted is None:
@@ -122,7 +122,7 @@ def asking(path: Path, wanted: str | None) -> Test:
 
 
 def getter(path: Path) -> Callable[[Context], Any]:
-    """Return what gets the value at a path: a text, a number or a short list."""
+    """Return the function that gets the value at a path: a text, a number or a short list."""
     if not _SPECIAL.isdisjoint(path) or len(path) > 2:
         return lambda context: _value(context, path)
     first, *rest = path
@@ -160,7 +160,7 @@ def _value(context: Context, path: Path) -> Any:
 
 
 def _asked(context: Context, path: Path) -> Any:
-    """Return what a condition sees at a path: None for what is not there."""
+    """Return the value that a condition tests at a path: None when it is missing."""
     value: Any = context
     for name in path:
         if type(value) is not dict:

@@ -20,7 +20,7 @@ _OPERATORS: Final = {"and", "or", "not", "contains", "in", "if", "else", "with",
 _LOOP_WORDS: Final = {"offset", "limit", "reversed", "cols", "continue", "required"}
 _SHORTHANDS: Final = {"size", "first", "last"}
 RESERVED: Final = frozenset(_LITERALS | _OPERATORS | _LOOP_WORDS)
-"""Words that Liquid may take for something else than a name."""
+"""Words that Liquid may interpret as something other than a name."""
 _KEYWORDS: Final = RESERVED | _SHORTHANDS
 
 
@@ -61,7 +61,7 @@ def _joiner(source: str, pieces: list[str], slots: list[tuple[int, tuple[str, ..
 
 
 def _line(source: str, index: int) -> int:
-    """Return the line of the variable that is this piece of a source."""
+    """Return the line of a variable, by its index among the pieces of a source."""
     variable = next(islice(VARIABLE.finditer(source), index // 2, None))
     return place(source, variable.start(1))[0]
 

@@ -1,4 +1,4 @@
-"""Which data a template reads, told apart from what it makes itself."""
+"""The data that a template reads, as opposed to the names that it assigns itself."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -27,16 +27,17 @@ _GIVEN: Final = frozenset(("user", "brand", "_locale", "_zone", "_at_ms"))
 _SEPARATORS: Final = frozenset(".[]")
 
 Place = tuple[str, ...]
-"""Where something stands in the data: names, and `[]` for any item of a list."""
+"""A path in the data: names, and `[]` for any item of a list."""
 Names = Mapping[str, Place | None]
-"""What names of the template's own stand for; None when that is no place in the data."""
+"""The places of names that the template assigns; None for a name without a place in the data."""
 
 
 def usage(template: BoundTemplate) -> Usage:
-    """Return what a checked template reads.
+    """Return the names and paths that a checked template reads.
 
-    A place is not needed where a condition asks for it first (`{% if data.x %}{{ data.x }}{% endif %}`) or where it has a
-    `default`. Of a loop's variable it is told what is read of the items, of a name that was assigned what it stands for.
+    A place is not needed where a condition tests it first (`{% if data.x %}{{ data.x }}{% endif %}`) or where it has a
+    `default`. A loop's variable counts as reading the list's items, an assigned name as reading the place it was
+    assigned from.
     """
     reader = _Reader(BoundedContext(template))
     for node in template.nodes:
@@ -54,7 +55,7 @@ def _written(place: Place) -> str:
 
 
 class _Reader:
-    """Walks a template. `bound` are the names of loops in scope, `asked` the places that conditions asked for before."""
+    """Walks a template. `bound` are the names of loops in scope, `asked` the places that conditions have tested."""
 
     def __init__(self, context: BoundedContext) -> None:
         self.needed: dict[Place, None] = {}
@@ -101,7 +102,7 @@ class _Reader:
         return frozenset((own,) if own else ()).union(*inner)
 
     def _place(self, path: Path, bound: Names) -> Place | None:
-        """Return where a path leads, as far as that can be told; None when that is not into the data."""
+        """Return the place of a path, as far as it can be determined; None when it is not in the data."""
         root = path.path[0]
         if not isinstance(root, str) or (root in _GIVEN and not self._is_local(root, bound)):
             return None
@@ -113,7 +114,7 @@ class _Reader:
             return None
         for segment in path.path[1:]:
             if isinstance(segment, int) and place and place[-1] == _ITEMS:
-                return place[:-1]  # perhaps a pair of name and value: those of a map are looped over too
+                return place[:-1]  # possibly a pair of name and value: a loop may be over a map
             if isinstance(segment, int):
                 place = (*place, _ITEMS)
             elif isinstance(segment, str) and segment not in _SHORTHANDS and _SEPARATORS.isdisjoint(segment):
@@ -123,12 +124,12 @@ class _Reader:
         return place
 
     def _loop(self, loop: LoopExpression, bound: Names) -> dict[str, Place | None]:
-        """Return what the names of a loop stand for."""
+        """Return the places of the names that a loop defines."""
         over = self._place(loop.iterable, bound) if isinstance(loop.iterable, Path) else None
         return {loop.identifier: (*over, _ITEMS) if over else None, "forloop": None}
 
     def _source(self, expression: Expression, bound: Names) -> Place | None:
-        """Return the place that a value comes from unchanged, if it does."""
+        """Return the place that a value comes from if it is unchanged, else None."""
         if not isinstance(expression, FilteredExpression) or not isinstance(expression.left, Path):
             return None
         place = self._place(expression.left, bound)

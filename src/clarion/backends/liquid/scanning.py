@@ -1,19 +1,19 @@
-"""A first look at a source, in one pass: what would keep python-liquid's lexer or parser busy never gets there.
+"""A first check of a source, in one pass: sources that would keep python-liquid's lexer or parser busy never reach it.
 
-Its patterns backtrack: over delimiters and blocks without an end they run through the rest of the source again and again.
+Its patterns backtrack: for delimiters and blocks without an end they scan the rest of the source repeatedly.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from clarion.domain.limits import TEMPLATE_BYTES_MAX
 from clarion.domain.limits_content import (
     LIQUID_BLANKS_MAX,
     LIQUID_BRACKETS_MAX,
     LIQUID_CODE_CHARS_MAX,
     LIQUID_TAG_CHARS_MAX,
     LIQUID_TAGS_MAX,
+    TEMPLATE_BYTES_MAX,
 )
 from clarion.ports.renderer import SyntaxProblem
 
@@ -30,8 +30,8 @@ def place(source: str, index: int) -> tuple[int, int]:
 
 
 def scan(sources: Iterable[str]) -> None:
-    """Raise `SyntaxProblem` for texts that are too long, together have too many tags or too much in them, for single tags
-    that are too long, and for delimiters and blocks that never end."""
+    """Raise `SyntaxProblem` for texts that are too long or together have too many tags or too many characters in tags,
+    for single tags that are too long, and for delimiters and blocks without an end."""
     tags = code_chars = 0
     for source in sources:
         if len(source) > TEMPLATE_BYTES_MAX:
@@ -49,7 +49,7 @@ def scan(sources: Iterable[str]) -> None:
 
 
 def _end(source: str, opening: re.Match[str]) -> int:
-    """Return the index behind a tag."""
+    """Return the index after a tag."""
     closing = _CLOSING[opening.group()]
     found = source.find(closing, opening.end())
     if found < 0:
@@ -67,7 +67,8 @@ def _check_tag(source: str, start: int, end: int) -> None:
 
 
 def _after_verbatim(source: str, start: int, end: int) -> int:
-    """Return the index behind the block that a tag opens, if what is in it is no Liquid, else that behind the tag."""
+    """Return the index after the block that a tag opens if the block's content is not Liquid, else the index after the
+    tag."""
     block = _VERBATIM.fullmatch(source, start, end)
     if block is None:
         return end

@@ -1,1 +1,1 @@
-"""Memory backend: the referee model of every contract suite, not a mock."""
+"""Memory backend: the reference implementation of every contract suite, not a mock."""

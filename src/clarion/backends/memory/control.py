@@ -1,11 +1,12 @@
-"""The control store in memory: for one process, and the referee of the others."""
+"""The control store in memory: for one process, and the reference for other backends."""
 
 from clarion.backends.memory.control_accounts import MemoryProviders, MemorySuppressions
 from clarion.backends.memory.control_audiences import MemoryAudiences
 from clarion.backends.memory.control_content import MemoryCategories, MemoryDefinitions
+from clarion.backends.memory.control_keys import MemoryKeys
 from clarion.backends.memory.control_state import ControlState
 from clarion.backends.memory.control_templates import MemoryTemplates
-from clarion.backends.memory.control_tenants import MemoryKeys, MemoryQuotaSettings, MemoryTenants
+from clarion.backends.memory.control_tenants import MemoryQuotaSettings, MemoryTenants
 from clarion.backends.memory.control_topics import MemoryTopics
 from clarion.backends.memory.control_users import MemoryConsents, MemoryUsers
 from clarion.ports.clock import Clock
@@ -30,4 +31,4 @@ class MemoryControl:
         self.suppressions = MemorySuppressions(state)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

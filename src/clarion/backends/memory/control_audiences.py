@@ -1,4 +1,4 @@
-"""Audiences in memory: everyone of a tenant or a topic by ordinal, all or those that match a filter."""
+"""Audiences in memory: the users of a tenant or a topic by ordinal, all or those that match a filter."""
 
 import asyncio
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from clarion.backends.memory.control_state import ControlState, StoredUser
 from clarion.backends.memory.control_users import devices_of
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Overloaded
-from clarion.domain.limits_deciding import (
+from clarion.domain.limits_processes import (
     AUDIENCE_COUNT_MS_MAX,
     AUDIENCE_COUNTS_MAX,
     SEGMENT_LOOK_MS,
@@ -27,7 +27,7 @@ _COLUMNS: Final = frozenset(
     {"email", "phone", "whatsapp", "chat", "webhook", "devices", "attributes", "more_contacts"}
 )  # fmt: skip
 _LOOK_USERS: Final = 100
-"""After how many users that were looked at time is looked at."""
+"""Number of scanned users between checks of the time."""
 
 Matching = Callable[[StoredUser], bool]
 
@@ -44,20 +44,20 @@ def audience(state: ControlState, tenant: str, topic: str | None, after: int) ->
 
 
 def matching(state: ControlState, tenant: str, filter_: Filter | None, now_ms: int) -> Matching:
-    """Return whether a user matches a filter at a time (Unix ms); everyone matches none."""
+    """Return the test whether a user matches a filter at a time (Unix ms); without a filter every user matches."""
     if filter_ is None:
         return lambda user: True
     topics = state.topics[tenant]
 
     def found(user: StoredUser) -> bool:
-        mine = frozenset(key for key, topic in topics.items() if topic.has(user.ordinal))
-        return matches(filter_, facts_of(user, mine), now_ms)
+        own = frozenset(key for key, topic in topics.items() if topic.has(user.ordinal))
+        return matches(filter_, facts_of(user, own), now_ms)
 
     return found
 
 
 def facts_of(user: StoredUser, topics: frozenset[str]) -> UserFacts:
-    """Return what a filter looks at of a user who is in these topics."""
+    """Return the facts that a filter tests, for a user who is a member of these topics."""
     attributes = msgspec.json.decode(user.attributes or "{}")
     return UserFacts(attributes, user.locale, user.zone, topics, _reachable(user), user.last_seen_ms)
 
@@ -76,16 +76,16 @@ def filtered_page(
     found: Matching,
     monotonic_ms: Callable[[], int],
 ) -> UserPage:
-    """Return the first users who match, up to `limit`; it ends early once it has looked at `SEGMENT_SCAN_USERS_MAX` users
-    or for `SEGMENT_LOOK_MS`."""
-    rows, began_ms, looked_at = list[tuple[Any, ...]](), monotonic_ms(), 0
-    for looked_at, user in enumerate(users, 1):
+    """Return the first matching users, up to `limit`. The page ends early once `SEGMENT_SCAN_USERS_MAX` users were
+    scanned or `SEGMENT_LOOK_MS` have passed."""
+    rows, began_ms, scanned = list[tuple[Any, ...]](), monotonic_ms(), 0
+    for scanned, user in enumerate(users, 1):
         if found(user):
             rows.append(_row(user, columns))
-        over = looked_at % _LOOK_USERS == 0 and monotonic_ms() - began_ms >= SEGMENT_LOOK_MS
-        if len(rows) == limit or looked_at >= SEGMENT_SCAN_USERS_MAX or over:
-            return UserPage(rows, user.ordinal, False, looked_at)
-    return UserPage(rows, rows[-1][0] if rows else after, True, looked_at)
+        over = scanned % _LOOK_USERS == 0 and monotonic_ms() - began_ms >= SEGMENT_LOOK_MS
+        if len(rows) == limit or scanned >= SEGMENT_SCAN_USERS_MAX or over:
+            return UserPage(rows, user.ordinal, False, scanned)
+    return UserPage(rows, rows[-1][0] if rows else after, True, scanned)
 
 
 def check_columns(columns: tuple[str, ...]) -> None:
@@ -95,7 +95,7 @@ def check_columns(columns: tuple[str, ...]) -> None:
 
 
 class MemoryAudiences:
-    """Implements `ports/audiences.py`; others get their turn between two spans of users."""
+    """Implements `ports/audiences.py`; other tasks run between two spans of users."""
 
     def __init__(self, state: ControlState, clock: Clock) -> None:
         self._state = state
@@ -105,7 +105,8 @@ class MemoryAudiences:
     async def count(
         self, tenant: str, topic: str | None, filter_: Filter | None, *, most: int | None = None, sample: int = 0
     ) -> Count:
-        """Count the users of the tenant or topic, those that match, until more than `most` are found or time is up."""
+        """Return the number of matching users of the tenant or topic. The count ends early once it exceeds `most` or
+        time is up. Raises `Overloaded` when too many counts are running."""
         if self._under_way >= AUDIENCE_COUNTS_MAX:
             raise Overloaded("too many audiences are being counted")
         self._under_way += 1
@@ -115,7 +116,7 @@ class MemoryAudiences:
             self._under_way -= 1
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     async def _count(
         self, tenant: str, topic: str | None, filter_: Filter | None, most: int | None, sample: int

@@ -3,8 +3,7 @@
 from clarion.backends.memory.control_state import ControlState, StoredDefinition, copied, keys_after
 from clarion.domain.content import Category
 from clarion.domain.errors import Conflict
-from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX
-from clarion.domain.limits_deciding import DEFINITIONS_PER_KIND_MAX
+from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEFINITIONS_PER_KIND_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_definitions import DefinitionRecord
 
@@ -24,7 +23,7 @@ class MemoryCategories:
         self._state.changed(tenant)
 
     async def get(self, tenant: str, key: str) -> Category | None:
-        """Return a category."""
+        """Return a category, or None when there is none."""
         found = self._state.categories[tenant].get(key)
         return None if found is None else copied(found)
 
@@ -34,11 +33,11 @@ class MemoryCategories:
         return [copied(categories[key]) for key in keys_after(categories, after, limit)]
 
     async def keys(self, tenant: str) -> dict[str, bool]:
-        """Return the keys of all categories with whether each is critical."""
+        """Return, by key, whether each category is critical."""
         return {key: category.critical for key, category in sorted(self._state.categories[tenant].items())}
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a category; return whether there was one. Raises `Conflict` while a template is of it."""
+        """Remove a category; return whether there was one. Raises `Conflict` while a template refers to it."""
         for name, template in sorted(self._state.templates[tenant].items()):
             if any(template.versions[number].category == key for number in template.at_work()):
                 raise Conflict(f"the template {name!r} is of this category", code="in_use")
@@ -56,24 +55,25 @@ class MemoryDefinitions:
         self._clock = clock
 
     async def put(self, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
-        """Store a body as the next version and return it; the same body again is the version it already is. Raises
+        """Store a body as the next version and return it; an unchanged body returns the current version. Raises
         `Conflict` over `DEFINITIONS_PER_KIND_MAX` keys."""
         return self.put_within(tenant, kind, key, body)
 
     async def get(self, tenant: str, kind: str, key: str, version: int | None = None) -> DefinitionRecord | None:
-        """Return the newest version unless the definition was removed, or the version asked for even then."""
+        """Return the newest version, or None if the definition was removed; a requested version is returned even
+        then."""
         found = self._state.definitions[tenant, kind].get(key)
         if found is None:
             return None
         return found.current if version is None else found.version(version)
 
     async def page(self, tenant: str, kind: str, after: str, limit: int) -> list[DefinitionRecord]:
-        """Return newest versions in the order of their keys, without removed ones."""
+        """Return the newest versions in the order of their keys, without removed definitions."""
         current = self._state.current(tenant, kind)
         return [current[key] for key in keys_after(current, after, limit)]
 
     async def remove(self, tenant: str, kind: str, key: str) -> bool:
-        """Remove a definition; return whether there was one. Versions count on if it comes back."""
+        """Remove a definition; return whether there was one. Version numbers continue if it is defined again."""
         found = self._state.definitions[tenant, kind].get(key)
         if found is None or found.current is None:
             return False
@@ -82,7 +82,7 @@ class MemoryDefinitions:
         return True
 
     def put_within(self, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
-        """Do what `put` does, at once."""
+        """Do the work of `put` without awaiting."""
         found = self._state.definitions[tenant, kind].get(key, StoredDefinition())
         if found.current is not None and found.current.body == body:
             return found.current

@@ -1,7 +1,7 @@
-"""What the control store in memory holds: dictionaries by tenant, shared by its repositories and the directory.
+"""The data of the control store in memory: dictionaries by tenant, shared by its repositories and the directory.
 
-Whoever changes something checks first and changes afterwards, and nothing awaits in between, so each call is whole or
-nothing on its event loop. What comes in is stored encoded or copied: whoever handed it over may change it afterwards.
+A change is checked first and made then, without awaiting in between, so each call is atomic on its event loop.
+Arguments are stored encoded or copied: the caller may change them later.
 """
 
 from bisect import bisect_right
@@ -13,24 +13,29 @@ import msgspec
 
 from clarion.domain.content import Category
 from clarion.domain.quota import Quota
+from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile
-from clarion.ports.control import KeyRecord, TenantRecord
+from clarion.ports.control import TenantRecord
 from clarion.ports.control_accounts import ProviderRecord, Suppression
 from clarion.ports.control_definitions import DefinitionRecord
+from clarion.ports.control_keys import KeyRecord
 from clarion.ports.control_users import ConsentRecord, TopicRecord
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
 class StoredKey(msgspec.Struct, frozen=True):
-    """An API key with the digest of its secret."""
+    """An API key with the digest of its secret, the networks that it was used from with the last time, and when its
+    expiry was last announced."""
 
     record: KeyRecord
     digest: bytes
+    networks: dict[str, int] = {}
+    warned_ms: int | None = None
 
 
 class ProfileKey(NamedTuple):
-    """What makes a profile; preferences and quiet hours are canonical JSON."""
+    """The values that identify a profile; preferences and quiet hours are canonical JSON."""
 
     tenant: str
     zone: str
@@ -94,14 +99,14 @@ class StoredTopic(msgspec.Struct):
         return place > 0 and self.members[place - 1] == ordinal
 
     def join(self, ordinal: int) -> bool:
-        """Add a user; return whether it was none yet."""
+        """Add a user; return whether the user was not a member yet."""
         new = not self.has(ordinal)
         if new:
             self.members.insert(bisect_right(self.members, ordinal), ordinal)
         return new
 
     def leave(self, ordinal: int) -> bool:
-        """Take a user out; return whether it was in."""
+        """Remove a user; return whether the user was a member."""
         there = self.has(ordinal)
         if there:
             self.members.remove(ordinal)
@@ -110,7 +115,7 @@ class StoredTopic(msgspec.Struct):
 
 class StoredVersion(msgspec.Struct):
     """A version of a template. `source` and `built` are JSON. Versions that were ever current have a `place`; the last
-    place is the current version's, the one before is where a rollback leads."""
+    place is the current version's, and a rollback leads to the one before."""
 
     version: int
     category: str | None
@@ -125,14 +130,15 @@ class StoredVersion(msgspec.Struct):
 
 
 class StoredTemplate(msgspec.Struct):
-    """A template: its newest number, which stays after a removal, the current one, and the versions there are."""
+    """A template: its newest version number, which stays after a removal, the current one, and the existing
+    versions."""
 
     newest: int = 0
     current: int | None = None
     versions: dict[int, StoredVersion] = {}
 
     def at_work(self) -> set[int]:
-        """Return the versions that are sent, or will be when their draft is published."""
+        """Return the versions in use: those that are sent, and drafts that are sent once published."""
         return {number for number in (self.current, self.newest) if number in self.versions}
 
 
@@ -148,7 +154,7 @@ class StoredDefinition(msgspec.Struct):
         return None if self.removed or not self.versions else self.versions[-1]
 
     def version(self, number: int) -> DefinitionRecord | None:
-        """Return a version by its number, from 1 on."""
+        """Return a version by its number, from 1 on, or None when there is none."""
         return self.versions[number - 1] if 1 <= number <= len(self.versions) else None
 
 
@@ -160,8 +166,8 @@ class StoredProvider(msgspec.Struct, frozen=True):
 
 
 class ControlState:
-    """Everything tenants defined. A revision is the number of the last change of a tenant's definitions; operator-level
-    things (tenants, keys) have one of their own, under an empty tenant."""
+    """All definitions of tenants. A revision is the number of the last change of a tenant's definitions; operator-level
+    records (tenants, keys) have their own revision, under an empty tenant."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -169,6 +175,7 @@ class ControlState:
         self.tenants: dict[str, TenantRecord] = {}
         self.keys: dict[str, StoredKey] = {}
         self.quotas: dict[str, dict[str, Quota]] = defaultdict(dict)
+        self.token_keys: dict[str, TokenKey] = {}
         self.people: dict[str, People] = defaultdict(People)
         self.last_ordinal = 0
         self.profile_ids: dict[ProfileKey, int] = {}
@@ -182,23 +189,23 @@ class ControlState:
         self.suppressions: dict[str, dict[tuple[str, str], Suppression]] = defaultdict(dict)
 
     def changed(self, tenant: str) -> None:
-        """Count a change of what a tenant defined; of an empty one, of what the operator did."""
+        """Count a change of a tenant's definitions; the empty tenant is that of operator-level records."""
         self.revision += 1
         self.revisions[tenant] = self.revision
 
     def current(self, tenant: str, kind: str) -> dict[str, DefinitionRecord]:
-        """Return the newest versions of all definitions of a kind by key, without removed ones."""
+        """Return the newest versions of all definitions of a kind, by key, without removed ones."""
         found = ((key, stored.current) for key, stored in self.definitions[tenant, kind].items())
         return {key: record for key, record in found if record is not None}
 
     def ordinals(self, tenant: str, user_ids: Iterable[str]) -> dict[str, int]:
-        """Return the ordinals of the known users among the ids."""
+        """Return the ordinals of those of the users that exist, by user id."""
         users = self.people[tenant].users
         return {user_id: users[user_id].ordinal for user_id in user_ids if user_id in users}
 
 
 def copied(value: S) -> S:
-    """Return a value as it is after a way through JSON, sharing nothing with what it was."""
+    """Return a copy of a value through JSON, which shares nothing with the original."""
     return msgspec.json.decode(msgspec.json.encode(value), type=type(value))
 
 

@@ -1,7 +1,7 @@
 """Templates with their versions in memory.
 
-A version that was ever made current has a `place`: publishing one puts it after all others, going back to one takes the
-place of those after it away.
+A version that was ever current has a `place`: publishing a version puts it after all other versions, and a rollback to
+a version removes the places of those after it.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,8 @@ class MemoryTemplates:
         self._definitions = definitions
 
     async def put(self, tenant: str, template: Template) -> Template:
-        """Store a template built elsewhere as the next version, published, and return it with that version."""
+        """Store a template that was built elsewhere as the next version, publish it, and return it with that version
+        number."""
         source = whole_source(template)
         stored = await self.save(tenant, template.key, source, template, "", publish=True)
         return stored.template
@@ -41,7 +42,7 @@ class MemoryTemplates:
     async def save(
         self, tenant: str, key: str, source: Source, built: Template, by: str, *, publish: bool = False, note: str = ""
     ) -> TemplateVersion:
-        """Store a draft, and publish it at once if asked to."""
+        """Store a draft, with `publish` also publish it, and return the version."""
         self._check_category(tenant, source.category)
         template = self._state.templates[tenant].get(key, StoredTemplate())
         draft = template.versions.get(template.newest)
@@ -62,20 +63,21 @@ class MemoryTemplates:
     async def publish(
         self, tenant: str, key: str, version: int, built: Template, by: str, note: str, *, source: Source | None = None
     ) -> TemplateVersion:
-        """Make a version the current one. Raises `NotFound`, and `Conflict` when its source is not `source` any more."""
+        """Make a version the current one. Raises `NotFound` when it does not exist, and `Conflict` when its source is
+        no longer `source`."""
         template = self._template(tenant, key)
         stored = template.versions.get(version)
         if stored is None:
             raise NotFound("no such version of this template", field="version")
         if source is not None and _SOURCE.decode(stored.source) != source:
-            raise Conflict("the draft was changed meanwhile; look at it again", code="draft_changed")
+            raise Conflict("the draft was changed meanwhile; read it again", code="draft_changed")
         self._check_category(tenant, stored.category)
         self._publish(key, template, stored, built, by, note)
         self._state.changed(tenant)
         return _shown(key, template, stored)
 
     async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
-        """Replace what was built of these (key, version) that are still current, all at once."""
+        """Replace the built templates of these (key, version) that are still current, in one transaction."""
         for (key, version), anew in built.items():
             template = self._template(tenant, key)
             if template.current == version:
@@ -86,42 +88,43 @@ class MemoryTemplates:
     async def share(
         self, tenant: str, kind: str, key: str, body: bytes, built: Mapping[tuple[str, int], Template]
     ) -> DefinitionRecord:
-        """Store a definition that templates share, and what they become with it: all of it or nothing."""
+        """Store a definition that templates share and the templates rebuilt with it, in one transaction."""
         record = self._definitions.put_within(tenant, kind, key, body)
         await self.rebuild(tenant, built)
         return record
 
     async def get(self, tenant: str, key: str) -> Template | None:
-        """Return the current version as it is sent, of `key@3` that one."""
+        """Return the built current version, or for `key@3` that version; None when there is none."""
         name, version = template_name.split(key)
         template = self._template(tenant, name)
         stored = template.versions.get(template.current or 0 if version is None else version)
         return None if stored is None else _BUILT.decode(stored.built)
 
     async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
-        """Return a version, or the newest one."""
+        """Return a version, or without a number the newest one; None when there is none."""
         template = self._template(tenant, key)
         return _found(key, template, template.newest if version is None else version)
 
     async def current(self, tenant: str, key: str) -> TemplateVersion | None:
-        """Return the current version with its source."""
+        """Return the current version with its source, or None when there is none."""
         template = self._template(tenant, key)
         return _found(key, template, template.current)
 
     async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[VersionNote]:
-        """Return versions below a number, the newest first."""
+        """Return the versions below a number, newest first."""
         template = self._template(tenant, key)
         numbers = sorted((number for number in template.versions if number < before), reverse=True)[:limit]
         return [_noted(template, template.versions[number]) for number in numbers]
 
     async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
-        """Return where a rollback leads: going back twice leads two versions back, not back and forth."""
+        """Return the version that a rollback makes current, or None when there is none. Two rollbacks go two versions
+        back, not back and forth."""
         template = self._template(tenant, key)
         places = sorted((stored.place, stored.version) for stored in template.versions.values() if stored.place)
         return _found(key, template, places[-2][1]) if len(places) > 1 else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
-        """Return current versions (of a template never published its draft) in the order of their keys."""
+        """Return current versions (the draft for a template that was never published) in the order of their keys."""
         templates, page, room = self._state.templates[tenant], list[TemplateVersion](), TEMPLATES_PAGE_BYTES_MAX
         live = {key: template for key, template in templates.items() if template.versions}
         for key in keys_after(live, after, limit):
@@ -133,8 +136,8 @@ class MemoryTemplates:
         return page
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a template with all its versions; return whether there was one. What stays remembers the numbers that
-        were given."""
+        """Remove a template with all its versions; return whether there was one. Its newest version number stays, so
+        that numbers are not used again."""
         template = self._template(tenant, key)
         if not template.versions:
             return False
@@ -167,7 +170,7 @@ class MemoryTemplates:
         if not template.versions and live >= TEMPLATES_PER_TENANT_MAX:
             raise Conflict(f"a tenant has at most {TEMPLATES_PER_TENANT_MAX} templates")
         if len(template.versions) >= TEMPLATE_VERSIONS_MAX:
-            raise Conflict(f"a template has at most {TEMPLATE_VERSIONS_MAX} versions; remove it to begin anew")
+            raise Conflict(f"a template has at most {TEMPLATE_VERSIONS_MAX} versions; remove it to start again")
 
 
 def _text(key: str, version: int, built: Template, source: Source) -> str:

@@ -1,16 +1,15 @@
-"""Tenants, API keys and quotas in memory."""
+"""Tenants and quotas in memory."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from clarion.backends.memory.control_state import ControlState, StoredKey, copied, keys_after
-from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_digest, key_of
+from clarion.backends.memory.control_state import ControlState, copied, keys_after
 from clarion.domain.errors import NotFound
 from clarion.domain.quota import TENANT, Quota
+from clarion.domain.token_key import TokenKey
 from clarion.ports.clock import Clock
-from clarion.ports.control import KeyRecord, TenantRecord
+from clarion.ports.control import TenantRecord
 from clarion.ports.directory import OPERATOR_LEVEL
 
 _UNLIMITED: Final = Quota()
@@ -32,7 +31,7 @@ class MemoryTenants:
         return copied(self._state.tenants[tenant])
 
     async def get(self, tenant: str) -> TenantRecord | None:
-        """Return a tenant."""
+        """Return a tenant, or None when there is none."""
         found = self._state.tenants.get(tenant)
         return None if found is None else copied(found)
 
@@ -49,50 +48,28 @@ class MemoryTenants:
         self._state.tenants[tenant] = copied(changed)
         self._state.changed(tenant)
 
+    async def token_key(self, tenant: str) -> TokenKey:
+        """Return the key that user tokens are signed with."""
+        return self._state.token_keys.get(tenant, TokenKey())
 
-class MemoryKeys:
-    """API keys, of which only a hash is kept."""
-
-    def __init__(self, state: ControlState, clock: Clock) -> None:
-        self._state = state
-        self._clock = clock
-
-    async def create(
-        self, tenant: str, name: str, scopes: Sequence[str], expires_ms: int | None = None
-    ) -> tuple[KeyRecord, str]:
-        """Make a key and return it with its secret, which nobody can read again."""
-        key_id = self._clock.entropy(KEY_ID_BYTES).hex()
-        secret = key_of(key_id, self._clock.entropy(SECRET_BYTES))
-        record = KeyRecord(key_id, tenant, name, tuple(sorted(set(scopes))), self._clock.now_ms(), expires_ms)
-        self._state.keys[key_id] = StoredKey(record, key_digest(secret))
-        self._state.changed(OPERATOR_LEVEL)
-        return record, secret
-
-    async def page(self, tenant: str, after: str, limit: int) -> list[KeyRecord]:
-        """Return keys in the order of their ids, revoked ones included."""
-        mine = {key_id: key.record for key_id, key in self._state.keys.items() if key.record.tenant == tenant}
-        return [mine[key_id] for key_id in keys_after(mine, after, limit)]
-
-    async def revoke(self, tenant: str, key_id: str) -> bool:
-        """Revoke a key for good; return whether there was such a key."""
-        key = self._state.keys.get(key_id)
-        if key is None or key.record.tenant != tenant:
-            return False
-        if key.record.revoked_ms is None:
-            revoked = replace(key.record, revoked_ms=self._clock.now_ms())
-            self._state.keys[key_id] = replace(key, record=revoked)
-            self._state.changed(OPERATOR_LEVEL)
-        return True
+    async def rotate_token_key(self, tenant: str, overlap_ms: int) -> TokenKey:
+        """Begin another key for user tokens; those of the one before are valid until the overlap ends."""
+        before = await self.token_key(tenant)
+        key = TokenKey(before.generation + 1, self._clock.now_ms() + overlap_ms)
+        self._state.token_keys[tenant] = key
+        self._state.changed(tenant)
+        return key
 
 
 class MemoryQuotaSettings:
-    """The quotas of tenants and of single keys; the key id of a tenant's own is empty."""
+    """The quotas of tenants and of single API keys; a tenant's own quota has an empty key id."""
 
     def __init__(self, state: ControlState) -> None:
         self._state = state
 
     async def put(self, tenant: str, key_id: str, quota: Quota) -> None:
-        """Replace a quota; one without any limit is as none. Raises `NotFound` when there is no such tenant or key."""
+        """Replace a quota; a quota without any limit removes it. Raises `NotFound` when there is no such tenant or
+        key."""
         self._check_owner(tenant, key_id)
         if quota == _UNLIMITED and key_id not in self._state.quotas[tenant]:
             return

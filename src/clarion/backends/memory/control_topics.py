@@ -12,14 +12,14 @@ from clarion.ports.control_users import TopicRecord
 
 
 def require_topics(state: ControlState, tenant: str, keys: Collection[str]) -> None:
-    """Raise `NotFound` naming a topic that does not exist."""
+    """Raise `NotFound`, naming a topic, when one of the topics does not exist."""
     missing = set(keys) - state.topics[tenant].keys()
     if missing:
         raise NotFound(f"no such topic: {min(missing)}")
 
 
 class MemoryTopics:
-    """The topics of a tenant and who is in them."""
+    """The topics of a tenant and their members."""
 
     def __init__(self, state: ControlState, clock: Clock) -> None:
         self._state = state
@@ -35,7 +35,7 @@ class MemoryTopics:
         return topics[key].record
 
     async def get(self, tenant: str, key: str) -> TopicRecord | None:
-        """Return a topic."""
+        """Return a topic, or None when there is none."""
         found = self._state.topics[tenant].get(key)
         return None if found is None else found.record
 
@@ -45,7 +45,7 @@ class MemoryTopics:
         return [topics[key].record for key in keys_after(topics, after, limit)]
 
     async def known(self, tenant: str, keys: Sequence[str]) -> frozenset[str]:
-        """Return which of the keys are topics."""
+        """Return those of the keys that are topics."""
         return frozenset(self._state.topics[tenant].keys() & set(keys))
 
     async def remove(self, tenant: str, key: str) -> bool:
@@ -56,8 +56,8 @@ class MemoryTopics:
         return True
 
     async def join(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
-        """Add users and return how many were new. Raises `NotFound` for the topic, and `InvalidField` naming the first
-        unknown user; nothing is stored then."""
+        """Add users and return the number of new members. Raises `NotFound` when the topic does not exist, and
+        `InvalidField`, naming the first unknown user, when a user does not; nothing is stored then."""
         require_topics(self._state, tenant, [key])
         ordinals = self._state.ordinals(tenant, user_ids)
         for index, user_id in enumerate(user_ids):
@@ -66,18 +66,18 @@ class MemoryTopics:
         return sum(self._state.topics[tenant][key].join(ordinal) for ordinal in ordinals.values())
 
     async def leave(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
-        """Take users out and return how many were in. Raises `NotFound` for the topic."""
+        """Remove users and return how many were members. Raises `NotFound` when the topic does not exist."""
         require_topics(self._state, tenant, [key])
         ordinals = self._state.ordinals(tenant, user_ids)
         return sum(self._state.topics[tenant][key].leave(ordinal) for ordinal in ordinals.values())
 
     async def members(self, tenant: str, key: str, after: str, limit: int) -> list[str]:
-        """Return user ids in the order in which the users were first stored. Raises `NotFound` for the topic, and
-        `InvalidField` when `after` is not a user any more."""
+        """Return user ids in the order in which the users were first stored. Raises `NotFound` when the topic does not
+        exist, and `InvalidField` when `after` is no longer a user."""
         require_topics(self._state, tenant, [key])
         start = self._state.ordinals(tenant, [after]).get(after) if after else 0
         if start is None:
-            raise InvalidField("points to a user that is gone: start from the beginning", field="after")
+            raise InvalidField("points to a user that no longer exists: start from the beginning", field="after")
         members, people = self._state.topics[tenant][key].members, self._state.people[tenant]
         first = bisect_right(members, start)
         return [people.ids[ordinal] for ordinal in members[first : first + limit]]

@@ -10,7 +10,7 @@ from clarion.backends.memory.control_state import ControlState, ProfileKey, Stor
 from clarion.backends.memory.control_topics import require_topics
 from clarion.domain.errors import Conflict
 from clarion.domain.limits import DEVICES_PER_USER_MAX
-from clarion.domain.limits_deciding import SEEN_EVERY_MS
+from clarion.domain.limits_processes import SEEN_EVERY_MS
 from clarion.domain.preferences import (
     NO_PREFERENCES,
     TENANTS_QUIET_HOURS,
@@ -41,14 +41,14 @@ class MemoryUsers:
         self._clock = clock
 
     async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
-        """Create or replace users, all or none; of two with the same id the later one counts. `source` is written beside
-        each changed preference. Raises `NotFound` with nothing stored when a topic does not exist."""
+        """Create or replace users, all or none; of two with the same id the later one counts. `source` is recorded with
+        each changed preference. Raises `NotFound`, with nothing stored, when a topic does not exist."""
         require_topics(self._state, tenant, {topic for user in users for topic in user.topics})
         for user in users:
             self._put(tenant, user, source)
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
-        """Return a user."""
+        """Return a user, or None when there is none."""
         found = self._state.people[tenant].users.get(user_id)
         return None if found is None else self._record(found)
 
@@ -58,7 +58,7 @@ class MemoryUsers:
         return [self._record(users[user_id]) for user_id in keys_after(users, after, limit)]
 
     async def erase(self, tenant: str, user_id: str) -> bool:
-        """Remove a user with all there is about them; return whether there was one. Its ordinal is never used again."""
+        """Remove a user with all of the user's data; return whether there was one. The ordinal is never used again."""
         people = self._state.people[tenant]
         user = people.users.get(user_id)
         if user is None:
@@ -69,22 +69,25 @@ class MemoryUsers:
         return True
 
     async def set_preferences(self, tenant: str, user_id: str, preferences: str, source: str = "") -> bool:
-        """Replace the preferences (canonical JSON) of a user, told by `source`; False when there is no such user."""
+        """Replace the preferences (canonical JSON) of a user, recorded with `source`; return False when there is no
+        such user."""
         return self._choose(tenant, user_id, source, preferences=preferences)
 
     async def set_quiet_hours(self, tenant: str, user_id: str, quiet_hours: str) -> bool:
-        """Replace the quiet hours (canonical JSON, empty for the tenant's) of a user; False when there is no such user."""
+        """Replace the quiet hours (canonical JSON, empty for the tenant's) of a user; return False when there is no
+        such user."""
         return self._choose(tenant, user_id, "", quiet_hours=quiet_hours)
 
     async def touch(self, tenant: str, user_id: str) -> None:
-        """Note that a user is here now; written at most every `SEEN_EVERY_MS`."""
+        """Record the current time as the user's last activity; written at most every `SEEN_EVERY_MS`."""
         now = self._clock.now_ms()
         user = self._state.people[tenant].users.get(user_id)
         if user is not None and (user.last_seen_ms or 0) <= now - SEEN_EVERY_MS:
             self._state.people[tenant].keep(replace(user, last_seen_ms=now))
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
-        """Add or replace a device; False when there is no such user. Raises `Conflict` over `DEVICES_PER_USER_MAX`."""
+        """Add or replace a device; return False when there is no such user. Raises `Conflict` over
+        `DEVICES_PER_USER_MAX`."""
         user = self._state.people[tenant].users.get(user_id)
         if user is None:
             return False
@@ -95,7 +98,7 @@ class MemoryUsers:
         return True
 
     async def remove_device(self, tenant: str, user_id: str, device_id: str) -> bool:
-        """Remove a device; False when there is no such user or device."""
+        """Remove a device; return False when there is no such user or device."""
         user = self._state.people[tenant].users.get(user_id)
         devices = () if user is None else devices_of(user)
         kept = [entry for entry in devices if entry.device_id != device_id]
@@ -120,7 +123,7 @@ class MemoryUsers:
             chosen.preferences if user.preferences is None else user.preferences,
             chosen.quiet_hours if user.quiet_hours is None else user.quiet_hours,
         )
-        told = list(changes(chosen.preferences, after.preferences))
+        consents = list(changes(chosen.preferences, after.preferences))
         values = {name: getattr(user, name) for name in _REPLACED}
         values |= {"profile_id": self._profile_id(after), "updated_ms": now}
         if user.devices is not None:
@@ -136,7 +139,7 @@ class MemoryUsers:
         people.keep(stored)
         for topic in user.topics:
             self._state.topics[tenant][topic].join(stored.ordinal)
-        self._tell(tenant, stored.ordinal, told, source, now)
+        self._add_consents(tenant, stored.ordinal, consents, source, now)
 
     def _choose(self, tenant: str, user_id: str, source: str, **chosen: str) -> bool:
         people, now = self._state.people[tenant], self._clock.now_ms()
@@ -145,14 +148,14 @@ class MemoryUsers:
             return False
         before = self._state.profile_keys[user.profile_id]
         after = before._replace(**chosen)
-        told = list(changes(before.preferences, after.preferences))
+        consents = list(changes(before.preferences, after.preferences))
         people.keep(replace(user, profile_id=self._profile_id(after), updated_ms=now))
-        self._tell(tenant, user.ordinal, told, source, now)
+        self._add_consents(tenant, user.ordinal, consents, source, now)
         return True
 
-    def _tell(self, tenant: str, ordinal: int, told: list[Change], source: str, now: int) -> None:
+    def _add_consents(self, tenant: str, ordinal: int, consents: list[Change], source: str, now: int) -> None:
         history = self._state.people[tenant].consents[ordinal]
-        for change in told:
+        for change in consents:
             history.append(ConsentRecord(len(history) + 1, now, *change, source))
 
     def _profile_id(self, key: ProfileKey) -> int:
@@ -178,16 +181,16 @@ class MemoryUsers:
 
 
 class MemoryConsents:
-    """The history of what users allowed and refused."""
+    """The history of consents that users gave and withdrew."""
 
     def __init__(self, state: ControlState) -> None:
         self._state = state
 
     async def page(self, tenant: str, user_id: str, before: int | None, limit: int) -> list[ConsentRecord] | None:
-        """Return changes below a sequence number, newest first; None when there is no such user."""
+        """Return the changes below a sequence number, newest first, or None when there is no such user."""
         people = self._state.people[tenant]
         user = people.users.get(user_id)
         if user is None:
             return None
-        told = people.consents.get(user.ordinal, [])
-        return [record for record in reversed(told) if before is None or record.sequence < before][:limit]
+        consents = people.consents.get(user.ordinal, [])
+        return [record for record in reversed(consents) if before is None or record.sequence < before][:limit]

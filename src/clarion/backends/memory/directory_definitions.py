@@ -1,6 +1,6 @@
 """Reads definitions, templates and accounts in memory for the directory, and decodes each only once.
 
-The same object is returned as long as nothing of it changed, so what was compiled of it can be kept by identity.
+An unchanged definition is returned as the same object, so that results compiled from it can be cached by identity.
 """
 
 import logging
@@ -12,7 +12,8 @@ import msgspec
 from clarion.backends.memory.control_state import ControlState, StoredProvider
 from clarion.domain import template_name
 from clarion.domain.content import Account, Template
-from clarion.domain.limits import DIRECTORY_CACHE_MAX
+from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
+from clarion.domain.secret_reference import references_in
 from clarion.ports.control_accounts import open_credentials
 from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.directory import D, Defined
@@ -24,14 +25,16 @@ _TEMPLATE: Final = msgspec.json.Decoder(Template)
 
 
 class DefinitionReader:
-    """Decodes definitions. What this build cannot read is left out and logged: it must not stop the others."""
+    """Decodes definitions. A definition that this build cannot read is omitted and logged, so that it does not stop
+    other definitions."""
 
     def __init__(self, state: ControlState) -> None:
         self._state = state
         self._held: dict[tuple[str, str, str, int], Defined[Any]] = {}
 
     def one(self, tenant: str, kind: type[D], key: str, version: int | None) -> Defined[D] | None:
-        """Return the newest version of a definition, unless it was removed, or the one asked for."""
+        """Return the newest version of a definition unless it was removed, or the requested version; None when there is
+        none."""
         found = self._state.definitions[tenant, kind.KIND].get(key)
         record = None if found is None else found.current if version is None else found.version(version)
         return None if record is None else self._read(tenant, kind, record)
@@ -48,7 +51,7 @@ class DefinitionReader:
             try:
                 found = Defined(record.key, record.version, _decoder(kind).decode(record.body))
             except msgspec.MsgspecError as error:
-                _LOG.error("%s %s of tenant %s is left out: %s", kind.KIND, record.key, tenant, error)
+                _LOG.error("%s %s of tenant %s is omitted: %s", kind.KIND, record.key, tenant, error)
                 return None
             if len(self._held) >= DIRECTORY_CACHE_MAX:
                 self._held.clear()
@@ -57,14 +60,15 @@ class DefinitionReader:
 
 
 class TemplateReader:
-    """Decodes templates as they are sent."""
+    """Decodes built templates."""
 
     def __init__(self, state: ControlState) -> None:
         self._state = state
         self._held: dict[tuple[str, str], tuple[str, Template]] = {}
 
     def read(self, tenant: str, name: str) -> Template | None:
-        """Return the current version of a template, or of `key@3` that one, which goes by this name then."""
+        """Return the current version of a template, or for `key@3` that version, with `key@3` as its name; None when
+        there is none."""
         key, version = template_name.split(name)
         template = self._state.templates[tenant].get(key)
         number = None if template is None else template.current if version is None else version
@@ -89,14 +93,14 @@ class AccountReader:
         self._held: dict[tuple[str, str], tuple[StoredProvider, Account]] = {}
 
     def of(self, tenant: str, channel: str) -> list[Account]:
-        """Return the enabled accounts of a channel, preferred first."""
+        """Return the enabled accounts of a channel, in order of priority."""
         stored = [one for one in self._state.providers[tenant].values() if one.record.enabled]
         stored.sort(key=lambda one: (one.record.priority, one.record.name))
-        mine = (self._read(tenant, one) for one in stored if one.record.channel == channel)
-        return [account for account in mine if account is not None]
+        own = (self._read(tenant, one) for one in stored if one.record.channel == channel)
+        return [account for account in own if account is not None]
 
     def named(self, tenant: str, name: str) -> Account | None:
-        """Return an account, enabled or not."""
+        """Return an account, enabled or not, or None when there is none."""
         stored = self._state.providers[tenant].get(name)
         return None if stored is None else self._read(tenant, stored)
 
@@ -107,13 +111,13 @@ class AccountReader:
             try:
                 credentials = open_credentials(self._vault, tenant, record.name, stored.sealed)
             except SealBroken as error:
-                _LOG.error("account %s of tenant %s is left out: %s", record.name, tenant, error)
+                _LOG.error("account %s of tenant %s is omitted: %s", record.name, tenant, error)
                 return None
             if len(self._held) >= DIRECTORY_CACHE_MAX:
                 self._held.clear()
             held = stored, Account(
                 tenant, record.name, record.channel, record.vendor, record.priority, record.settings, credentials,
-                record.version, record.rules,
+                record.version, record.rules, tuple(references_in(credentials)),
             )  # fmt: skip
             self._held[tenant, record.name] = held
         return held[1]

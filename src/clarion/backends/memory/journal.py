@@ -1,13 +1,14 @@
-"""The referee model of the journal: streams and stage store in lists and dictionaries of one process."""
+"""The reference implementation of the journal: streams and stage store in lists and dictionaries of one process."""
 
 from clarion.backends.memory.stage_store import MemoryStageStore
 from clarion.backends.memory.streams import MemoryStreams
-from clarion.domain.limits import PARTITIONS_MAX
+from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.ports.clock import Clock
 
 
 class MemoryJournal(MemoryStreams, MemoryStageStore):
-    """Implements `ports.streams.Streams` and `ports.stage_store.StageStore` for one process and one event loop. `repeats` is that of `MemoryStreams`."""
+    """Implements `ports.streams.Streams` and `ports.stage_store.StageStore` for one process and one event loop.
+    `repeats` is passed to `MemoryStreams`."""
 
     def __init__(self, clock: Clock, partitions: int, *, repeats: int = 0) -> None:
         if not 1 <= partitions <= PARTITIONS_MAX:

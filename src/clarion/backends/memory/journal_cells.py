@@ -1,9 +1,9 @@
-"""Cells, waits and cap times of the referee model: what has to hold is checked first and changed afterwards."""
+"""Cells, waits and cap times of the reference implementation: conditions are checked before anything is changed."""
 
 from collections.abc import Iterable, Sequence
 from struct import pack
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.ports.journal_cells import CapWrite, Signal, Wait
 from clarion.ports.stage_store import PlanState, StaleCaps
 
@@ -11,7 +11,7 @@ CapBlocks = dict[tuple[str, bytes, int], list[int]]
 
 
 class MemoryCells:
-    """What one journal keeps beside its frames for planning."""
+    """The state of planning in one journal, stored in addition to its frames."""
 
     def __init__(self) -> None:
         self._cells: dict[tuple[int, bytes], bytes] = {}
@@ -19,7 +19,7 @@ class MemoryCells:
         self._caps: CapBlocks = {}
 
     def changed(self, writes: Iterable[CapWrite]) -> CapBlocks:
-        """Return the blocks as they will be after the writes. Raises `StaleCaps`."""
+        """Return the blocks after the writes. Raises `StaleCaps` when a slot has changed since it was read."""
         blocks: CapBlocks = {}
         for write in writes:
             place = (write.tenant, write.rule, write.block)
@@ -31,7 +31,7 @@ class MemoryCells:
         return blocks
 
     def store(self, kept: PlanState, blocks: CapBlocks) -> None:
-        """Take over a batch whose caps became `blocks`."""
+        """Store a step's state of planning; `blocks` are the cap times after the step."""
         self._caps.update(blocks)
         for cell in kept.cells:
             if cell.value is None:
@@ -44,15 +44,15 @@ class MemoryCells:
             self._waits[wait.tenant, wait.key, wait.subject] = wait
 
     def streams(self, signal: Signal, now_ms: int) -> list[tuple[str, int]]:
-        """Return the streams on which someone waits for a signal, each once."""
+        """Return the streams on which a signal has waiters, each once."""
         return sorted({(wait.topic, wait.partition) for wait in self._waiting(signal.tenant, signal.key, now_ms)})
 
     def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those of the keys that have one."""
+        """Return the values of those of the keys that exist."""
         return {key: self._cells[partition, key] for key in keys if (partition, key) in self._cells}
 
     def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes) -> list[tuple[bytes, bytes]]:
-        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        """Return up to `limit` cells whose keys begin with `prefix` and are above `after`, in order."""
         return [
             (key, value)
             for (at, key), value in sorted(self._cells.items())
@@ -60,16 +60,16 @@ class MemoryCells:
         ][:limit]
 
     def waits(self, tenant: str, key: bytes, now_ms: int, limit: int) -> list[Wait]:
-        """Return who waits for a key."""
+        """Return the waits for a key."""
         return sorted(self._waiting(tenant, key, now_ms), key=lambda wait: wait.subject)[:limit]
 
     def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
-        """Return the cap times of those of the blocks that someone wrote."""
+        """Return the cap times of those of the blocks that exist."""
         found = {block: self._caps.get((tenant, rule, block)) for block in blocks}
         return {block: pack(f"<{CAP_BLOCK_USERS}I", *times) for block, times in found.items() if times is not None}
 
     def trim(self, now_ms: int) -> None:
-        """Forget waits that expired."""
+        """Delete expired waits."""
         self._waits = {place: wait for place, wait in self._waits.items() if wait.expires_ms > now_ms}
 
     def _waiting(self, tenant: str, key: bytes, now_ms: int) -> list[Wait]:

@@ -1,11 +1,11 @@
-"""Leases of the referee model, on monotonic time."""
+"""Leases of the reference implementation, on monotonic time."""
 
 from collections.abc import Collection, Iterable
 
 import msgspec
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Lease
 
@@ -16,14 +16,15 @@ class _Holding(msgspec.Struct):
 
 
 class MemoryLeases:
-    """Who holds which partition for which group; what expired is kept, so that fences keep growing."""
+    """The leases by group and partition; expired ones stay, so that fences keep growing."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._holdings: dict[tuple[str, int], _Holding] = {}
 
     def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
-        """Take a lease that is free, expired or the owner's own; its fence grows by one. None while another holds it."""
+        """Return a lease that was free, expired or the owner's own, with its fence increased by one; None while another
+        owner holds it."""
         expires_ms = self._expiry(ttl_ms)
         holding = self._holdings.get((group, partition))
         if holding is not None and holding.lease.owner != owner and self._holds(holding.lease):
@@ -41,13 +42,13 @@ class MemoryLeases:
         return held
 
     def release(self, leases: Iterable[Lease]) -> None:
-        """Let leases expire at once."""
+        """Expire leases at once."""
         for lease in leases:
             if self._holds(lease):
                 self._holdings[lease.group, lease.partition].expires_monotonic_ms = 0
 
     def vacate(self, owners: Collection[str]) -> int:
-        """Let leases of these owners expire at once and return how many ran."""
+        """Expire the leases of these owners at once and return how many had not expired yet."""
         running = [one for one in self._holdings.values() if one.lease.owner in owners and self._holds(one.lease)]
         for holding in running:
             holding.expires_monotonic_ms = 0

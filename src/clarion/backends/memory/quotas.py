@@ -1,4 +1,4 @@
-"""Usage of quotas in memory: for one process, and the referee of the others."""
+"""Usage of quotas in memory: for one process, and the reference for other backends."""
 
 from clarion.backends.memory.versions import MemoryVersions
 from clarion.domain.quota import Usage
@@ -12,11 +12,11 @@ class MemoryQuotas(MemoryVersions[BucketName, Usage]):
         super().__init__(Usage)
 
     async def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
-        """Remove the buckets of one owner and a range of kinds, but for those with a time to keep."""
+        """Remove the buckets of one owner and a range of kinds, except those whose time is within `keep_ms`."""
         for name, (usage, _) in list(self._stored.items()):
-            whose = name.tenant == tenant and name.key_id == key_id and kinds[0] <= name.kind < kinds[1]
-            if whose and not keep_ms[0] < usage.at_ms <= keep_ms[1]:
+            owner = name.tenant == tenant and name.key_id == key_id and kinds[0] <= name.kind < kinds[1]
+            if owner and not keep_ms[0] < usage.at_ms <= keep_ms[1]:
                 del self._stored[name]
 
     def close(self) -> None:
-        """Forget nothing: there is nothing to close."""
+        """Do nothing: nothing is open."""

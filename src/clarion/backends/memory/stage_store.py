@@ -1,6 +1,7 @@
-"""The stage store of the referee model: everything in dictionaries of one process, simple and obviously right.
+"""The stage store of the reference implementation: everything in dictionaries of one process, simple and obviously
+correct.
 
-A commit checks first and changes afterwards, and nothing awaits in between, so each call is atomic on its event loop.
+A commit checks first and changes then, without awaiting in between, so each call is atomic on its event loop.
 """
 
 from collections import defaultdict
@@ -13,8 +14,8 @@ from clarion.backends.memory.journal_cells import MemoryCells
 from clarion.backends.memory.journal_leases import MemoryLeases
 from clarion.backends.memory.streams import MemoryStreams
 from clarion.domain.errors import DurabilityError
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, INTENT_ENTRIES_PER_READ_MAX
-from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, INTENT_ENTRIES_PER_READ_MAX
 from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, TIMERS, urgency
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
@@ -44,7 +45,7 @@ class MemoryStageStore:
     store_traits = StageStoreTraits(
         survives_process_kill=False,
         survives_power_loss=False,
-        failure_model="Everything lives in one process and is gone when it ends; meant for tests and simulation.",
+        failure_model="Everything lives in one process and is lost when it ends; meant for tests and simulation.",
     )
 
     def __init__(self, clock: Clock, partitions: int, streams: MemoryStreams) -> None:
@@ -65,13 +66,13 @@ class MemoryStageStore:
         self._intents: dict[tuple[str, int], dict[int, bytes]] = defaultdict(dict)
 
     async def commit(self, result: StageResult) -> Committed:
-        """Store a step and return what came of it. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps`."""
+        """Store a step and return its result. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps`."""
         self._refuse_when_closed()
         self._check_leases(result)
         moved = dict(self._cursors)
         for move in result.broadcasts.moves:
             moved[move.cursor_id] = self._moved(moved.get(move.cursor_id), move)
-        remembered = self._answers(result.admission.idempotency)
+        remembered = self._answers(result.accept_state.idempotency)
         blocks = self._cells.changed(result.plan_state.caps)
         self._cursors = moved
         self._idempotency.update(remembered)
@@ -85,7 +86,7 @@ class MemoryStageStore:
                 self._timers[timer.timer_id] = timer
                 self._timers_set += 1
                 heappush(self._due, (timer.due_ms, self._timers_set, timer.timer_id))
-        for cancellation in result.admission.cancellations:
+        for cancellation in result.accept_state.cancellations:
             self._cancelled += 1
             self._cancellations.append((self._cancelled, cancellation))
         for cursor in result.broadcasts.cursors:
@@ -96,7 +97,7 @@ class MemoryStageStore:
         self._cells.store(result.plan_state, blocks)
         marked = {
             TIMERS: result.timers,
-            CANCELLATIONS: result.admission.cancellations,
+            CANCELLATIONS: result.accept_state.cancellations,
             CURSORS: result.broadcasts.cursors,
         }
         self._carrier.grew(*(marker for marker, some in marked.items() if some))
@@ -104,7 +105,8 @@ class MemoryStageStore:
         return Committed(offsets, None if after is None else self._cancelled_since(after))
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
-        """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""
+        """Return a lease that was free, expired or the owner's own, with a new fence; None while another owner holds
+        it."""
         return self._leases.acquire(group, partition, owner, ttl_ms)
 
     async def renew(self, leases: Sequence[Lease], ttl_ms: int) -> list[Lease]:
@@ -112,11 +114,11 @@ class MemoryStageStore:
         return self._leases.renew(leases, ttl_ms)
 
     async def release(self, leases: Sequence[Lease]) -> None:
-        """Give leases back at once."""
+        """Release leases at once."""
         self._leases.release(leases)
 
-    async def vacate(self, owners: Collection[str]) -> int:
-        """Let the leases of dead owners expire at once and return how many still ran."""
+    async def release_dead(self, owners: Collection[str]) -> int:
+        """Expire the leases of dead owners at once and return how many had not expired yet."""
         return self._leases.vacate(owners)
 
     async def fire(self, now_ms: int, limit: int) -> int:
@@ -134,7 +136,7 @@ class MemoryStageStore:
         return len(due)
 
     async def next_due(self) -> int | None:
-        """Return when the earliest timer is due."""
+        """Return when the earliest timer is due, or None without timers."""
         return self._due[0][0] if self._due else None
 
     async def positions(self, group: str, partitions: Collection[int]) -> dict[int, dict[str, Position]]:
@@ -152,17 +154,17 @@ class MemoryStageStore:
         return [IntentEntry(number, entries[number]) for number in later]
 
     async def backlog_of(self, groups: Collection[str]) -> dict[str, int]:
-        """Return how many events each group has not committed yet."""
+        """Return the number of events that each group has not committed yet."""
         return {group: self._backlog(group) for group in groups}
 
     async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
-        """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+        """Return the next sequence number to read after and the subject ids cancelled after `sequence`."""
         return self._cancelled_since(sequence)
 
     async def remembered(
         self, keys: Collection[tuple[str, str]], now_ms: int
     ) -> dict[tuple[str, str], IdempotencyEntry]:
-        """Return the entries of those keys that have one which has not expired."""
+        """Return the entries of the keys, by (tenant, key), without expired ones."""
         found = {place: self._idempotency.get(place) for place in keys}
         return {place: entry for place, entry in found.items() if entry is not None and entry.expires_ms > now_ms}
 
@@ -176,7 +178,7 @@ class MemoryStageStore:
         return sorted(found, key=lambda cursor: (cursor.created_ms, cursor.cursor_id))
 
     async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
-        """Change a cursor's status if it is one of `allowed_from`; return whether it was."""
+        """Change a cursor's status if it is one of `allowed_from`; return whether it was changed."""
         cursor = self._cursors.get(cursor_id)
         if cursor is None or cursor.status not in allowed_from:
             return False
@@ -185,7 +187,7 @@ class MemoryStageStore:
         return True
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:
-        """Return the values of those of the keys that have one."""
+        """Return the values of those of the keys that exist."""
         return {
             (partition, key): value for partition, key in keys for value in self._cells.cells(partition, [key]).values()
         }
@@ -193,18 +195,18 @@ class MemoryStageStore:
     async def cells_page(
         self, partition: int, prefix: bytes, limit: int, after: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
-        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        """Return up to `limit` cells whose keys begin with `prefix` and are above `after`, in order."""
         return self._cells.cells_under(partition, prefix, limit, after)
 
     async def waits_of(
         self, keys: Collection[tuple[str, bytes]], limit: int = 1_000
     ) -> dict[tuple[str, bytes], list[Wait]]:
-        """Return who waits for each of the keys, those that expired left out."""
+        """Return the waits for each of the keys, without expired ones."""
         found = {place: self._cells.waits(*place, self._clock.now_ms(), limit) for place in keys}
         return {place: waits for place, waits in found.items() if waits}
 
     async def caps_of(self, blocks: Mapping[tuple[str, bytes], Collection[int]]) -> dict[tuple[str, bytes, int], bytes]:
-        """Return the cap times of those of the blocks that someone wrote."""
+        """Return the cap times of those of the blocks that exist."""
         return {
             (*rule, block): times
             for rule, some in blocks.items()
@@ -212,7 +214,8 @@ class MemoryStageStore:
         }
 
     async def trim(self, older_than_ms: int) -> int:
-        """Delete old frames that are done with, expired idempotency entries and waits, and old cancellations."""
+        """Delete old frames that every group has committed, expired idempotency entries and waits, and old
+        cancellations. Return the number of deleted frames."""
         before = sum(len(stream.frames) for stream in self._carrier.streams.values())
         for (topic, partition), stream in self._carrier.streams.items():
             floors = [at.offset for (_, p, t), at in self._positions.items() if (t, p) == (topic, partition)]
@@ -232,7 +235,7 @@ class MemoryStageStore:
         return before - sum(len(stream.frames) for stream in self._carrier.streams.values())
 
     async def close(self) -> None:
-        """Refuse further appends."""
+        """Close the store: further commits raise `DurabilityError`."""
         self._closed = True
 
     def _refuse_when_closed(self) -> None:
@@ -291,7 +294,7 @@ class MemoryStageStore:
         return remembered
 
     def _backlog(self, group: str) -> int:
-        """Return how many events the group has not committed yet."""
+        """Return the number of events that the group has not committed yet."""
         keys = {(topic, p) for topic in GROUP_TOPICS.get(group, ()) for p in range(self.partitions)}
         keys |= {(topic, p) for g, p, topic in self._positions if g == group}
         waiting = (self._carrier.streams[key].after(self._offset(group, *key)) for key in keys)

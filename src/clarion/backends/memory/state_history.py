@@ -1,4 +1,4 @@
-"""The history in memory: what the API and the receipts ask of the tables."""
+"""The history in memory: the API's and feedback's reads of the tables."""
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,26 +15,28 @@ from clarion.domain.history import (
     ChunkState,
     DeadLetter,
     Delivery,
+    HealthChange,
     Instance,
     Notification,
     Progress,
-    StandingChange,
 )
-from clarion.domain.limits import RECIPIENTS_MAX, REPLAY_CLAIM_MS
+from clarion.domain.limits import RECIPIENTS_MAX
+from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
 from clarion.ports.history import DeadLetterFilter, Window
-from clarion.ports.sightings import Seen
-from clarion.ports.told import BY_VENDOR_ID
+from clarion.ports.receipt_lookup import BY_VENDOR_ID
+from clarion.ports.seen_receipts import Seen
 
 V = TypeVar("V")
 
 
 class MemoryHistory:
-    """Implements `ports.history.History`, `ports.told.ToldHistory` and `ports.sightings.Sightings`."""
+    """Implements `ports.history.History`, `ports.receipt_lookup.ReceiptLookup` and `ports.seen_receipts.SeenReceipts`."""
 
-    _tables: Tables
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
 
     async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
-        """Return a notification that was planned or scheduled."""
+        """Return a notification that was planned or scheduled, or None."""
         rows = self._tables.notifications.get(tenant)
         return None if rows is None else rows.get(notification_id)
 
@@ -44,13 +46,13 @@ class MemoryHistory:
         return list(islice(found, window.limit))
 
     async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
-        """Return the deliveries of a notification that have a row, 1,000 recipients with all their channels at most."""
+        """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
         between = self._tables.deliveries.between(notification_id, notification_id + END)
         rows = sorted((row for row in between if row.tenant == tenant), key=lambda row: (row.planned_ms, row.id))
         return [copy.copy(row) for row in rows[: 8 * RECIPIENTS_MAX]]
 
-    async def setting(self, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) that deliveries with this digest were decided from."""
+    async def request_facts(self, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) behind the decisions on deliveries with this digest, or None."""
         return self._tables.settings.get(digest)
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
@@ -59,12 +61,12 @@ class MemoryHistory:
         return {id_: copy.copy(row) for id_, row in rows.items() if row is not None and row.tenant == tenant}
 
     async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
-        """Return what happened to deliveries beside their acceptance, by delivery and in order."""
-        told = [self._tables.attempts.get((id_, tenant), {}) for id_ in delivery_ids]
-        return [copy.copy(of_one[key]) for of_one in told for key in sorted(of_one)]
+        """Return the attempts and events of deliveries other than their acceptance, by delivery and in order."""
+        receipts_kept = [self._tables.attempts.get((id_, tenant), {}) for id_ in delivery_ids]
+        return [copy.copy(of_one[key]) for of_one in receipts_kept for key in sorted(of_one)]
 
     async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
-        """Return when a notification or broadcast was cancelled."""
+        """Return when a notification or broadcast was cancelled, or None if it was not."""
         return self._tables.cancellations.get((tenant, subject_id))
 
     async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
@@ -77,7 +79,7 @@ class MemoryHistory:
         return sorted(rows, key=lambda row: (row.user_id, row.id))[:RECIPIENTS_MAX]
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
-        """Return what instances did, by instance and in order."""
+        """Return the progress of instances, by instance and in order."""
         return [row for id_ in instance_ids for row in self._tables.progress.get((tenant, id_), ())]
 
     async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
@@ -91,7 +93,8 @@ class MemoryHistory:
     async def chunks(
         self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
     ) -> list[tuple[Chunk, ChunkState]]:
-        """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` those whose range holds it."""
+        """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` only those whose range holds
+        it."""
         tables = self._tables
         between = tables.chunks.between(after or broadcast_id, broadcast_id + END)
         rows = (
@@ -108,16 +111,16 @@ class MemoryHistory:
         return [copy.copy(letter.row) for letter in islice(self._dead(tenant, window, only), window.limit)]
 
     async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
-        """Return how many dead letters there are, `window.limit` at most."""
+        """Return the number of dead letters, `window.limit` at most."""
         return sum(1 for _ in islice(self._dead(tenant, window, only), window.limit))
 
     async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
-        """Return one dead letter."""
+        """Return one dead letter, or None when there is none."""
         letter = self._letters(tenant).get(delivery_id)
         return None if letter is None else copy.copy(letter.row)
 
     async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
-        """Claim dead letters for replay and return those that are now the caller's."""
+        """Claim dead letters for replay and return the ids of those that the caller has claimed now."""
         claimed: set[bytes] = set()
         letters = self._letters(tenant)
         for id_ in delivery_ids:
@@ -130,7 +133,7 @@ class MemoryHistory:
         return claimed
 
     async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
-        """Close letters that were claimed then and are on the journal now."""
+        """Mark dead letters that were claimed at `claimed_ms` and are on the journal now as replayed."""
         letters = self._letters(tenant)
         for id_ in delivery_ids:
             letter = letters.get(id_)
@@ -148,7 +151,7 @@ class MemoryHistory:
         return list(islice(found, window.limit))
 
     async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
-        """Return (minute, channel, what happened, reason, count) in order of time."""
+        """Return (minute, channel, event, reason, count) in order of time."""
         rows = sorted(
             (minute_ms, channel, what, int(reason), count)
             for (minute_ms, owner, channel, what, reason), count in self._tables.counters.items()
@@ -157,23 +160,24 @@ class MemoryHistory:
         return rows[:limit]
 
     async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
-        """Return when those of the users who saw the notification last did."""
+        """Return the time of the last seen receipt for those pairs of user and notification that have one."""
         found: dict[Seen, int] = {}
         for tenant, notification_id, user_id in wanted:
-            times = self._tables.sightings.get((tenant, notification_id), {}).get(user_id)
+            times = self._tables.seen_receipts.get((tenant, notification_id), {}).get(user_id)
             if times is not None:
                 found[tenant, notification_id, user_id] = times[1]
         return found
 
     async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
-        """Return who saw the notification and when first, by user."""
-        seen = self._tables.sightings.get((tenant, notification_id), {})
+        """Return the users who saw the notification with the time of their first seen receipt, in the order of user
+        ids."""
+        seen = self._tables.seen_receipts.get((tenant, notification_id), {})
         return sorted((user_id, first_ms) for user_id, (first_ms, _) in seen.items())[:RECIPIENTS_MAX]
 
     async def deliveries_by_vendor_id(
         self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
     ) -> dict[str, Delivery]:
-        """Return the deliveries that a vendor knows by ids of its own."""
+        """Return deliveries by the vendor's own message ids."""
         found: dict[str, Delivery] = {}
         for name in vendor_message_ids if vendor in BY_VENDOR_ID else ():
             id_ = self._tables.by_vendor_id.get((tenant, vendor, name))
@@ -187,13 +191,13 @@ class MemoryHistory:
         found = map(self._tables.chunks.get, chunk_ids)
         return {chunk.chunk_id: chunk for chunk in found if chunk is not None and chunk.tenant == tenant}
 
-    async def standings(
+    async def health_changes(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
-    ) -> list[StandingChange]:
-        """Return how accounts stood, newest first."""
+    ) -> list[HealthChange]:
+        """Return changes of account health, newest first."""
         rows = [
             (row.at_ms, sequence, row)
-            for sequence, row in enumerate(self._tables.standings.get(tenant, ()))
+            for sequence, row in enumerate(self._tables.health_changes.get(tenant, ()))
             if from_ms <= row.at_ms < to_ms and provider in (None, row.provider)
         ]
         return [row for _, _, row in sorted(rows, key=lambda one: one[:2], reverse=True)[:limit]]
@@ -235,12 +239,12 @@ def _same_address(delivery: Delivery, address: str) -> bool:
 
 
 def _lower(text: str) -> str:
-    """Return a text with its ASCII letters in lower case, as addresses are compared."""
+    """Return a text with its ASCII letters in lower case, for comparing addresses."""
     return "".join(char.lower() if char.isascii() else char for char in text)
 
 
 def _windowed(rows: Rows[V] | None, window: Window) -> Iterable[V]:
-    """Yield the rows of a window, newest first; its limit is the caller's."""
+    """Yield the rows of a window, newest first; the caller applies its limit."""
     if rows is None:
         return
     low, high = _edge(window.from_ms), _edge(window.to_ms)

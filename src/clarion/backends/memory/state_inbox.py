@@ -1,4 +1,4 @@
-"""The inbox in memory: a user's own items, the broadcasts that hold the user, and the user's marks."""
+"""The inbox in memory: a user's own items, the broadcasts sent to the user, and the user's marks."""
 
 from array import array
 from bisect import bisect_left
@@ -23,7 +23,8 @@ _UNPACK: Final = msgspec.msgpack.decode
 class MemoryInbox:
     """Implements `ports.inbox.Inbox`."""
 
-    _tables: Tables
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
 
     async def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
         """Return the user's own items with ids below `before`, newest first."""
@@ -33,19 +34,19 @@ class MemoryInbox:
     async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
     ) -> tuple[list[Broadcast], bytes | None]:
-        """Return sent in-app broadcasts that hold the user out of the next `limit` whose range holds the ordinal, newest
-        first, and the id of the last one looked at when there are more."""
+        """Examine the next `limit` in-app broadcasts whose range holds the ordinal. Return those sent to the user,
+        newest first, and the id of the last one examined when there are more."""
         top = (before or _TOP)[:NOTIFICATION_ID_BYTES]
         spans = self._tables.spans.get(tenant)
-        newest = [] if spans is None else spans.newest(top + b"\x00")  # the top one itself is looked at again
+        newest = [] if spans is None else spans.newest(top + b"\x00")  # includes the topmost one itself
         ranges = (id_ for id_, span in newest if span.low <= ordinal <= span.high)
-        looked_at = list(islice(ranges, limit))
-        found = [self._find(tenant, user_id, ordinal, id_) for id_ in looked_at]
+        scanned = list(islice(ranges, limit))
+        found = [self._find(tenant, user_id, ordinal, id_) for id_ in scanned]
         held = [item for item in found if item is not None and (before is None or item.item_id < before)]
-        return held, looked_at[-1] if len(looked_at) == limit else None
+        return held, scanned[-1] if len(scanned) == limit else None
 
     async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
-        """Return whether the user has that item, own or broadcast."""
+        """Return whether the user has that item, be it a single notification or a broadcast."""
         own = self._tables.items.get((tenant, user_id))
         if own is not None and own.get(item_id) is not None:
             return True
@@ -55,16 +56,17 @@ class MemoryInbox:
         return found is not None and found.item_id == item_id
 
     async def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
-        """Return the user's marks on those items."""
+        """Return the user's marks on those items, by item id."""
         marks = {item_id: self._tables.marks.get((tenant, user_id, item_id)) for item_id in item_ids}
         return {item_id: mark for item_id, mark in marks.items() if mark is not None}
 
     async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
-        """Return up to where the user has read everything."""
+        """Return the item and time up to which the user has read everything, or None."""
         return self._tables.horizons.get((tenant, user_id))
 
     async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
-        """Set the fields of a mark that are not None; the first time something was seen or read stands."""
+        """Set the fields of a mark that are not None; the first time of seeing or reading an item is not
+        overwritten."""
         key = (tenant, user_id, mark.item_id)
         before = self._tables.marks.get(key) or Mark(mark.item_id)
         self._tables.marks[key] = Mark(
@@ -75,7 +77,7 @@ class MemoryInbox:
         )
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
-        """Move the horizon up; marks of items below it that undo a reading are dropped."""
+        """Move the horizon up; unread marks of items below it are dropped."""
         before = self._tables.horizons.get((tenant, user_id))
         if before is None or before.item_id < horizon.item_id:
             self._tables.horizons[tenant, user_id] = horizon
@@ -84,7 +86,7 @@ class MemoryInbox:
                 self._tables.marks[key] = msgspec.structs.replace(mark, read_ms=None)
 
     def _find(self, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes) -> Broadcast | None:
-        """Return a broadcast's in-app delivery to one user if there is one and it was sent."""
+        """Return a broadcast's in-app delivery to one user, or None when there is none or it was not sent."""
         for chunk in self._tables.chunks.between(broadcast_id, broadcast_id + END):
             if (chunk.tenant, chunk.channel) != (tenant, _CHANNEL) or not (
                 chunk.min_ordinal <= ordinal <= chunk.max_ordinal
@@ -110,5 +112,5 @@ def _given(new_ms: int | None, before_ms: int | None) -> int | None:
 
 
 def _undone(before_ms: int | None, new_ms: int | None) -> int | None:
-    """Return a time as a mark leaves it: the first one stands until 0 undoes it."""
+    """Return the time after a mark: the first time stays until a 0 clears it."""
     return _given(new_ms, before_ms) if not before_ms or new_ms == 0 else before_ms

@@ -1,6 +1,6 @@
-"""What the state store in memory holds, and how a fold is stored: the referee of `tests/contract` for ledgers.
+"""The tables of the state store in memory, and how a fold is stored: the reference of `tests/contract` for ledgers.
 
-Rows are those of `domain.history`. Whoever reads gets copies of the rows that change, so nothing outside moves them.
+Rows are those of `domain.history`. Readers get copies of rows that can change, so nothing outside modifies the tables.
 """
 
 import copy
@@ -20,27 +20,27 @@ from clarion.domain.history import (
     CounterKey,
     DeadLetter,
     Delivery,
+    HealthChange,
     InboxItem,
     Instance,
     Notification,
     Progress,
-    StandingChange,
     TotalKey,
 )
 from clarion.domain.ids import notification_of
-from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
+from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
 from clarion.ports.inbox import Horizon, Mark
+from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
-from clarion.ports.told import REPEATABLE
 
 V = TypeVar("V")
 
 END: Final = b"\xff" * 8
-"""No id that begins with given bytes stands above those followed by this."""
+"""Any bytes followed by this are an upper bound of the ids that start with those bytes."""
 
 
 class Rows(Generic[V]):
-    """Rows by id, walked in the order of their ids. Ids grow with time, so a new one mostly comes last."""
+    """Rows by id, iterated in the order of their ids. Ids grow with time, so a new one is usually last."""
 
     __slots__ = ("_ids", "_rows")
 
@@ -52,7 +52,7 @@ class Rows(Generic[V]):
         return len(self._rows)
 
     def get(self, id_: bytes) -> V | None:
-        """Return a row."""
+        """Return a row, or None when there is none."""
         return self._rows.get(id_)
 
     def put(self, id_: bytes, row: V) -> None:
@@ -94,7 +94,7 @@ class Letter(NamedTuple):
 
 
 class Tables:
-    """Everything the store holds. Nothing here waits, so each call on the event loop sees a whole state."""
+    """All data of the store. No method awaits, so each call on the event loop sees a consistent state."""
 
     def __init__(self) -> None:
         self.positions: dict[int, tuple[Position, int]] = {}
@@ -112,15 +112,15 @@ class Tables:
         self.captures: dict[str, Rows[dict[int, Capture]]] = {}
         self.letters: dict[str, Rows[Letter]] = {}
         self.cancellations: dict[tuple[str, bytes], int] = {}
-        self.sightings: dict[tuple[str, bytes], dict[str, tuple[int, int]]] = {}
+        self.seen_receipts: dict[tuple[str, bytes], dict[str, tuple[int, int]]] = {}
         self.instances: dict[tuple[str, bytes], Instance] = {}
         self.progress: dict[tuple[str, bytes], list[Progress]] = {}
-        self.standings: dict[str, list[StandingChange]] = {}
+        self.health_changes: dict[str, list[HealthChange]] = {}
         self.settings: dict[bytes, bytes] = {}
         self.counters: dict[CounterKey, int] = {}
 
     def store(self, changes: Changes) -> None:
-        """Take in what a fold made, in the order in which the parts depend on each other."""
+        """Store the changes of a fold, in the order in which the parts depend on each other."""
         for notification in changes.notifications:
             self._notification(notification)
         for digest, facts in changes.settings.items():
@@ -142,14 +142,14 @@ class Tables:
         self._letters(changes)
         for tenant, id_, at_ms in changes.cancellations:
             self.cancellations.setdefault((tenant, id_), at_ms)
-        for tenant, id_, user_id, at_ms in changes.sightings:
-            seen = self.sightings.setdefault((tenant, id_), {})
+        for tenant, id_, user_id, at_ms in changes.seen_receipts:
+            seen = self.seen_receipts.setdefault((tenant, id_), {})
             first_ms, last_ms = seen.get(user_id, (at_ms, at_ms))
             seen[user_id] = (first_ms, max(last_ms, at_ms))
         for progress in changes.progress:
             self._progress(progress)
-        for standing in changes.standings:
-            self.standings.setdefault(standing.tenant, []).append(standing)
+        for health in changes.health_changes:
+            self.health_changes.setdefault(health.tenant, []).append(health)
         for key, count in changes.counters.items():
             self.counters[key] = self.counters.get(key, 0) + count
 
@@ -170,10 +170,10 @@ class Tables:
             self.by_vendor_id[row.tenant, row.vendor, row.vendor_message_id] = id_
 
     def _attempt(self, row: Attempt) -> None:
-        told = self.attempts.setdefault((row.delivery_id, row.tenant), {})
-        if row.event in REPEATABLE and sum(event == row.event for _, _, event in told) >= RECEIPTS_TOLD_MAX:
+        receipts_kept = self.attempts.setdefault((row.delivery_id, row.tenant), {})
+        if row.event in REPEATABLE and sum(event == row.event for _, _, event in receipts_kept) >= RECEIPTS_KEPT_MAX:
             return
-        told[row.attempt, row.finished_ms, str(row.event)] = copy.copy(row)
+        receipts_kept[row.attempt, row.finished_ms, str(row.event)] = copy.copy(row)
 
     def _chunks(self, changes: Changes) -> None:
         for chunk in changes.chunks:
@@ -201,12 +201,13 @@ class Tables:
         key = (row.tenant, row.instance_id)
         before = self.instances.get(key)
         if before is None or before.ended_ms is None:
-            self.instances[key] = _standing(row, before)
+            self.instances[key] = _instance_state(row, before)
         self.progress.setdefault(key, []).append(row)
 
 
-def _standing(row: Progress, before: Instance | None) -> Instance:
-    """Return where an instance stands after something it did; what comes after its ending is not asked."""
+def _instance_state(row: Progress, before: Instance | None) -> Instance:
+    """Return the state of an instance after a row of progress. Callers pass no progress after the end of an
+    instance."""
     ended_ms = row.at_ms if row.event in INSTANCE_ENDINGS else None
     state = row.event if ended_ms is not None or row.event == "waiting" else "running"
     if before is not None:

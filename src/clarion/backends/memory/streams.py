@@ -1,4 +1,4 @@
-"""Streams of the referee model: lists of frames, which may be repeated as a carrier outside the store does."""
+"""Streams of the reference implementation: lists of frames, which may be repeated as by a carrier outside the store."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from clarion.domain.limits import JOURNAL_READ_BYTES_MAX
-from clarion.journal.watch import Growth, GrowthWatch, streams_of
+from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
+from clarion.journal.watch import GrowthSignal, GrowthWatch, streams_of
 from clarion.ports.clock import Clock
 from clarion.ports.streams import Frame, Place, StoredFrame, StreamsTraits
 
@@ -15,8 +15,8 @@ _PRODUCER: Final = "memory"
 
 
 class Stream:
-    """Frames of one topic and partition; `trimmed` says how many are gone from the front, `written` how many were appended
-    (more lie here where the carrier repeats)."""
+    """Frames of one topic and partition; `trimmed` is the number of frames deleted from the front, `written` the number
+    appended (repeated frames are stored in addition)."""
 
     def __init__(self) -> None:
         self.frames: list[StoredFrame] = []
@@ -29,20 +29,20 @@ class Stream:
         return self.trimmed + len(self.frames)
 
     def newest(self, number: int) -> list[StoredFrame]:
-        """Return the last few frames that were appended, each once, in order."""
+        """Return the last `number` frames that were appended, each once, in order."""
         last = {frame.sequence: frame for frame in self.frames if frame.sequence > self.written - number}
         return [last[sequence] for sequence in sorted(last)]
 
     def after(self, offset: int) -> list[StoredFrame]:
-        """Return the frames behind an offset."""
+        """Return the frames after an offset."""
         return self.frames[max(0, offset - self.trimmed) :]
 
 
 class MemoryStreams:
     """Implements `ports.streams.Streams` for one process and one event loop.
 
-    With `repeats` it carries frames as a carrier outside the store may: behind each frame the last so many come again, at
-    new offsets, with the producer and sequence they had. None is lost.
+    With `repeats` it acts like a carrier outside the store: after each frame, the last `repeats` frames are repeated at
+    new offsets, with their original producer and sequence. No frame is lost.
     """
 
     def __init__(self, clock: Clock, partitions: int, repeats: int) -> None:
@@ -52,15 +52,16 @@ class MemoryStreams:
         self._repeats = repeats
         self.streams: dict[tuple[str, int], Stream] = defaultdict(Stream)
         self._grown: set[tuple[str, int]] = set()
-        self._growth = Growth(lambda: {key: stream.head for key, stream in self.streams.items()})
+        self._growth = GrowthSignal(lambda: {key: stream.head for key, stream in self.streams.items()})
 
     def grew(self, *markers: str) -> None:
-        """Wake whoever waits for frames that were put since this was called last, or for markers (`journal.topics.MARKERS`)."""
+        """Wake the watches of streams that got frames since the last call, and of these markers
+        (`journal.topics.MARKERS`)."""
         grown, self._grown = self._grown, set()
-        self._growth.grew([*grown, *((marker, 0) for marker in markers)])
+        self._growth.notify([*grown, *((marker, 0) for marker in markers)])
 
     async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
-        """Return for each place up to `limit_frames` frames behind it, in order."""
+        """Return for each place up to `limit_frames` frames after it, in order."""
         return [self._read(*place, limit_frames) for place in places]
 
     async def read_since(
@@ -94,7 +95,7 @@ class MemoryStreams:
         return self.streams[topic, partition].head
 
     def watch(self, topics: Collection[str] = (), partitions: Collection[int] | None = None) -> GrowthWatch:
-        """Return a watch of its own for one consumer loop."""
+        """Return a new watch for one consumer loop."""
         of = range(self.partitions) if partitions is None else partitions
         return self._growth.watch(streams_of(topics, of) if topics else None)
 

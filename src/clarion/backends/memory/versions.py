@@ -1,4 +1,4 @@
-"""Versioned values in memory: for one process, and the referee of the others."""
+"""Versioned values in memory: for one process, and the reference for other backends."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
@@ -10,7 +10,8 @@ V = TypeVar("V")
 
 
 class MemoryVersions(Generic[N, V]):
-    """Implements `ports/versioned.py` for one thread. `nothing` makes what stands for a value that nobody stored."""
+    """Implements `ports/versioned.py` for one thread. `nothing` returns the default for a value that was never
+    stored."""
 
     def __init__(self, nothing: Callable[[], V]) -> None:
         self._nothing: Versioned[V] = Versioned(nothing(), 0)
@@ -18,11 +19,11 @@ class MemoryVersions(Generic[N, V]):
         self._version = 0
 
     async def read(self, names: Sequence[N]) -> list[Versioned[V]]:
-        """Return values and versions."""
+        """Return the values and versions of the names."""
         return [self._stored.get(name, self._nothing) for name in names]
 
     async def swap(self, groups: Sequence[Sequence[Change[N, V]]]) -> list[Swapped[V]]:
-        """Store each group as a whole where all its names are still at the versions given."""
+        """Store each group as a whole if all its names are still at the given versions. Return one result per group."""
         return [self._swapped(group) for group in groups]
 
     def _swapped(self, group: Sequence[Change[N, V]]) -> Swapped[V]:

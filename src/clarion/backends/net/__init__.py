@@ -1,1 +1,1 @@
-"""Network backend: the egress port. Guarded HTTP client and SMTP session; private addresses are refused here."""
+"""Network backend: the egress ports. Guarded HTTP client and SMTP sessions, which refuse private addresses."""

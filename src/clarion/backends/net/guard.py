@@ -1,7 +1,8 @@
-"""Which addresses and ports an outbound call may connect to: a table of our own, because the library's has holes.
+"""The addresses and ports that an outbound call may connect to: a separate table, because the standard library's has
+gaps.
 
-Python's `is_global` calls multicast, NAT64 and 6to4 forms of loopback global. Here an IPv6 address has to be global
-unicast, and one that carries an IPv4 address is judged by what it carries.
+Python's `is_global` is true for multicast, and for NAT64 and 6to4 forms of loopback. Here an IPv6 address has to be
+global unicast, and one that embeds an IPv4 address is checked by the embedded address.
 """
 
 from collections.abc import Iterable
@@ -49,12 +50,13 @@ Network = IPv4Network | IPv6Network
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Return the networks of CIDR texts. Raises `ValueError` for one that is not a network."""
+    """Return the networks of CIDR texts. Raises `ValueError` when a text is not a network."""
     return tuple(ip_network(text) for text in texts)
 
 
 def refusal(address: str, allowed: Iterable[Network] = ()) -> str | None:
-    """Return why an address may not be connected to, None when it may. `allowed` networks win over the table."""
+    """Return why an address may not be connected to, or None when it may. `allowed` networks take precedence over the
+    table."""
     try:
         ip = ip_address(address)
     except ValueError:

@@ -1,7 +1,8 @@
-"""Guarded HTTP client: HTTP/2 where the peer has it, pooled, deadlines on everything, no redirects, no proxies.
+"""Guarded HTTP client: HTTP/2 where the peer supports it, pooled, deadlines on everything, no redirects, no proxies.
 
-Each origin gets a client of its own, more where calls must not share a connection, that is pinned to one checked address:
-a name that later resolves elsewhere is not followed there. Both are checked again every `EGRESS_ADDRESS_TTL_MS`.
+Each origin gets its own client (several where calls must not share a connection), pinned to one checked address: when
+the name later resolves to another address, the client does not follow. Name and address are checked again every
+`EGRESS_ADDRESS_TTL_MS`.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from pyreqwest.http import Url
 from clarion.backends.net.guard import HTTP_PORTS
 from clarion.backends.net.resolver import Resolver
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import (
+from clarion.domain.limits_delivery import (
     ATTEMPT_DETAIL_CHARS_MAX,
     EGRESS_ADDRESS_TTL_MS,
     EGRESS_CLIENTS_MAX,
@@ -34,19 +35,20 @@ from clarion.domain.limits import (
 from clarion.domain.message import HttpRequest, HttpResponse
 
 _ORIGIN: Final = re.compile(r"https?://[^\x00-\x20\x7f/\\?#@%]+(?=[/?#]|\Z)")
-"""The part of a URL that says where to connect. Nothing in it can mean something else to another parser: no user part,
-no escapes, no backslash, no white space."""
+"""The part of a URL that determines where to connect. No parser can interpret it differently: no user part, no escapes,
+no backslash, no white space."""
 _NOT_CONNECTED: Final = "client error (Connect)"
-"""The cause hyper gives to failures of connecting and of the TLS handshake, and to nothing later. pyreqwest's exception
-class does not tell: a connection dropped after the request is a `ConnectError` too."""
+"""The cause that hyper reports for failures of connecting and of the TLS handshake, and for no later failure.
+pyreqwest's exception class does not distinguish them: a connection dropped after the request is a `ConnectError`,
+too."""
 
 
 _Key: TypeAlias = tuple[str, str]
-"""An origin, and what separates the calls to it that must not share a connection."""
+"""An origin, and a key that separates calls to it that must not share a connection."""
 
 
 class _Route(msgspec.Struct, eq=False):
-    """An origin's client, pinned to one checked address. Dropped, it closes once its last call under way is done."""
+    """An origin's client, pinned to one checked address. Once dropped, it closes after its last running call."""
 
     client: Client
     address: str
@@ -55,10 +57,11 @@ class _Route(msgspec.Struct, eq=False):
 
 
 class GuardedHttp:
-    """The `HttpEgress` port over pyreqwest. Run it on uvloop: on asyncio's own loop a call costs three times as much.
+    """Implements the `HttpEgress` port over pyreqwest. Run it on uvloop: on asyncio's own loop a call costs three times
+    as much.
 
-    `ca_file` is a PEM file of a CA to trust besides the well-known ones; `allow_plain` lets `http://` through;
-    `monotonic_ms` is the clock addresses age by.
+    `ca_file` is a PEM file of a CA to trust in addition to the well-known ones; `allow_plain` permits `http://`;
+    `monotonic_ms` is the clock for the age of addresses.
     """
 
     def __init__(
@@ -81,7 +84,8 @@ class GuardedHttp:
         self._turns: dict[_Key, int] = {}
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Return the answer. Raises `EgressError`; `sent` is `NO` only when not a byte of the request can have left."""
+        """Return the response. Raises `EgressError`; `sent` is `NO` only when no byte of the request can have been
+        sent."""
         origin = _ORIGIN.match(request.url)
         if origin is None or len(request.url) > EGRESS_URL_CHARS_MAX:
             raise EgressError("the URL is not a plain absolute http(s) URL", sent=Sent.NO, blocked=True)
@@ -94,7 +98,7 @@ class GuardedHttp:
         except (PyreqwestError, ValueError) as error:
             failure = _translated(error)
             if failure.sent is Sent.NO and route.alternatives and self._routes.get(key) is route:
-                # The next call resolves again and tries the next of the name's addresses.
+                # The next call resolves the name again and tries its next address.
                 if len(self._turns) >= EGRESS_CLIENTS_MAX:
                     self._turns.clear()
                 self._turns[key] = self._turns.get(key, 0) + 1
@@ -102,7 +106,7 @@ class GuardedHttp:
             raise failure from None
 
     async def close(self) -> None:
-        """Close all connections; calls under way fail."""
+        """Close all connections; running calls fail."""
         for task in list(self._opening.values()):
             task.cancel()
         routes, self._routes = self._routes, OrderedDict()
@@ -116,7 +120,7 @@ class GuardedHttp:
             return HttpResponse(response.status, dict(response.headers), bytes(body or b""))
 
     async def _open(self, key: _Key, timeout_ms: int) -> _Route:
-        """Return a fresh route of an origin; concurrent callers share the work."""
+        """Return a current route of an origin; concurrent callers share the work. Raises `EgressError`."""
         task = self._opening.get(key)
         if task is None:
             task = self._opening[key] = asyncio.create_task(self._renewed(key))
@@ -128,7 +132,8 @@ class GuardedHttp:
             raise EgressError("the name did not resolve in time", sent=Sent.NO) from None
 
     async def _renewed(self, key: _Key) -> _Route:
-        """Resolve and check an origin; keep its client when its address still stands, else make a new one."""
+        """Resolve and check an origin. Return its route with the existing client if the name still has its address,
+        else with a new one. Raises `EgressError`."""
         try:
             url = Url(key[0])
         except ValueError:
@@ -164,7 +169,7 @@ class GuardedHttp:
             .referer(False)
             .no_proxy()
             .user_agent("clarion")
-            # Compressed answers are not asked for: nothing here can unpack into more than arrived.
+            # Compressed responses are not requested: no body can expand to more than was received.
             .gzip(False).brotli(False).zstd(False).deflate(False)
         )  # fmt: skip
         if self._ca_pem is not None:
@@ -178,13 +183,13 @@ def _delta(timeout_ms: int) -> timedelta:
 
 
 def _translated(error: Exception) -> EgressError:
-    """Return the `EgressError` of a failure of pyreqwest; in doubt, the request may have been sent."""
+    """Return the `EgressError` for an error of pyreqwest; if unsure, with `sent` as `MAYBE`."""
     if isinstance(error, BuilderError) or not isinstance(error, PyreqwestError):
         return EgressError("the request cannot be put on the wire", sent=Sent.NO)
     causes = (
         [cause["message"] for cause in (error.details.get("causes") or ())] if isinstance(error, RequestError) else []
     )
     sent = Sent.NO if isinstance(error, PoolTimeoutError) or _NOT_CONNECTED in causes else Sent.MAYBE
-    # The first cause quotes the whole URL, which may be a secret.
+    # The first cause contains the whole URL, which may be a secret.
     words = ": ".join([error.message, *causes[1:]])
     return EgressError(words[:ATTEMPT_DETAIL_CHARS_MAX], sent=sent)

@@ -1,4 +1,5 @@
-"""Names to checked addresses: resolved once, off the loop, every answer checked; callers connect to what was checked."""
+"""Resolves names to checked addresses: once, off the loop, with every address checked; callers connect to these
+addresses."""
 
 import asyncio
 import socket
@@ -6,22 +7,22 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from clarion.backends.net.guard import networks, port_allowed, refusal
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import EGRESS_RESOLVE_TIMEOUT_MS
+from clarion.domain.limits_delivery import EGRESS_RESOLVE_TIMEOUT_MS
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 """Returns the addresses of a host name. Raises `OSError` when there are none."""
 
 
 async def lookup(host: str, port: int) -> list[str]:
-    """Return the addresses the system's resolver has for a name."""
+    """Return the addresses of a name from the system's resolver. Raises `OSError` when there are none."""
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 class Resolver:
-    """Resolves and checks. `allow_private` are CIDR networks that may be connected to although the guard's table refuses
-    them: for tests, demos and relays in one's own network."""
+    """Resolves and checks names. `allow_private` are CIDR networks that may be connected to although the guard's table
+    refuses them: for tests, demos and relays in the operator's own network."""
 
     def __init__(self, allow_private: Iterable[str] = (), *, lookup: Lookup = lookup) -> None:
         self._allowed = networks(allow_private)
@@ -37,8 +38,8 @@ class Resolver:
             raise EgressError(f"port {port} is not allowed for outbound calls", sent=Sent.NO, blocked=True)
         found = await self._resolve(host, port)
         for address in found:
-            if why := refusal(address, self._allowed):
-                raise EgressError(f"{host} is at a refused address ({why})", sent=Sent.NO, blocked=True)
+            if cause := refusal(address, self._allowed):
+                raise EgressError(f"{host} is at a refused address ({cause})", sent=Sent.NO, blocked=True)
         return found
 
     async def _resolve(self, host: str, port: int) -> list[str]:

@@ -8,7 +8,7 @@ from clarion.backends.net.guard import SMTP_PORTS
 from clarion.backends.net.resolver import Resolver
 from clarion.backends.net.smtp_session import SmtpSession
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import (
+from clarion.domain.limits_delivery import (
     EGRESS_CONNECT_TIMEOUT_MS_DEFAULT,
     SMTP_POOLS_MAX,
     SMTP_SESSION_IDLE_MS,
@@ -21,7 +21,7 @@ _Key = tuple[str, int, str, str | None, str | None]
 
 
 class _Pool:
-    """The sessions of one account at one server; `slots` bounds how many are open."""
+    """The sessions of one account at one server; `slots` limits the number of open sessions."""
 
     def __init__(self) -> None:
         self.idle: list[SmtpSession] = []
@@ -30,10 +30,11 @@ class _Pool:
 
 
 class GuardedSmtp:
-    """The `SmtpEgress` port. A server's certificate has to be for the host's name, whatever address it was found at.
+    """Implements the `SmtpEgress` port. A server's certificate has to be for the host's name, regardless of its
+    address.
 
-    `ca_file` is a PEM file of a CA to trust besides the well-known ones; `allow_plain` permits sessions without TLS, and
-    AUTH over them; `hello_name` is this machine's name in EHLO, which strict servers want to resolve.
+    `ca_file` is a PEM file of a CA to trust in addition to the well-known ones; `allow_plain` permits sessions without
+    TLS, and AUTH over them; `hello_name` is this machine's name in EHLO, which strict servers expect to resolve.
     """
 
     def __init__(
@@ -53,12 +54,12 @@ class GuardedSmtp:
         self._tls = ssl.create_default_context()
         if ca_file:
             self._tls.load_verify_locations(ca_file)
-        # The password is part of the key: a session is never lent to somebody who only knows the user's name.
+        # The password is part of the key: a caller with only the user's name never gets an authenticated session.
         self._pools: dict[_Key, _Pool] = {}
 
     async def send(self, request: SmtpRequest) -> SmtpReply:
         """Return the decisive reply: 250 at stage `data` is success. Raises `EgressError`; `sent` is `MAYBE` only when
-        the whole message went out and its reply did not come."""
+        the whole message was sent and its reply did not arrive."""
         if request.security not in ("tls", "starttls") and not self._allow_plain:
             raise EgressError("SMTP without TLS is not allowed", sent=Sent.NO, blocked=True)
         key = (request.host, request.port, request.security, request.username, request.password)
@@ -83,7 +84,7 @@ class GuardedSmtp:
             sent = Sent.MAYBE if session is not None and session.payload_out else Sent.NO
             raise EgressError("the mail server took too long", sent=sent) from None
         except OSError as error:
-            # Only the TLS handshake raises here: a lost connection comes out of the session as `EgressError`.
+            # Only the TLS handshake raises this: for a lost connection the session raises `EgressError`.
             raise EgressError(f"TLS with {request.host} failed: {error}", sent=Sent.NO) from None
         finally:
             pool.users -= 1
@@ -91,7 +92,8 @@ class GuardedSmtp:
                 session.abort()
 
     async def check(self, request: SmtpRequest) -> SmtpReply:
-        """Return the reply to connect, TLS, AUTH and NOOP in a session of its own: 250 at stage `noop` is success."""
+        """Return the decisive reply to connect, TLS, AUTH and NOOP in a new session: 250 at stage `noop` is success.
+        Raises `EgressError`."""
         if request.security not in ("tls", "starttls") and not self._allow_plain:
             raise EgressError("SMTP without TLS is not allowed", sent=Sent.NO, blocked=True)
         session: SmtpSession | None = None
@@ -117,7 +119,8 @@ class GuardedSmtp:
         self._pools.clear()
 
     async def _try(self, session: SmtpSession, request: SmtpRequest) -> SmtpReply | None:
-        """Return a used session's reply, or None when it turned out dead before the message can have gone out."""
+        """Return the reply over a reused session, or None when its connection was lost before the message can have been
+        sent."""
         try:
             reply = await session.send(request)
         except EgressError as error:
@@ -130,11 +133,11 @@ class GuardedSmtp:
         return reply
 
     async def _connect(self, request: SmtpRequest) -> SmtpSession:
-        """Return a session connected to the first checked address that answers."""
+        """Return a session connected to the first checked address that accepts. Raises `EgressError` when none does."""
         addresses = await self._resolver.addresses(request.host.strip("[]"), request.port, self._ports)
         loop = asyncio.get_running_loop()
         tls = request.security == "tls"
-        why = ""
+        cause = ""
         for address in addresses:
             try:
                 async with asyncio.timeout(EGRESS_CONNECT_TIMEOUT_MS_DEFAULT / 1000):
@@ -146,12 +149,12 @@ class GuardedSmtp:
                         server_hostname=request.host if tls else None,
                     )
                     return session
-            except OSError as error:  # a time-out is one too
-                why = error.strerror or "no answer in time"
-        raise EgressError(f"cannot connect to {request.host}: {why}", sent=Sent.NO)
+            except OSError as error:  # includes time-outs
+                cause = error.strerror or "no answer in time"
+        raise EgressError(f"cannot connect to {request.host}: {cause}", sent=Sent.NO)
 
     def _reusable(self, pool: _Pool) -> SmtpSession | None:
-        """Take the session that was used last, so that spare ones grow idle and go."""
+        """Return the most recently used idle session, so that spare ones expire, or None."""
         while pool.idle:
             session = pool.idle.pop()
             if session.idle is not None:
@@ -162,7 +165,7 @@ class GuardedSmtp:
         return None
 
     def _done(self, pool: _Pool, session: SmtpSession, reply: SmtpReply) -> SmtpReply:
-        """Put a session back for the next message, unless it is worn out."""
+        """Return the reply, after putting the session back for the next message unless it has reached its limits."""
         if session.messages >= SMTP_SESSION_MESSAGES_MAX or reply.code == 421:
             session.quit()
         elif not session.closed:

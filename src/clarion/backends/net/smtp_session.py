@@ -13,19 +13,20 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import SMTP_REPLY_BYTES_MAX
+from clarion.domain.limits_delivery import SMTP_REPLY_BYTES_MAX
 from clarion.domain.message import SmtpReply, SmtpRequest
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _SIZE_DIGITS: Final = 20
-"""Of the number in EHLO (RFC 1870 4)."""
+"""Maximum digits of the number in EHLO (RFC 1870 4)."""
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f-\x9f<>\u2028\u2029\ud800-\udfff]")
 _NO_UTF8: Final = SmtpReply("mail", 550, "5.6.7 the mail server does not offer SMTPUTF8 (RFC 6531)")
-"""What a server answers to an address it has no script for; here it is not even asked."""
+"""A server's reply to an address in a script that it does not support; it is returned without asking the server."""
 
 
 def wire_form(payload: bytes) -> bytes:
-    """Return a message as DATA takes it: every line ends in CRLF, leading dots doubled, the final dot after it."""
+    """Return a message in the form of DATA: every line ends in CRLF, leading dots are doubled, the final dot
+    follows."""
     breaks = payload.count(b"\r\n")
     if payload.count(b"\n") != breaks or payload.count(b"\r") != breaks:
         payload = _LINE_END.sub(b"\r\n", payload)
@@ -36,11 +37,11 @@ def wire_form(payload: bytes) -> bytes:
 
 
 class SmtpSession(asyncio.Protocol):
-    """A connection. Its user calls `greet`, then `send` for one message after another, then `quit`. `hello_name` is what
-    it calls itself in EHLO.
+    """A connection. The caller calls `greet`, then `send` for one message after another, then `quit`. `hello_name` is
+    the client's name in EHLO.
 
-    `payload_out` tells whether the final dot of the message under way has been written: a connection lost before that
-    has surely sent nothing, one lost after it may have.
+    `payload_out` is whether the final dot of the current message has been written: a connection lost before that has
+    certainly delivered nothing, one lost after it may have.
     """
 
     def __init__(self, hello_name: str) -> None:
@@ -59,16 +60,16 @@ class SmtpSession(asyncio.Protocol):
         self.idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits for a reply that will not come."""
+        """Wake a caller that waits for a reply."""
         self.closed = True
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        """Split what arrives into replies, multi-line ones joined."""
+        """Split received bytes into replies, with multi-line replies joined."""
         self._buffer += data
         *lines, rest = self._buffer.split(b"\n")
         if len(self._buffer) > SMTP_REPLY_BYTES_MAX or len(self._lines) + len(self._replies) > 256:
@@ -106,7 +107,8 @@ class SmtpSession(asyncio.Protocol):
         return await self._reply()
 
     async def greet(self, request: SmtpRequest, tls: ssl.SSLContext) -> SmtpReply | None:
-        """Go as far as a session ready for MAIL: banner, EHLO, STARTTLS, AUTH. Return the reply that refused, if any."""
+        """Prepare the session for MAIL: banner, EHLO, STARTTLS, AUTH. Return the reply that refused, or None. Raises
+        `EgressError`."""
         self.secure = request.security == "tls"
         code, text = await self._reply()
         if code != 220:
@@ -126,7 +128,7 @@ class SmtpSession(asyncio.Protocol):
 
     async def _start_tls(self, host: str, tls: ssl.SSLContext) -> None:
         if self._buffer or self._replies or self._lines:
-            # Plain text sent along with the 220 would be taken for an answer inside TLS (CVE-2011-0411 and its kind).
+            # Plain text sent with the 220 would be mistaken for a reply inside TLS (CVE-2011-0411 and similar).
             raise EgressError("the mail server spoke before the TLS handshake", sent=Sent.NO)
         transport = await self._loop.start_tls(self._transport, self, tls, server_hostname=host)
         if transport is None:
@@ -142,7 +144,8 @@ class SmtpSession(asyncio.Protocol):
         return None
 
     async def _log_in(self, username: str, password: str) -> SmtpReply | None:
-        """AUTH PLAIN (RFC 4616), or LOGIN where only that is offered."""
+        """Authenticate by PLAIN (RFC 4616), or LOGIN where only that is offered. Return the reply that refused, or
+        None."""
         mechanisms = self._features.get("AUTH", "").upper().split()
         if "LOGIN" in mechanisms and "PLAIN" not in mechanisms:
             code, text = await self._ask("AUTH LOGIN")
@@ -157,7 +160,8 @@ class SmtpSession(asyncio.Protocol):
     async def send(self, request: SmtpRequest) -> SmtpReply:
         """Return the decisive reply to one message. Raises `EgressError` when the connection ends first.
 
-        What the server said it does not take is not sent to it: the reply is then the one it would have given.
+        A message that the server's EHLO rules out is not sent: the reply is then the one that the server would have
+        given.
         """
         if _UNSAFE.search(request.sender) or _UNSAFE.search(request.recipient):
             raise EgressError("an envelope address cannot be put on the wire", sent=Sent.NO)
@@ -169,7 +173,7 @@ class SmtpSession(asyncio.Protocol):
         self.messages += 1
         options = f" SIZE={len(request.payload)}" if "SIZE" in self._features else ""
         if request.utf8:
-            # A server with SMTPUTF8 has 8BITMIME too (RFC 6531 3.1).
+            # A server with SMTPUTF8 also has 8BITMIME (RFC 6531 3.1).
             options += " BODY=8BITMIME SMTPUTF8"
         commands = (f"MAIL FROM:<{request.sender}>{options}", f"RCPT TO:<{request.recipient}>", "DATA")
         if "PIPELINING" in self._features:
@@ -184,17 +188,17 @@ class SmtpSession(asyncio.Protocol):
         refused = next((SmtpReply(stage, *reply) for stage, reply in stages if reply[0] >= 400), None)
         if refused is None:
             return await self._payload(request.payload)
-        # A server may hang up on whom it refuses; it has said what counts.
+        # A server may close the connection after a refusal; the decisive reply has arrived.
         with contextlib.suppress(EgressError):
             if len(replies) == 3 and replies[2][0] == 354:
-                # Pipelined DATA was granted although no recipient was: end it empty, nobody gets it.
+                # Pipelined DATA was accepted although no recipient was: end it empty, so that nobody receives it.
                 await self._ask(".")
             if not self.closed and refused.code != 421:
                 await self._ask("RSET")
         return refused
 
     async def _pipelined(self, commands: Sequence[str]) -> list[tuple[int, str]]:
-        """Return the replies to commands sent at once; fewer when the connection ended behind one that refused."""
+        """Return the replies to commands sent at once; fewer when the connection ended after a refusal."""
         self._transport.write("\r\n".join((*commands, "")).encode())
         replies: list[tuple[int, str]] = []
         for _ in commands:
@@ -207,7 +211,7 @@ class SmtpSession(asyncio.Protocol):
         return replies
 
     def _unable(self, request: SmtpRequest) -> SmtpReply | None:
-        """Return the refusal of a message that the server's EHLO rules out (RFC 1870, 6531)."""
+        """Return the refusal of a message that the server's EHLO rules out (RFC 1870, 6531), or None."""
         if request.utf8 and "SMTPUTF8" not in self._features:
             return _NO_UTF8
         most = self._features.get("SIZE", "").strip()
@@ -228,13 +232,13 @@ class SmtpSession(asyncio.Protocol):
         return SmtpReply("noop", *await self._ask("NOOP"))
 
     def quit(self) -> None:
-        """Say goodbye without waiting for an answer."""
+        """Send QUIT and close the connection without waiting for the reply."""
         if not self.closed:
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
             self.closed = True
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Close the connection at once."""
         self.closed = True
         self._transport.abort()

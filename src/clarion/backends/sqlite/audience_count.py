@@ -1,7 +1,7 @@
-"""Counts audiences in `control.db` on a thread with a read-only connection of its own, a span of users at a time.
+"""Counts audiences in `control.db` on a thread with its own read-only connection, a span of users at a time.
 
-Each span is a query of its own: the time is looked at in between, and no snapshot is held that keeps the write-ahead log
-from being emptied.
+Each span is a separate query: the time is checked in between, and no snapshot is held that would keep the write-ahead
+log from being checkpointed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from clarion.backends.sqlite.connection import connect, fetch_all
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import Condition, condition, install
 from clarion.domain.errors import Overloaded, StoreUnavailable
-from clarion.domain.limits_deciding import AUDIENCE_COUNT_MS_MAX, AUDIENCE_COUNTS_MAX
+from clarion.domain.limits_processes import AUDIENCE_COUNT_MS_MAX, AUDIENCE_COUNTS_MAX
 from clarion.domain.segment import Filter
 from clarion.ports.audiences import Count
 from clarion.ports.clock import Clock
@@ -27,7 +27,7 @@ _COUNT: Final = "SELECT count(*) FROM {where}"
 
 
 class SqliteAudiences:
-    """Implements `ports/audiences.py`. Thread and connection are there from the first count on."""
+    """Implements `ports/audiences.py`. Thread and connection are created by the first count."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self._path = path_of(data_dir, "control")
@@ -39,7 +39,8 @@ class SqliteAudiences:
     async def count(
         self, tenant: str, topic: str | None, filter_: Filter | None, *, most: int | None = None, sample: int = 0
     ) -> Count:
-        """Count the users of the tenant or topic, those that match, until more than `most` are found or time is up."""
+        """Return the number of matching users of the tenant or topic. The count ends early once it exceeds `most` or
+        time is up. Raises `Overloaded` when too many counts are running."""
         if self._under_way >= AUDIENCE_COUNTS_MAX:
             raise Overloaded("too many audiences are being counted")
         matching = _EVERYONE if filter_ is None else condition(filter_, tenant, self._clock.now_ms())
@@ -53,7 +54,7 @@ class SqliteAudiences:
             self._under_way -= 1
 
     async def close(self) -> None:
-        """Finish the count under way and close."""
+        """Finish the current count and close."""
         if self._opened is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._opened.close)
         self._thread.shutdown()
@@ -62,16 +63,16 @@ class SqliteAudiences:
         deadline_ms = self._clock.monotonic_ms() + AUDIENCE_COUNT_MS_MAX
         reader = AudienceReader(self._rows, self._clock.monotonic_ms)
         users, names = 0, list[str]()
-        for look in reader.looks(tenant, topic, 0, matching):
+        for matches in reader.matches(tenant, topic, 0, matching):
             missing = sample - len(names)
-            first = reader.first(look.matched, missing) if missing else []
+            first = reader.first(matches.matched, missing) if missing else []
             names += [row[1] for row in first]
             if len(first) < missing:
-                users += len(first)  # fewer than were asked for are all there are
+                users += len(first)  # fewer rows than requested: there are no more
             else:
-                users += self._rows(_COUNT.format(where=look.matched.where), look.matched.values)[0][0]
+                users += self._rows(_COUNT.format(where=matches.matched.where), matches.matched.values)[0][0]
             over = (most is not None and users > most) or self._clock.monotonic_ms() >= deadline_ms
-            if over and look.last is not None:
+            if over and matches.last is not None:
                 return Count(users, False, names)
         return Count(users, True, names)
 

@@ -1,14 +1,14 @@
-"""Audiences in `control.db`, by ordinal and piece by piece: everyone of a tenant or a topic, all or those that match.
+"""Audiences in `control.db` by ordinal, in parts: all users of a tenant or a topic, or those that match a filter.
 
-An unfiltered page of everyone reads the index `users_page` alone. A filter can match nobody, and can be dear to look at for
-each user. So matching is a number of looks, each as large as the time that the one before took allows.
+An unfiltered page of a tenant's users reads only the index `users_page`. A filter can match nobody and be expensive for
+each user. So matching is a sequence of scans, each sized by the time that the previous one took.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from clarion.backends.sqlite.segment_sql import Condition
-from clarion.domain.limits_deciding import SEGMENT_LOOK_MS, SEGMENT_SCAN_USERS_MAX
+from clarion.domain.limits_processes import SEGMENT_LOOK_MS, SEGMENT_SCAN_USERS_MAX
 from clarion.ports.directory import UserPage
 
 _COLUMNS: Final = frozenset(
@@ -31,8 +31,9 @@ class Span(NamedTuple):
     ordinal: str
 
 
-class Look(NamedTuple):
-    """Who matches among some users, up to how many were looked at, and the ordinal to go on after (None: nobody left)."""
+class AudienceMatches(NamedTuple):
+    """The matching users of a span, the most users scanned for it, and the ordinal to continue after (None: no users
+    left)."""
 
     matched: Span
     users: int
@@ -40,7 +41,7 @@ class Look(NamedTuple):
 
 
 class AudienceReader:
-    """Reads audiences with somebody's connection and clock (monotonic ms)."""
+    """Reads audiences with the caller's connection and clock (monotonic ms)."""
 
     def __init__(self, rows: Rows, monotonic_ms: Callable[[], int]) -> None:
         self._rows = rows
@@ -55,25 +56,26 @@ class AudienceReader:
         columns: Sequence[str] = (),
         matching: Condition | None = None,
     ) -> UserPage:
-        """Return up to `limit` users of the tenant or topic with ordinals above `after`, those who match. A page of those
-        ends early once it has looked at `SEGMENT_SCAN_USERS_MAX` users or for `SEGMENT_LOOK_MS`."""
+        """Return up to `limit` users of the tenant or topic with ordinals above `after`, with `matching` only those
+        that match. A filtered page ends early once `SEGMENT_SCAN_USERS_MAX` users were scanned or `SEGMENT_LOOK_MS`
+        have passed."""
         if matching is None:
             found = self.first(_span(tenant, topic, after), limit, columns)
             return UserPage(found, found[-1][0] if found else after, len(found) < limit, len(found))
-        began_ms, looked_at, found = self._monotonic_ms(), 0, []
-        for look in self.looks(tenant, topic, after, matching):
-            found += self.first(look.matched, limit - len(found), columns)
-            looked_at += look.users
+        began_ms, scanned, found = self._monotonic_ms(), 0, []
+        for matches in self.matches(tenant, topic, after, matching):
+            found += self.first(matches.matched, limit - len(found), columns)
+            scanned += matches.users
             if len(found) == limit:
                 return UserPage(found, found[-1][0], False, limit)
-            over = looked_at >= SEGMENT_SCAN_USERS_MAX or self._monotonic_ms() - began_ms >= SEGMENT_LOOK_MS
-            if look.last is not None and over:
-                return UserPage(found, look.last, False, SEGMENT_SCAN_USERS_MAX)
-        return UserPage(found, found[-1][0] if found else after, True, looked_at)
+            over = scanned >= SEGMENT_SCAN_USERS_MAX or self._monotonic_ms() - began_ms >= SEGMENT_LOOK_MS
+            if matches.last is not None and over:
+                return UserPage(found, matches.last, False, SEGMENT_SCAN_USERS_MAX)
+        return UserPage(found, found[-1][0] if found else after, True, scanned)
 
-    def looks(self, tenant: str, topic: str | None, after: int, matching: Condition) -> Iterator[Look]:
-        """Yield who matches, some users at a time. Whoever asks reads each part before the next: how long that took
-        says how large the next one is."""
+    def matches(self, tenant: str, topic: str | None, after: int, matching: Condition) -> Iterator[AudienceMatches]:
+        """Yield the matching users, one span at a time. The caller reads each span before it asks for the next: the
+        time this took determines the size of the next span."""
         users, last = min(_FIRST_LOOK_USERS, SEGMENT_SCAN_USERS_MAX), after
         while True:
             audience = _span(tenant, topic, last)
@@ -83,7 +85,7 @@ class AudienceReader:
             where = f"{audience.where} AND {audience.ordinal} <= ? AND {matching.text}"
             values = (*audience.values, ends[0][0] if ends else _ORDINAL_MAX, *matching.values)
             began_ms = self._monotonic_ms()
-            yield Look(Span(where, values, audience.ordinal), users, ends[0][0] if ends else None)
+            yield AudienceMatches(Span(where, values, audience.ordinal), users, ends[0][0] if ends else None)
             if not ends:
                 return
             last = ends[0][0]

@@ -1,7 +1,7 @@
-"""Opening SQLite files: WAL, `synchronous=FULL`, 16 KiB pages and a busy handler with short, even naps.
+"""Opening SQLite files: WAL, `synchronous=FULL`, 16 KiB pages and a busy handler with short, constant sleeps.
 
-SQLite's own busy back-off sleeps up to 100 ms and gave tails of 0.3-0.8 s with two writers; naps of about a millisecond
-keep them near 40 ms (docs/adr/0002).
+SQLite's own busy backoff sleeps up to 100 ms and gave tail latencies of 0.3-0.8 s with two writers; sleeps of about a
+millisecond keep them near 40 ms (docs/adr/0002).
 """
 
 import time
@@ -46,14 +46,14 @@ def connect(
     """Return a connection to a file. Writers get durable settings; readers cannot write.
 
     A connection belongs to one thread at a time. Raises `apsw.Error` when the file cannot be opened and `OperatorError`
-    when its file system has no write-ahead log to offer.
+    when its file system does not support a write-ahead log.
     """
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
     db.set_busy_handler(_napper(busy_wait_ms))
     if not readonly:
         db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        # A failed switch raises nothing: SQLite answers with the mode it stayed in.
+        # A failed switch raises nothing: SQLite returns the mode that is still in use.
         if db.pragma("journal_mode", "wal") != "wal":
             db.close()
             raise OperatorError(f"{path} cannot use a write-ahead log; is it on a network file system?")
@@ -69,11 +69,11 @@ def connect(
 
 
 def fetch_all(db: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows; the columns' types are the statement's affair."""
+    """Return all rows; the statement determines the columns' types."""
     return db.execute(sql, values).fetchall()
 
 
 def fetch_one(db: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
-    """Return the first row, or None without one. The statement must yield one row at most: one left unfinished would
-    hold its snapshot."""
+    """Return the first row, or None without one. The statement must yield at most one row: an unfinished statement
+    would hold its snapshot."""
     return db.execute(sql, values).fetchone()

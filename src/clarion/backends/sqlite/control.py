@@ -8,10 +8,11 @@ from clarion.backends.sqlite.control_accounts import SqliteProviders, SqliteSupp
 from clarion.backends.sqlite.control_consents import SqliteConsents
 from clarion.backends.sqlite.control_content import SqliteCategories
 from clarion.backends.sqlite.control_definitions import SqliteDefinitions
+from clarion.backends.sqlite.control_keys import SqliteKeys
 from clarion.backends.sqlite.control_quotas import SqliteQuotaSettings
 from clarion.backends.sqlite.control_run import Runner, Transaction
 from clarion.backends.sqlite.control_templates import SqliteTemplates
-from clarion.backends.sqlite.control_tenants import SqliteKeys, SqliteTenants
+from clarion.backends.sqlite.control_tenants import SqliteTenants
 from clarion.backends.sqlite.control_topics import SqliteTopics
 from clarion.backends.sqlite.control_users import SqliteUsers
 from clarion.backends.sqlite.migrate import path_of
@@ -22,16 +23,16 @@ _PROBE: Final = "key-check"
 
 
 class SqliteControl:
-    """All repositories over one connection and one thread; `migrate.upgrade(data_dir, "control")` goes before.
+    """All repositories over one connection and one thread; call `migrate.upgrade(data_dir, "control")` first.
 
-    Raises `SealBroken` when the vault's master key is not the one this store was made with.
+    Raises `SealBroken` when the vault's master key is not the one this store was created with.
     """
 
     def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
         self._runner = Runner(path_of(data_dir, "control"))
         self._runner.run_now(lambda tx: _check_key(tx, vault))
         self.changes = self._runner.changes
-        """What this process changed of definitions."""
+        """The changes of definitions that this process made."""
         self.tenants = SqliteTenants(self._runner, clock)
         self.keys = SqliteKeys(self._runner, clock)
         self.quotas = SqliteQuotaSettings(self._runner)
@@ -46,13 +47,13 @@ class SqliteControl:
         self.suppressions = SqliteSuppressions(self._runner)
 
     async def close(self) -> None:
-        """Finish what is under way and close."""
+        """Finish queued transactions and close."""
         await self.audiences.close()
         await self._runner.close()
 
 
 def _check_key(tx: Transaction, vault: Vault) -> None:
-    """Find out at the start, not at the first send, that the master key does not fit the data."""
+    """Raise `SealBroken` at the start, not at the first send, when the master key does not match the data."""
     stored = tx.sql("SELECT value FROM facts WHERE name = ?", (_PROBE,))
     if stored:
         vault.open("", _PROBE, stored[0][0])

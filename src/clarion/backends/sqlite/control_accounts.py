@@ -12,13 +12,14 @@ from clarion.backends.sqlite.control_tables import PROVIDERS, SUPPRESSIONS
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
 from clarion.domain.resilience import AccountRules
+from clarion.domain.secret_reference import references_in
 from clarion.ports.clock import Clock
-from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression, seal_credentials
+from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression, check_kept, seal_credentials
 from clarion.ports.secrets import Vault
 
 _PROVIDER: Final = [PROVIDERS.c[name] for name in ProviderRecord.__struct_fields__]
 _SUPPRESSION: Final = [SUPPRESSIONS.c[name] for name in Suppression.__struct_fields__]
-# The last value is the present: a suppression that is over is as good as none.
+# The last value is the current time: an expired suppression counts as none.
 _LEARN: Final = """INSERT INTO suppressions VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE
     SET reason = excluded.reason, created_ms = excluded.created_ms, expires_ms = excluded.expires_ms
     WHERE suppressions.expires_ms IS NOT NULL
@@ -34,7 +35,8 @@ class SqliteProviders:
         self._vault = vault
 
     async def put(self, tenant: str, provider: ProviderWrite) -> ProviderRecord:
-        """Create or replace an account; its version grows."""
+        """Create or replace an account, and return it with its new version, which is one higher. Raises `Conflict` when
+        credentials are kept and the account is not the one they are kept of."""
         now = self._clock.now_ms()
         values = {
             "channel": provider.channel.value,
@@ -54,14 +56,18 @@ class SqliteProviders:
             index_elements=["tenant", "name"], set_={**replaced, "version": PROVIDERS.c.version + 1}
         )
 
+        query = select(*_PROVIDER).where(_named(tenant, provider.name))
+
         def work(tx: Transaction) -> ProviderRecord:
+            before = tx.row(query)
+            check_kept(provider, _provider(before) if before else None)
             tx.define(tenant, write)
-            return _provider(tx.row(select(*_PROVIDER).where(_named(tenant, provider.name))) or ())
+            return _provider(tx.row(query) or ())
 
         return await self._runner.run(work)
 
     async def get(self, tenant: str, name: str) -> ProviderRecord | None:
-        """Return an account."""
+        """Return an account, or None when there is none."""
         row = await self._runner.run(lambda tx: tx.row(select(*_PROVIDER).where(_named(tenant, name))))
         return _provider(row) if row else None
 
@@ -82,6 +88,7 @@ class SqliteProviders:
     def _sealed(self, tenant: str, name: str, credentials: dict[str, Any]) -> dict[str, Any]:
         return {
             "credential_names": msgspec.json.encode(sorted(credentials)).decode(),
+            "credential_references": msgspec.json.encode(references_in(credentials), order="sorted").decode(),
             "sealed": seal_credentials(self._vault, tenant, name, credentials),
         }
 
@@ -93,7 +100,7 @@ class SqliteSuppressions:
         self._runner = runner
 
     async def add(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
-        """Store suppressions in one transaction; one already there is replaced."""
+        """Store suppressions in one transaction; existing ones are replaced."""
         rows = [
             (tenant, entry.channel.value, suppression_key(entry.channel, entry.address), entry.reason,
              entry.created_ms, entry.expires_ms)
@@ -103,8 +110,9 @@ class SqliteSuppressions:
             lambda tx: tx.many("INSERT OR REPLACE INTO suppressions VALUES (?, ?, ?, ?, ?, ?)", rows)
         )
 
-    async def learn(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
-        """Store what is not suppressed yet, or for a shorter time; what is suppressed for good stays as it is."""
+    async def add_missing(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+        """Store suppressions of addresses that are not suppressed yet, or that are for a shorter time. A permanent
+        suppression stays unchanged."""
         rows = [
             (tenant, entry.channel.value, suppression_key(entry.channel, entry.address), entry.reason,
              entry.created_ms, entry.expires_ms, entry.created_ms)
@@ -112,21 +120,21 @@ class SqliteSuppressions:
         ]  # fmt: skip
         await self._runner.run(lambda tx: tx.many(_LEARN, rows))
 
-    async def lift(self, tenant: str, channel: str, address: str, reason: str, said_ms: int) -> bool:
-        """Lift a suppression if it was made for this reason, and not after `said_ms`; return whether there was one."""
+    async def lift(self, tenant: str, channel: str, address: str, reason: str, asked_ms: int) -> bool:
+        """Lift a suppression if it has this reason and was not made after `asked_ms`. Return whether one was lifted."""
         write = delete(SUPPRESSIONS).where(
             SUPPRESSIONS.c.tenant == tenant,
             SUPPRESSIONS.c.channel == channel,
             SUPPRESSIONS.c.address == suppression_key(channel, address),
             SUPPRESSIONS.c.reason == reason,
-            SUPPRESSIONS.c.created_ms <= said_ms,
+            SUPPRESSIONS.c.created_ms <= asked_ms,
         )
         return await self._runner.run(lambda tx: tx.change(write)) > 0
 
     async def page(
         self, tenant: str, channel: str | None, address: str | None, after: tuple[str, str], limit: int
     ) -> list[Suppression]:
-        """Return suppressions in the order of (channel, address), filtered, from after a (channel, address) on."""
+        """Return filtered suppressions after a (channel, address), in the order of (channel, address)."""
         place = tuple_(SUPPRESSIONS.c.channel, SUPPRESSIONS.c.address)
         query = select(*_SUPPRESSION).where(SUPPRESSIONS.c.tenant == tenant, place > tuple_(*after))
         if channel is not None:
@@ -159,4 +167,5 @@ def _provider(row: Row) -> ProviderRecord:
     values["settings"] = msgspec.json.decode(values["settings"])
     values["rules"] = msgspec.json.decode(values["rules"], type=AccountRules)
     values["credential_names"] = tuple(msgspec.json.decode(values["credential_names"]))
+    values["credential_references"] = msgspec.json.decode(values["credential_references"], type=dict[str, str])
     return ProviderRecord(**values)

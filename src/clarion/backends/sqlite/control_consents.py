@@ -1,4 +1,4 @@
-"""The history of what users allowed and refused, in `control.db`: a row for every entry of the preferences that changed."""
+"""The consent history of users in `control.db`: a row for every entry of the preferences that changed."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -27,7 +27,7 @@ class SqliteConsents:
         self._runner = runner
 
     async def page(self, tenant: str, user_id: str, before: int | None, limit: int) -> list[ConsentRecord] | None:
-        """Return changes below a sequence number, newest first; None when there is no such user."""
+        """Return the changes below a sequence number, newest first, or None when there is no such user."""
 
         def work(tx: Transaction) -> list[ConsentRecord] | None:
             found = tx.sql(_ORDINAL, (tenant, user_id))
@@ -40,7 +40,7 @@ class SqliteConsents:
 
 
 def write_changes(tx: Transaction, tenant: str, changed: Iterable[tuple[str, Change]], source: str, at_ms: int) -> None:
-    """Store changes of users (by their ids) in the order given."""
+    """Store changes by user id, in the given order."""
     tx.many(
         _WRITE,
         [
@@ -53,5 +53,5 @@ def write_changes(tx: Transaction, tenant: str, changed: Iterable[tuple[str, Cha
 def _record(
     sequence: int, at_ms: int, category: str, channel: str, allowed: int | None, until_ms: int | None, source: str
 ) -> ConsentRecord:
-    said = None if allowed is None else bool(allowed)
-    return ConsentRecord(sequence, at_ms, category, channel, said, until_ms, source)
+    text = None if allowed is None else bool(allowed)
+    return ConsentRecord(sequence, at_ms, category, channel, text, until_ms, source)

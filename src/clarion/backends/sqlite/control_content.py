@@ -19,7 +19,7 @@ _IN_USE: Final = and_(
     TEMPLATE_VERSIONS.c.key == TEMPLATES.c.key,
     TEMPLATE_VERSIONS.c.version.in_([TEMPLATES.c.current, TEMPLATES.c.newest]),
 )
-"""Versions that are sent, or will be when their draft is published."""
+"""Versions in use: those that are sent, and drafts that are sent once published."""
 _CATEGORY: Final = [CATEGORIES.c[name] for name in CATEGORY_COLUMNS.split(", ")]
 
 
@@ -58,23 +58,23 @@ class SqliteCategories:
         await self._runner.run(work)
 
     async def get(self, tenant: str, key: str) -> Category | None:
-        """Return a category."""
+        """Return a category, or None when there is none."""
         row = await self._runner.run(lambda tx: tx.row(select(*_CATEGORY).where(_category(tenant, key))))
         return read_category(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[Category]:
         """Return categories in the order of their keys."""
-        mine = and_(CATEGORIES.c.tenant == tenant, CATEGORIES.c.key > after)
-        query = select(*_CATEGORY).where(mine).order_by(CATEGORIES.c.key).limit(limit)
+        own = and_(CATEGORIES.c.tenant == tenant, CATEGORIES.c.key > after)
+        query = select(*_CATEGORY).where(own).order_by(CATEGORIES.c.key).limit(limit)
         return [read_category(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def keys(self, tenant: str) -> dict[str, bool]:
-        """Return the keys of all categories with whether each is critical."""
+        """Return, by key, whether each category is critical."""
         query = select(CATEGORIES.c.key, CATEGORIES.c.critical).where(CATEGORIES.c.tenant == tenant)
         return {key: bool(critical) for key, critical in await self._runner.run(lambda tx: tx.rows(query))}
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a category; return whether there was one. Raises `Conflict` while a template is of it."""
+        """Remove a category; return whether there was one. Raises `Conflict` while a template refers to it."""
         users = select(TEMPLATES.c.key).join(TEMPLATE_VERSIONS, _IN_USE)
         users = users.where(TEMPLATES.c.tenant == tenant, TEMPLATE_VERSIONS.c.category == key).limit(1)
 

@@ -1,5 +1,6 @@
 """Versioned definitions in `control.db`. Of the versions of a key at most one is current: the newest, unless the
-definition was removed. `removed` marks all others, which are still there for what goes on with them."""
+definition was removed. `removed` marks all other versions, which stay for the instances and requests that still use
+them."""
 
 from typing import Final
 
@@ -9,12 +10,12 @@ from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import DEFINITIONS
 from clarion.domain.errors import Conflict
-from clarion.domain.limits_deciding import DEFINITIONS_PER_KIND_MAX
+from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_definitions import DefinitionRecord
 
 _COLUMNS: Final = [DEFINITIONS.c[name] for name in DefinitionRecord.__struct_fields__]
-# Written out, not bound: only then does SQLite use the index of what is current.
+# A literal, not a bound value: only then does SQLite use the index of current versions.
 _CURRENT: Final = text("removed = 0")
 
 
@@ -26,40 +27,41 @@ class SqliteDefinitions:
         self._clock = clock
 
     async def put(self, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
-        """Store a body as the next version and return it; the same body again is the version it already is. Raises
+        """Store a body as the next version and return it; an unchanged body returns the current version. Raises
         `Conflict` over `DEFINITIONS_PER_KIND_MAX` keys."""
         return await self._runner.run(lambda tx: self.put_within(tx, tenant, kind, key, body))
 
     async def get(self, tenant: str, kind: str, key: str, version: int | None = None) -> DefinitionRecord | None:
-        """Return the newest version unless the definition was removed, or the version asked for even then."""
+        """Return the newest version, or None if the definition was removed; a requested version is returned even
+        then."""
         which = _CURRENT if version is None else DEFINITIONS.c.version == version
         query = select(*_COLUMNS).where(_definition(tenant, kind, key), which)
         row = await self._runner.run(lambda tx: tx.row(query))
         return _record(row) if row else None
 
     async def page(self, tenant: str, kind: str, after: str, limit: int) -> list[DefinitionRecord]:
-        """Return newest versions in the order of their keys, without removed ones."""
-        mine = and_(_kind(tenant, kind), _CURRENT, DEFINITIONS.c.key > after)
-        query = select(*_COLUMNS).where(mine).order_by(DEFINITIONS.c.key).limit(limit)
+        """Return the newest versions in the order of their keys, without removed definitions."""
+        own = and_(_kind(tenant, kind), _CURRENT, DEFINITIONS.c.key > after)
+        query = select(*_COLUMNS).where(own).order_by(DEFINITIONS.c.key).limit(limit)
         return [_record(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def remove(self, tenant: str, kind: str, key: str) -> bool:
-        """Remove a definition; return whether there was one. Versions count on if it comes back."""
+        """Remove a definition; return whether there was one. Version numbers continue if it is defined again."""
         write = update(DEFINITIONS).where(_definition(tenant, kind, key), _CURRENT).values(removed=1)
         return await self._runner.run(lambda tx: tx.define(tenant, write)) > 0
 
     def put_within(self, tx: Transaction, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
-        """Do what `put` does, as part of a transaction."""
-        mine = _definition(tenant, kind, key)
-        current = tx.row(select(*_COLUMNS).where(mine, _CURRENT))
+        """Do the work of `put` within a transaction."""
+        own = _definition(tenant, kind, key)
+        current = tx.row(select(*_COLUMNS).where(own, _CURRENT))
         if current and _record(current).body == body:
             return _record(current)
         ((newest, created_ms),) = tx.rows(
-            select(func.max(DEFINITIONS.c.version), func.min(DEFINITIONS.c.created_ms)).where(mine)
+            select(func.max(DEFINITIONS.c.version), func.min(DEFINITIONS.c.created_ms)).where(own)
         )
         now_ms = self._clock.now_ms()
         record = DefinitionRecord(key, (newest or 0) + 1, body, now_ms if created_ms is None else created_ms, now_ms)
-        tx.change(update(DEFINITIONS).where(mine, _CURRENT).values(removed=1))
+        tx.change(update(DEFINITIONS).where(own, _CURRENT).values(removed=1))
         row = msgspec.structs.asdict(record) | {"body": body.decode(), "removed": 0}
         tx.define(tenant, insert(DEFINITIONS).values(tenant=tenant, kind=kind, **row))
         count = select(func.count()).select_from(DEFINITIONS).where(_kind(tenant, kind), _CURRENT)

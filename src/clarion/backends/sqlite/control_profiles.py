@@ -4,7 +4,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from clarion.backends.sqlite.control_run import Transaction
-from clarion.domain.limits import PROFILE_CACHE_MAX
+from clarion.domain.limits_processes import PROFILE_CACHE_MAX
 
 _FIND: Final = "SELECT profile_id FROM profiles WHERE digest = ?"
 _INSERT: Final = """
@@ -13,7 +13,7 @@ INSERT INTO profiles (tenant, zone, preferences, quiet_hours, digest) VALUES (?,
 
 
 class ProfileKey(NamedTuple):
-    """What makes a profile; preferences and quiet hours are canonical JSON."""
+    """The values that identify a profile; preferences and quiet hours are canonical JSON."""
 
     tenant: str
     zone: str
@@ -21,22 +21,22 @@ class ProfileKey(NamedTuple):
     quiet_hours: str
 
     def digest(self) -> bytes:
-        """Return the 16 bytes by which a profile is found. Without quiet hours of its own it is the digest that profiles had
-        before there were any, so that those stay in use."""
+        """Return the 16 bytes by which a profile is looked up. For a profile without quiet hours it is the digest used
+        before quiet hours existed, so that those profiles stay in use."""
         parts = self if self.quiet_hours else self[:-1]
         return blake2b("".join(f"{len(part)}:{part}" for part in parts).encode(), digest_size=16).digest()
 
 
 class Profiles:
-    """The ids of profiles; the newest used are remembered."""
+    """The ids of profiles; the most recently used ones are cached."""
 
     def __init__(self) -> None:
         self._ids: dict[ProfileKey, int] = {}
 
     def id_of(self, tx: Transaction, key: ProfileKey, fresh: dict[ProfileKey, int]) -> int:
-        """Return the id of a profile, inserting it if it is the first of its kind.
+        """Return the id of a profile, inserting the profile if it is new.
 
-        New ids wait in `fresh` until the transaction is durable: one that is undone takes its profiles with it.
+        New ids are held in `fresh` until the transaction is durable: a rollback removes the profiles it inserted.
         """
         found = self._ids.get(key) or fresh.get(key)
         if found is None:
@@ -46,7 +46,7 @@ class Profiles:
         return found
 
     def remember(self, fresh: dict[ProfileKey, int]) -> None:
-        """Keep ids whose transaction is durable."""
+        """Cache ids whose transaction is durable."""
         if len(self._ids) + len(fresh) > PROFILE_CACHE_MAX:
             self._ids = {}
         self._ids.update(fresh)

@@ -15,21 +15,22 @@ _UNLIMITED: Final = Quota()
 
 
 class SqliteQuotaSettings:
-    """The quotas of tenants and of single keys; the key id of a tenant's own is empty."""
+    """The quotas of tenants and of single API keys; a tenant's own quota has an empty key id."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
     async def put(self, tenant: str, key_id: str, quota: Quota) -> None:
-        """Replace a quota; one without any limit is as none. Raises `NotFound` when there is no such tenant or key."""
+        """Replace a quota; a quota without any limit removes it. Raises `NotFound` when there is no such tenant or
+        key."""
         text = msgspec.json.encode(quota).decode()
-        mine = (QUOTAS.c.tenant == tenant, QUOTAS.c.key_id == key_id)
+        own = (QUOTAS.c.tenant == tenant, QUOTAS.c.key_id == key_id)
         write = upsert(QUOTAS).values(tenant=tenant, key_id=key_id, quota=text)
         write = write.on_conflict_do_update(index_elements=["tenant", "key_id"], set_={"quota": text})
 
         def work(tx: Transaction) -> None:
             _check_owner(tx, tenant, key_id)
-            tx.define(tenant, delete(QUOTAS).where(*mine) if quota == _UNLIMITED else write)
+            tx.define(tenant, delete(QUOTAS).where(*own) if quota == _UNLIMITED else write)
 
         await self._runner.run(work)
 

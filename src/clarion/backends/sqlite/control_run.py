@@ -1,9 +1,9 @@
 """Runs control-plane statements: built by SQLAlchemy Core, executed by apsw on one thread of its own.
 
 The whole process uses one SQLite library per file. A second one (the driver SQLAlchemy would open) does not see the
-first one's locks, because POSIX locks belong to the process: closing either would drop the other's.
+first one's locks, because POSIX locks belong to the process: closing a file in either would drop the other's locks.
 
-One thread does all of it, so the event loop never waits for an fsync, and each call is one transaction.
+One thread runs all statements, so the event loop never waits for an fsync, and each call is one transaction.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ ON CONFLICT DO UPDATE SET number = excluded.number RETURNING number
 """
 
 
-class Changes:
-    """The changes of definitions that one process has made durable: how many transactions had any, and the number of each
-    tenant's last one. Written by one thread, read by any."""
+class RevisionCounter:
+    """The durable changes of definitions by one process: the number of transactions with changes, and the number of
+    each tenant's last change. Written by one thread, read by any."""
 
     def __init__(self) -> None:
         self.count = 0
         self.revisions: dict[str, int] = {}
 
     def add(self, revised: Mapping[str, int]) -> None:
-        """Count a transaction, if it changed any."""
+        """Count a transaction if it changed definitions."""
         if revised:
-            self.count += 1  # first: whoever sees a new revision looks for what changed
+            self.count += 1  # first: a reader that sees a new revision then looks for the changes
             self.revisions.update(revised)
 
 
@@ -51,7 +51,7 @@ class Transaction:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self.revised: dict[str, int] = {}
-        """The tenants whose definitions were changed, with the numbers of these changes."""
+        """The tenants whose definitions were changed, with the number of the change."""
 
     def rows(self, statement: Executable) -> list[Row]:
         """Return all rows of a statement."""
@@ -63,12 +63,12 @@ class Transaction:
         return found[0] if found else None
 
     def change(self, statement: Executable) -> int:
-        """Execute a statement that writes and return how many rows it touched."""
+        """Execute a statement that writes and return the number of rows it changed."""
         self.rows(statement)
         return self._db.changes()
 
     def define(self, tenant: str, statement: Executable) -> int:
-        """Like `change`, for definitions: when it touched anything, every process drops what it has cached of the tenant
+        """Like `change`, for definitions: when rows were changed, every process drops its cache of the tenant
         (`OPERATOR_LEVEL`: of tenants and keys)."""
         touched = self.change(statement)
         if touched:
@@ -86,8 +86,8 @@ class Transaction:
 
 
 def _compiled(statement: Executable) -> tuple[str, tuple[Any, ...]]:
-    assert isinstance(statement, ClauseElement)  # noqa: S101 - every statement of ours is one
-    # IN lists are written out; everything else stays a bound value.
+    assert isinstance(statement, ClauseElement)  # noqa: S101 - every statement in this package is one
+    # IN lists are rendered as literals; all other values stay bound.
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     values = compiled.construct_params() or {}
     order: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]
@@ -100,17 +100,18 @@ class Runner:
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
         self._db = self._thread.submit(connect, path).result()
-        self.changes = Changes()
+        self.changes = RevisionCounter()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
-        """Return what `work` returned, after its transaction is durable; an exception of `work` undoes all of it.
+        """Return the result of `work` after its transaction is durable; an exception of `work` rolls back the
+        transaction.
 
-        Raises `Overloaded` when another process held the file for too long, `DurabilityError` when the disk failed.
+        Raises `Overloaded` when another process held the file for too long or the disk is full, and `DurabilityError` when the disk failed.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.run_now, work)
 
     def run_now(self, work: Callable[[Transaction], T]) -> T:
-        """`run` on the calling thread."""
+        """Do the work of `run` on the calling thread."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -124,11 +125,13 @@ class Runner:
                 raise
         except apsw.BusyError as error:
             raise Overloaded("the control store is busy") from error
-        except (apsw.IOError, apsw.FullError, apsw.CorruptError) as error:
+        except apsw.FullError as error:
+            raise Overloaded("the control store has no room") from error
+        except (apsw.IOError, apsw.CorruptError) as error:
             raise DurabilityError(f"the control store failed: {error}") from error
         return result
 
     async def close(self) -> None:
-        """Finish what is queued and close the connection."""
+        """Finish queued work and close the connection."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown()

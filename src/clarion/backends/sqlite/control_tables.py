@@ -1,4 +1,4 @@
-"""The tables of `control.db` for building statements; what creates them is `migrations/control`."""
+"""The tables of `control.db` for building statements; `migrations/control` creates them."""
 
 from typing import Final
 
@@ -19,7 +19,13 @@ REVISIONS: Final = _table("revisions", "id:i number:i")
 TENANT_REVISIONS: Final = _table("tenant_revisions", "tenant number:i")
 QUOTAS: Final = _table("quotas", "tenant key_id quota")
 TENANTS: Final = _table("tenants", "tenant name defaults created_ms:i updated_ms:i")
-API_KEYS: Final = _table("api_keys", "key_id tenant name digest:b scopes created_ms:i expires_ms:i revoked_ms:i")
+API_KEYS: Final = _table(
+    "api_keys",
+    "key_id tenant name digest:b scopes created_ms:i expires_ms:i revoked_ms:i networks replaces replaced_by"
+    " last_used_ms:i last_used_from warned_ms:i",
+)
+KEY_NETWORKS: Final = _table("key_networks", "key_id network last_ms:i")
+TOKEN_KEYS: Final = _table("token_keys", "tenant generation:i previous_until_ms:i")
 PROFILES: Final = _table("profiles", "profile_id:i tenant zone preferences digest:b quiet_hours")
 USERS: Final = _table(
     "users",
@@ -39,6 +45,6 @@ DEFINITIONS: Final = _table("definitions", "tenant kind key version:i body remov
 PROVIDERS: Final = _table(
     "providers",
     "tenant name channel vendor priority:i enabled:i settings credential_names sealed:b version:i created_ms:i"
-    " updated_ms:i rules",
+    " updated_ms:i rules credential_references",
 )
 SUPPRESSIONS: Final = _table("suppressions", "tenant channel address reason created_ms:i expires_ms:i")

@@ -1,21 +1,19 @@
-"""Tenants and API keys in `control.db`."""
+"""Tenants in `control.db`."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
-from clarion.backends.sqlite.control_tables import API_KEYS, TENANTS
-from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_digest, key_of
+from clarion.backends.sqlite.control_tables import TENANTS, TOKEN_KEYS
 from clarion.domain.errors import NotFound
+from clarion.domain.token_key import TokenKey
 from clarion.ports.clock import Clock
-from clarion.ports.control import KeyRecord, TenantRecord
+from clarion.ports.control import TenantRecord
 from clarion.ports.directory import OPERATOR_LEVEL
 
-_KEY_COLUMNS: Final = [API_KEYS.c[name] for name in KeyRecord.__struct_fields__]
 _TENANT_COLUMNS: Final = [TENANTS.c[name] for name in TenantRecord.__struct_fields__]
 
 
@@ -40,7 +38,7 @@ class SqliteTenants:
         return await self._runner.run(work)
 
     async def get(self, tenant: str) -> TenantRecord | None:
-        """Return a tenant."""
+        """Return a tenant, or None when there is none."""
         query = select(*_TENANT_COLUMNS).where(TENANTS.c.tenant == tenant)
         row = await self._runner.run(lambda tx: tx.row(query))
         return _tenant(row) if row else None
@@ -61,55 +59,30 @@ class SqliteTenants:
         if not await self._runner.run(lambda tx: tx.define(tenant, write)):
             raise NotFound("no such tenant")
 
+    async def token_key(self, tenant: str) -> TokenKey:
+        """Return the key that user tokens are signed with."""
+        return await self._runner.run(lambda tx: _token_key(tx, tenant))
 
-class SqliteKeys:
-    """API keys, of which only a hash is kept."""
+    async def rotate_token_key(self, tenant: str, overlap_ms: int) -> TokenKey:
+        """Begin another key for user tokens; those of the one before are valid until the overlap ends."""
+        values = {"previous_until_ms": self._clock.now_ms() + overlap_ms}
+        write = upsert(TOKEN_KEYS).values(tenant=tenant, generation=1, **values)
+        set_ = {**values, "generation": TOKEN_KEYS.c.generation + 1}
+        write = write.on_conflict_do_update(index_elements=["tenant"], set_=set_)
 
-    def __init__(self, runner: Runner, clock: Clock) -> None:
-        self._runner = runner
-        self._clock = clock
-
-    async def create(
-        self, tenant: str, name: str, scopes: Sequence[str], expires_ms: int | None = None
-    ) -> tuple[KeyRecord, str]:
-        """Make a key and return it with its secret, which nobody can read again."""
-        key_id = self._clock.entropy(KEY_ID_BYTES).hex()
-        secret = key_of(key_id, self._clock.entropy(SECRET_BYTES))
-        record = KeyRecord(key_id, tenant, name, tuple(sorted(set(scopes))), self._clock.now_ms(), expires_ms)
-        row = msgspec.structs.asdict(record) | {
-            "scopes": msgspec.json.encode(record.scopes).decode(),
-            "digest": key_digest(secret),
-        }
-        await self._runner.run(lambda tx: tx.define(OPERATOR_LEVEL, insert(API_KEYS).values(**row)))
-        return record, secret
-
-    async def page(self, tenant: str, after: str, limit: int) -> list[KeyRecord]:
-        """Return keys in the order of their ids, revoked ones included."""
-        query = (
-            select(*_KEY_COLUMNS)
-            .where(API_KEYS.c.tenant == tenant, API_KEYS.c.key_id > after)
-            .order_by(API_KEYS.c.key_id)
-            .limit(limit)
-        )
-        return [_key(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
-
-    async def revoke(self, tenant: str, key_id: str) -> bool:
-        """Revoke a key for good; return whether there was such a key."""
-        mine = and_(API_KEYS.c.tenant == tenant, API_KEYS.c.key_id == key_id)
-        write = update(API_KEYS).where(mine, API_KEYS.c.revoked_ms.is_(None)).values(revoked_ms=self._clock.now_ms())
-
-        def work(tx: Transaction) -> bool:
-            tx.define(OPERATOR_LEVEL, write)
-            return tx.row(select(API_KEYS.c.key_id).where(mine)) is not None
+        def work(tx: Transaction) -> TokenKey:
+            tx.define(tenant, write)
+            return _token_key(tx, tenant)
 
         return await self._runner.run(work)
+
+
+def _token_key(tx: Transaction, tenant: str) -> TokenKey:
+    kept = TOKEN_KEYS.c
+    row = tx.row(select(kept.generation, kept.previous_until_ms).where(kept.tenant == tenant))
+    return TokenKey() if row is None else TokenKey(*row)
 
 
 def _tenant(row: Row) -> TenantRecord:
     tenant, name, defaults, created_ms, updated_ms = row
     return TenantRecord(tenant, name, msgspec.json.decode(defaults), created_ms, updated_ms)
-
-
-def _key(row: Row) -> KeyRecord:
-    key_id, tenant, name, scopes, *times = row
-    return KeyRecord(key_id, tenant, name, tuple(msgspec.json.decode(scopes)), *times)

@@ -22,7 +22,7 @@ _LEAVE: Final = "DELETE FROM topic_members WHERE tenant = ? AND topic = ? AND or
 
 
 def require_topics(tx: Transaction, tenant: str, keys: Collection[str]) -> None:
-    """Raise `NotFound` naming a topic that does not exist."""
+    """Raise `NotFound`, naming a topic, when one of the topics does not exist."""
     missing = set(keys) - _known(tx, tenant, keys)
     if missing:
         raise NotFound(f"no such topic: {min(missing)}")
@@ -36,7 +36,7 @@ def _known(tx: Transaction, tenant: str, keys: Collection[str]) -> frozenset[str
 
 
 class SqliteTopics:
-    """The topics of a tenant and who is in them."""
+    """The topics of a tenant and their members."""
 
     def __init__(self, runner: Runner, clock: Clock) -> None:
         self._runner = runner
@@ -54,7 +54,7 @@ class SqliteTopics:
         return await self._runner.run(work)
 
     async def get(self, tenant: str, key: str) -> TopicRecord | None:
-        """Return a topic."""
+        """Return a topic, or None when there is none."""
         row = await self._runner.run(lambda tx: _row(tx, tenant, key))
         return TopicRecord(*row) if row else None
 
@@ -69,7 +69,7 @@ class SqliteTopics:
         return [TopicRecord(*row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def known(self, tenant: str, keys: Sequence[str]) -> frozenset[str]:
-        """Return which of the keys are topics."""
+        """Return those of the keys that are topics."""
         return await self._runner.run(lambda tx: _known(tx, tenant, keys)) if keys else frozenset()
 
     async def remove(self, tenant: str, key: str) -> bool:
@@ -83,8 +83,8 @@ class SqliteTopics:
         return await self._runner.run(work)
 
     async def join(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
-        """Add users and return how many were new. Raises `NotFound` for the topic, and `InvalidField` naming the first
-        unknown user; nothing is stored then."""
+        """Add users and return the number of new members. Raises `NotFound` when the topic does not exist, and
+        `InvalidField`, naming the first unknown user, when a user does not; nothing is stored then."""
 
         def work(tx: Transaction) -> int:
             require_topics(tx, tenant, [key])
@@ -97,7 +97,7 @@ class SqliteTopics:
         return await self._runner.run(work)
 
     async def leave(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
-        """Take users out and return how many were in. Raises `NotFound` for the topic."""
+        """Remove users and return how many were members. Raises `NotFound` when the topic does not exist."""
 
         def work(tx: Transaction) -> int:
             require_topics(tx, tenant, [key])
@@ -107,14 +107,14 @@ class SqliteTopics:
         return await self._runner.run(work)
 
     async def members(self, tenant: str, key: str, after: str, limit: int) -> list[str]:
-        """Return user ids in the order in which the users were first stored. Raises `NotFound` for the topic, and
-        `InvalidField` when `after` is not a user any more."""
+        """Return user ids in the order in which the users were first stored. Raises `NotFound` when the topic does not
+        exist, and `InvalidField` when `after` is no longer a user."""
 
         def work(tx: Transaction) -> list[str]:
             require_topics(tx, tenant, [key])
             start = _ordinals(tx, tenant, [after]).get(after) if after else 0
             if start is None:
-                raise InvalidField("points to a user that is gone: start from the beginning", field="after")
+                raise InvalidField("points to a user that no longer exists: start from the beginning", field="after")
             query = (
                 select(USERS.c.user_id)
                 .join(TOPIC_MEMBERS, TOPIC_MEMBERS.c.ordinal == USERS.c.ordinal)

@@ -1,4 +1,4 @@
-"""Users in `control.db`. The batch write is the hot one: three statements by hand for any number of users."""
+"""Users in `control.db`. The batch write is the hot path: three hand-written statements for any number of users."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ from clarion.backends.sqlite.control_tables import CONSENTS, PROFILES, TOPIC_MEM
 from clarion.backends.sqlite.control_topics import require_topics
 from clarion.domain.errors import Conflict
 from clarion.domain.limits import DEVICES_PER_USER_MAX
-from clarion.domain.limits_deciding import SEEN_EVERY_MS, SEEN_USERS_MAX
+from clarion.domain.limits_processes import SEEN_EVERY_MS, SEEN_USERS_MAX
 from clarion.domain.preferences import (
     NO_PREFERENCES,
     TENANTS_QUIET_HOURS,
@@ -30,7 +30,8 @@ _CHOSEN: Final = """
 SELECT u.user_id, p.preferences, p.quiet_hours FROM json_each(?) j
 CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value JOIN profiles p ON p.profile_id = u.profile_id
 """
-# Devices and times of NULL in the new row mean: leave them. An empty list is written as an empty list, never as NULL.
+# NULL devices and times in the new row leave the stored ones unchanged. An empty list is written as an empty list, not
+# NULL.
 _UPSERT: Final = """
 INSERT INTO users (tenant, user_id, profile_id, email, phone, whatsapp, chat, webhook, locale, zone, devices,
                    attributes, more_contacts, last_seen_ms, created_ms, updated_ms)
@@ -69,14 +70,14 @@ class SqliteUsers:
         self._seen: dict[tuple[str, str], int] = {}
 
     async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
-        """Create or replace users in one transaction; of two with the same id the later one counts. `source` is written
-        beside each changed preference. Raises `NotFound` with nothing stored when a topic does not exist."""
+        """Create or replace users in one transaction; of two with the same id the later one counts. `source` is
+        recorded with each changed preference. Raises `NotFound`, with nothing stored, when a topic does not exist."""
         fresh: dict[ProfileKey, int] = {}
         await self._runner.run(lambda tx: self._store(tx, tenant, users, source, fresh))
         self._profiles.remember(fresh)
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
-        """Return a user."""
+        """Return a user, or None when there is none."""
         query = select(*_COLUMNS).select_from(_FROM).where(_is(tenant, user_id))
         row = await self._runner.run(lambda tx: tx.row(query))
         return _record(row) if row else None
@@ -93,37 +94,40 @@ class SqliteUsers:
         return [_record(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def erase(self, tenant: str, user_id: str) -> bool:
-        """Remove a user with all there is about them; return whether there was one. Its ordinal is never used again."""
-        mine = select(USERS.c.ordinal).where(_is(tenant, user_id)).scalar_subquery()
+        """Remove a user with all of the user's data; return whether there was one. The ordinal is never used again."""
+        own = select(USERS.c.ordinal).where(_is(tenant, user_id)).scalar_subquery()
 
         def work(tx: Transaction) -> bool:
-            tx.change(delete(TOPIC_MEMBERS).where(TOPIC_MEMBERS.c.ordinal == mine))
-            tx.change(delete(CONSENTS).where(CONSENTS.c.tenant == tenant, CONSENTS.c.ordinal == mine))
+            tx.change(delete(TOPIC_MEMBERS).where(TOPIC_MEMBERS.c.ordinal == own))
+            tx.change(delete(CONSENTS).where(CONSENTS.c.tenant == tenant, CONSENTS.c.ordinal == own))
             return tx.change(delete(USERS).where(_is(tenant, user_id))) > 0
 
         return await self._runner.run(work)
 
     async def set_preferences(self, tenant: str, user_id: str, preferences: str, source: str = "") -> bool:
-        """Replace the preferences (canonical JSON) of a user, told by `source`; False when there is no such user."""
+        """Replace the preferences (canonical JSON) of a user, recorded with `source`; return False when there is no
+        such user."""
         return await self._choose(tenant, user_id, source, preferences=preferences)
 
     async def set_quiet_hours(self, tenant: str, user_id: str, quiet_hours: str) -> bool:
-        """Replace the quiet hours (canonical JSON, empty for the tenant's) of a user; False when there is no such user."""
+        """Replace the quiet hours (canonical JSON, empty for the tenant's) of a user; return False when there is no
+        such user."""
         return await self._choose(tenant, user_id, "", quiet_hours=quiet_hours)
 
     async def touch(self, tenant: str, user_id: str) -> None:
-        """Note that a user is here now; written at most every `SEEN_EVERY_MS`."""
+        """Record the current time as the user's last activity; written at most every `SEEN_EVERY_MS`."""
         now = self._clock.now_ms()
-        who = (tenant, user_id)
-        if now - self._seen.get(who, -SEEN_EVERY_MS) < SEEN_EVERY_MS:
+        user = (tenant, user_id)
+        if now - self._seen.get(user, -SEEN_EVERY_MS) < SEEN_EVERY_MS:
             return
         if len(self._seen) >= SEEN_USERS_MAX:
             self._seen.clear()
-        self._seen[who] = now
-        await self._runner.run(lambda tx: tx.sql(_SEEN, (now, *who, SEEN_EVERY_MS)))
+        self._seen[user] = now
+        await self._runner.run(lambda tx: tx.sql(_SEEN, (now, *user, SEEN_EVERY_MS)))
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
-        """Add or replace a device; False when there is no such user. Raises `Conflict` over `DEVICES_PER_USER_MAX`."""
+        """Add or replace a device; return False when there is no such user. Raises `Conflict` over
+        `DEVICES_PER_USER_MAX`."""
         now = self._clock.now_ms()
 
         def work(tx: Transaction) -> bool:
@@ -139,7 +143,7 @@ class SqliteUsers:
         return await self._runner.run(work)
 
     async def remove_device(self, tenant: str, user_id: str, device_id: str) -> bool:
-        """Remove a device; False when there is no such user or device."""
+        """Remove a device; return False when there is no such user or device."""
         now = self._clock.now_ms()
 
         def work(tx: Transaction) -> bool:

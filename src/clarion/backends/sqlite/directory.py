@@ -1,7 +1,8 @@
-"""The read side of `control.db` for planning and delivery: SQL by hand, memory-mapped, run where it is asked for.
+"""The read side of `control.db` for planning and delivery: hand-written SQL, memory-mapped, run on the calling thread.
 
-Definitions are cached per tenant and key, and a tenant's are dropped when its revision moves. That is looked for every
-`REVISION_CHECK_MS` at most, and at once after a change by this process. Users and suppressions are read afresh each time.
+Definitions are cached per tenant and key, and a tenant's cache is dropped when its revision changes. Revisions are
+checked at most every `REVISION_CHECK_MS`, and at once after a change by this process. Users and suppressions are never
+cached.
 """
 
 import hmac
@@ -16,7 +17,7 @@ import msgspec
 from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.control_content import CATEGORY_COLUMNS, read_category
-from clarion.backends.sqlite.control_run import Changes
+from clarion.backends.sqlite.control_run import RevisionCounter
 from clarion.backends.sqlite.directory_accounts import AccountReader
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.directory_templates import TemplateReader
@@ -27,10 +28,12 @@ from clarion.domain.api_key import key_digest, key_id_of
 from clarion.domain.channel import CHANNELS
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
-from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
+from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
+from clarion.domain.networks import comparable
 from clarion.domain.preferences import read_preferences, read_quiet_hours
 from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
+from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
 from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
@@ -63,7 +66,10 @@ _SUPPRESSING: Final = """
 SELECT t.value, c.value FROM json_each(?) t CROSS JOIN json_each(?) c
 WHERE EXISTS (SELECT 1 FROM suppressions WHERE tenant = t.value AND channel = c.value)
 """
-_KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
+_KEY: Final = (
+    "SELECT tenant, digest, scopes, expires_ms, networks FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
+)
+_TOKEN_KEY: Final = "SELECT generation, previous_until_ms FROM token_keys WHERE tenant = ?"  # noqa: S105 - a query
 _REVISIONS: Final = "SELECT tenant, number FROM tenant_revisions WHERE number > ?"
 _QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = ?"
 
@@ -87,9 +93,9 @@ class _Key(msgspec.Struct, frozen=True):
 class SqliteDirectory:
     """Implements `ports/directory.py` over a read-only connection. Used by one thread at a time."""
 
-    def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changes: Changes | None = None) -> None:
-        """`changes` are the changes of definitions by this process (`SqliteControl.changes`)."""
-        self._changes = changes or Changes()
+    def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changes: RevisionCounter | None = None) -> None:
+        """`changes` counts the changes of definitions by this process (`SqliteControl.changes`)."""
+        self._changes = changes or RevisionCounter()
         self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
         install(self._db)
         self._clock = clock
@@ -101,7 +107,7 @@ class SqliteDirectory:
         self._cached: dict[str, dict[tuple[str, ...], Any]] = {}
         self._cached_count = 0
         self._seen_change = self._changes.count
-        self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
+        self._seen_commit = self._commit_counter()  # before the revision, or a commit in between would be missed
         self._revision = self._read_revision()
         self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
         self._checked_ms = self._learned_ms = clock.monotonic_ms()
@@ -109,12 +115,12 @@ class SqliteDirectory:
         self._behind: Callable[[], None] = lambda: None
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
-        """Return the known ones among users, by tenant and user id."""
+        """Return those of the users that exist, by tenant and user id."""
         self._refresh()
         return {tenant: self._users(tenant, user_ids) for tenant, user_ids in wanted.items()}
 
     async def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
-        """Return profiles by id; profiles never change once made, so they are cached for good."""
+        """Return profiles by id; profiles never change, so they are cached without expiry."""
         wanted = set(profile_ids)
         missing = wanted - self._profiles.keys()
         if missing:
@@ -135,19 +141,19 @@ class SqliteDirectory:
         columns: Sequence[str] = (),
         filter_: Filter | None = None,
     ) -> UserPage:
-        """Return up to `limit` users of the tenant or topic, those that match; a filtered page may be short."""
+        """Return a page of up to `limit` matching users of the tenant or topic; a filtered page may hold fewer."""
         matching = None if filter_ is None else condition(filter_, tenant, self._clock.now_ms())
         return self._audiences.page(tenant, topic, after_ordinal, limit, columns, matching)
 
     async def ordinals(self, tenant: str, user_ids: Collection[str]) -> dict[str, int]:
-        """Return the ordinals of the known users among the ids."""
-        if len(user_ids) == 1:  # as most notifications have it, and half the price
+        """Return the ordinals of those of the users that exist, by user id."""
+        if len(user_ids) == 1:  # the most frequent case, at half the cost
             return dict(self._rows(_ORDINAL, (tenant, *user_ids)))
         return dict(self._rows(_ORDINALS, (_json(user_ids), tenant)))
 
     async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
-        """Return the current versions of templates by (tenant, key), or of `key@3` that one. The same objects as before
-        unless something of them changed."""
+        """Return the current versions of templates by (tenant, key), or for `key@3` that version. An unchanged template
+        is returned as the same object."""
         read = self._templates.read
         found = ((name, self._definition(name[0], ("template", name[1]), read, *name)) for name in names)
         return {name: template for name, template in found if template is not None}
@@ -158,38 +164,38 @@ class SqliteDirectory:
         return {name: category for name, category in found if category is not None}
 
     async def topics(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Return which topics, by (tenant, key), there are."""
+        """Return those of the topics, by (tenant, key), that exist."""
         return {name for name in names if self._definition(name[0], ("topic", name[1]), self._topic, *name)}
 
     async def accounts(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Account]]:
-        """Return the enabled accounts of each (tenant, channel) with credentials decrypted, preferred first. One whose
-        credentials do not open is left out and logged: it must not stop the others."""
+        """Return the enabled accounts of each (tenant, channel) with credentials decrypted, preferred first. An account
+        whose credentials cannot be decrypted is omitted and logged, so that it does not stop the other accounts."""
         read = self._accounts.of
         return {place: self._definition(place[0], ("accounts", place[1]), read, *place) or [] for place in places}
 
     async def account(self, tenant: str, name: str) -> Account | None:
-        """Return an account by its name, enabled or not, with credentials decrypted."""
+        """Return an account by its name, enabled or not, with credentials decrypted, or None when there is none."""
         return self._definition(tenant, ("account", name), self._accounts.named, tenant, name)
 
     async def defaults(self, tenants: Collection[str]) -> dict[str, _Defaults]:
-        """Return the default preferences of each tenant: category (or `*`) to channel (or `*`) to allowed."""
+        """Return the default preferences by tenant: category (or `*`) to channel (or `*`) to whether it is allowed."""
         return {tenant: self._definition(tenant, ("defaults",), self._default, tenant) or {} for tenant in tenants}
 
     async def suppressed(
         self, wanted: Mapping[tuple[str, str], Collection[str]]
     ) -> dict[tuple[str, str], dict[str, str]]:
-        """Return, by (tenant, channel), the suppressed ones among addresses with the reason they were suppressed for."""
+        """Return, by (tenant, channel), those of the addresses that are suppressed, with the reason."""
         return {place: self._suppressed(*place, addresses) for place, addresses in wanted.items()}
 
     async def suppressing(self, tenants: Collection[str]) -> dict[str, set[str]]:
-        """Return the channels on which each tenant suppresses anything."""
+        """Return, by tenant, the channels on which any address is suppressed."""
         found: dict[str, set[str]] = {tenant: set() for tenant in tenants}
         for tenant, channel in self._rows(_SUPPRESSING, (_json(list(found)), _json(CHANNELS))):
             found[tenant].add(channel)
         return found
 
     async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
-        """Return the newest versions of definitions, or those asked for even if they were removed since."""
+        """Return the newest versions of definitions, or the requested versions even of removed ones."""
         found = ((key, self._defined(*key)) for key in keys)
         return {key: defined for key, defined in found if defined is not None}
 
@@ -198,7 +204,7 @@ class SqliteDirectory:
         return self._definition(tenant, ("definitions", kind.KIND), self._definitions.current_all, tenant, kind) or []
 
     async def caller(self, secret: str, now_ms: int) -> Caller | None:
-        """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
+        """Return the caller that an API key's secret belongs to, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         if key_id is None:
             return None
@@ -208,17 +214,21 @@ class SqliteDirectory:
         ends_ms = key.caller.expires_ms
         return key.caller if ends_ms is None or now_ms < ends_ms else None
 
+    async def token_key(self, tenant: str) -> TokenKey:
+        """Return the key that a tenant's user tokens are signed with."""
+        return self._definition(tenant, ("token_key",), self._token_key, tenant) or TokenKey()
+
     async def quotas(self, tenant: str) -> Mapping[str, Quota]:
-        """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
+        """Return the quotas of a tenant's API keys by key id; the tenant's own quota has an empty key id."""
         return self._definition(tenant, ("quotas",), self._quotas, tenant) or {}
 
     def revision(self, tenant: str) -> int:
-        """Return a number that changes whenever a definition of the tenant changed, as far as is known here."""
+        """Return a number that changes with every change of the tenant's definitions that this process has seen."""
         self._asked = True
         return max(self._revisions.get(tenant, 0), self._changes.revisions.get(tenant, 0))
 
     def is_current(self) -> bool:
-        """Whether it was looked for changes of others, with success, within `REVISION_CHECK_MS`."""
+        """Return whether the last successful check for changes by other processes was within `REVISION_CHECK_MS`."""
         self._asked = True
         if self._clock.monotonic_ms() - self._learned_ms < REVISION_CHECK_MS:
             return True
@@ -226,16 +236,16 @@ class SqliteDirectory:
         return False
 
     def was_asked(self) -> bool:
-        """Return whether anybody asked for revisions since this was asked last."""
+        """Return whether `revision` or `is_current` was called since the last call of this method."""
         asked, self._asked = self._asked, False
         return asked
 
     def when_behind(self, call: Callable[[], None]) -> None:
-        """Have `call` called whenever `is_current` returns False."""
+        """Set the function to call whenever `is_current` returns False."""
         self._behind = call
 
-    async def learn(self) -> None:
-        """Learn what was defined elsewhere, so that nobody who reads has to look for it."""
+    async def refresh(self) -> None:
+        """Check for changes of definitions by other processes, so that readers do not have to."""
         self._check()
 
     def close(self) -> None:
@@ -269,6 +279,10 @@ class SqliteDirectory:
     def _key(self, key_id: str) -> _Key | None:
         return self._one(_KEY, (key_id,), lambda row: _key(key_id, row))
 
+    def _token_key(self, tenant: str) -> TokenKey:
+        # Never None, so that it is cached for tenants whose key was never rotated, too.
+        return self._one(_TOKEN_KEY, (tenant,), lambda row: TokenKey(*row)) or TokenKey()
+
     def _quotas(self, tenant: str) -> dict[str, Quota]:
         return {key_id: _QUOTA.decode(text) for key_id, text in self._rows(_QUOTAS, (tenant,))}
 
@@ -280,7 +294,8 @@ class SqliteDirectory:
     def _definition(
         self, tenant: str, key: tuple[str, ...], read: Callable[[Unpack[A]], T | None], *asked: *A
     ) -> T | None:
-        """Return a cached definition or read it. What does not exist is not cached: made-up keys would fill it."""
+        """Return a definition from the cache or the file, or None when it does not exist. Missing keys are not cached:
+        invented keys would fill the cache."""
         self._refresh()
         found = cast("T | None", self._cached.get(tenant, {}).get(key))
         if found is None:
@@ -310,10 +325,10 @@ class SqliteDirectory:
                 self._revision = max(self._revision, number)
                 self._cached_count -= len(self._cached.pop(tenant, ()))
             self._seen_commit = commit
-        self._seen_change, self._learned_ms = seen, self._checked_ms  # only now: a look that failed is made again
+        self._seen_change, self._learned_ms = seen, self._checked_ms  # only now: a failed check is retried
 
     def _commit_counter(self) -> int:
-        # Changes with every commit of another connection and costs less than a query.
+        # The number changes with every commit of another connection; reading it costs less than a query.
         ((number,),) = self._rows("PRAGMA data_version", ())
         return int(number)
 
@@ -336,5 +351,6 @@ def _json(values: Collection[object]) -> str:
 
 
 def _key(key_id: str, row: tuple[Any, ...]) -> _Key:
-    tenant, digest, scopes, expires_ms = row
-    return _Key(digest, Caller(tenant, key_id, frozenset(msgspec.json.decode(scopes)), expires_ms=expires_ms))
+    tenant, digest, scopes, expires_ms, networks = row
+    may, where = frozenset(msgspec.json.decode(scopes)), comparable(msgspec.json.decode(networks))
+    return _Key(digest, Caller(tenant, key_id, may, expires_ms=expires_ms, networks=where))

@@ -9,6 +9,7 @@ from clarion.backends.sqlite.directory_definitions import Rows
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.resilience import AccountRules
+from clarion.domain.secret_reference import references_in
 from clarion.ports.control_accounts import open_credentials
 from clarion.ports.secrets import SealBroken, Vault
 
@@ -23,19 +24,20 @@ _RULES: Final = msgspec.json.Decoder(AccountRules)
 
 
 class AccountReader:
-    """Reads through a connection that someone else holds. What does not open is left out and logged."""
+    """Reads through the directory's connection. Accounts whose credentials cannot be decrypted are omitted and
+    logged."""
 
     def __init__(self, rows: Rows, vault: Vault) -> None:
         self._rows = rows
         self._vault = vault
 
     def of(self, tenant: str, channel: str) -> list[Account]:
-        """Return the enabled accounts of a channel, preferred first."""
+        """Return the enabled accounts of a channel, in order of priority."""
         rows = self._rows(_OF_CHANNEL, (tenant, channel))
         return [account for row in rows if (account := self._read(tenant, row)) is not None]
 
     def named(self, tenant: str, name: str) -> Account | None:
-        """Return an account, enabled or not."""
+        """Return an account, enabled or not, or None when there is none."""
         row = next(iter(self._rows(_NAMED, (tenant, name))), None)
         return None if row is None else self._read(tenant, row)
 
@@ -44,9 +46,10 @@ class AccountReader:
         try:
             credentials = open_credentials(self._vault, tenant, name, sealed)
         except SealBroken as error:
-            _LOG.error("account %s of tenant %s is left out: %s", name, tenant, error)
+            _LOG.error("account %s of tenant %s is omitted: %s", name, tenant, error)
             return None
         decoded = msgspec.json.decode(settings)
         return Account(
-            tenant, name, Channel(channel), vendor, priority, decoded, credentials, version, _RULES.decode(rules)
-        )
+            tenant, name, Channel(channel), vendor, priority, decoded, credentials, version, _RULES.decode(rules),
+            tuple(references_in(credentials)),
+        )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from clarion.domain.limits import DIRECTORY_CACHE_MAX
+from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
 from clarion.ports.directory import D, Defined
 
 _LOG: Final = logging.getLogger("clarion.directory")
@@ -23,15 +23,15 @@ Rows: TypeAlias = Callable[[str, tuple[Any, ...]], list[Any]]
 
 
 class DefinitionReader:
-    """Reads through a connection that someone else holds. A version never changes, so those that were asked for by number
-    are kept for good."""
+    """Reads through the directory's connection. A version never changes, so versions requested by number are cached
+    without expiry."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._versions: dict[tuple[str, str, str, int], Defined[Any]] = {}
 
     def current(self, tenant: str, kind: type[D], key: str) -> Defined[D] | None:
-        """Return the newest version of a definition, unless it was removed."""
+        """Return the newest version of a definition, or None when there is none or it was removed."""
         return next(iter(self._read(_CURRENT, tenant, kind, key)), None)
 
     def current_all(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
@@ -56,8 +56,8 @@ class DefinitionReader:
             try:
                 found.append(Defined(key, version, _decoder(kind).decode(body)))
             except msgspec.MsgspecError as error:
-                # Only a newer build writes what this one cannot read; one definition must not stop the others.
-                _LOG.error("%s %s of tenant %s is left out: %s", kind.KIND, key, tenant, error)
+                # Only a newer build writes a definition that this one cannot read; it must not stop other definitions.
+                _LOG.error("%s %s of tenant %s is omitted: %s", kind.KIND, key, tenant, error)
         return found
 
 

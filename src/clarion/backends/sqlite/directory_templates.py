@@ -1,4 +1,4 @@
-"""Reads built templates for the directory, and decodes them only when they were built anew."""
+"""Reads built templates for the directory, and decodes them only after they were rebuilt."""
 
 import logging
 from typing import Any, Final
@@ -9,7 +9,7 @@ from clarion.backends.sqlite.control_templates import read_built
 from clarion.backends.sqlite.directory_definitions import Rows
 from clarion.domain import template_name
 from clarion.domain.content import Template
-from clarion.domain.limits import DIRECTORY_CACHE_MAX
+from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
 
 _LOG: Final = logging.getLogger("clarion.directory")
 
@@ -22,15 +22,16 @@ _Held = tuple[int, int, Template]
 
 
 class TemplateReader:
-    """Reads through a connection that someone else holds. The same object is returned as long as nothing of it changed, so
-    what was compiled of it can be kept by identity."""
+    """Reads through the directory's connection. An unchanged template is returned as the same object, so that compiled
+    templates can be cached by identity."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._held: dict[tuple[str, str], _Held] = {}
 
     def read(self, tenant: str, name: str) -> Template | None:
-        """Return the current version of a template, or of `key@3` that one, which goes by this name then."""
+        """Return the current version of a template, or for `key@3` that version, with `key@3` as its name; None when
+        there is none."""
         place = (tenant, name)
         held = self._held.get(place)
         key, version = template_name.split(name)
@@ -53,6 +54,6 @@ def _decoded(tenant: str, name: str, text: Any) -> Template | None:
     try:
         return msgspec.structs.replace(read_built(text), key=name)
     except msgspec.MsgspecError as error:
-        # Only a newer build writes what this one cannot read; one template must not stop the others.
-        _LOG.error("template %s of tenant %s is left out: %s", name, tenant, error)
+        # Only a newer build writes a template that this one cannot read; it must not stop other templates.
+        _LOG.error("template %s of tenant %s is omitted: %s", name, tenant, error)
         return None

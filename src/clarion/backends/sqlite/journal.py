@@ -15,16 +15,16 @@ from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.backends.sqlite.migrate import path_of, upgrade
 from clarion.backends.sqlite.stage_store import SqliteStageStore
 from clarion.backends.sqlite.streams import SqliteStreams
-from clarion.backends.sqlite.wakes import Wakes
-from clarion.domain.limits import PARTITIONS_MAX
-from clarion.journal.watch import Growth
+from clarion.backends.sqlite.wake_ups import WakeUps
+from clarion.domain.limits_processes import PARTITIONS_MAX
+from clarion.journal.watch import GrowthSignal
 from clarion.ports.clock import Clock
 
 _WRITER_CACHE_KIB: Final = 16_384
 
 
 def open_journal(data_dir: Path, clock: Clock, partitions: int) -> "SqliteJournal":
-    """Bring `journal.db` to the newest schema and open it."""
+    """Upgrade `journal.db` to the newest schema and return the open journal."""
     upgrade(data_dir, "journal")
     return SqliteJournal(data_dir, clock, partitions)
 
@@ -32,7 +32,7 @@ def open_journal(data_dir: Path, clock: Clock, partitions: int) -> "SqliteJourna
 class SqliteJournal(SqliteStreams, SqliteStageStore):
     """Implements `ports.streams.Streams` and `ports.stage_store.StageStore` over `journal.db` in `data_dir`, which must have been upgraded.
 
-    `partitions` counts at the first start only; later starts keep what the file says. Used from one event loop.
+    `partitions` is used at the first start only; later starts use the number in the file. Used from one event loop.
     """
 
     def __init__(self, data_dir: Path, clock: Clock, partitions: int) -> None:
@@ -40,8 +40,8 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         db = connect(path, cache_kib=_WRITER_CACHE_KIB)
         partitions = _fixed_partitions(db, partitions)
         reader = Reader(connect(path, readonly=True))
-        growth = Growth(reader.heads)
-        wakes = Wakes(data_dir / "run" / "wakes")
+        growth = GrowthSignal(reader.heads)
+        wakes = WakeUps(data_dir / "run" / "wakes")
 
         def begin(db: apsw.Connection) -> Transaction:
             return Transaction(db, clock.now_ms(), clock.monotonic_ms())
@@ -50,7 +50,7 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
             if reader.others_committed():
                 growth.look()
 
-        writer = GroupCommit(db, begin, growth.grew, look, wakes)
+        writer = GroupCommit(db, begin, growth.notify, look, wakes)
         SqliteStreams.__init__(self, reader, writer, growth, partitions)
         SqliteStageStore.__init__(self, reader, writer, clock, partitions)
 

@@ -1,4 +1,4 @@
-"""What the writer's transaction does with one step, and with timers that fall due."""
+"""The writer's transaction: storing one step, and firing due timers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -58,12 +58,12 @@ class Transaction:
         self.monotonic_ms = monotonic_ms
         self._streams: dict[tuple[str, int], Stream] = {}
         self.grown: set[tuple[str, int]] = set()
-        """Streams and markers that work of this transaction touched, some of which may have been undone."""
+        """Streams and markers that this transaction changed, including changes that may have been rolled back."""
 
     def commit(self, result: StageResult) -> Committed:
-        """Store all of a step and return what came of it. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
-        `StaleCaps`; the caller then undoes what was written."""
-        progress, admission, broadcasts = result.progress, result.admission, result.broadcasts
+        """Store all of a step and return its result. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
+        `StaleCaps`; the caller then rolls back."""
+        progress, accept_state, broadcasts = result.progress, result.accept_state, result.broadcasts
         self._check_leases(result)
         for move in broadcasts.moves:
             self._move(move)
@@ -76,10 +76,10 @@ class Transaction:
             rows = [(*msgspec.structs.astuple(timer), urgency(timer.topic)) for timer in result.timers]
             self.db.executemany(_TIMER, rows)
             self.grown.add((TIMERS, 0))
-        if admission.idempotency:
-            self._remember(admission.idempotency)
-        if admission.cancellations:
-            rows = [msgspec.structs.astuple(cancellation) for cancellation in admission.cancellations]
+        if accept_state.idempotency:
+            self._remember(accept_state.idempotency)
+        if accept_state.cancellations:
+            rows = [msgspec.structs.astuple(cancellation) for cancellation in accept_state.cancellations]
             self.db.executemany(_CANCELLATION, rows)
             self.grown.add((CANCELLATIONS, 0))
         if broadcasts.cursors:
@@ -88,7 +88,7 @@ class Transaction:
         self._write_plan_state(result.plan_state)
         if result.cancellations_after is None:
             return Committed(offsets)
-        # No other transaction writes before this one is durable, so whatever was cancelled before that is seen here.
+        # No other transaction writes before this one is durable, so every earlier cancellation is visible here.
         return Committed(offsets, cancelled_since(self.db, result.cancellations_after))
 
     def put(self, frames: Iterable[Frame]) -> list[int]:
@@ -97,7 +97,7 @@ class Transaction:
         for frame in frames:
             stream = self._stream(frame.topic, frame.partition)
             offset, total = stream.offset + 1, stream.total + frame.count
-            # Times never go back within a stream, so `first_since` can search by halves.
+            # Times never decrease within a stream, so `first_since` can use a binary search.
             appended_ms = max(self.now_ms, stream.appended_ms)
             self._streams[frame.topic, frame.partition] = Stream(*stream[:3], offset, total, appended_ms)
             self.grown.add((frame.topic, frame.partition))
@@ -107,7 +107,7 @@ class Transaction:
         return offsets
 
     def fire(self, now_ms: int, limit: int) -> int:
-        """Move due timers to their streams and return how many."""
+        """Move due timers to their streams and return their number."""
         due: list[tuple[Any, ...]] = []
         for most_urgent in URGENCIES:
             if len(due) < limit:
@@ -117,7 +117,8 @@ class Transaction:
         return len(due)
 
     def set_cursor_status(self, values: tuple[str, int, bytes, str]) -> bool:
-        """Change a cursor's status, given with the time, its id and from which ones (JSON); return whether it was changed."""
+        """Change a cursor's status and return whether it was changed. `values` are the new status, the time, the
+        cursor's id and the allowed old statuses (JSON)."""
         self.grown.add((CURSORS, 0))
         return bool(fetch_all(self.db, _STATUS, values))
 

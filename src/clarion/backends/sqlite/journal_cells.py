@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from clarion.backends.sqlite.connection import fetch_all
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import StaleCaps
 
@@ -39,34 +39,34 @@ _EMPTY_BLOCK: Final = bytes(CAP_BLOCK_USERS * _SECONDS.size)
 
 
 def read_cells(db: apsw.Connection, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the values of those of the keys that have one."""
+    """Return the values of those of the keys that exist."""
     return dict(fetch_all(db, _CELLS, (partition, json.dumps([key.hex() for key in keys]))))
 
 
 def read_cells_under(
     db: apsw.Connection, partition: int, prefix: bytes, limit: int, after: bytes
 ) -> list[tuple[bytes, bytes]]:
-    """Return up to `limit` (key, value) pairs with keys that begin with `prefix` and stand above `after`, in order."""
+    """Return up to `limit` (key, value) pairs with keys that begin with `prefix` and are above `after`, in order."""
     rows: Any = db.execute(_CELLS_UNDER, (partition, after, prefix, limit))
     found = list(takewhile(lambda row: row[0].startswith(prefix), rows))
-    rows.close()  # an open cursor would hold this snapshot, and with it the write-ahead log
+    rows.close()  # an open statement would hold this snapshot and keep the log from being checkpointed
     return found
 
 
 def write_cells(db: apsw.Connection, cells: Iterable[Cell]) -> None:
-    """Set and remove cells; of several for one key the last counts."""
+    """Set and remove cells; of several writes to one key the last counts."""
     newest = {(cell.partition, cell.key): cell.value for cell in cells}
     db.executemany(_PUT_CELL, [(*place, value) for place, value in newest.items() if value is not None])
     db.executemany(_REMOVE_CELL, [place for place, value in newest.items() if value is None])
 
 
 def read_waits(db: apsw.Connection, tenant: str, key: bytes, now_ms: int, limit: int) -> list[Wait]:
-    """Return who waits for a key."""
+    """Return the waits for a key."""
     return [Wait(*row) for row in fetch_all(db, _WAITS, (tenant, key, now_ms, limit))]
 
 
 def streams_of(db: apsw.Connection, signal: Signal, now_ms: int) -> list[tuple[str, int]]:
-    """Return the streams on which someone waits for a signal, each once."""
+    """Return the streams on which a signal has waiters, each once."""
     return [(topic, partition) for topic, partition in fetch_all(db, _STREAMS, (signal.tenant, signal.key, now_ms))]
 
 
@@ -77,12 +77,13 @@ def write_waits(db: apsw.Connection, ended: Iterable[WaitEnd], begun: Iterable[W
 
 
 def read_caps(db: apsw.Connection, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
-    """Return the cap times of those of the blocks that someone wrote."""
+    """Return the cap times of those of the blocks that exist."""
     return dict(fetch_all(db, _CAPS, (tenant, rule, json.dumps(list(blocks)))))
 
 
 def write_caps(db: apsw.Connection, writes: Iterable[CapWrite]) -> None:
-    """Change cap times, a read of all blocks of a rule and a write of each. Raises `StaleCaps`."""
+    """Change cap times by one read of all blocks of a rule and one write per block. Raises `StaleCaps` when a slot has
+    changed since it was read."""
     rules: dict[tuple[str, bytes], list[CapWrite]] = defaultdict(list)
     for write in writes:
         rules[write.tenant, write.rule].append(write)
@@ -101,7 +102,7 @@ def _spliced(times: bytes, write: CapWrite) -> bytes:
     changed = bytearray(times)
     slots, reads, news = zip(*write.changes, strict=True)
     if slots == tuple(range(slots[0], slots[0] + len(slots))):
-        # Neighbours, as a page of a broadcast changes them: compared and replaced at once.
+        # Consecutive slots, as a page of a broadcast changes them, are compared and replaced in one operation.
         run, place = Struct(f"<{len(slots)}I"), slice(slots[0] * _SECONDS.size, (slots[-1] + 1) * _SECONDS.size)
         if changed[place] != run.pack(*reads):
             raise StaleCaps(f"slots of block {write.block} were changed since they were read")

@@ -1,11 +1,12 @@
-"""Open intents in `journal.db`: few small rows per group and partition, gone as soon as their frames are committed."""
+"""Open intents in `journal.db`: few small rows per group and partition, deleted as soon as their frames are
+committed."""
 
 from typing import Final
 
 import apsw
 
 from clarion.backends.sqlite.connection import fetch_all
-from clarion.domain.limits import INTENT_ENTRIES_PER_READ_MAX
+from clarion.domain.limits_processes import INTENT_ENTRIES_PER_READ_MAX
 from clarion.ports.stage_store import IntentEntry, IntentWrite
 
 _PUT: Final = """INSERT INTO intents ("group", partition, number, payload) VALUES (?, ?, ?, ?)
@@ -16,7 +17,7 @@ _OPEN: Final = """SELECT number, payload FROM intents WHERE "group" = ? AND part
 
 
 def write_intents(db: apsw.Connection, write: IntentWrite) -> None:
-    """Add entries, then remove those that are done."""
+    """Add entries, then remove those whose frames are committed."""
     group, partition = write.lease.group, write.lease.partition
     for entry in write.entries:
         db.execute(_PUT, (group, partition, entry.number, entry.payload))

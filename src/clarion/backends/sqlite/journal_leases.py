@@ -1,8 +1,8 @@
 """Leases with fences, inside the writer's transaction.
 
 A lease expires on monotonic time: on Linux that clock is the machine's, shared by all processes and untouched by steps
-of the wall clock. It stands still while the machine sleeps, as do all holders. After a reboot it starts again, so a
-lease that would run longer than `LEASE_TTL_MS_MAX` is from before it and counts as expired.
+of the wall clock. It stops while the machine sleeps, as do all holders. After a reboot it restarts, so a lease that
+would run longer than `LEASE_TTL_MS_MAX` is from before the reboot and counts as expired.
 """
 
 import json
@@ -12,7 +12,7 @@ import apsw
 
 from clarion.backends.sqlite.connection import fetch_one
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.journal.topics import GROUP_TOPICS
 from clarion.ports.stage_store import Lease
 
@@ -29,14 +29,15 @@ _VACATE = """UPDATE leases SET expires_monotonic_ms = 0
 def acquire(
     db: apsw.Connection, group: str, partition: int, owner: str, ttl_ms: int, monotonic_ms: int
 ) -> Lease | None:
-    """Take a lease that is free, expired or the owner's own; its fence grows by one. None while another holds it."""
+    """Return a lease that was free, expired or the owner's own, with its fence increased by one; None while another
+    owner holds it."""
     expires_ms = _expiry(ttl_ms, monotonic_ms)
     row = fetch_one(db, _SELECT, (group, partition))
     if row is not None and row[0] != owner and _runs(row[2], monotonic_ms):
         return None
     fence = 1 if row is None else row[1] + 1
     db.execute(_UPSERT, (group, partition, owner, fence, expires_ms))
-    # Whoever reads them looks for them each time, until they are there.
+    # Readers look up missing streams at every read, so create them now.
     db.executemany(_STREAM, [(topic, partition) for topic in GROUP_TOPICS.get(group, ())])
     return Lease(group, partition, owner, fence)
 
@@ -50,12 +51,12 @@ def renew(db: apsw.Connection, leases: Iterable[Lease], ttl_ms: int, monotonic_m
 
 
 def release(db: apsw.Connection, leases: Iterable[Lease]) -> None:
-    """Let leases expire at once; the rows stay, so that fences keep growing."""
+    """Expire leases at once; the rows stay, so that fences keep growing."""
     db.executemany(_EXPIRE, [(0, *_key(lease)) for lease in leases])
 
 
 def vacate(db: apsw.Connection, owners: Collection[str], monotonic_ms: int) -> int:
-    """Let leases of these owners expire at once and return how many ran."""
+    """Expire the leases of these owners at once and return how many had not expired yet."""
     db.execute(_VACATE, (json.dumps(list(owners)), monotonic_ms, monotonic_ms + LEASE_TTL_MS_MAX))
     return db.changes()
 

@@ -1,4 +1,4 @@
-"""Reads of the journal: a connection of their own in the calling thread, cheap and never waiting."""
+"""Reads of the journal: over their own connection in the calling thread, cheap and never blocking."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from clarion.backends.sqlite import journal_cells as cells
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_intents import read_intents
 from clarion.backends.sqlite.journal_streams import OFFSET_BITS, find, first_since, frame_id, offset_of
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
 from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, TIMERS, URGENCIES
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import Cursor, IdempotencyEntry, IntentEntry, Position
@@ -36,7 +36,7 @@ _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
 def cancelled_since(db: apsw.Connection, sequence: int) -> tuple[int, list[bytes]]:
-    """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+    """Return the next sequence number to read after and the subject ids cancelled after `sequence`."""
     rows = fetch_all(db, _CANCELLED, (sequence, CANCELLATIONS_PER_READ_MAX))
     return (rows[-1][0] if rows else sequence), [subject_id for _, subject_id in rows]
 
@@ -51,7 +51,7 @@ class Reader:
         self._data_version = 0
 
     def read(self, topic: str, partition: int, after: int, limit_frames: int) -> list[StoredFrame]:
-        """Return frames with offsets above `after`, at least one if there is any, up to the limits."""
+        """Return frames with offsets above `after`, up to the limits, and at least one if any exists."""
         stream_id = self._stream_id(topic, partition)
         if stream_id is None:
             return []
@@ -61,7 +61,7 @@ class Reader:
         for rowid, count, appended_ms, payload in rows:
             size += len(payload)
             if frames and size > JOURNAL_READ_BYTES_MAX:
-                rows.close()  # an open cursor would hold this snapshot, and with it the write-ahead log
+                rows.close()  # an open statement would hold this snapshot and keep the log from being checkpointed
                 break
             offset = offset_of(rowid)
             frames.append(StoredFrame(topic, partition, offset, count, appended_ms, payload, "", offset))
@@ -69,7 +69,7 @@ class Reader:
 
     def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int) -> list[StoredFrame]:
         """Return frames appended at or after a time."""
-        with self._snapshot():  # one snapshot: a trim in between would take a frame the search is about to look at
+        with self._snapshot():  # one snapshot: a trim in between would delete a frame that the search is about to read
             stream = find(self._db, topic, partition)
             first = 1 if stream is None else first_since(self._db, stream, appended_ms)
             return self.read(topic, partition, first - 1, limit_frames)
@@ -88,7 +88,7 @@ class Reader:
         return heads | {(TIMERS, 0): timers or 0, (CANCELLATIONS, 0): cancellations or 0, (CURSORS, 0): cursors or 0}
 
     def others_committed(self) -> bool:
-        """Return whether another connection has committed since this was asked last; False once closed."""
+        """Return whether another connection has committed since the last call; False once closed."""
         before = self._data_version
         self._data_version = before if self._closed else self._db.pragma("data_version")
         return self._data_version != before
@@ -105,7 +105,8 @@ class Reader:
         return read_intents(self._db, group, partition, after)
 
     def backlog(self, group: str, partitions: int) -> int:
-        """Return how many events the group has not committed, from running totals: no frame is counted."""
+        """Return the number of events the group has not committed, computed from running totals, not by counting
+        frames."""
         with self._snapshot():
             rows = fetch_all(self._db, _COMMITTED_OFFSETS, (group,))
             offsets = {(topic, partition): offset for topic, partition, offset in rows}
@@ -113,21 +114,21 @@ class Reader:
             return sum(self._waiting(key, offsets.get(key, 0)) for key in keys)
 
     def next_due_ms(self) -> int | None:
-        """Return when the earliest timer is due."""
+        """Return when the earliest timer is due, or None without timers."""
         rows = [fetch_one(self._db, _NEXT_DUE, (urgency,)) for urgency in URGENCIES]
         return min((row[0] for row in rows if row is not None), default=None)
 
     def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
-        """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+        """Return the next sequence number to read after and the subject ids cancelled after `sequence`."""
         return cancelled_since(self._db, sequence)
 
     def idempotency(self, tenant: str, key: str, now_ms: int) -> IdempotencyEntry | None:
-        """Return the entry of a key that has not expired."""
+        """Return the entry of a key, or None when there is none or it has expired."""
         row = fetch_one(self._db, _IDEMPOTENCY, (tenant, key, now_ms))
         return None if row is None else IdempotencyEntry(*row)
 
     def cursor(self, cursor_id: bytes) -> Cursor | None:
-        """Return a cursor by id."""
+        """Return a cursor by id, or None."""
         row = fetch_one(self._db, "SELECT * FROM cursors WHERE cursor_id = ?", (cursor_id,))
         return None if row is None else Cursor(*row)
 
@@ -136,19 +137,19 @@ class Reader:
         return [Cursor(*row) for row in fetch_all(self._db, _CURSORS, (partition, status))]
 
     def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those of the keys that have one."""
+        """Return the values of those of the keys that exist."""
         return cells.read_cells(self._db, partition, keys)
 
     def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes) -> list[tuple[bytes, bytes]]:
-        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        """Return up to `limit` cells whose keys begin with `prefix` and are above `after`, in order."""
         return cells.read_cells_under(self._db, partition, prefix, limit, after)
 
     def waits(self, tenant: str, key: bytes, now_ms: int, limit: int) -> list[Wait]:
-        """Return who waits for a key."""
+        """Return the waits for a key."""
         return cells.read_waits(self._db, tenant, key, now_ms, limit)
 
     def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
-        """Return the cap times of those of the blocks that someone wrote."""
+        """Return the cap times of those of the blocks that exist."""
         return cells.read_caps(self._db, tenant, rule, blocks)
 
     def close(self) -> None:
@@ -175,6 +176,6 @@ class Reader:
             row = fetch_one(self._db, _STREAM_ID, key)
             if row is None:
                 return None
-            # Safe to keep: what a reader sees is committed, and streams are never deleted.
+            # Safe to cache: a reader sees only committed rows, and streams are never deleted.
             stream_id = self._stream_ids[key] = int(row[0])
         return stream_id

@@ -1,4 +1,4 @@
-"""Where a stream lies in `journal.db`: a frame's rowid is its stream's id followed by 40 bits of offset."""
+"""Storage of streams in `journal.db`: a frame's rowid is its stream's id followed by 40 bits of offset."""
 
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ _FIND_ID: Final = f"{_FIND} WHERE s.stream_id = ?"
 
 
 class Stream(NamedTuple):
-    """A stream and its newest frame; `trimmed_offset` is the last one trimmed away, totals count events."""
+    """A stream and its newest frame; `trimmed_offset` is the offset of the last trimmed frame, totals count events."""
 
     stream_id: int
     trimmed_offset: int
@@ -31,12 +31,12 @@ class Stream(NamedTuple):
 
 
 def frame_id(stream_id: int, offset: int) -> int:
-    """Return a frame's rowid; offset 0 stands before the stream's first frame."""
+    """Return a frame's rowid; that of offset 0 is before the stream's first frame."""
     return stream_id << OFFSET_BITS | offset
 
 
 def offset_of(rowid: int) -> int:
-    """Return the offset a frame's rowid ends with."""
+    """Return the offset in a frame's rowid."""
     return rowid & _OFFSET_MASK
 
 
@@ -53,9 +53,9 @@ def find_id(db: apsw.Connection, stream_id: int) -> Stream:
 
 
 def first_since(db: apsw.Connection, stream: Stream, appended_ms: int) -> int:
-    """Return the offset of the first frame appended at or after a time, or the one after the newest.
+    """Return the offset of the first frame appended at or after a time, or the offset after the newest frame.
 
-    Offsets have no gaps and times never go back within a stream, so a search by halves finds it.
+    Offsets have no gaps and times never decrease within a stream, so this is a binary search.
     """
     low, high = stream.trimmed_offset + 1, stream.offset + 1
     while low < high:

@@ -1,4 +1,4 @@
-"""Retention: deletes what is old and done, a bounded number of rows per transaction."""
+"""Retention: deletes old rows that are no longer needed, a bounded number per transaction."""
 
 from typing import Final
 
@@ -6,8 +6,8 @@ import apsw
 
 from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.journal_streams import Stream, find_id, first_since, frame_id
-from clarion.domain.limits import TRIM_ROWS_PER_COMMIT_MAX
-from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX
+from clarion.domain.limits_processes import TRIM_ROWS_PER_COMMIT_MAX
 
 _STREAM_FLOORS: Final = """SELECT stream_id, min(c."offset") FROM streams JOIN commits c USING (topic, partition)
     GROUP BY stream_id"""
@@ -24,7 +24,8 @@ _OLD_CANCELLATIONS: Final = """DELETE FROM cancellations WHERE sequence IN
 
 
 def trim_frames(db: apsw.Connection, older_than_ms: int) -> int:
-    """Delete a bounded number of frames that are older and committed by every group on their stream; return how many."""
+    """Delete a bounded number of older frames that every group on their stream has committed; return the number
+    deleted."""
     room = TRIM_ROWS_PER_COMMIT_MAX
     for stream_id, committed in fetch_all(db, _STREAM_FLOORS):
         stream = find_id(db, stream_id)
@@ -36,7 +37,8 @@ def trim_frames(db: apsw.Connection, older_than_ms: int) -> int:
 
 
 def trim_entries(db: apsw.Connection, older_than_ms: int, now_ms: int) -> int:
-    """Delete a bounded number of expired idempotency entries and waits and of old cancellations; return how many."""
+    """Delete a bounded number of expired idempotency entries and waits and of old cancellations; return the number
+    deleted."""
     before = db.total_changes()
     db.execute(_EXPIRED, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))
     db.execute(_EXPIRED_WAITS, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))

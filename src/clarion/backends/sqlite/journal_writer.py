@@ -1,7 +1,7 @@
 """Group commit: one thread and one connection that run everything queued in one durable transaction.
 
-Work is a function of a transaction. Each runs in a savepoint of its own, so a refusal undoes that work alone; what the
-disk refuses undoes the whole commit. Whoever waits is told by one call into the event loop per commit.
+Work is a function of a transaction. Each job runs in its own savepoint, so a refusal rolls back that job alone; a disk
+error rolls back the whole commit. One call into the event loop per commit wakes all waiting callers.
 """
 
 import asyncio
@@ -13,24 +13,24 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import apsw
 
-from clarion.backends.sqlite.courtesy import Courtesy
-from clarion.backends.sqlite.wakes import Wakes
+from clarion.backends.sqlite.gil_yield import GilYield
+from clarion.backends.sqlite.wake_ups import WakeUps
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
-from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
+from clarion.domain.limits_processes import JOURNAL_QUEUE_JOBS_MAX
 from clarion.journal.watch import Interest, Stream
 from clarion.ports.stage_store import StaleCaps, StaleCursor, StaleKey
 
 
-class Touching(Protocol):
-    """A transaction that knows which streams its work touched."""
+class StreamTransaction(Protocol):
+    """A transaction that records which streams its work changed."""
 
     @property
     def grown(self) -> Collection[Stream]:
-        """Return these streams, more rather than less."""
+        """The streams that its work changed, possibly with some that it did not."""
         ...
 
 
-Tx = TypeVar("Tx", bound=Touching)
+Tx = TypeVar("Tx", bound=StreamTransaction)
 T = TypeVar("T")
 
 _REFUSALS: Final = (
@@ -43,14 +43,14 @@ _REFUSALS: Final = (
     apsw.ConstraintError,
     apsw.TooBigError,
 )
-"""What only the work that raised it is answerable for; anything else stops the writer."""
-_TRY_AGAIN: Final = (apsw.FullError, apsw.BusyError)
-"""SQLite has rolled back cleanly, and a later commit may succeed."""
+"""Errors that fail only the job that raised them; any other error stops the writer."""
+_RETRIABLE: Final = (apsw.FullError, apsw.BusyError)
+"""After these errors SQLite has rolled back cleanly, and a later commit may succeed."""
 _POLL_MS_MIN: Final = 3
 _POLL_MS_MAX: Final = 10
-LOOK_S: Final = 1.0
-"""How often commits of others are looked for where these wake us: at whole seconds, as other work of an idle process is. A
-wake-up may be lost."""
+CHECK_S: Final = 1.0
+"""Interval of checks for commits of other processes where these send wake-ups, as a wake-up may be lost: at whole
+seconds, like other work of an idle process."""
 
 
 class _Job(NamedTuple):
@@ -66,12 +66,13 @@ class _Result(NamedTuple):
 
 
 class GroupCommit(Generic[Tx]):
-    """Runs work on `db` in its own thread; `begin` makes the object that work gets from the connection, `wakes` are those of
-    the processes that share the file.
+    """Runs work on `db` in its own thread. `begin` returns the transaction object for a connection; `wakes` exchanges
+    wake-ups with the processes that share the file.
 
-    `committed` is called on the event loop with the streams that a commit touched: after each of our own, before the work's
-    callers go on, and of others that concern us once `follow` was called. `look` is called now and then after that.
-    `run`, `follow` and `close` belong to one event loop.
+    `committed` is called on the event loop with the streams that a commit changed: after each commit of this process,
+    before the work's callers resume, and, once `watch_commits` was called, after commits of other processes that touch
+    its interests. `on_foreign_commit` is then called periodically, too. `run`, `watch_commits` and `close` belong to
+    one event loop.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class GroupCommit(Generic[Tx]):
         db: apsw.Connection,
         begin: Callable[[apsw.Connection], Tx],
         committed: Callable[[Collection[Stream]], None],
-        look: Callable[[], None],
-        wakes: Wakes,
+        on_foreign_commit: Callable[[], None],
+        wakes: WakeUps,
     ) -> None:
         self._db = db
         self._wakes = wakes
@@ -88,29 +89,29 @@ class GroupCommit(Generic[Tx]):
         self._synced = True
         self._begin = begin
         self._committed = committed
-        self._look = look
-        self._looking: asyncio.TimerHandle | None = None
+        self._on_foreign_commit = on_foreign_commit
+        self._check_timer: asyncio.TimerHandle | None = None
         self._queue: deque[_Job] = deque()
         self._waiting: deque[_Job] = deque()
-        """Work that may wait for a transaction of others."""
+        """Work that may wait for the next transaction."""
         self._last_call: asyncio.TimerHandle | None = None
         self._wake = threading.Condition()
         self._failure: DurabilityError | None = None
         self._closing: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._following = False
-        self._courtesy = Courtesy()
+        self._gil_yield = GilYield()
         self._version = db.pragma("data_version")
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[[Tx], T], *, synced: bool = True, may_wait_ms: int = 0) -> T:
-        """Return what the work returns once its transaction is durable; without `synced`, once it is stored so that it outlives
-        this process, but maybe not a loss of power. Work that may wait joins the next transaction, and has one of its own
-        only when there is none for so long.
+        """Return the result of the work once its transaction is durable; without `synced`, once it is stored so that it
+        survives the end of this process, but perhaps not a loss of power. Work with `may_wait_ms` joins the next
+        transaction, and gets its own only when there is none within that time.
 
-        Raises whatever the work refuses with, `Overloaded` when the queue or the disk is full or another process holds
-        the file, and `DurabilityError` when the commit failed, now or earlier.
+        Raises the refusal of the work, `Overloaded` when the queue or the disk is full or another process holds the
+        file, and `DurabilityError` when the commit failed, now or earlier.
         """
         if self._failure is not None:
             raise DurabilityError(str(self._failure))
@@ -125,78 +126,78 @@ class GroupCommit(Generic[Tx]):
             with self._wake:
                 self._waiting.append(job)
             if self._last_call is None:
-                self._last_call = self._loop.call_later(may_wait_ms / 1000, self._wait_no_longer)
+                self._last_call = self._loop.call_later(may_wait_ms / 1000, self._stop_waiting)
             return await future
         with self._wake:
             self._queue.append(job)
             self._wake.notify()
-        self._courtesy.began()
+        self._gil_yield.began()
         return await future
 
-    def _wait_no_longer(self) -> None:
+    def _stop_waiting(self) -> None:
         self._last_call = None
         with self._wake:
             if self._waiting:
-                self._queue.append(self._waiting.popleft())  # the others go along
+                self._queue.append(self._waiting.popleft())  # the next transaction takes all waiting jobs
                 self._wake.notify()
 
-    def follow(self, interests: frozenset[Interest] | None) -> None:
-        """Look out for commits of other processes from now on, of those that touch what is of interest (None: all)."""
+    def watch_commits(self, interests: frozenset[Interest] | None) -> None:
+        """Watch from now on for commits of other processes that touch these interests (None: all)."""
         self._loop = asyncio.get_running_loop()
         if self._closing is not None:
             return
         if not self._following:
-            self._is_woken = self._wakes.listen(self._heard)
+            self._is_woken = self._wakes.listen(self._receive)
             if self._is_woken:
-                self._look_later()
+                self._schedule_check()
             with self._wake:
                 self._following = True
                 self._wake.notify()
         self._wakes.want(interests)
 
     async def close(self) -> None:
-        """Finish what is queued and close the connection."""
+        """Finish queued work and close the connection."""
         if self._closing is None:
             self._wakes.close()
-            if self._looking is not None:
-                self._looking.cancel()
+            if self._check_timer is not None:
+                self._check_timer.cancel()
             self._loop = asyncio.get_running_loop()
             with self._wake:
                 self._closing = self._loop.create_future()
                 self._wake.notify()
         await self._closing
 
-    def _heard(self, streams: Collection[Stream] | None) -> None:
+    def _receive(self, streams: Collection[Stream] | None) -> None:
         if streams is None:
-            self._look()
+            self._on_foreign_commit()
         else:
             self._committed(streams)
 
-    def _look_later(self) -> None:
+    def _schedule_check(self) -> None:
         loop = asyncio.get_running_loop()
-        self._looking = loop.call_at((loop.time() + LOOK_S) // LOOK_S * LOOK_S, self._look_again)
+        self._check_timer = loop.call_at((loop.time() + CHECK_S) // CHECK_S * CHECK_S, self._check_again)
 
-    def _look_again(self) -> None:
-        self._look_later()
-        self._look()
+    def _check_again(self) -> None:
+        self._schedule_check()
+        self._on_foreign_commit()
 
     def _serve(self) -> None:
         pause_ms: float = _POLL_MS_MIN
         while not (self._closing is not None and not self._queue and not self._waiting):
             jobs = self._take(pause_ms)
             if self._failure is not None:
-                self._tell([_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs])
+                self._answer([_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs])
                 continue
             if jobs:
-                self._tell(*self._commit(jobs))
+                self._answer(*self._commit(jobs))
             if not self._following or self._is_woken:
                 continue
             if self._others_committed():
                 pause_ms = _POLL_MS_MIN
-                self._call(self._look)
+                self._call(self._on_foreign_commit)
             else:
                 pause_ms = min(pause_ms * 1.25, _POLL_MS_MAX)
-        self._wakes.hang_up()
+        self._wakes.close_senders()
         self._db.close()
         self._call(self._settle_close)
 
@@ -213,22 +214,22 @@ class GroupCommit(Generic[Tx]):
             return jobs
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Result], Collection[Stream]]:
-        """Return what became of jobs, and the streams that they touched."""
+        """Return the results of jobs, and the streams that they changed."""
         try:
             self._sync(any(job.synced for job in jobs))
             self._db.execute("BEGIN IMMEDIATE")
             results, grown = self._run_all(jobs)
-            self._courtesy.let_go()
+            self._gil_yield.release()
             self._db.execute("COMMIT")
-        except _TRY_AGAIN as error:
+        except _RETRIABLE as error:
             self._roll_back()
             reason = f"the journal cannot write now: {error}"
             return [_Result(job.future, None, Overloaded(reason)) for job in jobs], ()
-        except Exception as error:  # noqa: BLE001 - a writer that cannot tell what it stored must not go on
+        except Exception as error:  # noqa: BLE001 - a writer in an unknown state must stop
             self._failure = DurabilityError(f"the journal's commit failed: {error!r}")
             self._roll_back()
             return [_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs], ()
-        with suppress(OSError):  # what was stored was stored, whoever hears of it
+        with suppress(OSError):  # the commit is stored even if no wake-up is sent
             self._wakes.send(grown)
         return results, grown
 
@@ -249,7 +250,7 @@ class GroupCommit(Generic[Tx]):
             except _REFUSALS as error:
                 self._db.execute("ROLLBACK TO job")
                 grown.update(transaction.grown)
-                transaction = self._begin(self._db)  # what the old one remembers was undone
+                transaction = self._begin(self._db)  # the old object caches rows that were rolled back
                 results.append(_Result(job.future, None, error))
             self._db.execute("RELEASE job")
         grown.update(transaction.grown)
@@ -263,7 +264,7 @@ class GroupCommit(Generic[Tx]):
             self._failure = self._failure or DurabilityError(f"the journal could not roll back: {error!r}")
 
     def _others_committed(self) -> bool:
-        # The number changes by commits of other connections only, so our own wake nobody twice.
+        # Only commits of other connections change the number, so this process's own commits wake nobody twice.
         try:
             version = self._db.pragma("data_version")
         except apsw.Error as error:
@@ -273,14 +274,14 @@ class GroupCommit(Generic[Tx]):
         self._version = version
         return changed
 
-    def _tell(self, results: list[_Result], grown: Collection[Stream] = ()) -> None:
+    def _answer(self, results: list[_Result], grown: Collection[Stream] = ()) -> None:
         self._call(self._settle, results, grown)
-        self._courtesy.let_go()
+        self._gil_yield.release()
 
     def _settle(self, results: list[_Result], grown: Collection[Stream]) -> None:
         self._committed(grown)
         if not self._queue:
-            self._courtesy.ended()
+            self._gil_yield.ended()
         for future, value, error in results:
             if future.done():  # its caller was cancelled
                 continue
@@ -298,6 +299,6 @@ class GroupCommit(Generic[Tx]):
             return
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:  # the loop is gone, and everyone who waited on it
+        except RuntimeError:  # the loop is closed, so nobody waits for the result
             with self._wake:
                 self._following = False

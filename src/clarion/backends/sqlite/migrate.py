@@ -1,8 +1,8 @@
 """Schema migrations by Alembic: one line of revisions per file, under `migrations/<name>/`.
 
 `upgrade` is safe to call from every process at start: a file lock lets one of them do the work, and each upgrade is one
-transaction, so a crash leaves either the old schema or the new one. A file that holds something already is copied first,
-to `<file>.<old revision>.backup`.
+transaction, so a crash leaves either the old schema or the new one. An existing database is backed up first, to
+`<file>.<old revision>.backup`.
 """
 
 import fcntl
@@ -30,16 +30,16 @@ _ROOT: Final = Path(__file__).parent / "migrations"
 
 
 def path_of(data_dir: Path, name: str) -> Path:
-    """Return the file of a concern."""
+    """Return the path of a database file by its name, such as `journal`."""
     return data_dir / f"{name}.db"
 
 
 def upgrade(data_dir: Path, name: str) -> Path:
-    """Bring one file to the newest revision, creating it if needed, and return its path.
+    """Upgrade one file to the newest revision, creating it if needed, and return its path.
 
     Raises `OperatorError` when a newer build wrote it, or it cannot be read, copied or written. Call it before this process
-    opens the file: Alembic's driver brings its own copy of SQLite, and when that one closes the file it drops the POSIX locks
-    this process holds on it. A file that is up to date is left to ours alone.
+    opens the file: Alembic's driver brings its own copy of SQLite, and when that copy closes the file it drops the
+    POSIX locks this process holds on it. Alembic's driver does not open a file that is up to date.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     path = path_of(data_dir, name)
@@ -62,7 +62,7 @@ def _config(name: str) -> Config:
 
 @cache
 def _newest(name: str) -> str | None:
-    """The last revision of a concern. It comes with the code, so it is looked up once."""
+    """Return the newest revision of a database. It is part of the code, so it is looked up once."""
     return ScriptDirectory.from_config(_config(name)).get_current_head()
 
 
@@ -73,16 +73,16 @@ def _migrate(path: Path, name: str) -> None:
     if current is not None:
         if current not in _revisions(name):
             raise OperatorError(
-                f"{path} was written by a newer build of Clarion (its schema is {current}, and this build knows"
+                f"{path} was written by a newer build of Clarion (its schema is {current}, and this build reads up to"
                 f" {_newest(name)}): start that build or a newer one, or restore a backup."
             )
         copy = _back_up(path, current)
-        _log.info("%s goes from %s to %s; %s is its backup", path, current, _newest(name), copy)
+        _log.info("%s is upgraded from %s to %s; its backup is %s", path, current, _newest(name), copy)
     _run(path, _config(name))
 
 
 def _words(error: Exception) -> str:
-    """Return what the driver said, without the statement."""
+    """Return the driver's message without the statement."""
     return str(getattr(error, "orig", None) or error)
 
 
@@ -142,7 +142,7 @@ def _run(path: Path, config: Config, revision: str = "head") -> None:
 def _engine(path: Path) -> Engine:
     engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
 
-    # The driver begins no transaction ahead of DDL by itself, which would leave half an upgrade behind.
+    # The driver does not begin a transaction before DDL by itself, so a crash would leave half an upgrade.
     @event.listens_for(engine, "connect")
     def _manual(connection: object, _record: object) -> None:
         connection.isolation_level = None  # type: ignore[attr-defined]

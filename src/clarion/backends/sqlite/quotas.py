@@ -1,7 +1,6 @@
 """Usage of quotas in `quota.db`, shared by all processes on one machine.
 
-The file is written without a single fsync, on the event loop: a change takes some 20 us, and whatever is lost at a power
-cut was only usage.
+The file is written on the event loop and never fsynced: a change takes some 20 us, and a power cut loses only usage.
 """
 
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Final
 
 import apsw
 
-from clarion.backends.sqlite.forgettable import Forgettable
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.versions import SqliteVersions, Statements
-from clarion.domain.limits_deciding import QUOTA_STORE_WAIT_MS
+from clarion.backends.sqlite.volatile_file import VolatileFile
+from clarion.domain.limits_processes import QUOTA_STORE_WAIT_MS
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 
@@ -48,11 +47,11 @@ class SqliteQuotas(SqliteVersions[BucketName, Usage]):
     """Implements `ports/quotas.py`. Used by one thread at a time."""
 
     def __init__(self, data_dir: Path) -> None:
-        file = Forgettable(path_of(data_dir, "quota"), "quotas", _LAYOUT, _CREATE, QUOTA_STORE_WAIT_MS, steps=_STEPS)
+        file = VolatileFile(path_of(data_dir, "quota"), "quotas", _LAYOUT, _CREATE, QUOTA_STORE_WAIT_MS, steps=_STEPS)
         super().__init__(file, _STATEMENTS, tuple, Usage)
 
     async def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
-        """Remove the buckets of one owner and a range of kinds, but for those with a time to keep."""
+        """Remove the buckets of one owner and a range of kinds, except those whose time is within `keep_ms`."""
 
         def work(db: apsw.Connection) -> None:
             db.execute(_FORGET, (tenant, key_id, *kinds, *keep_ms))

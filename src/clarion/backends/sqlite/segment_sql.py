@@ -1,8 +1,8 @@
 """Filters of segments as SQL: a condition over `users u` that agrees with `domain.segment.matches` for every user.
 
-Whatever a tenant wrote is a bound value, paths into attributes included; the text is made of constants alone. Every
-condition is true or false, never NULL, so that `NOT` means what it says. JSON: https://sqlite.org/json1.html, which takes
-the name of an attribute to end at a U+0000 in it.
+All text from a tenant is a bound value, paths into attributes included; the SQL consists of constants alone. Every
+condition is true or false, never NULL, so that `NOT` negates it. JSON: https://sqlite.org/json1.html, which ends the
+name of an attribute at a U+0000 in it.
 """
 
 from collections.abc import Sequence
@@ -24,28 +24,28 @@ _CONTACTS: Final = {
     Channel.CHAT: "u.chat IS NOT NULL",
     Channel.WEBHOOK: "u.webhook IS NOT NULL",
 }
-# `instr` is there for its speed: it passes over most users without a device of that kind before Python is asked.
+# `instr` is for speed: it excludes most users without a device of that kind before Python is called.
 _DEVICE: Final = "(instr(u.devices, CAST(? AS BLOB)) > 0 AND has_device(u.devices, ?)) IS TRUE"
 _MORE: Final = "(json_array_length(u.more_contacts, ?) > 0) IS TRUE"
 _TYPE: Final = "json_type(u.attributes, ?)"
 _VALUE: Final = "json_extract(u.attributes, ?)"
 _NUMBER: Final = f"{_TYPE} IN ('integer', 'real')"
 _SIGNS: Final = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
-# Attributes are as our encoder wrote them: a text in a list stands in them as the encoder writes that text alone.
+# One encoder writes all attributes: a text in a list is encoded in the same way as that text alone.
 _HOLDS: Final = "instr(u.attributes, ?) > 0 AND EXISTS (SELECT 1 FROM json_each(u.attributes, ?) e WHERE e.type = 'text' AND e.value = ?)"
 _CONTAINS: Final = f"(CASE {_TYPE} WHEN 'text' THEN instr({_VALUE}, ?) > 0 WHEN 'array' THEN {_HOLDS} ELSE 0 END)"
 _MEMBER: Final = "EXISTS (SELECT 1 FROM topic_members m WHERE m.tenant = ? AND m.topic = ? AND m.ordinal = u.ordinal)"
 
 
 class Condition(NamedTuple):
-    """What stands after WHERE, and the values of its placeholders in order."""
+    """The text after WHERE, and the values of its placeholders in order."""
 
     text: str
     values: tuple[Any, ...]
 
 
 def install(db: apsw.Connection) -> None:
-    """Give a connection the function that conditions call: whether a user has a device of a kind."""
+    """Register the function that conditions call: whether a user has a device of a kind."""
     db.create_scalar_function("has_device", _has_device, 2, deterministic=True)
 
 
@@ -101,7 +101,8 @@ def _attribute(node: Filter, path: str) -> Condition:
 
 
 def _one_of(path: str, wanted: Sequence[Any]) -> Condition:
-    """Return the condition that an attribute equals one of the values and is of its type: a text is no number."""
+    """Return the condition that an attribute equals one of the values and has its type: a text never equals a
+    number."""
     texts = [one for one in wanted if type_name(one) == "text"]
     numbers = [one for one in wanted if type_name(one) == "number"]
     names = [type_name(one) for one in wanted if type_name(one) not in ("text", "number")]

@@ -1,4 +1,4 @@
-"""The stage store in `journal.db`: one transaction a commit, in which the frames are stored, too."""
+"""The stage store in `journal.db`: one transaction per commit, which also stores the frames."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -41,26 +41,27 @@ class SqliteStageStore:
         self._clock = clock
 
     async def commit(self, result: StageResult) -> Committed:
-        """Store a step durably and return the offsets of its frames, and what was cancelled if that was asked for."""
+        """Store a step durably. Return the offsets of its frames and, if requested, the cancelled ids."""
         return await self._writer.run(lambda transaction: transaction.commit(result), may_wait_ms=result.may_wait_ms)
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
-        """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""
+        """Return a lease that was free, expired or the owner's own, with a new fence; None while another owner holds
+        it."""
         return await self._writer.run(
             lambda tx: leases.acquire(tx.db, group, partition, owner, ttl_ms, tx.monotonic_ms)
         )
 
     async def renew(self, held: Sequence[Lease], ttl_ms: int) -> list[Lease]:
         """Extend leases and return those still held."""
-        # Needs no disk: after a loss of power nobody holds anything.
+        # Needs no fsync: after a loss of power no lease is held.
         return await self._writer.run(lambda tx: leases.renew(tx.db, held, ttl_ms, tx.monotonic_ms), synced=False)
 
     async def release(self, held: Sequence[Lease]) -> None:
-        """Give leases back at once."""
+        """Release leases at once."""
         await self._writer.run(lambda tx: leases.release(tx.db, held))
 
-    async def vacate(self, owners: Collection[str]) -> int:
-        """Let the leases of dead owners expire at once and return how many still ran."""
+    async def release_dead(self, owners: Collection[str]) -> int:
+        """Expire the leases of dead owners at once and return how many had not expired yet."""
         return await self._writer.run(lambda tx: leases.vacate(tx.db, owners, tx.monotonic_ms))
 
     async def fire(self, now_ms: int, limit: int) -> int:
@@ -68,7 +69,7 @@ class SqliteStageStore:
         return await self._writer.run(lambda tx: tx.fire(now_ms, limit))
 
     async def next_due(self) -> int | None:
-        """Return when the earliest timer is due."""
+        """Return when the earliest timer is due, or None without timers."""
         return self._reader.next_due_ms()
 
     async def positions(self, group: str, partitions: Collection[int]) -> dict[int, dict[str, Position]]:
@@ -80,17 +81,17 @@ class SqliteStageStore:
         return self._reader.open_intents(group, partition, after)
 
     async def backlog_of(self, groups: Collection[str]) -> dict[str, int]:
-        """Return how many events each group has not committed yet."""
+        """Return the number of events that each group has not committed yet."""
         return {group: self._reader.backlog(group, self.partitions) for group in groups}
 
     async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
-        """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+        """Return the next sequence number to read after and the subject ids cancelled after `sequence`."""
         return self._reader.cancelled_since(sequence)
 
     async def remembered(
         self, keys: Collection[tuple[str, str]], now_ms: int
     ) -> dict[tuple[str, str], IdempotencyEntry]:
-        """Return the entries of those keys that have one which has not expired."""
+        """Return the entries of the keys, by (tenant, key), without expired ones."""
         found = ((place, self._reader.idempotency(*place, now_ms)) for place in keys)
         return {place: entry for place, entry in found if entry is not None}
 
@@ -104,12 +105,12 @@ class SqliteStageStore:
         return [cursor for cursor in self._reader.cursors(None, status) if cursor.partition in partitions]
 
     async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
-        """Change a cursor's status if it is one of `allowed_from`; return whether it was."""
+        """Change a cursor's status if it is one of `allowed_from`; return whether it was changed."""
         values = (status, now_ms, cursor_id, json.dumps(list(allowed_from)))
         return await self._writer.run(lambda tx: tx.set_cursor_status(values))
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:
-        """Return the values of those of the keys that have one."""
+        """Return the values of those of the keys that exist."""
         by_partition: dict[int, list[bytes]] = {}
         for partition, key in keys:
             by_partition.setdefault(partition, []).append(key)
@@ -122,19 +123,19 @@ class SqliteStageStore:
     async def cells_page(
         self, partition: int, prefix: bytes, limit: int, after: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
-        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        """Return up to `limit` cells whose keys begin with `prefix` and are above `after`, in order."""
         return self._reader.cells_under(partition, prefix, limit, after)
 
     async def waits_of(
         self, keys: Collection[tuple[str, bytes]], limit: int = 1_000
     ) -> dict[tuple[str, bytes], list[Wait]]:
-        """Return who waits for each of the keys, those that expired left out."""
+        """Return the waits for each of the keys, without expired ones."""
         now_ms = self._clock.now_ms()
         found = ((place, self._reader.waits(*place, now_ms, limit)) for place in keys)
         return {place: waits for place, waits in found if waits}
 
     async def caps_of(self, blocks: Mapping[tuple[str, bytes], Collection[int]]) -> dict[tuple[str, bytes, int], bytes]:
-        """Return the cap times of those of the blocks that someone wrote."""
+        """Return the cap times of those of the blocks that exist."""
         return {
             (*rule, block): times
             for rule, some in blocks.items()
@@ -142,7 +143,8 @@ class SqliteStageStore:
         }
 
     async def trim(self, older_than_ms: int) -> int:
-        """Delete old frames that are done with, expired idempotency entries and old cancellations."""
+        """Delete old frames that every group has committed, expired idempotency entries and waits, and old
+        cancellations. Return the number of deleted frames."""
         frames = 0
         while trimmed := await self._writer.run(lambda tx: journal_trim.trim_frames(tx.db, older_than_ms)):
             frames += trimmed
@@ -151,6 +153,6 @@ class SqliteStageStore:
         return frames
 
     async def close(self) -> None:
-        """Finish appends under way and close."""
-        self._reader.close()  # first: the last writer to leave folds the write-ahead log into the file
+        """Finish queued commits and close."""
+        self._reader.close()  # first: the last connection to close checkpoints the write-ahead log into the file
         await self._writer.close()

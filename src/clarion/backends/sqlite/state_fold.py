@@ -1,4 +1,4 @@
-"""The ledger side of `state.db`: load current rows, store what a fold made of them together with its positions."""
+"""The ledger side of `state.db`: load current rows, store the rows changed by a fold together with its positions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -7,16 +7,27 @@ import apsw
 import msgspec
 from msgspec.structs import astuple
 
-from clarion.backends.sqlite.state_instances import store_progress
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import AlreadyStored, StaleLease
-from clarion.domain.history import STATES, Attempt, Capture, Changes, Chunk, ChunkState, Delivery, Notification
+from clarion.domain.history import (
+    INSTANCE_ENDINGS,
+    STATES,
+    Attempt,
+    Capture,
+    Changes,
+    Chunk,
+    ChunkState,
+    Delivery,
+    Instance,
+    Notification,
+    Progress,
+)
 from clarion.domain.ids import notification_of
-from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
+from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
+from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
-from clarion.ports.told import REPEATABLE
 
 
 def _insert(table: str, kind: type, rest: str) -> str:
@@ -38,7 +49,7 @@ _REPEATABLE: Final = "".join(
     (
         _ATTEMPT.replace("VALUES (", "SELECT ").removesuffix(") "),
         " WHERE (SELECT count(*) FROM attempts WHERE delivery_id = ?1 AND tenant = ?2 AND event = ?6)",
-        f" < {RECEIPTS_TOLD_MAX}",
+        f" < {RECEIPTS_KEPT_MAX}",
     )
 )
 _CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
@@ -55,15 +66,24 @@ _DEAD: Final = """INSERT OR REPLACE INTO dead_letters
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _REPLAYED: Final = "UPDATE dead_letters SET replayed_ms = ? WHERE tenant = ? AND delivery_id = ?"
 _CANCELLED: Final = "INSERT OR IGNORE INTO cancellations VALUES (?, ?, ?)"
-_SIGHTING: Final = """INSERT INTO sightings VALUES (?1, ?2, ?3, ?4, ?4)
+_SEEN_RECEIPT: Final = """INSERT INTO sightings VALUES (?1, ?2, ?3, ?4, ?4)
     ON CONFLICT DO UPDATE SET last_ms = max(last_ms, excluded.last_ms)"""
 _TOTAL: Final = """INSERT INTO broadcast_totals VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
 _COUNTER: Final = """INSERT INTO counters (minute_ms, tenant, channel, what, reason, count) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
-_STANDING: Final = """INSERT INTO standings (tenant, at_ms, provider, sequence, channel, vendor, before, state, detail)
+_HEALTH_CHANGE: Final = """INSERT INTO standings (tenant, at_ms, provider, sequence, channel, vendor, before, state, detail)
     SELECT ?1, ?2, ?3, coalesce(max(sequence), 0) + 1, ?4, ?5, ?6, ?7, ?8 FROM standings
     WHERE tenant = ?1 AND at_ms = ?2 AND provider = ?3"""
+# Progress after the end of an instance does not change its state.
+_INSTANCE_STATE: Final = _insert(
+    "instances",
+    Instance,
+    """ON CONFLICT DO UPDATE SET step = excluded.step, state = excluded.state, ended_ms = excluded.ended_ms,
+    detail = excluded.detail WHERE ended_ms IS NULL""",
+)
+_DID: Final = """INSERT INTO progress (instance_id, tenant, sequence, at_ms, step, event, detail)
+    SELECT ?1, ?2, coalesce(max(sequence), 0) + 1, ?3, ?4, ?5, ?6 FROM progress WHERE instance_id = ?1 AND tenant = ?2"""
 _POSITION: Final = """INSERT INTO positions (partition, "offset", fence, numbers) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET "offset" = excluded."offset", fence = excluded.fence, numbers = excluded.numbers"""
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
@@ -85,10 +105,11 @@ def delivery(row: tuple[Any, ...]) -> Delivery:
 class StateFold:
     """Implements `ports.state.Ledger` and `DeliveryStates`."""
 
-    _threads: Threads
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
 
     async def positions(self) -> dict[int, Position]:
-        """Return how far each partition was folded."""
+        """Return the folded position of each partition."""
         rows = self._threads.reader().execute('SELECT partition, "offset", numbers FROM positions')
         return {
             partition: Position(offset, {} if numbers is None else _NUMBERS.decode(numbers))
@@ -98,19 +119,20 @@ class StateFold:
     async def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
-        """Return the current rows of deliveries, of chunks and of the chunks those deliveries lie in."""
+        """Return the current rows of deliveries, of chunks, and of the chunks that hold those deliveries."""
         return await self._threads.read(lambda db: _load(db, delivery_ids, chunk_ids))
 
     async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
-        """Store changes and positions in one transaction. Raises `StaleLease`, `AlreadyStored` or `DurabilityError`."""
+        """Store changes and positions in one transaction. Raises `StaleLease` when another worker has folded further,
+        `AlreadyStored` when a row assumed to be new exists, or `DurabilityError` when the commit fails."""
         await self._threads.write(lambda db: _apply(db, changes, advances))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
-        """Delete captures older than a time or beyond a number per tenant; return how many went."""
+        """Delete captures older than a time or beyond a number per tenant; return the number deleted."""
         return await self._threads.write(lambda db: _prune_captures(db, before_ms, keep_per_tenant))
 
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
-        """Return state and newest attempt of the deliveries that have a row of their own."""
+        """Return the state and newest attempt of those of the deliveries that have a row of their own."""
         rows = self._threads.reader().executemany(
             "SELECT id, state, attempt FROM deliveries WHERE id = ?", [(id_,) for id_ in delivery_ids]
         )
@@ -161,7 +183,7 @@ def _prune_captures(db: apsw.Connection, before_ms: int, keep_per_tenant: int) -
 
 
 def _store(db: apsw.Connection, changes: Changes) -> None:
-    """Write everything, each table in the order of its key: neighbours are then on one page."""
+    """Write all changes, each table in the order of its key, so that adjacent rows are on one page."""
     if changes.notifications:
         rows: list[tuple[Any, ...]] = sorted(map(astuple, changes.notifications), key=lambda row: row[:2])
         db.executemany(_NOTIFICATION, rows)
@@ -175,16 +197,16 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_REPLAYED, changes.replays)
     db.executemany(_DEAD, map(astuple, changes.dead_letters.values()))
     db.executemany(_CANCELLED, changes.cancellations)
-    db.executemany(_SIGHTING, changes.sightings)
-    store_progress(db, changes.progress)
-    db.executemany(_STANDING, map(astuple, changes.standings))
+    db.executemany(_SEEN_RECEIPT, changes.seen_receipts)
+    _store_progress(db, changes.progress)
+    db.executemany(_HEALTH_CHANGE, map(astuple, changes.health_changes))
     db.executemany(_COUNTER, [(*key, count) for key, count in changes.counters.items()])
 
 
 def _store_rows(
     db: apsw.Connection, insert: str, replace: str, rows: Mapping[bytes, Delivery | ChunkState], new: Collection[bytes]
 ) -> None:
-    """Insert the new rows and replace the others. Raises `AlreadyStored` when there is a row of one taken for new."""
+    """Insert new rows and replace existing ones. Raises `AlreadyStored` when a row assumed to be new exists."""
     if not rows:
         return
     fresh: list[tuple[Any, ...]] = []
@@ -196,7 +218,7 @@ def _store_rows(
     except apsw.ConstraintError as error:
         if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_PRIMARYKEY:
             raise
-        raise AlreadyStored(f"record: taken for new, but it has a row: {error}") from error
+        raise AlreadyStored(f"record: a delivery or chunk assumed to be new has a row: {error}") from error
     db.executemany(replace, known)
 
 
@@ -208,3 +230,25 @@ def _store_chunks(db: apsw.Connection, changes: Changes) -> None:
         db.execute(_CHUNK_SPAN, (chunk.tenant, broadcast, chunk.channel, low, chunk.chunk_id, high))
         db.execute(_BROADCAST_SPAN, (chunk.tenant, chunk.channel, broadcast, low, high, high - low))
     db.executemany(_TOTAL, [(*key, count) for key, count in changes.totals.items() if count])
+
+
+def _store_progress(db: apsw.Connection, rows: Sequence[Progress]) -> None:
+    """Write the events of instances, in order, and the resulting state of each."""
+    instance_state: dict[tuple[bytes, str], Instance] = {}
+    for row in rows:
+        before = instance_state.get((row.instance_id, row.tenant))
+        if before is None or before.ended_ms is None:
+            instance_state[row.instance_id, row.tenant] = _instance_state(
+                row, row.at_ms if before is None else before.started_ms
+            )
+    db.executemany(_INSTANCE_STATE, map(astuple, instance_state.values()))
+    db.executemany(_DID, ((row.instance_id, row.tenant, row.at_ms, row.step, row.event, row.detail) for row in rows))
+
+
+def _instance_state(row: Progress, started_ms: int) -> Instance:
+    ended_ms = row.at_ms if row.event in INSTANCE_ENDINGS else None
+    state = row.event if ended_ms is not None or row.event == "waiting" else "running"
+    return Instance(
+        row.instance_id, row.tenant, row.notification_id, row.user_id, row.workflow, row.version, row.step, state,
+        started_ms, ended_ms, row.detail,
+    )  # fmt: skip

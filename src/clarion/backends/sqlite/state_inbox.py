@@ -1,4 +1,4 @@
-"""The inbox side of `state.db`: a user's own items, the broadcasts that hold the user, and the user's marks."""
+"""The inbox side of `state.db`: a user's own items, the broadcasts sent to the user, and the user's marks."""
 
 from array import array
 from bisect import bisect_left
@@ -42,7 +42,8 @@ _SHOWN: Final = frozenset({State.SENT, State.DELIVERED})
 class StateInbox:
     """Implements `ports.inbox.Inbox`."""
 
-    _threads: Threads
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
 
     async def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
         """Return the user's own items with ids below `before`, newest first."""
@@ -56,8 +57,8 @@ class StateInbox:
     async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
     ) -> tuple[list[Broadcast], bytes | None]:
-        """Return sent in-app broadcasts that hold the user out of the next `limit` whose range holds the ordinal, newest
-        first, and the id of the last one looked at when there are more."""
+        """Examine the next `limit` in-app broadcasts whose range holds the ordinal. Return those sent to the user,
+        newest first, and the id of the last one examined when there are more."""
         db = self._threads.reader()
         top = (before or _TOP)[:NOTIFICATION_ID_BYTES]
         spans = fetch_all(db, _SPANS, (tenant, top, ordinal, ordinal, limit))
@@ -66,7 +67,7 @@ class StateInbox:
         return held, spans[-1][0] if len(spans) == limit else None
 
     async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
-        """Return whether the user has that item, own or broadcast."""
+        """Return whether the user has that item, be it a single notification or a broadcast."""
         db = self._threads.reader()
         own = "SELECT 1 FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"
         if db.execute(own, (tenant, user_id, item_id)).fetchone() is not None:
@@ -78,7 +79,7 @@ class StateInbox:
         return found is not None and found.item_id == item_id
 
     async def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
-        """Return the user's marks on those items."""
+        """Return the user's marks on those items, by item id."""
         rows = self._threads.reader().executemany(
             """SELECT item_id, seen_ms, read_ms, archived_ms FROM inbox_marks
                WHERE tenant = ? AND user_id = ? AND item_id = ?""",
@@ -87,18 +88,19 @@ class StateInbox:
         return {row[0]: Mark(*row) for row in rows}
 
     async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
-        """Return up to where the user has read everything."""
+        """Return the item and time up to which the user has read everything, or None."""
         statement = "SELECT item_id, at_ms FROM inbox_horizons WHERE tenant = ? AND user_id = ?"
         row = self._threads.reader().execute(statement, (tenant, user_id)).fetchone()
         return None if row is None else Horizon(*row)
 
     async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
-        """Set the fields of a mark that are not None, durably; the first time something was seen or read stands."""
+        """Set the fields of a mark that are not None, durably; the first time of seeing or reading an item is not
+        overwritten."""
         values = (tenant, user_id, mark.item_id, mark.seen_ms, mark.read_ms, mark.archived_ms)
         await self._threads.write(lambda db: db.execute(_MARK, values))
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
-        """Move the horizon up, durably; marks of items below it that undo a reading are dropped."""
+        """Move the horizon up, durably; unread marks of items below it are dropped."""
         await self._threads.write(lambda db: _read_all(db, tenant, user_id, horizon))
 
 
@@ -114,7 +116,7 @@ def _read_all(db: apsw.Connection, tenant: str, user_id: str, horizon: Horizon) 
 def _find(
     db: apsw.Connection, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes, widest: int
 ) -> Broadcast | None:
-    """Return a broadcast's in-app delivery to one user if there is one and it was sent."""
+    """Return a broadcast's in-app delivery to one user, or None when there is none or it was not sent."""
     spans = fetch_all(db, _CHUNKS, (tenant, broadcast_id, ordinal - widest, ordinal, ordinal))
     for (chunk_id,) in spans:
         ordinals = array("Q", fetch_all(db, _ORDINALS, (chunk_id, tenant))[0][0])

@@ -1,6 +1,6 @@
-"""Connections to `state.db`: readers in the thread that asks, and one thread of its own that writes and reads in bulk.
+"""Connections to `state.db`: readers in the calling thread, and one dedicated thread for writes and bulk reads.
 
-The event loop never waits for a disk to take something, nor for another process that holds the file.
+The event loop never waits for a disk write, nor for another process that holds the file.
 """
 
 import asyncio
@@ -14,41 +14,43 @@ from typing import TypeVar
 import apsw
 
 from clarion.backends.sqlite.connection import connect
-from clarion.domain.errors import DurabilityError
+from clarion.domain.errors import DurabilityError, NoRoom
 from clarion.ports.telemetry import Telemetry
 
 T = TypeVar("T")
 
 
 class Threads:
-    """The open connections of one process to one file. What its own thread does counts as the stage `record`."""
+    """The open connections of one process to one file. The CPU time of its thread counts as the stage `record`."""
 
     def __init__(self, path: Path, telemetry: Telemetry | None = None) -> None:
         self._path = path
         self._telemetry = telemetry
-        # Has no thread before its first work.
+        # The executor starts its thread with the first job.
         self._own = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[apsw.Connection] = []
 
     def reader(self) -> apsw.Connection:
-        """Return this thread's connection that cannot write."""
+        """Return this thread's read-only connection."""
         db: apsw.Connection | None = getattr(self._local, "reader", None)
         if db is None:
             db = self._local.reader = self._connect(readonly=True)
         return db
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Return what work gives that reads much, done on the store's own thread."""
+        """Run work that reads many rows on the store's thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._own, self._timed, lambda: work(self.reader()))
 
-    async def aside(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Return what work gives that may read long for somebody who asks, done on the store's own thread."""
+    async def run_long_read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run a read that may take long on the store's thread and return its result. Its CPU time is not counted as the
+        stage's."""
         return await asyncio.get_running_loop().run_in_executor(self._own, lambda: work(self.reader()))
 
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Return what work gives once its transaction is durable, done on the store's own thread. Raises as `transaction`."""
+        """Run work in a transaction on the store's thread and return its result once the transaction is durable. Raises
+        like `transaction`."""
         return await asyncio.get_running_loop().run_in_executor(self._own, self._timed, lambda: self._written(work))
 
     def _written(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -64,25 +66,29 @@ class Threads:
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """Hold the write lock from begin to a durable commit. Raises `DurabilityError` when the commit fails; any error
-        inside rolls everything back."""
+        within the block rolls back the transaction."""
         db: apsw.Connection | None = getattr(self._local, "writer", None)
         if db is None:
             db = self._local.writer = self._connect(readonly=False)
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
-        except BaseException:
-            db.execute("ROLLBACK")
+        except BaseException as error:
+            if db.in_transaction:  # SQLite has rolled back when the disk is full
+                db.execute("ROLLBACK")
+            if isinstance(error, apsw.FullError):
+                raise NoRoom(f"state.db: {error}") from error
             raise
         try:
             db.execute("COMMIT")
         except apsw.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise DurabilityError(f"state.db: commit failed: {error}") from error
+            kind = NoRoom if isinstance(error, apsw.FullError) else DurabilityError
+            raise kind(f"state.db: commit failed: {error}") from error
 
     def close(self) -> None:
-        """Close everything that was opened."""
+        """Close all connections."""
         self._own.shutdown()
         with self._lock:
             for db in self._open:

@@ -1,11 +1,12 @@
-"""Streams in `journal.db`: frames lie where the commit of the stage store put them, so nothing is ever repeated."""
+"""Streams in `journal.db`: readers read the frames that commits of the stage store appended, so no frame is ever
+repeated."""
 
 from collections.abc import Collection, Sequence
 
 from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_reader import Reader
 from clarion.backends.sqlite.journal_writer import GroupCommit
-from clarion.journal.watch import Growth, GrowthWatch, streams_of
+from clarion.journal.watch import GrowthSignal, GrowthWatch, streams_of
 from clarion.ports.streams import Place, StoredFrame, StreamsTraits
 
 
@@ -14,14 +15,14 @@ class SqliteStreams:
 
     streams_traits = StreamsTraits(repeats=False)
 
-    def __init__(self, reader: Reader, writer: GroupCommit[Transaction], growth: Growth, partitions: int) -> None:
+    def __init__(self, reader: Reader, writer: GroupCommit[Transaction], growth: GrowthSignal, partitions: int) -> None:
         self.partitions = partitions
         self._reader = reader
         self._writer = writer
         self._growth = growth
 
     async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
-        """Return for each place up to `limit_frames` frames behind it, in order."""
+        """Return for each place up to `limit_frames` frames after it, in order."""
         return [self._reader.read(*place, limit_frames) for place in places]
 
     async def read_since(
@@ -35,8 +36,8 @@ class SqliteStreams:
         return {stream: self._reader.head(*stream) for stream in streams}
 
     def watch(self, topics: Collection[str] = (), partitions: Collection[int] | None = None) -> GrowthWatch:
-        """Return a watch of its own for one consumer loop."""
+        """Return a new watch for one consumer loop."""
         of = range(self.partitions) if partitions is None else partitions
         watch = self._growth.watch(streams_of(topics, of) if topics else None)
-        self._writer.follow(self._growth.interests())
+        self._writer.watch_commits(self._growth.interests())
         return watch

@@ -1,7 +1,7 @@
-"""Versioned values in a file that may be forgotten: one statement to read a value, one to compare and swap it.
+"""Versioned values in a file that may be lost: one statement to read a value, one to compare and swap it.
 
-A version is a number of the process that stored the value, counted up from a start drawn by chance: it never comes back,
-not even after a value was removed and stored anew.
+A version is a counter of the process that stored the value, starting at a random number: it never recurs, not even
+after a value was removed and stored again.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import apsw
 
-from clarion.backends.sqlite.forgettable import Forgettable
+from clarion.backends.sqlite.volatile_file import VolatileFile
 from clarion.ports.versioned import Change, Swapped, Versioned
 
 N = TypeVar("N", bound=tuple[Any, ...])
@@ -21,8 +21,8 @@ _START_BYTES = 7
 
 
 class Statements(NamedTuple):
-    """`read` takes a name and answers with the version and the value's columns. `insert` takes a name, a version and those
-    columns; `update` takes them the other way round: columns, version, name, and the version to be replaced."""
+    """`read` takes a name and returns the version and the value's columns. `insert` takes a name, a version and those
+    columns; `update` takes them in this order: columns, version, name, and the version to be replaced."""
 
     read: str
     insert: str
@@ -30,12 +30,12 @@ class Statements(NamedTuple):
 
 
 class SqliteVersions(Generic[N, V]):
-    """Implements `ports/versioned.py`. Used by one thread at a time. `write` and `make` turn a value into columns and back;
-    `make` without any makes what stands for a value that nobody stored."""
+    """Implements `ports/versioned.py`. Used by one thread at a time. `write` and `make` convert a value to columns and
+    back; `make` without arguments returns the default for a value that was never stored."""
 
     def __init__(
         self,
-        file: Forgettable,
+        file: VolatileFile,
         statements: Statements,
         write: Callable[[V], tuple[Any, ...]],
         make: Callable[..., V],
@@ -48,11 +48,12 @@ class SqliteVersions(Generic[N, V]):
         self._versions: Iterator[int] = count(1 + int.from_bytes(os.urandom(_START_BYTES)))
 
     async def read(self, names: Sequence[N]) -> list[Versioned[V]]:
-        """Return values and versions."""
+        """Return the values and versions of the names."""
         return self._file.read(lambda db: [self._found(db, name) for name in names])
 
     async def swap(self, groups: Sequence[Sequence[Change[N, V]]]) -> list[Swapped[V]]:
-        """Store each group as a whole where all its names are still at the versions given, all in one transaction."""
+        """Store each group as a whole if all its names are still at the given versions, all in one transaction. Return
+        one result per group."""
         return self._file.change(lambda db: [self._swapped(db, group) for group in groups])
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Templates as files: the one folder format of `clarion templates` and of the starter catalogue, both ways."""
+"""Templates as files: reading and writing the folder format of `clarion templates` and of the starter catalogue."""

@@ -1,4 +1,4 @@
-"""What a folder of templates holds, where in it things stand, and what can be wrong with it.
+"""The format of a folder of templates, its content, and places and problems in its files.
 
 ```
 templates/<key>/template.toml            description, category, engine, layout, locale, text; [channels.<channel>] with parts
@@ -29,14 +29,14 @@ CATEGORIES_FILE: Final = "categories.toml"
 SAMPLE_FILE: Final = "sample.json"
 SCHEMA_FILE: Final = "variables.schema.json"
 PARTIAL_ENDINGS: Final[dict[Engine, str]] = {"liquid": ".liquid", "handlebars": ".hbs"}
-"""How the file of a partial ends, by its language."""
+"""The file extension of a partial, by its language."""
 
 Files = dict[str, str]
-"""Texts of files by their paths below the folder, with `/` between their parts and `\\n` at the end of lines."""
+"""Texts of files by their paths below the folder, with `/` as separator and `\\n` as line end."""
 
 
 class FileCategory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A category as `categories.toml` describes it."""
+    """A category in `categories.toml`."""
 
     critical: bool = False
     priority: Lane = Lane.NORMAL
@@ -44,7 +44,7 @@ class FileCategory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
 
 class Folder(msgspec.Struct, frozen=True):
-    """Everything that a folder says, by key."""
+    """The definitions in a folder, by key."""
 
     templates: dict[str, Source] = {}
     layouts: dict[str, Layout] = {}
@@ -54,7 +54,7 @@ class Folder(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a value begins: a file, and its line from 1 (0 for the file as such)."""
+    """The place of a value: a file, and its line from 1 (0 for the whole file)."""
 
     path: str
     line: int = 0
@@ -64,7 +64,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class FileProblem(OperatorError):
-    """Something in a file that has to be mended."""
+    """A problem in a file that has to be corrected."""
 
     def __init__(self, place: Place, detail: str) -> None:
         super().__init__(f"{place}: {detail}")

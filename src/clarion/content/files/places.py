@@ -1,4 +1,4 @@
-"""Where the fields of a template stand in its files, so that what is wrong with one is told by file and line."""
+"""The places of a template's fields in its files, so that a problem is reported with file and line."""
 
 import re
 from collections.abc import Iterator
@@ -16,27 +16,28 @@ _LINE: Final = re.compile(r"line (\d+)(?:, column (\d+))?:? ?(.*)", re.DOTALL)
 
 
 class Places:
-    """Where fields of one definition begin. What is not known stands where the nearest field around it does."""
+    """The places where the fields of one definition begin. An unknown field has the place of its nearest known
+    parent."""
 
     def __init__(self, main: str) -> None:
         self._main = Place(main)
         self._known: dict[tuple[str, ...], Place] = {}
 
     def add_toml(self, path: str, text: str, prefix: tuple[str, ...] = ()) -> None:
-        """Note the lines of all entries of a TOML file, whose values stand under `prefix`."""
+        """Record the lines of all entries of a TOML file, whose values are below `prefix`."""
         self._known[prefix] = Place(path)
         for keys, line in _entries(text):
             self._known.setdefault((*prefix, *keys), Place(path, line))
 
     def add_file(self, path: str, field: tuple[str, ...]) -> None:
-        """Note a field that is a whole file."""
+        """Record a field that is a whole file."""
         self._known[field] = Place(path, 1)
 
     def of(self, field: str | None) -> Place:
-        """Return where a field is (`channels.email.subject`)."""
+        """Return the place of a field (`channels.email.subject`)."""
         parts = tuple(re.split(r"\.|\[", (field or "").replace("]", "")))
         for length in range(len(parts), 0, -1):
-            # A key may hold dots itself, so parts are also tried joined.
+            # A key may contain dots itself, so parts are also tried joined.
             for split in range(length):
                 candidate = (*parts[:split], ".".join(parts[split:length]))
                 if candidate in self._known:
@@ -44,7 +45,7 @@ class Places:
         return self._main
 
     def explain(self, field: str | None, detail: str) -> tuple[Place, str]:
-        """Return where a problem is and what it is. `line 3, column 5: ...` counts from where the field begins."""
+        """Return the place and text of a problem. `line 3, column 5: ...` counts from the start of the field."""
         place, found = self.of(field), _LINE.match(detail)
         named = f"{field}: " if field else ""
         if found is None:
@@ -54,7 +55,7 @@ class Places:
 
 
 def _entries(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield the keys of each table and entry with the line its value begins on."""
+    """Yield the keys of each table and entry with the line on which its value begins."""
     table: tuple[str, ...] = ()
     open_quotes = ""
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,5 @@
-"""From files to what they say. One bad file costs only its own template: all problems of a folder are told at once."""
+"""Reading of template folders. An invalid file affects only its own template, and all problems of a folder are reported
+at once."""
 
 import json
 import math
@@ -45,7 +46,8 @@ _LAYOUT_PARTS: Final = ("mjml", "html", "text")
 
 
 class Reading:
-    """What a folder says; `places[kind, key]` tells where (`("template", "welcome")`), `problems` what is wrong."""
+    """The content of a folder; `places[kind, key]` are its places (`("template", "welcome")`), `problems` its
+    faults."""
 
     def __init__(self, files: Files) -> None:
         self.folder = Folder()
@@ -64,8 +66,8 @@ class Reading:
                 self.problems.append(problem)
 
     def problem(self, kind: str, key: str, field: str | None, detail: str) -> FileProblem:
-        """Return what is wrong with a field of a definition as what is wrong in a file. Templates are also told of what is
-        wrong with their layout (`layout.html`) and partials (`partials.<key>`)."""
+        """Return the fault of a field of a definition as a problem in a file. A template's field may be in its layout
+        (`layout.html`) or a partial (`partials.<key>`)."""
         path, source = field or "", self.folder.templates.get(key) if kind == "template" else None
         if source is not None and source.layout in self.folder.layouts and path.startswith("layout."):
             kind, key, path = "layout", source.layout, path.removeprefix("layout.")
@@ -92,19 +94,19 @@ class Reading:
             case ["README.md"]:
                 pass
             case _:
-                raise FileProblem(Place(path), "is no file of a template, layout or partial")
+                raise FileProblem(Place(path), "is not a file of a template, layout or partial")
 
     def _partial(self, path: str, name: str, text: str) -> None:
         for engine, ending in PARTIAL_ENDINGS.items():
             if name.endswith(ending):
                 key = _key(path, name.removesuffix(ending))
                 if key in self.folder.partials:
-                    raise FileProblem(Place(path), "is there in another language too")
+                    raise FileProblem(Place(path), "exists in another language, too")
                 self.folder.partials[key] = Partial(_unended(text), engine)
                 places = self.places["partial", key] = Places(path)
                 places.add_file(path, ("source",))
                 return
-        raise FileProblem(Place(path), f"ends in none of {', '.join(PARTIAL_ENDINGS.values())}")
+        raise FileProblem(Place(path), f"has none of the extensions {', '.join(PARTIAL_ENDINGS.values())}")
 
     def _categories(self, path: str, text: str) -> None:
         for key, value in toml(path, text).items():
@@ -122,7 +124,7 @@ class Reading:
 
 
 class Definition:
-    """A template or layout: one folder of files. Each of them has to be used. Raises `FileProblem`."""
+    """A template or layout: one folder of files, each of which has to be used. Raises `FileProblem`."""
 
     def __init__(self, kind: str, key: str, files: Files) -> None:
         self._root = f"{kind}s/{key}"
@@ -199,7 +201,9 @@ class Definition:
             return part
         name = part["file"]
         if name not in self._files or name == self._main:
-            raise FileProblem(self.places.of(".".join(field)), f"{'.'.join(field)}: there is no file {name} beside it")
+            raise FileProblem(
+                self.places.of(".".join(field)), f"{'.'.join(field)}: there is no file {name} in its folder"
+            )
         if tree and name.endswith(".json"):
             return self._json(name, field)
         self._rest.discard(name)
@@ -249,7 +253,7 @@ def toml(path: str, text: str) -> dict[str, Any]:
 
 
 def _as(kind: type[T], values: Any, places: Places, field: str = "") -> T:
-    """Return the value of a field as what it has to be."""
+    """Return the value of a field converted to its type. Raises `FileProblem`."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -289,7 +293,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _unended(text: str) -> str:
-    """Return the text of a file: the last line's end is the file's."""
+    """Return the text of a file without the line end of its last line."""
     return text.removesuffix("\n")
 
 

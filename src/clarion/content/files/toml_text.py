@@ -1,5 +1,5 @@
-"""Values as TOML (https://toml.io/en/v1.0.0) that people like to read: long texts on lines of their own, in the quotes that
-need no escapes, and every character kept, carriage returns too."""
+"""Values as readable TOML (https://toml.io/en/v1.0.0): long texts on lines of their own, in quotes that need no
+escapes, with every character preserved, including carriage returns."""
 
 import json
 import math
@@ -15,12 +15,12 @@ _SHORT: Final = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"
 
 
 def document(values: Mapping[str, Any]) -> str:
-    """Return a TOML document of these values, which hold no nulls."""
+    """Return a TOML document of these values, which contain no nulls."""
     return "\n".join(_table((), values)).lstrip("\n") + "\n"
 
 
 def _table(path: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of a table. Tables in it come last: they end only where the next one begins."""
+    """Yield the lines of a table. Tables in it come last: each ends only where the next one begins."""
     inner = {name: value for name, value in values.items() if isinstance(value, Mapping) and not _is_file(value)}
     if path and (len(inner) < len(values) or not values):
         yield f"\n[{'.'.join(map(_key, path))}]"
@@ -52,7 +52,7 @@ def _value(value: Any) -> str:
         case list() | tuple():
             return "[" + ", ".join(map(_value, value)) + "]"
         case _:
-            raise TypeError(f"{type(value).__name__} has no place in TOML")
+            raise TypeError(f"{type(value).__name__} cannot be written as TOML")
 
 
 def _key(name: str) -> str:

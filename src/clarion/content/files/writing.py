@@ -1,4 +1,4 @@
-"""From what is to be said to files. The same definitions always become the same bytes."""
+"""Writing of template folders. Equal definitions always result in the same bytes."""
 
 import json
 from typing import Any, Final
@@ -29,7 +29,7 @@ _OWN_FILES: Final = frozenset({"mjml", "html"})
 
 
 def written(folder: Folder) -> Files:
-    """Return the files that say all this."""
+    """Return the files of a folder."""
     files: Files = {}
     for key, source in folder.templates.items():
         files |= template_files(key, source)
@@ -88,7 +88,7 @@ class _Writing:
                 self.add(f"channels.{tag}.toml", document(self.channels(one.channels, f".{tag}")))
 
     def channels(self, channels: dict[Channel, dict[str, Any]], locale: str = "") -> dict[str, Any]:
-        """Return channels as they stand in TOML, in the order in which the API names them."""
+        """Return the TOML form of channels, in the order of the API."""
         return {
             str(channel): {
                 name: self._part(channel, name, channels[channel][name], locale)
@@ -109,8 +109,8 @@ class _Writing:
         return {"file": file}
 
     def text(self, part: str, file: str, text: str) -> Any:
-        """Return a text, or the name of the file it was put into. Files can't keep carriage returns: who checks them
-        out may get others."""
+        """Return a text, or the name of the file it was put into. Texts with carriage returns stay inline: version
+        control may change line ends of files."""
         if "\r" in text or not (part in _OWN_FILES or ("\n" in text and len(text) > INLINE_CHARS_MAX)):
             return text
         self.add(file, _ended(text))
@@ -123,7 +123,7 @@ def _fits_inline(tree: Any) -> bool:
 
 
 def _levels(tree: Any) -> int:
-    """Return how deep a tree is. TOML has no null, so a tree with one is too deep for it."""
+    """Return the depth of a tree. TOML has no null, so a tree with one counts as too deep for it."""
     if tree is None:
         return _INLINE_LEVELS_MAX + 1
     if isinstance(tree, dict):
@@ -134,7 +134,7 @@ def _levels(tree: Any) -> int:
 
 
 def _said(one: msgspec.Struct, *left_out: str) -> dict[str, Any]:
-    """Return the fields that say something: those that are not as they are by default."""
+    """Return the fields of `one` that differ from their defaults, without those in `left_out`."""
     values = msgspec.to_builtins(one)
     return {
         field.name: values[field.name]

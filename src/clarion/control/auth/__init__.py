@@ -1,1 +1,1 @@
-"""Auth: credentials, and the tenant and scopes that each one stands for."""
+"""Auth: credentials, with the tenant and scopes of each."""

@@ -8,14 +8,16 @@ import msgspec
 from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import USER_TOKEN_TTL_S_DEFAULT, USER_TOKEN_TTL_S_MAX
+from clarion.domain.security_events import SecurityEvent
 from clarion.ports.clock import Clock
-from clarion.ports.control_users import Users
+from clarion.ports.control import Control
+from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a user token is good for, in seconds."""
+    """The lifetime of a user token, in seconds."""
 
     ttl_s: Annotated[int, msgspec.Meta(ge=1, le=USER_TOKEN_TTL_S_MAX)] = USER_TOKEN_TTL_S_DEFAULT
 
@@ -27,9 +29,23 @@ class TokenView(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class TokenKeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many seconds the tokens issued before stay valid, unless they expire earlier."""
+
+    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=USER_TOKEN_TTL_S_MAX)]
+
+
+class TokenKeyView(msgspec.Struct, frozen=True):
+    """When the last token issued before ends."""
+
+    earlier_valid_until: datetime
+
+
 class _Handlers:
-    def __init__(self, users: Users, tokens: UserTokens, clock: Clock) -> None:
-        self._users = users
+    def __init__(self, control: Control, tokens: UserTokens, clock: Clock, telemetry: Telemetry) -> None:
+        self._users = control.users
+        self._tenants = control.tenants
+        self._telemetry = telemetry
         self._tokens = tokens
         self._clock = clock
 
@@ -39,16 +55,27 @@ class _Handlers:
         if await self._users.get(tenant, user_id) is None:
             raise NotFound("no such user")
         now_s = self._clock.now_ms() // 1000
-        token = self._tokens.issue(tenant, user_id, now_s, ttl_s)
+        key = await self._tenants.token_key(tenant)
+        token = self._tokens.issue(tenant, user_id, now_s, ttl_s, key.generation)
         return Reply(TokenView(token, shown((now_s + ttl_s) * 1000)), status=201)
 
+    async def rotate_key(self, call: Call) -> Reply:
+        tenant = call.caller.tenant
+        key = await self._tenants.rotate_token_key(tenant, call.body.overlap_s * 1000)
+        self._telemetry.security(SecurityEvent.TOKEN_KEY_ROTATED, tenant=tenant, key_id=call.caller.key_id)
+        return Reply(TokenKeyView(shown(key.previous_until_ms)))
 
-def routes(users: Users, tokens: UserTokens, clock: Clock) -> list[Route]:
+
+def routes(control: Control, tokens: UserTokens, clock: Clock, telemetry: Telemetry) -> list[Route]:
     """Return the endpoints of this area."""
-    handlers = _Handlers(users, tokens, clock)
+    handlers = _Handlers(control, tokens, clock, telemetry)
     return [
         Route(
             "POST", "/v1/users/{id}/tokens", handlers.issue, "users:write", "Sign a token for one user's inbox and preferences",
             body=TokenBody, reply=TokenView, status=201, tag="users",
-        )
+        ),
+        Route(
+            "POST", "/v1/users/tokens/rotate-key", handlers.rotate_key, "users:write",
+            "Revoke all user tokens issued before, now or after an overlap", body=TokenKeyBody, reply=TokenKeyView, tag="users",
+        ),
     ]  # fmt: skip

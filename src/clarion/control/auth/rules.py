@@ -1,4 +1,4 @@
-"""Scopes: what an API key may do."""
+"""The scopes of API keys."""
 
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -7,12 +7,15 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits import SCOPES_PER_KEY_MAX
 
 EVERYTHING: Final = "*"
-"""All scopes of a tenant, now and later; never the operator's."""
+"""All scopes of a tenant, including future ones; never the operator's."""
+
+ROTATE: Final = "keys:rotate"
+"""The scope of a key that may replace itself."""
 
 SCOPES: Final = {
     "notifications:write": "send, cancel, pause, resume and replay",
     "notifications:read": "states, timelines, explanations and dead letters",
-    "users:write": "users, preferences, devices, topics, segments and user tokens",
+    "users:write": "users, preferences, devices, topics, segments, user tokens and the origins of pages that use them",
     "users:read": "users, preferences, topics and segments",
     "content:write": "templates, categories and the policy",
     "content:read": "templates, categories and the policy",
@@ -20,6 +23,7 @@ SCOPES: Final = {
     "providers:read": "provider accounts without credentials",
     "suppressions:write": "suppressed addresses",
     "suppressions:read": "suppressed addresses",
+    ROTATE: "replacing the key itself by a new one",
 }
 _TENANTS_OWN: Final = frozenset(SCOPES)
 

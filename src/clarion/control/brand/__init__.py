@@ -1,1 +1,1 @@
-"""The brand of a tenant: what its templates look like, read when they are rendered."""
+"""The brand of a tenant: the design of its templates, read when they are rendered."""

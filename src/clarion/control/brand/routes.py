@@ -29,7 +29,7 @@ def routes(definitions: Definitions) -> list[Route]:
     do = _Handlers(definitions)
     path, tag = "/v1/brand", "brand"
     return [
-        Route("PUT", path, do.put, "content:write", "Replace how the tenant looks and what it is called, in all templates",
+        Route("PUT", path, do.put, "content:write", "Replace the tenant's brand: its name and design in all templates",
               body=Brand, reply=Brand, tag=tag),
         Route("GET", path, do.get, "content:read", "Get the tenant's brand", reply=Brand, tag=tag),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Checks of a brand. All of it lands in e-mails of all templates, in markup, styles and headers."""
+"""Validation of a brand. Its fields are inserted into the markup, styles and headers of every template's e-mails."""
 
 import re
 from typing import Final
@@ -16,7 +16,7 @@ _TAGS: Final = ("{{", "{%", "}}", "%}")
 
 
 def check_brand(brand: Brand) -> Brand:
-    """Return a brand with its addresses in canonical form. Raises `InvalidField` naming the first field that is wrong."""
+    """Return a brand with its addresses in canonical form. Raises `InvalidField` naming the first invalid field."""
     given = msgspec.structs.asdict(brand)
     checked = {name: _check(name, text) for name, text in given.items() if text}
     for name in given.keys() - checked.keys():
@@ -28,7 +28,7 @@ def check_brand(brand: Brand) -> Brand:
 def _check(name: str, text: str) -> str:
     single_line(text, name, BRAND_TEXT_CHARS_MAX)
     if any(mark in text for mark in _TAGS):
-        raise InvalidField("is no template: it must not hold tags", field=name)
+        raise InvalidField("is not a template: it must not contain tags", field=name)
     if name.endswith("_color") and not _COLOR.fullmatch(text):
         raise InvalidField("must be a colour such as #08f or #0088ff", field=name)
     if name == "font_family" and not _FONTS.fullmatch(text):

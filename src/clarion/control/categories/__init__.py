@@ -1,1 +1,1 @@
-"""Categories: what notifications are about; the rows of the preference matrix."""
+"""Categories of notifications: the rows of the preference matrix."""

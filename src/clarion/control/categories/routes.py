@@ -66,5 +66,5 @@ def routes(categories: Categories, definitions: Definitions) -> list[Route]:
         Route("PUT", one, do.put, write, "Create or replace a category", body=CategoryBody, reply=CategoryView,
               tag=tag),
         Route("GET", one, do.get, read, "Get a category", reply=CategoryView, tag=tag),
-        Route("DELETE", one, do.remove, write, "Remove a category no template is of", status=204, tag=tag),
+        Route("DELETE", one, do.remove, write, "Remove a category that no template belongs to", status=204, tag=tag),
     ]  # fmt: skip

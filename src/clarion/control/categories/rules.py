@@ -1,4 +1,4 @@
-"""Checks of categories."""
+"""Validation of categories."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,19 +10,19 @@ from clarion.domain.channel import CHANNELS, Lane
 from clarion.domain.content import Category, CategoryRules
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.route import check_route
 
 _CHANNELS: Final = frozenset({"*", *CHANNELS})
 
 
 class CategoryBody(CategoryRules, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
-    """A category. `defaults` says per channel (or `*`) what holds for users who have not said.
+    """A category. `defaults` are the preferences per channel (or `*`) of users who have set none.
 
-    Quiet hours hold what is of it unless `quiet_hours` is false; what they hold for longer than `hold_max` (a duration, 7
-    days at most) is not sent any more. Over one of `caps`, `over_cap` says what happens: `skip`, `defer`, or `digest` by the
-    workflow `digest_workflow`. `route` says which channels are tried, and in which order; `on_outage` whether it waits for a
-    channel whose provider is down (`wait`) or goes on to the next one (`degrade`).
+    Quiet hours hold its deliveries unless `quiet_hours` is false; a delivery that would be held for longer than
+    `hold_max` (a duration, 7 days at most) is not sent. `over_cap` is what happens to a delivery over one of `caps`:
+    `skip`, `defer`, or `digest` by the workflow `digest_workflow`. `route` is the channels to try and their order; with
+    `on_outage` it waits for a channel whose provider is down (`wait`) or continues with the next one (`degrade`).
     """
 
     critical: bool = False
@@ -31,20 +31,20 @@ class CategoryBody(CategoryRules, frozen=True, forbid_unknown_fields=True, omit_
 
 
 class CategoryView(CategoryBody, frozen=True, kw_only=True):
-    """A category as the API shows it."""
+    """A category in the API's responses."""
 
     key: str
 
 
 def check_category(key: str, body: CategoryBody) -> Category:
-    """Return the category to store. Raises `InvalidField` naming the first field that is wrong."""
+    """Return the category to store. Raises `InvalidField` naming the first invalid field."""
     defaults = check_defaults(body.defaults, critical=body.critical)
     if body.critical and body.caps:
         raise InvalidField("a critical category has no caps", field="caps")
     check_caps(body.caps, "caps")
     check_duration(body.hold_max, "hold_max", most_ms=HOLD_MS_MAX)
     if body.over_cap == "digest" and body.digest_workflow is None:
-        raise InvalidField("is needed to make a digest of what is over a cap", field="digest_workflow")
+        raise InvalidField("is required with over_cap of digest", field="digest_workflow")
     if body.route is not None:
         check_route(body.route, "route")
     rules = {name: getattr(body, name) for name in CategoryRules.__struct_fields__}
@@ -52,7 +52,7 @@ def check_category(key: str, body: CategoryBody) -> Category:
 
 
 def view(category: Category) -> CategoryView:
-    """Return a category as the API shows it, its rules beside the rest."""
+    """Return the API view of a category, with its rules among its fields."""
     values: dict[str, Any] = msgspec.structs.asdict(category)
     rules = values.pop("rules")
     values["priority"] = values.pop("lane")
@@ -60,8 +60,8 @@ def view(category: Category) -> CategoryView:
 
 
 def check_defaults(defaults: Mapping[str, bool], *, critical: bool) -> dict[str, bool]:
-    """Return a category's default per channel (or `*`). Raises `InvalidField` for an unknown channel, and for a critical
-    category with any: nobody is asked whether they want those."""
+    """Return a category's default per channel (or `*`). Raises `InvalidField` for an unknown channel, and for any
+    default that switches off a critical category: users cannot opt out of those."""
     for channel in defaults:
         if channel not in _CHANNELS:
             name = channel[:100]

@@ -1,1 +1,1 @@
-"""Event rules: what an event of the tenant's world makes, for whom, and when."""
+"""Event rules: the notifications that a tenant's domain event creates, their recipients and conditions."""

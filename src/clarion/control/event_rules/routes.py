@@ -1,5 +1,7 @@
-"""Event rules over HTTP. What a rule names has to exist, and its expressions have to parse, when it is stored."""
+"""Event rules over HTTP. When a rule is stored, every definition it names has to exist and its expressions have to
+parse."""
 
+import asyncio
 from collections.abc import Container
 from datetime import datetime
 
@@ -11,7 +13,7 @@ from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
-from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX
+from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.workflow import Workflow
 from clarion.ports.control import Control
 from clarion.ports.expressions import ExpressionError, Expressions
@@ -21,7 +23,7 @@ _JSON = msgspec.json.Encoder()
 
 
 class EventRuleView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event rule as the API shows it."""
+    """An event rule in the API's responses."""
 
     key: str
     version: int
@@ -45,7 +47,8 @@ class _Handlers:
         body = _JSON.encode(rule)
         if len(body) > DEFINITION_BYTES_MAX:
             raise InvalidField(f"is longer than {DEFINITION_BYTES_MAX} bytes", field="notify")
-        check_rule(rule, self._fault_of)
+        # In a thread: hundreds of expressions are compiled.
+        await asyncio.to_thread(check_rule, rule, self._fault_of)
         check_references(rule, await self._known(tenant, rule))
         return Reply(view(await self._control.definitions.put(tenant, EventRule.KIND, name, body)))
 
@@ -57,7 +60,7 @@ class _Handlers:
         return ""
 
     async def _known(self, tenant: str, rule: EventRule) -> Known:
-        """Return what exists of what the rule names."""
+        """Return the existing definitions among those that the rule names."""
         control, templates, workflows = self._control, dict[str, Container[Channel]](), set[str]()
         for named in {notify.template for notify in rule.notify if notify.template is not None}:
             template = await control.templates.get(tenant, named)

@@ -1,4 +1,4 @@
-"""Checks of event rules, before anything is stored: every fault with its path, such as `notify[1].to`."""
+"""Validation of event rules before they are stored. Every fault has its path, such as `notify[1].to`."""
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -7,14 +7,14 @@ from clarion.domain.address import key, single_line
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EventRule, Notify
-from clarion.domain.limits import KEY_CHARS_MAX, NAME_CHARS_MAX
-from clarion.domain.limits_deciding import EVENT_RULE_EXPRESSIONS_MAX, EVENT_RULE_NOTIFY_MAX
+from clarion.domain.limits import EVENT_RULE_EXPRESSIONS_MAX, EVENT_RULE_NOTIFY_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
 
 _CHANNELS_MAX: Final = len(Channel)
 
 
 class Known(NamedTuple):
-    """What exists of what a rule names: templates with the channels they have content for, workflows and categories."""
+    """The existing definitions that a rule names: templates with the channels they have content for, workflows and
+    categories."""
 
     templates: Mapping[str, Container[Channel]]
     workflows: Container[str]
@@ -22,8 +22,8 @@ class Known(NamedTuple):
 
 
 def check_rule(rule: EventRule, fault_of: Callable[[str], str]) -> None:
-    """Raise `InvalidField` for the first fault of the rule in itself; `fault_of` says what is wrong with an expression,
-    or nothing."""
+    """Raise `InvalidField` for the first fault of the rule itself; `fault_of` returns the fault of an expression, empty
+    if it has none."""
     key(rule.event, "event")
     single_line(rule.name, "name", NAME_CHARS_MAX)
     if not 1 <= len(rule.notify) <= EVENT_RULE_NOTIFY_MAX:

@@ -1,1 +1,1 @@
-"""Layouts and partials: what templates share. A change is built into all of them before it is stored."""
+"""Layouts and partials, which templates share. Before a change is stored, all templates that use it are rebuilt."""

@@ -1,9 +1,10 @@
-"""Changing what templates share: all that use it are built anew first, then everything is stored."""
+"""Changes of definitions that templates share: all templates that use one are rebuilt first, then everything is
+stored."""
 
 import asyncio
 from collections.abc import AsyncIterator, Container
 
-from clarion.control.templates.ingredients import gathered
+from clarion.control.templates.dependencies import dependencies_in
 from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, InvalidField
 from clarion.domain.limits import PAGE_ITEMS_MAX
@@ -14,11 +15,11 @@ from clarion.ports.control_definitions import DefinitionRecord, Definitions
 from clarion.ports.drafting import BuildJob, Drafting
 
 Current = tuple[str, int]
-"""Key and version of a template that is sent."""
+"""Key and version of a current template."""
 
 
-class Changed:
-    """The definitions of a tenant as they are with one of them changed."""
+class TenantDefinitions:
+    """The definitions of a tenant with one of them replaced."""
 
     def __init__(self, definitions: Definitions, kind: str, key: str, body: bytes) -> None:
         self._definitions = definitions
@@ -26,12 +27,12 @@ class Changed:
         self._record = DefinitionRecord(key, 0, body, 0, 0)
 
     async def get(self, tenant: str, kind: str, key: str) -> DefinitionRecord | None:
-        """Return a definition."""
+        """Return a definition, None when it does not exist."""
         return self._record if (kind, key) == self._place else await self._definitions.get(tenant, kind, key)
 
 
 class Rebuilding:
-    """Changes layouts or partials, whichever `kind` says, of a tenant."""
+    """Changes layouts or partials of tenants, by `kind`."""
 
     def __init__(self, control: Control, drafting: Drafting, kind: str) -> None:
         self._definitions = control.definitions
@@ -40,11 +41,11 @@ class Rebuilding:
         self._kind = kind
 
     async def change(self, tenant: str, key: str, body: bytes) -> DefinitionRecord:
-        """Store a definition and what current templates become with it. Raises `InvalidField` naming a template that could
-        not be built; then nothing is stored."""
+        """Store a definition together with the current templates rebuilt with it. Raises `InvalidField` naming a
+        template that could not be built; then nothing is stored."""
         built = await self._built(tenant, key, body, ())
         record = await self._templates.share(tenant, self._kind, key, body, built)
-        # Whatever was published in the meantime was built with the definition as it was before.
+        # A version published in the meantime was built with the previous definition.
         late = await self._built(tenant, key, body, built)
         if late:
             await self._templates.rebuild(tenant, late)
@@ -56,10 +57,10 @@ class Rebuilding:
             raise Conflict(f"template {job.key} uses it", code="in_use")
 
     async def _built(self, tenant: str, key: str, body: bytes, done: Container[Current]) -> dict[Current, Template]:
-        """Return the templates that use a definition, but those that are done, as they are with the new body of it."""
+        """Return the templates that use a definition, except those in `done`, built with its new body."""
         built: dict[Current, Template] = {}
         group: list[tuple[Current, BuildJob]] = []
-        async for version, job in self._users(tenant, key, Changed(self._definitions, self._kind, key, body)):
+        async for version, job in self._users(tenant, key, TenantDefinitions(self._definitions, self._kind, key, body)):
             if (job.key, version) not in done:
                 group.append(((job.key, version), job))
             if len(group) == CONFINED_CHILDREN_MAX:
@@ -80,15 +81,15 @@ class Rebuilding:
             raise InvalidField(detail, code="template_breaks") from error
 
     async def _users(
-        self, tenant: str, key: str, definitions: Changed | Definitions
+        self, tenant: str, key: str, definitions: TenantDefinitions | Definitions
     ) -> AsyncIterator[tuple[int, BuildJob]]:
-        """Yield the current templates that use a definition: version, and what the template is built from."""
+        """Yield the current templates that use a definition: the version and the build job."""
         after = ""
         while page := await self._templates.page(tenant, after, PAGE_ITEMS_MAX):
             after = page[-1].key
             for found in page:
                 if not found.current or (self._kind == Layout.KIND and found.source.layout != key):
                     continue
-                job = await gathered(definitions, tenant, found.key, found.source)
+                job = await dependencies_in(definitions, tenant, found.key, found.source)
                 if self._kind == Layout.KIND or key in job.partials:
                     yield found.version, job

@@ -1,20 +1,22 @@
 """Layouts and partials over HTTP."""
 
+import asyncio
 from datetime import datetime
 
 import msgspec
 
-from clarion.content.frame import places
+from clarion.content.email_layout import places
 from clarion.content.messages import used_keys
 from clarion.content.partials import references
 from clarion.control.defined import Reading, view
-from clarion.control.layouts.rebuilding import Changed, Rebuilding
-from clarion.control.layouts.rules import PROBE, check_layout, check_places, layout_probe, owned, partial_probe
+from clarion.control.layouts.rebuilding import Rebuilding, TenantDefinitions
+from clarion.control.layouts.rules import PROBE, blame_source, check_layout, check_places, layout_probe, partial_probe
 from clarion.control.templates.bodies import TranslationBody
-from clarion.control.templates.ingredients import gathered
+from clarion.control.templates.dependencies import dependencies_in
 from clarion.domain.address import key
 from clarion.domain.errors import Conflict, InvalidField
-from clarion.domain.limits import PAGE_ITEMS_MAX, TEMPLATE_BYTES_MAX
+from clarion.domain.limits import PAGE_ITEMS_MAX
+from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template import Engine, Layout, Partial, Source
 from clarion.ports.control import Control
 from clarion.ports.drafting import Drafting
@@ -26,8 +28,8 @@ _PARTIAL = msgspec.json.Decoder(Partial)
 
 
 class LayoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frame around e-mails: `mjml` or `html`, and `text`, each with `{{ content }}` once, where the e-mail goes. Messages
-    of its own go by locale, as in templates."""
+    """A frame around e-mails: `mjml` or `html`, and `text`, each with `{{ content }}` once, in the place of the e-mail.
+    It has messages by locale, as templates have."""
 
     mjml: str | None = None
     html: str | None = None
@@ -38,7 +40,7 @@ class LayoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LayoutView(msgspec.Struct, frozen=True):
-    """A layout as the API shows it."""
+    """A layout in the API's responses."""
 
     key: str
     version: int
@@ -53,7 +55,7 @@ class LayoutView(msgspec.Struct, frozen=True):
 
 
 class PartialView(msgspec.Struct, frozen=True):
-    """A partial as the API shows it."""
+    """A partial in the API's responses."""
 
     key: str
     version: int
@@ -64,7 +66,7 @@ class PartialView(msgspec.Struct, frozen=True):
 
 
 class _Shared(Reading):
-    """Handlers of one kind; what is in use cannot be removed."""
+    """Handlers of one kind; a definition in use cannot be removed."""
 
     def __init__(self, control: Control, drafting: Drafting, kind: str) -> None:
         super().__init__(control.definitions, kind, kind)
@@ -72,29 +74,27 @@ class _Shared(Reading):
         self._drafting = drafting
 
     async def remove(self, call: Call) -> Reply:
-        """Remove one. Raises `Conflict` while something uses it."""
+        """Remove a definition. Raises `Conflict` while a template uses it."""
         await self.record(call.caller.tenant, call.path["key"])
         await self._rebuilding.check_unused(call.caller.tenant, call.path["key"])
         return await super().remove(call)
 
     async def _stored(self, tenant: str, name: str, probe: Source, body: bytes, prefix: str, fallback: str) -> Reply:
-        """Store a definition that a probe shows to be buildable."""
+        """Store a definition after a probe template was built with it."""
         tried = PROBE if probe.layout else name
         try:
-            changed = Changed(self._definitions, self._kind, tried, body)
-            await self._drafting.build(await gathered(changed, tenant, PROBE, probe))
+            changed = TenantDefinitions(self._definitions, self._kind, tried, body)
+            await self._drafting.build(await dependencies_in(changed, tenant, PROBE, probe))
         except InvalidField as error:
-            raise owned(error, prefix, fallback) from error
+            raise blame_source(error, prefix, fallback) from error
         return Reply(view(await self._rebuilding.change(tenant, name, body)))
 
 
 class _Layouts(_Shared):
     async def put(self, call: Call) -> Reply:
         name, body = key(call.path["key"], "key"), call.body
-        layout = check_layout(body.mjml, body.html, body.text, body.engine, body.locale, body.locales)
-        parts = {"mjml": layout.mjml, "html": layout.html, "text": layout.text}
-        check_places({part: places(text, layout.engine) for part, text in parts.items() if text is not None})
-        fallback = next(part for part, text in parts.items() if text is not None)
+        layout, parts = await asyncio.to_thread(_checked_layout, body)
+        fallback = next(iter(parts))
         probe = layout_probe(layout)
         return await self._stored(call.caller.tenant, name, probe, _JSON.encode(layout), "layout.", fallback)
 
@@ -103,13 +103,13 @@ class _Partials(_Shared):
     async def put(self, call: Call) -> Reply:
         name, partial = key(call.path["key"], "key"), call.body
         try:
-            probe = partial_probe(name, partial, used_keys([partial.source], partial.engine))
+            probe = partial_probe(name, partial, await asyncio.to_thread(used_keys, [partial.source], partial.engine))
         except InvalidField as error:
             raise InvalidField(error.detail, field="source", code=error.code) from None
         return await self._stored(call.caller.tenant, name, probe, _JSON.encode(partial), f"partials.{name}", "source")
 
     async def remove(self, call: Call) -> Reply:
-        """Remove one. Raises `Conflict` while a template, a layout or another partial uses it."""
+        """Remove a partial. Raises `Conflict` while a template, a layout or another partial uses it."""
         await self.record(call.caller.tenant, call.path["key"])
         for kind in (Layout.KIND, Partial.KIND):
             await self._check_unnamed(call.caller.tenant, kind, call.path["key"])
@@ -120,12 +120,21 @@ class _Partials(_Shared):
         while page := await self._definitions.page(tenant, kind, after, PAGE_ITEMS_MAX):
             after = page[-1].key
             for record in page:
-                if name in _named(kind, record.body):
+                if name in await asyncio.to_thread(_named, kind, record.body):
                     raise Conflict(f"{kind} {record.key} uses it", code="in_use")
 
 
+def _checked_layout(body: LayoutBody) -> tuple[Layout, dict[str, str]]:
+    """Return a layout and its parts by name. Raises `InvalidField` naming the first invalid field."""
+    layout = check_layout(body.mjml, body.html, body.text, body.engine, body.locale, body.locales)
+    given = {"mjml": layout.mjml, "html": layout.html, "text": layout.text}
+    parts = {part: text for part, text in given.items() if text is not None}
+    check_places({part: places(text, layout.engine) for part, text in parts.items()})
+    return layout, parts
+
+
 def _named(kind: str, body: bytes) -> list[str]:
-    """Return the partials that a stored layout or partial puts in."""
+    """Return the partials that a stored layout or partial inserts."""
     if kind == Partial.KIND:
         partial = _PARTIAL.decode(body)
         return references(partial.source, partial.engine)

@@ -1,4 +1,4 @@
-"""Checks of layouts and partials, and the made-up templates that show whether one can be built at all."""
+"""Validation of layouts and partials, and the probe templates that show whether one can be built."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,14 +11,14 @@ from clarion.domain.locales import canonical
 from clarion.domain.template import Engine, Layout, Partial, Source, Translation
 
 PROBE: Final = "probe"
-"""Key of a made-up template, and of the layout or partial that it tries out."""
+"""Key of a probe template, and of the layout or partial that it tests."""
 _LINE: Final = {"liquid": "{{% partial {0} %}}", "handlebars": "{{{{> {0}}}}}"}
 
 
 def check_layout(
     mjml: str | None, html: str | None, text: str, engine: Engine, locale: str, locales: Mapping[str, TranslationBody]
 ) -> Layout:
-    """Return a layout. Raises `InvalidField` naming the first field that is wrong."""
+    """Return a layout. Raises `InvalidField` naming the first invalid field."""
     if mjml is not None and html is not None:
         raise InvalidField("a layout is written in MJML or in HTML, not both", field="html")
     return Layout(text, mjml, html, engine, canonical(locale, "locale"), check_locales(locales, {}))
@@ -32,7 +32,7 @@ def check_places(found: Mapping[str, int]) -> None:
 
 
 def layout_probe(layout: Layout) -> Source:
-    """Return a template that stands in a layout in all its locales."""
+    """Return a probe template that uses a layout in all its locales."""
     parts = {"subject": PROBE, "text": PROBE}
     if layout.mjml is not None or layout.html is not None:
         parts["html"] = PROBE
@@ -46,7 +46,7 @@ def layout_probe(layout: Layout) -> Source:
 
 
 def partial_probe(key: str, partial: Partial, messages: set[str]) -> Source:
-    """Return a template that puts a partial in and has the messages that it asks for."""
+    """Return a probe template that inserts a partial and has the messages that the partial refers to."""
     return Source(
         channels={Channel.SMS: {"body": _LINE[partial.engine].format(key)}},
         engine=partial.engine,
@@ -54,8 +54,8 @@ def partial_probe(key: str, partial: Partial, messages: set[str]) -> Source:
     )
 
 
-def owned(error: InvalidField, prefix: str, fallback: str) -> InvalidField:
-    """Return what is wrong with a probe as what is wrong with the layout or partial it tries out."""
+def blame_source(error: InvalidField, prefix: str, fallback: str) -> InvalidField:
+    """Return the fault of a probe as a fault of the layout or partial that it tests."""
     field = error.field or ""
     name = field.removeprefix(prefix) if field.startswith(prefix) and field != prefix else fallback
     return InvalidField(error.detail, field=name, code=error.code)

@@ -1,1 +1,1 @@
-"""Policy: what holds for everyone of a tenant unless something more specific says otherwise: quiet hours and caps."""
+"""Policy: the defaults of a tenant's users, unless something more specific overrides them: quiet hours and caps."""

@@ -14,7 +14,7 @@ from clarion.ports.web import Call, Reply, Route
 
 
 class PolicyView(msgspec.Struct, frozen=True):
-    """A policy as the API shows it, whole."""
+    """A policy in the API's responses, with all fields."""
 
     quiet_hours: QuietHoursView
     zone: str
@@ -47,7 +47,7 @@ def routes(definitions: Definitions) -> list[Route]:
     path, tag = "/v1/policy", "policy"
     return [
         Route("PUT", path, do.put, "content:write",
-              "Replace the tenant's quiet hours, their zone, caps over all categories, and the locale templates fall back to",
+              "Replace the tenant's quiet hours, their zone, caps over all categories, and templates' fallback locale",
               body=Policy, reply=PolicyView, tag=tag),
         Route("GET", path, do.get, "content:read", "Get the tenant's policy", reply=PolicyView, tag=tag),
     ]  # fmt: skip

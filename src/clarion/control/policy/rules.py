@@ -1,4 +1,4 @@
-"""Checks of a tenant's policy."""
+"""Validation of a tenant's policy."""
 
 from collections.abc import Container
 
@@ -10,7 +10,7 @@ from clarion.domain.quiet import check_quiet
 
 
 def check_policy(policy: Policy, zones: Container[str]) -> Policy:
-    """Return the policy to store, equal ones as equal values. Raises `InvalidField` naming the first field that is wrong."""
+    """Return the policy to store, in canonical form. Raises `InvalidField` naming the first invalid field."""
     if policy.zone not in zones:
         raise InvalidField("is not an IANA time zone", field="zone")
     quiet = check_quiet(policy.quiet_hours, "quiet_hours")

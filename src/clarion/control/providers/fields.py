@@ -1,4 +1,5 @@
-"""Checks an account's settings and credentials against what its vendor declares. Pure, and knows no vendor."""
+"""Validation of an account's settings and credentials against its vendor's declared fields. Pure, and independent of
+vendors."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from clarion.ports.vendor import Field
 _KINDS: Final[dict[str, tuple[type, str]]] = {
     "string": (str, "text"),
     "url": (str, "a URL"),
+    "host": (str, "a host name"),
     "integer": (int, "a whole number"),
     "boolean": (bool, "true or false"),
     "object": (dict, "an object"),
@@ -21,15 +23,16 @@ _KINDS: Final[dict[str, tuple[type, str]]] = {
 
 
 def check_fields(fields: Sequence[Field], values: Mapping[str, Any], path: str, *, secret: bool) -> dict[str, Any]:
-    """Return the values with defaults filled in. Raises `InvalidField` naming a field that is unknown, missing or wrong.
+    """Return the values with defaults filled in. Raises `InvalidField` naming a field that is unknown, missing or
+    invalid.
 
-    Text is one line unless `secret`: keys in PEM have many. A wrong secret's value is never part of the message.
+    Text is one line unless `secret`: keys in PEM have many. An invalid secret's value is never part of the message.
     """
     declared = {field.name: field for field in fields}
     for name in values:
         if name not in declared:
             known = ", ".join(declared) or "none"
-            raise InvalidField(f"is not taken by this vendor (which takes {known})", field=f"{path}.{name[:100]}")
+            raise InvalidField(f"is not a field of this vendor (which has {known})", field=f"{path}.{name[:100]}")
     checked = {}
     for name, field in declared.items():
         value = values.get(name)
@@ -62,7 +65,7 @@ def _check_text(field: Field, text: str, path: str, *, secret: bool) -> None:
     if field.kind == "url":
         url(text, path)
         if "?" in text or "#" in text:
-            # What vendors put behind it would end up in the query, or nowhere.
+            # Paths that vendors append to it would become part of the query, or be lost.
             raise InvalidField("must not carry a query or fragment", field=path)
     elif not secret:
         single_line(text, path, ADDRESS_CHARS_MAX)

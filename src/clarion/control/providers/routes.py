@@ -1,4 +1,4 @@
-"""Provider accounts over HTTP. Credentials go in and never come out."""
+"""Provider accounts over HTTP. Credentials are write-only."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,15 +7,21 @@ from typing import Annotated, Any
 import msgspec
 
 from clarion.control.paging import page_of, page_reply
+from clarion.control.providers.destinations import changed_destination
 from clarion.control.providers.fields import check_fields
 from clarion.control.providers.verify import Verifier
+from clarion.control.references import values_of
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits_resilience import ACCOUNT_WEIGHT_MAX
+from clarion.domain.limits_delivery import ACCOUNT_WEIGHT_MAX
 from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
+from clarion.domain.secret_reference import is_reference
+from clarion.domain.security_events import SecurityEvent
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
 from clarion.ports.pages import PAGE_QUERIES, Page
+from clarion.ports.secret_stores import Secrets
+from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import shown
 from clarion.ports.vendor import Traits
 from clarion.ports.web import Call, Query, Reply, Route
@@ -24,8 +30,10 @@ Vendors = Mapping[tuple[Channel, str], Traits]
 
 
 class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An account at a vendor. Lower `priority` is preferred; accounts of one priority share the load by `weight`, and one of
-    weight 0 is used when there is no other. Leaving `credentials` out keeps those stored."""
+    """An account at a vendor. Lower `priority` is preferred; accounts of one priority share the load by `weight`, and
+    one of weight 0 is used only when there is no other. Without `credentials`, the stored ones stay, unless they would be
+    sent to another place. A credential may be `{"from": "<store>:<place>"}`, a reference to a secret that the operator
+    permits."""
 
     channel: Channel
     vendor: str
@@ -43,7 +51,8 @@ class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderView(msgspec.Struct, frozen=True):
-    """An account as the API shows it: of the credentials only which are set."""
+    """An account in the API's responses: of the credentials only the names of those set, and the references among
+    them."""
 
     name: str
     channel: Channel
@@ -52,6 +61,7 @@ class ProviderView(msgspec.Struct, frozen=True):
     enabled: bool
     settings: dict[str, Any]
     credentials_set: tuple[str, ...]
+    credentials_from: dict[str, str]
     version: int
     created_at: datetime
     updated_at: datetime
@@ -62,22 +72,32 @@ class ProviderView(msgspec.Struct, frozen=True):
 
 
 class _Handlers:
-    def __init__(self, providers: Providers, vendors: Vendors, verifier: Verifier | None) -> None:
+    def __init__(
+        self,
+        providers: Providers,
+        vendors: Vendors,
+        verifier: Verifier | None,
+        secrets: Secrets | None,
+        telemetry: Telemetry,
+    ) -> None:
         self._providers = providers
         self._vendors = vendors
         self._verifier = verifier
+        self._secrets = secrets
+        self._telemetry = telemetry
 
     async def put(self, call: Call) -> Reply:
         tenant, body, name = call.caller.tenant, call.body, key(call.path["name"], "name")
         traits = self._traits(body)
         credentials = body.credentials
-        if credentials is None and not await self._stored(tenant, name, body):
-            credentials = {}
-        if credentials is not None:
-            credentials = check_fields(traits.credentials, credentials, "credentials", secret=True)
+        kept = await self._providers.get(tenant, name) if credentials is None else None
         settings = check_fields(traits.settings, body.settings, "settings", secret=False)
+        if kept is not None:
+            kept = self._checked(call, kept, traits, settings)
+        if kept is None:
+            credentials = await self._credentials(tenant, traits, credentials or {})
         write = ProviderWrite(
-            name, body.channel, body.vendor, body.priority, body.enabled, settings, credentials, _rules(body)
+            name, body.channel, body.vendor, body.priority, body.enabled, settings, credentials, _rules(body), kept
         )  # fmt: skip
         if _flag(call.query, "verify") and self._verifier is not None:
             await self._verifier.check(tenant, write)
@@ -99,6 +119,23 @@ class _Handlers:
             raise NotFound("no such provider")
         return Reply(status=204)
 
+    def _checked(
+        self, call: Call, stored: ProviderRecord, traits: Traits, settings: Mapping[str, Any]
+    ) -> ProviderRecord | None:
+        try:
+            return _checked(stored, call.body, traits, settings)
+        except InvalidField:
+            tenant, key_id = call.caller.tenant, call.caller.key_id
+            event = SecurityEvent.CREDENTIALS_REQUIRED
+            self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=stored.name)
+            raise
+
+    async def _credentials(self, tenant: str, traits: Traits, given: dict[str, Any]) -> dict[str, Any]:
+        """Return checked credentials. References stay references, after their values were checked."""
+        values = await values_of(self._secrets, tenant, given)
+        checked = check_fields(traits.credentials, values, "credentials", secret=True)
+        return checked | {name: value for name, value in given.items() if is_reference(value)}
+
     def _traits(self, body: ProviderBody) -> Traits:
         traits = self._vendors.get((body.channel, body.vendor))
         if traits is None:
@@ -110,10 +147,26 @@ class _Handlers:
             raise InvalidField(traits.missing, field="vendor", code="vendor_missing")
         return traits
 
-    async def _stored(self, tenant: str, name: str, body: ProviderBody) -> bool:
-        """Return whether this account is there already, at the same vendor, so that its credentials can stay."""
-        stored = await self._providers.get(tenant, name)
-        return stored is not None and (stored.channel, stored.vendor) == (body.channel, body.vendor)
+
+def _checked(
+    stored: ProviderRecord, body: ProviderBody, traits: Traits, settings: Mapping[str, Any]
+) -> ProviderRecord | None:
+    """Return the account when its credentials stay, None when it has none. Raises `InvalidField` when they would be sent
+    to another place: whoever names the place has to know them."""
+    if not stored.credential_names:
+        return None
+    if stored.channel != body.channel:
+        changed = "channel"
+    elif stored.vendor != body.vendor:
+        changed = "vendor"
+    elif name := changed_destination(traits.settings, stored.settings, settings):
+        changed = f"settings.{name}"
+    else:
+        return stored
+    raise InvalidField(
+        "has changed and decides where credentials are sent: give the credentials again; nothing was stored",
+        field=changed, code="credentials_required",
+    )  # fmt: skip
 
 
 def _rules(body: ProviderBody) -> AccountRules:
@@ -132,17 +185,25 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
 def _view(provider: ProviderRecord) -> ProviderView:
     values = msgspec.structs.asdict(provider)
     values["credentials_set"] = values.pop("credential_names")
+    values["credentials_from"] = values.pop("credential_references")
     values |= msgspec.structs.asdict(values.pop("rules"))
     values["created_at"] = shown(values.pop("created_ms"))
     values["updated_at"] = shown(values.pop("updated_ms"))
     return ProviderView(**values)
 
 
-def routes(providers: Providers, vendors: Vendors, verifier: Verifier | None = None) -> list[Route]:
-    """Return the endpoints of this area; `vendors` are the declarations of every vendor there is, `verifier` asks them."""
-    do = _Handlers(providers, vendors, verifier)
+def routes(
+    providers: Providers,
+    vendors: Vendors,
+    verifier: Verifier | None,
+    secrets: Secrets | None,
+    telemetry: Telemetry,
+) -> list[Route]:
+    """Return the endpoints of this area; `vendors` are the declarations of all vendors, `verifier` verifies accounts
+    with them, `secrets` reads credentials that are given by reference, `telemetry` gets the events of the security log."""
+    do = _Handlers(providers, vendors, verifier, secrets, telemetry)
     verify = Query(
-        "verify", "Ask the vendor first whether the account works, and store nothing when it does not", "boolean"
+        "verify", "Verify the account with its vendor first, and store nothing when it does not work", "boolean"
     )
     write, read, tag, one = "providers:write", "providers:read", "providers", "/v1/providers/{name}"
     return [

@@ -1,1 +1,1 @@
-"""Schedules: what is sent again and again, by cron or recurrence rule, to a user or an audience."""
+"""Schedules: notifications that recur, by cron or recurrence rule, to a user or an audience."""

@@ -1,4 +1,4 @@
-"""Checks that what a schedule names exists."""
+"""Checks that every definition named by a schedule exists."""
 
 import msgspec
 
@@ -16,8 +16,8 @@ _WORKFLOW = msgspec.json.Decoder(Workflow)
 
 
 async def check_references(control: Control, schemas: Schemas, tenant: str, schedule: Schedule) -> None:
-    """Raise `InvalidField` for the first user, topic, segment, template, workflow, category or variable that is missing, and
-    for data that its template does not take."""
+    """Raise `InvalidField` for the first user, topic, segment, template, workflow, category or variable that is
+    missing, and for data that does not satisfy its template's schema."""
     to = schedule.to
     if to.user_id is not None and await control.users.get(tenant, to.user_id) is None:
         raise _unknown("user", to.user_id, "to.user_id")

@@ -1,4 +1,5 @@
-"""Schedules over HTTP. A schedule is stored first and its timer set then; whoever gets no answer puts it again."""
+"""Schedules over HTTP. A schedule is stored before its timer is set; a client that gets no response repeats the
+request."""
 
 from datetime import datetime
 from itertools import islice
@@ -13,7 +14,7 @@ from clarion.control.schedules.timers import next_timer
 from clarion.control.users.places import places
 from clarion.domain.address import key
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX, SCHEDULE_PREVIEW_TIMES
+from clarion.domain.limits import DEFINITION_BYTES_MAX, SCHEDULE_PREVIEW_TIMES
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import next_after, occurrences_after, zone_of_schedule
 from clarion.domain.schedule import Schedule, ScheduleTo
@@ -32,7 +33,7 @@ _NOBODY = ScheduleTo()
 
 
 class WhenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rule of a schedule, to see when it comes round."""
+    """The rule of a schedule, to preview its occurrences."""
 
     cron: str | None = None
     rrule: str | None = None
@@ -42,8 +43,8 @@ class WhenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OccurrenceView(msgspec.Struct, frozen=True):
-    """When a schedule comes round. `local` is the wall-clock time, with `local_time` that of each recipient; `at` is then
-    the instant at which it comes to the first of them."""
+    """An occurrence of a schedule. `local` is the wall-clock time, with `local_time` that of each recipient; `at` is
+    then the instant at which the first of them has that time."""
 
     at: datetime
     local: str
@@ -56,8 +57,8 @@ class PreviewView(msgspec.Struct, frozen=True):
 
 
 class LatestView(msgspec.Struct, frozen=True):
-    """What became of the latest occurrence: due then, come up at that time. `result` is `started` or why nothing was sent
-    (`too_late`, `unknown_template`); `id` is that of the notification or broadcast."""
+    """The result of the latest occurrence: when it was due and when it was handled. `result` is `started` or the reason
+    that nothing was sent (`too_late`, `unknown_template`); `id` is that of the notification or broadcast."""
 
     due_at: datetime
     at: datetime
@@ -66,7 +67,7 @@ class LatestView(msgspec.Struct, frozen=True):
 
 
 class ScheduleView(Schedule, frozen=True, kw_only=True):
-    """A schedule as the API shows it. `next_at` is null when it is paused or over."""
+    """A schedule in the API's responses. `next_at` is null when it is paused or over."""
 
     key: str
     version: int
@@ -91,9 +92,9 @@ class _Handlers(Reading):
         stored = await self._control.definitions.get(tenant, Schedule.KIND, name)
         body = _JSON.encode(schedule)
         if len(body) > DEFINITION_BYTES_MAX:
-            raise InvalidField(f"is larger than {DEFINITION_BYTES_MAX} bytes with all that it holds", field="data")
+            raise InvalidField(f"is larger than {DEFINITION_BYTES_MAX} bytes with all its fields", field="data")
         if stored is None or stored.body != body:
-            # What is there already may be over; putting it again changes nothing.
+            # A stored schedule may be over; storing it again changes nothing.
             check_occurs(schedule, self._clock.now_ms())
         return Reply(await self._store(tenant, name, body))
 
@@ -134,8 +135,10 @@ class _Handlers(Reading):
         latest = await latest_of(
             self._stages, tenant, record.key, schedule_partition(tenant, record.key, self._stages.partitions)
         )
-        told = latest and LatestView(shown(latest.due_ms), shown(latest.at_ms), latest.result, latest.subject or None)
-        return {**view(record), "enabled": schedule.enabled, "next_at": shown(next_ms), "latest": told}
+        latest_view = latest and LatestView(
+            shown(latest.due_ms), shown(latest.at_ms), latest.result, latest.subject or None
+        )
+        return {**view(record), "enabled": schedule.enabled, "next_at": shown(next_ms), "latest": latest_view}
 
 
 def routes(control: Control, schemas: Schemas, store: StageStore, clock: Clock) -> list[Route]:
@@ -143,11 +146,11 @@ def routes(control: Control, schemas: Schemas, store: StageStore, clock: Clock) 
     do = _Handlers(control, schemas, store, clock)
     read, write, tag, one = "notifications:read", "notifications:write", "schedules", "/v1/schedules/{key}"
     return [
-        Route("POST", "/v1/schedules/preview", do.preview, read, "See when a rule comes round next",
+        Route("POST", "/v1/schedules/preview", do.preview, read, "Preview the next occurrences of a rule",
               body=WhenBody, reply=PreviewView, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a schedule", body=Schedule, reply=ScheduleView, tag=tag),
-        Route("POST", f"{one}/pause", do.pause, write, "Let a schedule rest", reply=ScheduleView, tag=tag),
-        Route("POST", f"{one}/resume", do.resume, write, "Let it go on with its next occurrence",
+        Route("POST", f"{one}/pause", do.pause, write, "Pause a schedule", reply=ScheduleView, tag=tag),
+        Route("POST", f"{one}/resume", do.resume, write, "Resume a schedule with its next occurrence",
               reply=ScheduleView, tag=tag),
         *do.routes("/v1/schedules", ScheduleView, read, write),
     ]  # fmt: skip

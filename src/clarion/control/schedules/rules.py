@@ -1,4 +1,4 @@
-"""Checks of schedules, before anything is stored: every fault with its path."""
+"""Validation of schedules before they are stored. Every fault has its path."""
 
 from collections.abc import Container
 
@@ -7,8 +7,7 @@ from clarion.domain.content import Template
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits import NAME_CHARS_MAX
-from clarion.domain.limits_deciding import SCHEDULE_TOO_LATE_MS_MAX, YEAR_MS
+from clarion.domain.limits import NAME_CHARS_MAX, SCHEDULE_TOO_LATE_MS_MAX, YEAR_MS
 from clarion.domain.occurrences import check_when, next_after
 from clarion.domain.schedule import Schedule, ScheduleTo
 
@@ -16,7 +15,7 @@ _MINUTE_MS = 60_000
 
 
 def check_schedule(schedule: Schedule, zones: Container[str]) -> None:
-    """Raise `InvalidField` for the first thing wrong with a schedule by itself; `zones` are the IANA zones there are."""
+    """Raise `InvalidField` for the first fault of a schedule itself; `zones` are the existing IANA zones."""
     _check_to(schedule.to)
     check_clock(schedule, zones)
     if (schedule.template is None) == (schedule.workflow is None):
@@ -34,25 +33,25 @@ def check_schedule(schedule: Schedule, zones: Container[str]) -> None:
 
 
 def check_clock(schedule: Schedule, zones: Container[str]) -> None:
-    """Raise `InvalidField` unless the zone exists and the rule can be read."""
+    """Raise `InvalidField` unless the zone exists and the rule is valid."""
     if schedule.zone not in zones:
         raise InvalidField("is not an IANA time zone", field="zone")
     if schedule.local_time and schedule.zone != "UTC":
-        raise InvalidField("says nothing with local_time: each recipient has a zone of their own", field="zone")
+        raise InvalidField("must not be set with local_time: each recipient has a zone of their own", field="zone")
     check_when(schedule)
 
 
 def check_occurs(schedule: Schedule, now_ms: int) -> None:
     """Raise `InvalidField` when a rule has no occurrence after an instant (Unix ms)."""
     if next_after(schedule, now_ms) is None:
-        raise InvalidField("never comes round from now on", field="cron" if schedule.rrule is None else "rrule")
+        raise InvalidField("has no occurrence from now on", field="cron" if schedule.rrule is None else "rrule")
 
 
-def check_variables(wanted: tuple[str, ...], schedule: Schedule, whose: str) -> None:
-    """Raise `InvalidField` for the first variable that has to be in the data and is not."""
+def check_variables(wanted: tuple[str, ...], schedule: Schedule, owner: str) -> None:
+    """Raise `InvalidField` for the first required variable that is missing in the data."""
     for name in wanted:
         if name not in schedule.data:
-            raise InvalidField(f"{whose} needs this variable", field=f"data.{name}")
+            raise InvalidField(f"{owner} needs this variable", field=f"data.{name}")
 
 
 def check_channels(template: Template, schedule: Schedule) -> None:

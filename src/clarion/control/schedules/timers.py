@@ -1,7 +1,7 @@
 """Sets the timers of schedules.
 
-A schedule is stored in one file and its timer in another. Whoever dies in between leaves a schedule that would never come
-round, so all of them are looked through now and then: setting a timer that is there already changes nothing.
+A schedule is stored in one file and its timer in another. A process that dies in between leaves a schedule without a
+timer, so the timers of all schedules are repaired periodically: setting an existing timer changes nothing.
 """
 
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ def next_timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: i
 
 
 async def repair_timers(control: Control, store: StageStore, now_ms: int) -> int:
-    """Set the timer of every schedule of every tenant and return how many there are. Raises what the store raises."""
+    """Set the timer of every schedule of every tenant and return their number. Raises as the stores do."""
     count = 0
     async for tenant in _tenants(control):
         after = ""
@@ -47,7 +47,7 @@ def _timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: int) 
     try:
         return next_timer(tenant, record, partitions, now_ms)
     except (ValueError, CallerError):
-        # Only a newer build stores what this one cannot read; one schedule must not stop the others.
+        # Only a newer build stores a schedule that this one cannot read; it must not block the other schedules.
         return None
 
 

@@ -1,4 +1,4 @@
-"""Segments over HTTP, and previews: how many users a filter matches and who the first of them are."""
+"""Segments over HTTP, and previews: the number of users that a filter matches and the first of them."""
 
 from datetime import datetime
 
@@ -8,8 +8,7 @@ from clarion.control.defined import Reading, view
 from clarion.control.segments.rules import check_filter, topics_of
 from clarion.control.users.places import places
 from clarion.domain.address import key, single_line
-from clarion.domain.limits import NAME_CHARS_MAX
-from clarion.domain.limits_deciding import SEGMENT_SAMPLE_USERS
+from clarion.domain.limits import NAME_CHARS_MAX, SEGMENT_SAMPLE_USERS
 from clarion.domain.segment import Filter, Segment
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
@@ -27,7 +26,7 @@ class PreviewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SegmentView(msgspec.Struct, frozen=True):
-    """A segment as the API shows it."""
+    """A segment in the API's responses."""
 
     key: str
     version: int
@@ -38,8 +37,8 @@ class SegmentView(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """How many users match, and the ids of the first of them. With `at_least` counting took too long, and there may be
-    more than `count`."""
+    """The number of matching users, and the ids of the first of them. With `at_least` counting stopped early, and there
+    may be more than `count`."""
 
     count: int
     at_least: bool

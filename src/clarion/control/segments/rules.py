@@ -1,4 +1,4 @@
-"""Checks of filters, before anything is stored or counted: every fault with its path, such as `filter.all[2].zone`."""
+"""Validation of filters before they are stored or counted. Every fault has its path, such as `filter.all[2].zone`."""
 
 from collections.abc import Container, Iterator
 from typing import Any, Final
@@ -8,13 +8,13 @@ from clarion.domain.address import single_line
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits import KEY_CHARS_MAX
-from clarion.domain.limits_deciding import (
+from clarion.domain.limits import (
     FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,
     FILTER_NODES_MAX,
     FILTER_TEXT_CHARS_MAX,
     FILTER_VALUES_MAX,
+    KEY_CHARS_MAX,
     SEEN_WITHIN_MS_MAX,
 )
 from clarion.domain.segment import COMPARISONS, KINDS, Filter, given, operand, type_name
@@ -23,13 +23,13 @@ _QUOTES: Final = frozenset('"\\')
 
 
 def topics_of(filter_: Filter) -> set[str]:
-    """Return the topics that a filter names. Raises `InvalidField` when the filter is too large."""
+    """Return the topics in a filter. Raises `InvalidField` when the filter is too large."""
     return {node.topic for node, _ in _nodes(filter_, "filter") if node.topic is not None}
 
 
 def check_filter(filter_: Filter, field: str, places: Places, topics: Container[str]) -> None:
-    """Raise `InvalidField` for the first node that says nothing, two things, or something unknown; `topics` are those
-    that exist."""
+    """Raise `InvalidField` for the first node with no condition, with more than one, or with an unknown value; `topics`
+    are the existing ones."""
     values = containing = 0
     for node, path in _nodes(filter_, field):
         kinds = given(node, KINDS)
@@ -50,7 +50,7 @@ def check_filter(filter_: Filter, field: str, places: Places, topics: Container[
 
 
 def _nodes(filter_: Filter, field: str) -> Iterator[tuple[Filter, str]]:
-    """Yield every node with its path, in the order in which they are written."""
+    """Yield every node with its path, in the order of the filter's text."""
     rest = [(filter_, field, 1)]
     count = 0
     while rest:
@@ -68,7 +68,7 @@ def _nodes(filter_: Filter, field: str) -> Iterator[tuple[Filter, str]]:
 
 
 def _check_attribute(node: Filter, compared: list[str], path: str) -> int:
-    """Check an attribute and what it is compared with; return with how many values."""
+    """Check an attribute and its comparison; return the number of values compared with."""
     name = single_line(node.attribute or "", f"{path}.attribute", KEY_CHARS_MAX)
     if not all(name.split(".")) or _QUOTES & set(name):
         raise InvalidField(

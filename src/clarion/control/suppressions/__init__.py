@@ -1,1 +1,1 @@
-"""Suppressions: addresses nobody may send to, and why."""
+"""Suppressions: addresses to which nothing is sent, with the reason."""

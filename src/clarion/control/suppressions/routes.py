@@ -21,7 +21,7 @@ _WHICH = (Query("channel", "Only this channel"), Query("address", "Only this add
 
 
 class SuppressionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An address nothing may be sent to any more on a channel, until `expires_at` if that is given."""
+    """An address to suppress on a channel, until `expires_at` if given."""
 
     channel: Channel
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]
@@ -30,7 +30,7 @@ class SuppressionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SuppressionView(msgspec.Struct, frozen=True):
-    """A suppression as the API shows it."""
+    """A suppression in the API's responses."""
 
     channel: Channel
     address: str
@@ -93,5 +93,5 @@ def routes(suppressions: Suppressions, clock: Clock) -> list[Route]:
               reply=Page[SuppressionView], queries=(*_WHICH, *PAGE_QUERIES), tag=tag),
         Route("POST", path, do.add, write, "Suppress an address",
               body=SuppressionBody, reply=SuppressionView, status=201, tag=tag),
-        Route("DELETE", path, do.remove, write, "Lift a suppression", status=204, queries=_WHICH, tag=tag),
+        Route("DELETE", path, do.remove, write, "Remove a suppression", status=204, queries=_WHICH, tag=tag),
     ]  # fmt: skip

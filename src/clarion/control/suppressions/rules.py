@@ -1,4 +1,4 @@
-"""Checks of suppressed addresses: the same forms as those of users, or nothing would ever match."""
+"""Validation of suppressed addresses, in the same form as those of users, so that they match."""
 
 from clarion.domain import address
 from clarion.domain.channel import Channel
@@ -11,5 +11,5 @@ def check_address(channel: Channel, text: str, field: str = "address") -> str:
 
 
 def check_reason(text: str, field: str = "reason") -> str:
-    """Return a reason: one short line."""
+    """Return a reason: one short line. Raises `InvalidField`."""
     return address.single_line(text, field, KEY_CHARS_MAX)

@@ -1,4 +1,4 @@
-"""Templates as the API takes them."""
+"""Request bodies of templates."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ Note = Annotated[str, msgspec.Meta(max_length=VERSION_NOTE_CHARS_MAX)]
 
 
 class TranslationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is different in one locale. A message is a text, or a text per plural category or per value of a selector;
+    """A translation to one locale. A message is a text, or a text per plural category or per value of a selector;
     `channels` holds parts that replace those of the template's own locale."""
 
     messages: dict[str, Any] = {}
@@ -21,9 +21,9 @@ class TranslationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A template as it is written: content per channel (part names to sources in the language of `engine`, in `locale`),
-    the same in other `locales`, the `layout` e-mails stand in, and a `text` for channels without content of their own.
-    `variables` is a JSON Schema (draft 2020-12) of the data it takes; left out, it is inferred."""
+    """The source of a template: content per channel (part names to sources in the language of `engine`, in `locale`),
+    translations in other `locales`, the `layout` around e-mails, and a `text` for channels without content of their
+    own. `variables` is a JSON Schema (draft 2020-12) of its data; it is inferred when missing."""
 
     channels: dict[str, dict[str, Any]]
     description: Annotated[str, msgspec.Meta(max_length=DESCRIPTION_CHARS_MAX)] = ""
@@ -38,7 +38,7 @@ class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which version is to be sent from now on, and why."""
+    """The version to make current, and the reason."""
 
     version: VersionNumber | None = None
     note: Note = ""

@@ -1,4 +1,4 @@
-"""What is different between two sources, field by field."""
+"""The differences between two sources, field by field."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from clarion.domain.template import Source
 
 _CONTEXT_LINES: Final = 3
 _WHOLE: Final = ("variables", "sample")
-"""Fields that are compared as JSON, not path by path."""
+"""Fields that are compared as a whole, as JSON."""
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -48,7 +48,7 @@ def _change(path: str, before: str | None, after: str | None) -> Change:
     old, new = (before or "").splitlines(), (after or "").splitlines()
     kind = "added" if before is None else "removed" if after is None else "changed"
     shortened = max(len(old), len(new)) > DIFF_LINES_MAX
-    # Comparing takes time that grows with the square of the lines.
+    # The time of a comparison grows with the square of the number of lines.
     lines = difflib.unified_diff(
         old[:DIFF_LINES_MAX], new[:DIFF_LINES_MAX], "before", "after", "", "", _CONTEXT_LINES, ""
     )

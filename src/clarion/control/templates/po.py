@@ -1,7 +1,7 @@
 """Translations as PO (https://www.gnu.org/software/gettext/manual/html_node/PO-Files.html).
 
-The context of an entry is its message's key. Forms of a plural are those of the CLDR; which number gets which stands in the
-header of the file, and a file with another header is read by that one.
+The context of an entry is its message's key. Plural forms are those of the CLDR; the header of the file maps numbers to
+forms, and a file with another header is read by its own.
 """
 
 import gettext
@@ -17,14 +17,22 @@ from babel.messages.plurals import get_plural
 from babel.messages.pofile import PoFileError, read_po, write_po
 from babel.plural import to_gettext
 
-from clarion.control.templates.translations import CATEGORIES, OTHER, Returned, Sheet, Unit, categories, placeholders
+from clarion.control.templates.translations import (
+    CATEGORIES,
+    OTHER,
+    Sheet,
+    TranslatorFile,
+    Unit,
+    categories,
+    placeholders,
+)
 from clarion.domain.errors import Malformed
 from clarion.domain.locales import known
 
 _OPERANDS: Final = re.compile(r"\b[ce]\b")
-"""Operands of CLDR rules that are 0 for every plain integer, and that gettext does not know."""
+"""Operands of CLDR rules that are 0 for every plain integer, and that gettext does not have."""
 _COUNTS: Final = (*range(201), 1_000, 1_000_000)
-"""Numbers by which the forms of two plural rules are told to be the same."""
+"""Numbers with which two plural rules are compared."""
 _LINE_CHARS: Final = 100
 
 
@@ -67,24 +75,24 @@ def _add_plural(catalog: Catalog, units: list[Unit], sheet: Sheet) -> None:
 
 def _add(catalog: Catalog, source: Any, target: Any, context: str, notes: list[str]) -> None:
     message = catalog.add(source, target, context=context, auto_comments=notes)
-    # Guessed from braces and per cent signs: these are placeholders of another kind.
+    # Guessed from braces and per cent signs, which are not placeholders here.
     message.flags -= {"python-format", "python-brace-format"}
 
 
 def _notes(units: Iterable[Unit], sheet: Sheet) -> list[str]:
     held = dict.fromkeys(hole for unit in units for hole in placeholders(unit.source, sheet.engine))
-    notes = [f"Stands in {', '.join(sheet.uses[key])}" for key in {unit.key for unit in units} if key in sheet.uses]
+    notes = [f"Used in {', '.join(sheet.uses[key])}" for key in {unit.key for unit in units} if key in sheet.uses]
     return notes + ([f"Keep as it is: {' '.join(' '.join(hole.split()) for hole in held)}"] if held else [])
 
 
 def plural_forms(locale: str) -> str:
-    """Return the header that says which number takes which form, numbered in the order of the CLDR."""
+    """Return the header that maps numbers to forms, with forms in the order of the CLDR."""
     found = known(locale)
     if found is None:
         return "nplurals=1; plural=0;"
     exact = _OPERANDS.sub("0", to_gettext(found.plural_form))
     usual = get_plural(found)
-    # Tools know the usual texts of gettext; most are to the same effect.
+    # Tools know the usual texts of gettext; most are equivalent.
     same = usual.num_plurals == len(_order(locale)) and _same(_choice(str(usual)), _choice(exact))
     return f"{usual};" if same else exact
 
@@ -93,8 +101,8 @@ def _order(locale: str) -> list[str]:
     return [form for form in CATEGORIES if form in categories(locale)]
 
 
-def read(raw: bytes, sheet: Sheet) -> Returned:
-    """Return what a file says; entries marked as fuzzy wait for a translator. Raises `Malformed`."""
+def read(raw: bytes, sheet: Sheet) -> TranslatorFile:
+    """Return the content of a file without entries marked as fuzzy, which wait for a translator. Raises `Malformed`."""
     try:
         catalog = read_po(io.StringIO(raw.decode()), abort_invalid=True)
         forms = _forms(catalog, sheet.locale)
@@ -112,11 +120,11 @@ def read(raw: bytes, sheet: Sheet) -> Returned:
             for index, text in enumerate(message.string or ()):
                 targets[f"{message.context}[{forms.get(index, OTHER)}]"] = text
     locale = "" if catalog.locale is None else str(catalog.locale)
-    return Returned(locale.replace("_", "-"), {id: text for id, text in targets.items() if text}, sources)
+    return TranslatorFile(locale.replace("_", "-"), {id: text for id, text in targets.items() if text}, sources)
 
 
 def _forms(catalog: Catalog, locale: str) -> dict[int, str]:
-    """Return which form of the CLDR each form of a file is: the one that most numbers with it take."""
+    """Return the CLDR form of each form of a file: the one that most of its numbers have."""
     own = _order(locale)
     theirs, found = gettext.c2py(catalog.plural_expr), known(locale)
     if found is None or _same(theirs, _choice(plural_forms(locale))):
@@ -130,7 +138,7 @@ def _forms(catalog: Catalog, locale: str) -> dict[int, str]:
 
 
 def _choice(header: str) -> Callable[[int], int]:
-    """Return the function that a header is: from a number to the index of its form."""
+    """Return the function of a header, from a number to the index of its form."""
     return gettext.c2py(header.partition("plural=")[2].rstrip(";"))
 
 

@@ -1,4 +1,4 @@
-"""What a preview is asked with and answers: rendered parts, what they weigh, and what to look at."""
+"""Requests and responses of previews: rendered parts, their sizes, and findings."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -20,9 +20,9 @@ from clarion.ports.drafting import Rendered
 
 
 class PreviewIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to show: a stored `version` (the newest one when left out) or a `source` that is not stored, for whom, with
-    which data. Data and user left out are the sample's; `user` is the id of a stored user or what a template would read
-    of one; `locale` counts before the user's own."""
+    """A preview request: a stored `version` (the newest one when missing) or a `source` that is not stored, with data
+    and user. Missing data and user are the sample's; `user` is the id of a stored user or the data of one that a
+    template would read; `locale` overrides the user's own."""
 
     version: VersionNumber | None = None
     source: TemplateBody | None = None
@@ -33,7 +33,7 @@ class PreviewIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PushSize(msgspec.Struct, frozen=True):
-    """What a push weighs with what vendors put around it; `shortened` tells that its body was cut to fit."""
+    """The size of a push including the vendors' envelope; `shortened` is set when its body was cut to fit."""
 
     payload_bytes: int
     payload_bytes_max: int
@@ -41,7 +41,7 @@ class PushSize(msgspec.Struct, frozen=True):
 
 
 class ChannelPreview(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Rendered parts of a channel and how many bytes they are."""
+    """Rendered parts of a channel and their size in bytes."""
 
     parts: dict[str, Any]
     size_bytes: int
@@ -50,8 +50,8 @@ class ChannelPreview(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PreviewOut(msgspec.Struct, frozen=True):
-    """What would be sent. `locale` is the one of the content; `errors` say why a channel could not be rendered.
-    `version` is 0 for a source that is not stored."""
+    """The content that would be sent. `locale` is the one of the content; `errors` are the reasons why channels could
+    not be rendered. `version` is 0 for a source that is not stored."""
 
     version: int
     locale: str
@@ -61,8 +61,8 @@ class PreviewOut(msgspec.Struct, frozen=True):
 
 
 def channels_of(template: Template, wanted: list[Channel] | None) -> tuple[Channel, ...]:
-    """Return the channels to show: those with content of their own unless others are asked for. Raises `InvalidField`
-    for one that the template has nothing for."""
+    """Return the channels to show: those wanted, or by default those with content of their own. Raises `InvalidField`
+    for a channel without content."""
     if wanted is None:
         return tuple(channel for channel in template.parts if channel not in template.derived)
     for index, channel in enumerate(wanted):
@@ -73,7 +73,7 @@ def channels_of(template: Template, wanted: list[Channel] | None) -> tuple[Chann
 
 
 def preview_of(rendered: Rendered, version: int, wanted_locale: str, category: Category | None) -> PreviewOut:
-    """Return the answer to a preview."""
+    """Return the response to a preview request."""
     return PreviewOut(
         version,
         rendered.locale,
@@ -101,7 +101,7 @@ def _bytes(part: Any) -> int:
 
 
 def html_of(rendered: Rendered) -> str:
-    """Return the e-mail's HTML. Raises `InvalidField` when there is none to show."""
+    """Return the e-mail's HTML. Raises `InvalidField` when there is none."""
     reason = rendered.errors.get(Channel.EMAIL)
     if reason is not None:
         raise InvalidField(reason, field="channels.email", code="render_failed")

@@ -1,16 +1,15 @@
-"""Templates over HTTP. A template is built before it is stored, so none that cannot be rendered is ever kept."""
+"""Templates over HTTP. A template is built before it is stored, so one that cannot be rendered is never stored."""
 
 from typing import Final
 
 from clarion.control.paging import page_of, page_reply
 from clarion.control.templates import routes_translations, routes_versions
 from clarion.control.templates.bodies import TemplateBody
-from clarion.control.templates.editing import Editor, missing
-from clarion.control.templates.rules import check_source
+from clarion.control.templates.editor import Editor, missing, source_of
 from clarion.control.templates.shapes import TemplateView
 from clarion.domain.address import key
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits import TEMPLATE_BYTES_MAX
+from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template import TemplateVersion
 from clarion.ports.control import Control
 from clarion.ports.drafting import Drafting
@@ -32,7 +31,8 @@ class _Handlers:
         self._editor = editor
 
     async def put(self, call: Call) -> Reply:
-        name, source = key(call.path["key"], "key"), check_source(call.body)
+        name = key(call.path["key"], "key")
+        source = await source_of(call.body, len(call.raw))
         caller, note = call.caller, routes_versions.note_of(call.query.get("note", ""))
         publish = _flag(call.query.get("publish", "true"), "publish")
         edited = await self._editor.save(caller.tenant, name, source, caller.key_id, publish=publish, note=note)
@@ -45,7 +45,7 @@ class _Handlers:
         (after,), limit = page_of(call.query)
         tenant = call.caller.tenant
         found = await self._templates.page(tenant, after, limit)
-        # Large templates make short pages, so only asking tells whether there are more.
+        # Large templates make short pages, so only a further read shows whether there are more.
         more = await self._templates.page(tenant, found[-1].key, 1) if found else []
         return page_reply([*found, *more], len(found), lambda template: [template.key], TemplateView.of)
 

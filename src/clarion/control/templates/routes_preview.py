@@ -1,13 +1,14 @@
-"""Previews over HTTP: a template, stored or not, rendered for somebody. Nothing is stored or sent."""
+"""Previews over HTTP: a template, stored or not, rendered for a user. Nothing is stored or sent."""
 
+import asyncio
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from clarion.control.templates.bodies import TemplateBody
-from clarion.control.templates.ingredients import ingredients
+from clarion.control.templates.dependencies import dependencies
+from clarion.control.templates.editor import source_of
 from clarion.control.templates.preview import PreviewIn, PreviewOut, channels_of, html_of, preview_of
-from clarion.control.templates.rules import check_source
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -28,7 +29,7 @@ _SANDBOX: Final = {
     "content-security-policy": "sandbox; default-src 'none'; img-src https: data:; style-src 'unsafe-inline'; "
     "font-src https:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 }
-"""A page under this may show itself and its images, and do nothing at all."""
+"""Under this policy a page may show itself and its images, and nothing else."""
 
 D = TypeVar("D", bound=Kind)
 
@@ -48,7 +49,7 @@ class _Handlers:
 
     async def preview(self, call: Call) -> Reply:
         tenant, body, as_html = call.caller.tenant, call.body, _as_html(call.query)
-        shown = await self._shown(tenant, call.path["key"], body)
+        shown = await self._shown(tenant, call.path["key"], body, len(call.raw))
         job = await self._job(call.caller, body, shown, as_html=as_html)
         rendered = await self._drafting.render(job)
         if as_html:
@@ -56,13 +57,15 @@ class _Handlers:
             return Reply(raw=html, content_type="text/html; charset=utf-8", headers=_SANDBOX)
         name = shown.template.category
         category = await self._control.categories.get(tenant, name) if name else None
-        return Reply(preview_of(rendered, shown.template.version, job.locale, category))
+        # In a thread: each character of a text message is measured.
+        preview = await asyncio.to_thread(preview_of, rendered, shown.template.version, job.locale, category)
+        return Reply(preview)
 
-    async def _shown(self, tenant: str, name: str, body: PreviewIn) -> _Shown:
+    async def _shown(self, tenant: str, name: str, body: PreviewIn, size_bytes: int) -> _Shown:
         if body.source is not None:
             if body.version is not None:
                 raise InvalidField("takes either a version or a source", field="version")
-            return await self._built(tenant, key(name, "key"), body.source)
+            return await self._built(tenant, key(name, "key"), body.source, size_bytes)
         found = await self._control.templates.version(tenant, name, body.version)
         if found is None:
             if body.version is None:
@@ -70,10 +73,10 @@ class _Handlers:
             raise NotFound("no such version", field="version")
         return _Shown(found.template, found.source.sample)
 
-    async def _built(self, tenant: str, name: str, body: TemplateBody) -> _Shown:
+    async def _built(self, tenant: str, name: str, body: TemplateBody, size_bytes: int) -> _Shown:
         try:
-            source = check_source(body)
-            job = await ingredients(self._control, tenant, name, source)
+            source = await source_of(body, size_bytes)
+            job = await dependencies(self._control, tenant, name, source)
             return _Shown(await self._drafting.build(job), source.sample)
         except InvalidField as error:
             field = f"source.{error.field}" if error.field else "source"
@@ -124,7 +127,7 @@ def _as_html(query: dict[str, str]) -> bool:
 def routes(control: Control, drafting: Drafting, clock: Clock) -> list[Route]:
     """Return the endpoint of previews."""
     do = _Handlers(control, drafting, clock)
-    as_html = Query("format", "html answers with the e-mail itself, to look at; json is the usual answer")
+    as_html = Query("format", "html returns the e-mail itself for display; json is the default")
     return [
         Route("POST", "/v1/templates/{key}/preview", do.preview, _SCOPE, "Show what a template would send",
               body=PreviewIn, reply=PreviewOut, queries=(as_html,), tag="templates"),

@@ -1,4 +1,4 @@
-"""Translations over HTTP: what is missing in which locale, and messages out to translators and back."""
+"""Translations over HTTP: missing messages by locale, and export and import of translators' files."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from clarion.control.templates import po, xliff
-from clarion.control.templates.editing import Editor, missing
-from clarion.control.templates.shapes import Warned
+from clarion.control.templates.editor import Editor, missing
+from clarion.control.templates.shapes import TemplateWarning
 from clarion.control.templates.translations import (
     LocaleReport,
-    Returned,
+    TranslatorFile,
     locales_of,
     merged,
     messages_of,
@@ -31,16 +31,18 @@ FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
     "xliff": (xliff, "application/xliff+xml"),
     "po": (po, "text/x-gettext-translation"),
 }
-"""The formats of translators' files, with their types."""
+"""The formats of translators' files, with their media types."""
 _PAGE_TEMPLATES: Final = 20
 _POLICY: Final = msgspec.json.Decoder(Policy)
 _FORMAT: Final = Query("format", "`xliff` (1.2; the default) or `po`")
-_PUBLISH: Final = Query("publish", "Make it the current version; without it, it is a draft", kind="boolean")
-_LOCALE: Final = Query("locale", "A locale to look at, even if no template has it; else all that any template has")
+_PUBLISH: Final = Query("publish", "Make it the current version; otherwise it is a draft", kind="boolean")
+_LOCALE: Final = Query(
+    "locale", "A locale to report on, even if no template has it; by default all locales of any template"
+)
 
 
 class TranslationsView(msgspec.Struct, frozen=True):
-    """How far the newest version of a template is translated, by locale; `locale` is the one it is written in."""
+    """The translation status of the newest version of a template, by locale; `locale` is the one it is written in."""
 
     key: str
     version: int
@@ -49,7 +51,7 @@ class TranslationsView(msgspec.Struct, frozen=True):
 
 
 class MissingView(msgspec.Struct, frozen=True):
-    """What of a template people of a locale get in another one: all of it, or some messages."""
+    """The content of a template that users of a locale get in another locale: all of it, or some messages."""
 
     template: str
     locale: str
@@ -58,7 +60,7 @@ class MissingView(msgspec.Struct, frozen=True):
 
 
 class TenantView(msgspec.Struct, frozen=True):
-    """The `locales` looked at, and what is missing in them."""
+    """The `locales` reported on, and their missing content."""
 
     locales: tuple[str, ...]
     templates: int
@@ -66,8 +68,8 @@ class TenantView(msgspec.Struct, frozen=True):
 
 
 class ImportView(msgspec.Struct, frozen=True):
-    """What became of a translator's file. Names of units: `changed` ones, those the template does not have (`unknown`),
-    those whose source is another by now (`outdated`), and those still `missing`."""
+    """The result of the import of a translator's file. Names of units: `changed` ones, those the template does not have
+    (`unknown`), those whose source has changed since (`outdated`), and those still `missing`."""
 
     key: str
     version: int
@@ -76,7 +78,7 @@ class ImportView(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...]
     outdated: tuple[str, ...]
     missing: tuple[str, ...]
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[TemplateWarning, ...] = ()
 
 
 class _Handlers:
@@ -114,10 +116,10 @@ class _Handlers:
         sheet = sheet_of(one, _target(call, one.source))
         publish = _flag(call)
         raw = await _whole(call.stream)
-        returned: Returned = await asyncio.to_thread(form.read, raw, sheet)
+        returned: TranslatorFile = await asyncio.to_thread(form.read, raw, sheet)
         _same_language(returned.locale, sheet.locale)
         done = await asyncio.to_thread(merged, one.source, sheet.locale, returned)
-        warnings: tuple[Warned, ...] = ()
+        warnings: tuple[TemplateWarning, ...] = ()
         if done.changed or (publish and not one.current):
             caller, note = call.caller, f"translated: {sheet.locale}"
             one, warnings = await self._editor.save(
@@ -136,7 +138,7 @@ class _Handlers:
         return found
 
     async def _pages(self, tenant: str) -> AsyncIterator[list[TemplateVersion]]:
-        """Yield all templates, few at a time: they may be large."""
+        """Yield all templates, a few at a time: they may be large."""
         after = ""
         while page := await self._control.templates.page(tenant, after, _PAGE_TEMPLATES):
             yield page
@@ -158,7 +160,7 @@ def _all_missing(templates: Sequence[TemplateVersion], locales: Sequence[str]) -
 
 
 def _missing(key: str, source: Source, locale: str) -> MissingView | None:
-    """Return what people of a locale miss. One whose parent is there misses nothing that the parent has."""
+    """Return the content missing for users of a locale, None for none. Content of a parent locale counts as present."""
     if best(locale, (source.locale,)):
         return None
     if best(locale, source.locales) is None:
@@ -196,7 +198,7 @@ def _flag(call: Call) -> bool:
 
 
 def _same_language(given: str, locale: str) -> None:
-    """Refuse a file in another language; tools know regions (`de-DE`) that nobody asked for."""
+    """Raise `InvalidField` for a file in another language; tools may add a region (`de-DE`)."""
     if given and given.replace("_", "-").partition("-")[0].lower() != locale.partition("-")[0].lower():
         raise InvalidField(f"the file is in {given[:40]}, not in {locale}", field="locale", code="another_language")
 
@@ -217,12 +219,12 @@ def routes(control: Control, editor: Editor) -> list[Route]:
     write, read, tag = "content:write", "content:read", "translations"
     one, all_of = "/v1/templates/{key}/translations/{locale}", "/v1/templates/{key}/translations"
     return [
-        Route("GET", "/v1/translations", do.overview, read, "What is missing in which locale",
+        Route("GET", "/v1/translations", do.overview, read, "Report missing translations by locale",
               reply=TenantView, queries=(_LOCALE,), tag=tag),
-        Route("GET", all_of, do.report, read, "How far a template is translated", reply=TranslationsView, tag=tag),
-        Route("GET", one, do.export, read, "A template's messages for translators, as a file",
+        Route("GET", all_of, do.report, read, "Get the translation status of a template", reply=TranslationsView, tag=tag),
+        Route("GET", one, do.export, read, "Export a template's messages as a file for translators",
               queries=(_FORMAT,), tag=tag),
-        Route("PUT", one, do.put, write, "Put a translator's file in, as a new draft",
+        Route("PUT", one, do.put, write, "Import a translator's file as a new draft",
               reply=ImportView, stream=True, media=tuple(media for _, media in FORMATS.values()),
               queries=(_FORMAT, _PUBLISH), tag=tag),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Versions of templates over HTTP: what there is, what is different between two, publishing and going back."""
+"""Versions of templates over HTTP: lists, differences between two, publishing and rolling back."""
 
 import asyncio
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from clarion.control.paging import page_of, page_reply
 from clarion.control.templates.bodies import PublishBody
 from clarion.control.templates.diff import changes
-from clarion.control.templates.editing import Editor, missing
+from clarion.control.templates.editor import Editor, missing
 from clarion.control.templates.shapes import DiffView, TemplateView, VersionView
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import VERSION_NOTE_CHARS_MAX
@@ -19,8 +19,8 @@ _DIGITS_MAX: Final = 9
 _NEWEST: Final = 10**_DIGITS_MAX
 _NOTHING: Final = PublishBody()
 _SIDES: Final = (
-    Query("from", "The number of a version, the current one if left out", kind="integer"),
-    Query("to", "The number of a version, the newest one if left out", kind="integer"),
+    Query("from", "The number of a version, by default the current one", kind="integer"),
+    Query("to", "The number of a version, by default the newest one", kind="integer"),
 )
 
 
@@ -52,7 +52,7 @@ class _Handlers:
         old = await (self._templates.current(tenant, name) if before is None else self._one(call, before))
         if old is None:
             raise InvalidField("is needed, as no version is current", field="from")
-        found = await asyncio.to_thread(changes, old.source, new.source)  # texts that differ much take their time
+        found = await asyncio.to_thread(changes, old.source, new.source)  # comparing very different texts is slow
         return Reply(DiffView(name, old.version, new.version, found))
 
     async def publish(self, call: Call) -> Reply:
@@ -81,18 +81,18 @@ def routes(templates: Templates, editor: Editor) -> list[Route]:
               queries=PAGE_QUERIES, tag=tag),
         Route("GET", f"{one}/versions/{{version}}", do.get, read, "Get a version of a template", reply=TemplateView,
               tag=tag),
-        Route("GET", f"{one}/diff", do.diff, read, "What is different between two versions", reply=DiffView,
+        Route("GET", f"{one}/diff", do.diff, read, "Compare two versions", reply=DiffView,
               queries=_SIDES, tag=tag),
-        Route("POST", f"{one}/publish", do.publish, write, "Make a version the current one, the newest if none is named",
+        Route("POST", f"{one}/publish", do.publish, write, "Make a version the current one, by default the newest",
               body=PublishBody, optional=True, reply=TemplateView, tag=tag),
         Route("POST", f"{one}/rollback", do.roll_back, write,
-              "Go back to a published version, the one before if none is named", body=PublishBody, optional=True,
+              "Roll back to a published version, by default the previous one", body=PublishBody, optional=True,
               reply=TemplateView, tag=tag),
     ]  # fmt: skip
 
 
 def number_of(text: str, field: str) -> int:
-    """Return the number of a version. Raises `InvalidField` for what is none."""
+    """Return the number of a version. Raises `InvalidField` when the text is not one."""
     if not _is_number(text):
         raise InvalidField("must be the number of a version", field=field)
     return int(text)

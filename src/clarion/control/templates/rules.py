@@ -1,5 +1,5 @@
-"""Checks of a template's source: channels, part names, what has to be there and what has to be one line; locales, their
-messages, and how much of all of it there may be."""
+"""Validation of a template's source: channels, part names, required parts and one-line parts; locales and messages, and
+the bounds of all of these."""
 
 import re
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import PARTS, REQUIRED_PARTS, Part
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.limits_content import (
     LOCALES_PER_TEMPLATE_MAX,
     MESSAGE_FORMS_MAX,
     MESSAGES_PER_LOCALE_MAX,
     SAMPLE_BYTES_MAX,
+    SUBJECT_CHARS_MAX,
     TREE_DEPTH_MAX,
 )
 from clarion.domain.locales import canonical
@@ -32,7 +32,7 @@ _PLURALS: Final = frozenset({"zero", "one", "two", "few", "many", _OTHER})
 
 
 def check_source(body: TemplateBody) -> Source:
-    """Return the source that a body is. Raises `InvalidField` naming the first field that is wrong."""
+    """Return the source in a body. Raises `InvalidField` naming the first invalid field."""
     channels = check_content(body.channels)
     check_sample(body.sample)
     return Source(
@@ -71,10 +71,10 @@ def check_locales(locales: Mapping[str, TranslationBody], own: Content) -> dict[
         path = f"locales.{given[:100]}"
         tag = canonical(given, path)
         if tag in checked:
-            raise InvalidField(f"is {tag}, which is there already", field=path)
+            raise InvalidField(f"is {tag}, which is given already", field=path)
         channels = _parts_by_channel(body.channels, f"{path}.channels")
         for channel in channels.keys() - own.keys():
-            raise InvalidField("replaces content that is not there", field=f"{path}.channels.{channel}")
+            raise InvalidField("replaces content that does not exist", field=f"{path}.channels.{channel}")
         checked[tag] = Translation(check_messages(body.messages, f"{path}.messages"), channels)
     return checked
 
@@ -96,7 +96,7 @@ def check_messages(messages: Mapping[str, Any], path: str) -> dict[str, Message]
 
 
 def check_sample(sample: Sample) -> None:
-    """Raise `InvalidField` for sample data that is too large or could not be sent."""
+    """Raise `InvalidField` for a sample that is too large or could not be sent."""
     for name, values in (("data", sample.data), ("user", sample.user)):
         field = f"sample.{name}"
         numbers(values, field)
@@ -116,7 +116,7 @@ def _check_forms(forms: Mapping[str, Any], field: str) -> None:
         if not _MESSAGE_KEY.fullmatch(name):
             raise InvalidField("is not a value to choose a text by", field=f"{field}.{name[:100]}")
         if plural and name not in _PLURALS:
-            raise InvalidField("is not a plural category, as others here are", field=f"{field}.{name[:100]}")
+            raise InvalidField("is not a plural category, while other forms here are", field=f"{field}.{name[:100]}")
 
 
 def _parts_by_channel(channels: Mapping[str, Mapping[str, Any]], path: str) -> Content:
@@ -149,7 +149,7 @@ def _check_part(part: Part, source: Any, field: str) -> None:
     if not isinstance(source, str):
         raise InvalidField("must be text" if part.kind != "tree" else "must be text, an object or a list", field=field)
     if part.kind == "line":
-        # Tags cannot span lines here either; that keeps one rule for what becomes a header.
+        # Tags cannot span lines here either, so that headers have a single rule.
         single_line(source, field, SUBJECT_CHARS_MAX)
 
 

@@ -1,10 +1,10 @@
-"""The JSON Schema of a template's variables: what its author wrote has to be one, and the sample has to satisfy it."""
+"""Validation of the JSON Schema of a template's variables, and of the sample against it."""
 
 from typing import Final
 
 import msgspec
 
-from clarion.control.templates.shapes import Warned
+from clarion.control.templates.shapes import TemplateWarning
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import SCHEMA_BYTES_MAX
@@ -16,7 +16,8 @@ _CODE: Final = "invalid_schema"
 
 
 def check_schema(source: Source, schemas: Schemas) -> None:
-    """Raise `InvalidField` when the schema that a source declares cannot be used, or its sample data does not satisfy it."""
+    """Raise `InvalidField` when the schema that a source declares is not usable, or its sample data does not satisfy
+    it."""
     schema = source.variables
     if schema is None:
         return
@@ -33,20 +34,20 @@ def check_schema(source: Source, schemas: Schemas) -> None:
             raise InvalidField(fault.detail, field=_path("sample.data", fault.path), code="sample_mismatch")
 
 
-def chance_warnings(built: Template) -> tuple[Warned, ...]:
-    """Return a warning for each variable that the declared schema lets be missing and parts do not."""
-    detail = (
-        "is not in `required`, and what reads it cannot be rendered without it; require it, or read it with a default"
-    )
-    return tuple(Warned("variable_not_required", detail, f"data.{name}") for name in built.chanced)
+def chance_warnings(built: Template) -> tuple[TemplateWarning, ...]:
+    """Return a warning for each variable that parts need and the declared schema does not require."""
+    detail = "is not in `required`, but parts that read it need it; require it, or read it with a default"
+    return tuple(TemplateWarning("variable_not_required", detail, f"data.{name}") for name in built.chanced)
 
 
-def sample_warnings(source: Source, built: Template, schemas: Schemas) -> tuple[Warned, ...]:
-    """Return a warning when sample data lacks what a template was found to need."""
+def sample_warnings(source: Source, built: Template, schemas: Schemas) -> tuple[TemplateWarning, ...]:
+    """Return a warning when sample data does not satisfy the inferred schema of a template."""
     if source.variables is not None or built.schema is None or not source.sample.data:
         return ()
     fault = schemas.check(built.schema, source.sample.data)
-    return () if fault is None else (Warned("sample_mismatch", fault.detail, _path("sample.data", fault.path)),)
+    return (
+        () if fault is None else (TemplateWarning("sample_mismatch", fault.detail, _path("sample.data", fault.path)),)
+    )
 
 
 def _path(field: str, below: str) -> str:

@@ -1,4 +1,4 @@
-"""Templates as the API shows them."""
+"""Response bodies of templates."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -9,8 +9,8 @@ from clarion.domain.template import Sample, Source, TemplateVersion, VersionNote
 from clarion.ports.times import shown
 
 
-class Warned(msgspec.Struct, frozen=True):
-    """Something that was done, but may not be meant."""
+class TemplateWarning(msgspec.Struct, frozen=True):
+    """A warning: the change was made, but may not be intended."""
 
     code: str
     detail: str
@@ -18,7 +18,7 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class VersionView(msgspec.Struct, frozen=True):
-    """A version in a list: what it is, when it was made and published, and by which API keys."""
+    """A version in a list: its number, when it was created and published, and by which API keys."""
 
     version: int
     status: str
@@ -40,8 +40,8 @@ class VersionView(msgspec.Struct, frozen=True):
 
 
 class TemplateView(msgspec.Struct, frozen=True):
-    """A version of a template as the API shows it. `variables` are the names that a request has to bring under `data`,
-    `schema` is the JSON Schema of all of it; `inferred` when nobody wrote one."""
+    """A version of a template in the API's responses. `variables` are the required names under `data`, `schema` is the
+    JSON Schema of all of it; `inferred` is set when its author wrote none."""
 
     key: str
     version: int
@@ -64,10 +64,10 @@ class TemplateView(msgspec.Struct, frozen=True):
     published_at: datetime | None
     published_by: str | None
     note: str
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[TemplateWarning, ...] = ()
 
     @classmethod
-    def of(cls, one: TemplateVersion, warnings: tuple[Warned, ...] = ()) -> Self:
+    def of(cls, one: TemplateVersion, warnings: tuple[TemplateWarning, ...] = ()) -> Self:
         """Return the view of a version."""
         source, listed = one.source, VersionView.of(one)
         return cls(
@@ -79,7 +79,7 @@ class TemplateView(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is different in one field: `added`, `removed` or `changed`, and the lines of a unified diff."""
+    """The difference in one field: `added`, `removed` or `changed`, and the lines of a unified diff."""
 
     field: str
     kind: str
@@ -88,7 +88,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DiffView(msgspec.Struct, frozen=True):
-    """What is different between two versions, field by field."""
+    """The differences between two versions, field by field."""
 
     key: str
     from_: int = msgspec.field(name="from")

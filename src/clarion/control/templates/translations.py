@@ -1,7 +1,7 @@
-"""What translators work on: the messages of a template in one locale as units of text, and what came back put in again.
+"""Translation units: the messages of a template in one locale as units of text, and the merge of a translator's file.
 
 A message in several forms is a unit per form: per plural category of the target's language, or per value of a selector.
-Nothing is judged that was not changed, so what is stored goes out and comes in again as it is.
+Only changed units are validated, so stored messages survive an export and import unchanged.
 """
 
 import re
@@ -22,7 +22,7 @@ OTHER: Final = "other"
 CATEGORIES: Final = ("zero", "one", "two", "few", "many", OTHER)
 """The plural categories of the CLDR, in its order."""
 _SOME: Final = frozenset(("zero", "one", "two"))
-"""Categories that may stand for so few numbers that the text need not say which."""
+"""Categories that may cover so few numbers that the text need not contain the number."""
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -37,13 +37,13 @@ class Unit(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """The name under which it travels."""
+        """The id of the unit in translators' files."""
         return f"{self.key}[{self.form}]" if self.form else self.key
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """A template's units in one locale. `version` is the template's, made at `at_ms`; `uses` says for each message in
-    which parts it stands (`email.subject`)."""
+    """A template's units in one locale. `version` is the template's, created at `at_ms`; `uses` are the parts that
+    refer to each message (`email.subject`)."""
 
     key: str
     version: int
@@ -56,18 +56,18 @@ class Sheet(msgspec.Struct, frozen=True):
     uses: dict[str, list[str]]
 
 
-class Returned(msgspec.Struct, frozen=True):
-    """What a translator's file says: the language it is in if it tells, and texts by unit id, those with text only.
-    `sources` are what was translated, as far as the file tells."""
+class TranslatorFile(msgspec.Struct, frozen=True):
+    """The content of a translator's file: its language if it is given, and texts by unit id, without empty ones.
+    `sources` are the texts that were translated, as far as the file contains them."""
 
     locale: str
     targets: dict[str, str]
     sources: dict[str, str] = {}
 
 
-class Merged(msgspec.Struct, frozen=True):
-    """A source with translations put in. Ids of units: `changed` ones, those `unknown` to the template, those `outdated`
-    because their text is another by now, and those still `missing`."""
+class MergedTranslations(msgspec.Struct, frozen=True):
+    """A source with translations merged. Ids of units: `changed` ones, those `unknown` to the template, those
+    `outdated` because their source has changed since, and those still `missing`."""
 
     source: Source
     changed: tuple[str, ...]
@@ -86,7 +86,7 @@ def sheet_of(one: TemplateVersion, locale: str) -> Sheet:
 
 
 def uses(source: Source) -> dict[str, list[str]]:
-    """Return the parts that each message stands in."""
+    """Return the parts that refer to each message."""
     found: dict[str, list[str]] = defaultdict(list)
 
     def note(text: str, part: str) -> str:
@@ -103,12 +103,12 @@ def uses(source: Source) -> dict[str, list[str]]:
 
 
 def messages_of(source: Source, locale: str) -> dict[str, Message]:
-    """Return the messages a template itself has in a locale."""
+    """Return the messages of a template in a locale, without inherited ones."""
     return source.locales.get(locale, Translation()).messages
 
 
 def units(source: Source, locale: str) -> tuple[Unit, ...]:
-    """Return what there is to translate into a locale. Keys that no template can refer to are left out, and empty texts."""
+    """Return the units to translate into a locale. Keys that no template can refer to and empty texts are left out."""
     own = messages_of(source, locale)
     return tuple(
         unit
@@ -130,7 +130,7 @@ def _of_message(key: str, message: Message, own: Message | None, locale: str) ->
 
 
 def _text(message: Message) -> str:
-    """Return what a message says of all that has no form of its own."""
+    """Return the text of a message; of one with forms `other`, or else any that is not empty."""
     if isinstance(message, str):
         return message
     return message.get(OTHER) or next(filter(None, message.values()), "")
@@ -150,14 +150,14 @@ def is_plural(message: Message | None) -> bool:
 
 
 def categories(locale: str) -> set[str]:
-    """Return the plural categories that a language tells apart."""
+    """Return the plural categories of a language."""
     found = known(locale)
     return {OTHER} if found is None else {OTHER, *found.plural_form.tags}
 
 
-def merged(source: Source, locale: str, returned: Returned) -> Merged:
-    """Return the source with a translator's texts in it. Raises `InvalidField` naming the first unit whose text lacks a
-    placeholder, or has one of its own."""
+def merged(source: Source, locale: str, returned: TranslatorFile) -> MergedTranslations:
+    """Return the source with a translator's texts in it. Raises `InvalidField` naming the first unit whose text is
+    missing a placeholder, or has one that its source has not."""
     found = {unit.id: unit for unit in units(source, locale)}
     unknown = tuple(id for id in returned.targets if id not in found)
     if returned.targets and len(unknown) == len(returned.targets):
@@ -175,7 +175,7 @@ def merged(source: Source, locale: str, returned: Returned) -> Merged:
     _complete(messages, {found[id].key for id in changed})
     put_in = msgspec.structs.replace(old, messages=messages)
     translated = msgspec.structs.replace(source, locales={**source.locales, locale: put_in}) if changed else source
-    return Merged(
+    return MergedTranslations(
         translated,
         tuple(changed),
         unknown,
@@ -192,7 +192,7 @@ def _put(message: Message | None, unit: Unit, text: str) -> Message:
 
 
 def _complete(messages: dict[str, Message], keys: set[str]) -> None:
-    """Give messages that have forms, but not the one for all others, the last of theirs for it."""
+    """Set the missing `other` form of messages with forms to their last form."""
     for key in keys:
         message = messages[key]
         if isinstance(message, dict) and OTHER not in message:
@@ -201,19 +201,20 @@ def _complete(messages: dict[str, Message], keys: set[str]) -> None:
 
 
 def placeholders(text: str, engine: Engine) -> list[str]:
-    """Return the tags in a text, which no translation may change."""
+    """Return the tags in a text, which a translation must preserve."""
     return [tag.text for tag in tags(text, engine)]
 
 
 def _check(unit: Unit, text: str, siblings: list[Unit], engine: Engine) -> None:
-    """A translation says what its source says: the number may be left out only where one word can stand for it."""
+    """Raise `InvalidField` unless a translation has the placeholders of its source; only a form for few numbers may
+    leave out the number."""
     sources = [set(placeholders(sibling.source, engine)) for sibling in siblings]
     needed = (
         set.intersection(*sources) if unit.plural and unit.form in _SOME else set(placeholders(unit.source, engine))
     )
     has = set(placeholders(text, engine))
     for one in sorted(needed - has):
-        raise InvalidField(f"lacks the placeholder {one}", field=unit.id, code="placeholder_missing")
+        raise InvalidField(f"is missing the placeholder {one}", field=unit.id, code="placeholder_missing")
     for one in sorted(has.difference(*sources)):
         raise InvalidField(
             f"has a placeholder that its source has not: {one}", field=unit.id, code="placeholder_unknown"
@@ -221,9 +222,9 @@ def _check(unit: Unit, text: str, siblings: list[Unit], engine: Engine) -> None:
 
 
 class LocaleReport(msgspec.Struct, frozen=True):
-    """How far a template is translated: messages `present`, `inherited` from a parent locale, `missing` (the default
-    locale's stand for them) and `unknown` to the default locale; `incomplete` ones lack plural categories of the
-    language; `parts` are overridden as a whole (`email.html`)."""
+    """The translation status of a template: messages `present`, `inherited` from a parent locale, `missing` (the
+    default locale's are used) and `unknown` to the default locale; `incomplete` ones have not all plural categories of
+    the language; `parts` are overridden as a whole (`email.html`)."""
 
     present: tuple[str, ...] = ()
     inherited: tuple[str, ...] = ()
@@ -234,7 +235,7 @@ class LocaleReport(msgspec.Struct, frozen=True):
 
 
 def report(source: Source, locale: str) -> LocaleReport:
-    """Return how far a template is translated into a locale."""
+    """Return the translation status of a template in a locale."""
     wanted, own = messages_of(source, source.locale), messages_of(source, locale)
     parents = [messages_of(source, tag) for tag in chain(locale) if tag not in (locale, source.locale)]
     inherited = {key for messages in parents for key in messages}
@@ -251,5 +252,5 @@ def report(source: Source, locale: str) -> LocaleReport:
 
 
 def locales_of(source: Source) -> set[str]:
-    """Return every locale that a template has."""
+    """Return all locales of a template."""
     return {source.locale, *source.locales}

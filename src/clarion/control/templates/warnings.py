@@ -1,4 +1,4 @@
-"""What is allowed and yet unwise in a rendered message: what phones cut off, filters distrust or people cannot read."""
+"""Warnings about a rendered message: content that phones cut off, spam filters distrust or people cannot read."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,22 +7,21 @@ from typing import Any, Final
 import msgspec
 
 from clarion.content.fit import payload_bytes
-from clarion.control.templates.letter import Letter
+from clarion.control.templates.email_text import EmailText
 from clarion.domain.channel import DEVICE_CHANNELS, Channel, Lane
 from clarion.domain.content import Category
-from clarion.domain.limits import SUBJECT_CHARS_MAX
-from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
+from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX, SUBJECT_CHARS_MAX
 from clarion.domain.locales import best, known
 from clarion.domain.sms import measure
 from clarion.ports.drafting import Rendered
 
 SUBJECT_CHARS: Final = 60
-"""What most inboxes show of a subject."""
+"""The characters of a subject that most inboxes show."""
 PREHEADER_CHARS: Final = 130
 TITLE_CHARS: Final = 50
-"""What a locked phone shows of a title."""
+"""The characters of a title that a locked phone shows."""
 HTML_BYTES: Final = 102 * 1024
-"""What Gmail shows of an e-mail before it cuts it off."""
+"""The size at which Gmail cuts off an e-mail."""
 SMS_SEGMENTS: Final = 3
 _LOUD_CHARS: Final = 8
 _EXCLAMATIONS: Final = 3
@@ -53,7 +52,7 @@ HEADLINES: Final[Mapping[Channel, str]] = {
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something to look at; `code` is stable, `field` a part of the channel."""
+    """A finding; `code` is stable, `field` a part of the channel."""
 
     code: str
     channel: Channel
@@ -66,15 +65,15 @@ Found = Iterator[tuple[str, str, str]]
 
 
 def is_marketing(category: Category | None) -> bool:
-    """Return whether people may expect to be able to leave: a category that is not critical and is sent in bulk, or
-    whose key says that it advertises."""
+    """Return whether recipients may expect a way to unsubscribe: a category that is not critical and is sent in bulk,
+    or has a key that indicates advertising."""
     if category is None or category.critical:
         return False
     return category.lane is Lane.BULK or _MARKETING.search(category.key) is not None
 
 
 def warnings_of(parts: Mapping[Channel, Mapping[str, Any]], category: Category | None) -> list[Finding]:
-    """Return what to look at in rendered parts, channel by channel."""
+    """Return the findings about rendered parts, channel by channel."""
     return [
         Finding(code, channel, field, detail)
         for channel, content in parts.items()
@@ -99,7 +98,7 @@ def _of(channel: Channel, parts: Mapping[str, Any], *, marketing: bool) -> Found
 
 
 def shortened(parts: Mapping[str, Any]) -> bool:
-    """Return whether the body of a push was cut to its payload limit, as far as one can tell afterwards."""
+    """Return whether the body of a push was probably cut to its payload limit, judged from the rendered parts."""
     return str(parts.get("body", "")).endswith(_ELLIPSIS) and payload_bytes(parts) > PUSH_PAYLOAD_BYTES_MAX // 2
 
 
@@ -135,8 +134,8 @@ def _sms(body: str) -> Found:
 def _email(parts: Mapping[str, Any], *, marketing: bool) -> Found:
     text, html = str(parts.get("text", "")), str(parts.get("html", ""))
     if not text.strip():
-        yield "text_missing", "text", "there is no text for those who do not read HTML"
-    letter = Letter(html)
+        yield "text_missing", "text", "there is no plain text for readers without HTML"
+    letter = EmailText(html)
     if html:
         yield from _html(html, letter, text)
     if marketing and not any(_LEAVING.search(link) for link in (*letter.links, *_linked(text))):
@@ -145,7 +144,7 @@ def _email(parts: Mapping[str, Any], *, marketing: bool) -> Found:
 
 
 def _linked(text: str) -> Iterator[str]:
-    """Yield the lines of a text that hold a link, each with the one before it: that is where a link says what it is for."""
+    """Yield the lines of a text that contain a link, each with the one before it: it usually describes the link."""
     before = ""
     for line in text.splitlines():
         if "https://" in line:
@@ -153,7 +152,7 @@ def _linked(text: str) -> Iterator[str]:
         before = line
 
 
-def _html(html: str, letter: Letter, text: str) -> Found:
+def _html(html: str, letter: EmailText, text: str) -> Found:
     size = len(html.encode())
     if size > HTML_BYTES:
         yield "html_large", "html", f"has {size} bytes; Gmail cuts it off after {HTML_BYTES}"
@@ -163,9 +162,11 @@ def _html(html: str, letter: Letter, text: str) -> Found:
     if letter.images and len(letter.text) < _TEXT_CHARS:
         yield "image_only", "html", "is hardly more than images: filters distrust it, and many readers see nothing"
     words = set(_WORD.findall(letter.text.lower()))
-    said = set(_WORD.findall(text.lower()))
-    if min(len(words), len(said)) >= _TEXT_WORDS and len(words & said) < _SHARED_WORDS * min(len(words), len(said)):
-        yield "text_differs", "text", "says something else than the HTML, which spam filters distrust"
+    answer = set(_WORD.findall(text.lower()))
+    if min(len(words), len(answer)) >= _TEXT_WORDS and len(words & answer) < _SHARED_WORDS * min(
+        len(words), len(answer)
+    ):
+        yield "text_differs", "text", "differs from the HTML, which spam filters distrust"
     if letter.preheader is not None and len(letter.preheader) > PREHEADER_CHARS:
         yield (
             "preheader_long",
@@ -175,7 +176,7 @@ def _html(html: str, letter: Letter, text: str) -> Found:
 
 
 def locale_warnings(rendered: Rendered, wanted: str) -> list[Finding]:
-    """Return that another locale than the one asked for is shown, for every channel."""
+    """Return a finding for every channel when its locale is not the requested one."""
     if not wanted or best(wanted, (rendered.locale,)) is not None:
         return []
     reason = "there is no such locale" if known(wanted) is None else "the template does not have it"

@@ -1,6 +1,5 @@
 """Translations as XLIFF 1.2 (http://docs.oasis-open.org/xliff/v1.2/os/xliff-core.html), the version most tools read.
-
-Placeholders travel as `<ph>`, forms of a plural as a group of `x-gettext-plurals`. What comes in is untrusted: no document
+Placeholders are `<ph>` elements, plural forms a group of `x-gettext-plurals`. Imported files are untrusted: no document
 type, so no entities, and bounds on size and depth.
 """
 
@@ -13,15 +12,17 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from clarion.content.tags import tags
-from clarion.control.templates.translations import Returned, Sheet, Unit
+from clarion.control.templates.translations import Sheet, TranslatorFile, Unit
 from clarion.domain.errors import InvalidField, Malformed
-from clarion.domain.limits_content import XML_LEVELS_MAX
+from clarion.domain.limits_content import XML_LEVELS_MAX, XML_TAG_BYTES_MAX
 from clarion.domain.template import Engine
 
 NAMESPACE: Final = "urn:oasis:names:tc:xliff:document:1.2"
 _TEXT: Final = {"\r": "&#13;"}
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """https://www.w3.org/TR/xml/#charsets."""
+_LONG_TAG: Final = re.compile(rb"<[^<]{%d}" % XML_TAG_BYTES_MAX)
+"""The parser cannot be interrupted within a tag, which may have half a million attributes."""
 _UNTRANSLATED: Final = frozenset({"new", "needs-translation"})
 _HOLES: Final = frozenset({"ph", "x"})
 
@@ -63,7 +64,7 @@ def _unit(unit: Unit, sheet: Sheet) -> Iterator[str]:
     if unit.form:
         yield f"  <note>{'Plural' if unit.plural else 'Chosen'} form: {_plain(unit.form)}</note>"
     if unit.key in sheet.uses:
-        yield f"  <note>Stands in {', '.join(sheet.uses[unit.key])}</note>"
+        yield f"  <note>Used in {', '.join(sheet.uses[unit.key])}</note>"
     yield "</trans-unit>"
 
 
@@ -72,7 +73,7 @@ def _plain(text: str) -> str:
 
 
 def _numbers(source: str, engine: Engine) -> dict[tuple[str, int], int]:
-    """Return ids of placeholders: by their text, and which of several alike it is."""
+    """Return ids of placeholders, by their text and their number among equal ones."""
     seen: Counter[str] = Counter()
     numbers: dict[tuple[str, int], int] = {}
     for number, tag in enumerate(tags(source, engine), 1):
@@ -97,8 +98,8 @@ def _content(unit: Unit, text: str, numbers: dict[tuple[str, int], int], engine:
     return "".join((*pieces, escape(text[position:], _TEXT)))
 
 
-def read(raw: bytes, sheet: Sheet) -> Returned:
-    """Return what a document says. Placeholders that it names without their text are looked up in the sheet. Raises
+def read(raw: bytes, sheet: Sheet) -> TranslatorFile:
+    """Return the content of a document. Placeholders without a text are looked up in the sheet. Raises
     `Malformed`."""
     root = _parsed(raw)
     if _name(root) != "xliff":
@@ -112,7 +113,7 @@ def read(raw: bytes, sheet: Sheet) -> Returned:
     for element in root.iter():
         if _name(element) != "trans-unit":
             continue
-        # Some tools number units anew and keep the name they came with.
+        # Some tools renumber units and keep their names.
         id = next((name for name in (element.get("id"), element.get("resname")) if name in known), None)
         id = id or element.get("id") or element.get("resname") or ""
         holes = _holes(known[id].source, sheet.engine) if id in known else {}
@@ -121,7 +122,7 @@ def read(raw: bytes, sheet: Sheet) -> Returned:
                 sources[id] = _text(child, holes)
             elif _name(child) == "target" and child.get("state") not in _UNTRANSLATED and (text := _text(child, holes)):
                 targets[id] = text
-    return Returned(locale, targets, sources)
+    return TranslatorFile(locale, targets, sources)
 
 
 def _holes(source: str, engine: Engine) -> dict[str, str]:
@@ -142,8 +143,10 @@ def _name(element: Element) -> str:
 
 
 def _parsed(raw: bytes) -> Element:
-    """Parse XML of untrusted origin. A document type is refused before anything of it counts, so there are no entities to
-    expand or fetch."""
+    """Parse XML of untrusted origin. A document type is refused before its content is read, so there are no entities to
+    expand or fetch. Raises `Malformed`."""
+    if _LONG_TAG.search(raw):
+        raise Malformed(f"the body has more than {XML_TAG_BYTES_MAX} bytes without a tag")
     builder, level = TreeBuilder(), 0
     parser = expat.ParserCreate(encoding="UTF-8", namespace_separator="}")
     parser.buffer_text = True

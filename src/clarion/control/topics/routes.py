@@ -22,13 +22,13 @@ class TopicBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MembersBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Users to add to a topic or take out of it."""
+    """Users to add to a topic or remove from it."""
 
     user_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=TOPIC_MEMBERS_PER_CALL_MAX)]
 
 
 class TopicView(msgspec.Struct, frozen=True):
-    """A topic as the API shows it."""
+    """A topic in the API's responses."""
 
     key: str
     name: str
@@ -88,6 +88,6 @@ def routes(topics: Topics) -> list[Route]:
         Route("GET", one, do.get, read, "Get a topic", reply=TopicView, tag=tag),
         Route("DELETE", one, do.remove, write, "Remove a topic with its memberships", status=204, tag=tag),
         Route("POST", members, do.join, write, "Add users to a topic", body=MembersBody, tag=tag),
-        Route("DELETE", members, do.leave, write, "Take users out of a topic", body=MembersBody, tag=tag),
+        Route("DELETE", members, do.leave, write, "Remove users from a topic", body=MembersBody, tag=tag),
         Route("GET", members, do.members, read, "List the users of a topic", queries=PAGE_QUERIES, tag=tag),
     ]  # fmt: skip

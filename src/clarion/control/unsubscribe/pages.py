@@ -1,4 +1,4 @@
-"""The pages people see who open a link to unsubscribe: plain HTML that needs no script and fits a narrow screen."""
+"""The pages of unsubscribe links: plain HTML that needs no script and fits a narrow screen."""
 
 from html import escape
 from typing import Final
@@ -37,7 +37,7 @@ _BUTTON: Final = """<form method="post">
 
 
 def question(brand: Brand, category: str, address: str) -> bytes:
-    """Return the page with the button; it changes nothing by being looked at."""
+    """Return the page with the button; opening it changes nothing."""
     to = f" to {escape(address)}" if address else ""
     return _page(
         brand, f"Unsubscribe{_from(brand)}?", f"<p>No more e-mail about “{escape(category)}”{to}.</p>\n{_BUTTON}"
@@ -45,20 +45,20 @@ def question(brand: Brand, category: str, address: str) -> bytes:
 
 
 def done(brand: Brand, category: str) -> bytes:
-    """Return the page that says it is done."""
+    """Return the page that confirms the opt-out."""
     about = f"You will get no more e-mail about “{escape(category)}”{escape(_from(brand))}."
     return _page(brand, "You are unsubscribed", f"<p>{about} Messages already on their way may still arrive.</p>")
 
 
 def unknown() -> bytes:
-    """Return the page of a link that is none of ours."""
+    """Return the page of an invalid link."""
     return _page(
         Brand(), "This link does not work", "<p>It may have been cut off. Please copy the whole link of the e-mail.</p>"
     )
 
 
 def not_understood() -> bytes:
-    """Return the page of a POST that does not say what it wants."""
+    """Return the page of a POST that is not a one-click form."""
     return _page(Brand(), "Nothing was changed", "<p>Please open the link again and press the button.</p>")
 
 
@@ -67,7 +67,8 @@ def _from(brand: Brand) -> str:
 
 
 def _page(brand: Brand, title: str, body: str) -> bytes:
-    # A brand's colours and fonts were checked when it was stored; escaped all the same, they cannot end the style.
+    # A brand's colours and fonts were checked when it was stored; they are escaped nevertheless, so that they cannot
+    # end the style.
     styles = {
         "font": brand.font_family,
         "background": brand.background_color,

@@ -1,4 +1,4 @@
-"""What a form asks for, and what a click changes. Pure."""
+"""The one-click form, and the change of preferences that it makes. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -40,7 +40,8 @@ def _in_parts(text: str, boundary: str) -> bool:
 
 
 def without(preferences: Mapping[str, Mapping[str, bool | Choice]], category: str, channel: str) -> str | None:
-    """Return preferences, as stored, that say no to a category on a channel; None when they say so already."""
+    """Return the preferences, in stored form, with an opt-out of a category on a channel; None when they have it
+    already."""
     row = preferences.get(category, {})
     if row.get(channel) is False:
         return None

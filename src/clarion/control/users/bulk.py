@@ -1,14 +1,15 @@
 """Bulk import: newline-delimited JSON of any size, cut into lines, decoded and checked in batches. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from clarion.control.users.rules import Known, Places, UserBody, check_user
 from clarion.domain.depth import too_deep
-from clarion.domain.errors import InvalidField
-from clarion.domain.limits import BULK_ERRORS_MAX, BULK_LINE_BYTES_MAX
+from clarion.domain.errors import InvalidField, TooLarge
+from clarion.domain.json_values import check_values
+from clarion.domain.limits import BULK_ERRORS_MAX, BULK_LINE_BYTES_MAX, BULK_LINE_VALUES_MAX
 from clarion.domain.user import UserWrite
 from clarion.ports.web import invalid_field
 
@@ -20,7 +21,7 @@ class BulkLine(UserBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class LineError(msgspec.Struct, frozen=True):
-    """Why a line was not stored. Lines count from 1."""
+    """The reason that a line was not stored. Lines count from 1."""
 
     line: int
     field: str | None
@@ -28,7 +29,7 @@ class LineError(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What became of an import. `errors` holds the first `BULK_ERRORS_MAX`; `failed` counts all."""
+    """The result of an import. `errors` holds the first `BULK_ERRORS_MAX`; `failed` counts all."""
 
     received: int = 0
     stored: int = 0
@@ -49,7 +50,7 @@ Line = tuple[int, bytes]
 
 
 class LineCutter:
-    """Cuts a stream of pieces into numbered lines without ever holding more than one line over its bound."""
+    """Cuts a stream of pieces into numbered lines, and holds at most one line over the bound."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -58,7 +59,7 @@ class LineCutter:
     def feed(self, piece: bytes) -> list[Line]:
         """Return the lines that a piece completes; blank ones are counted and left out."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
-        # An endless line is cut to just over the bound, which is enough to be refused when its end comes.
+        # A line without an end is cut to just over the bound, so that it is refused at its end.
         self._rest = self._rest[: BULK_LINE_BYTES_MAX + 1]
         return self._numbered(whole)
 
@@ -73,14 +74,15 @@ class LineCutter:
         return [(first + index, line) for index, line in enumerate(lines) if line.strip(_BLANK)]
 
 
-def decode(lines: Sequence[Line]) -> tuple[list[tuple[int, BulkLine]], list[LineError]]:
-    """Return the lines that are users by shape, and why the others are not."""
+def decode(lines: Iterable[Line]) -> tuple[list[tuple[int, BulkLine]], list[LineError]]:
+    """Return the lines that decode as users, and the errors of the other lines."""
     good = []
     errors = []
     for number, line in lines:
         try:
             if len(line) > BULK_LINE_BYTES_MAX:
                 raise InvalidField(f"is longer than {BULK_LINE_BYTES_MAX} bytes")
+            check_values(line, BULK_LINE_VALUES_MAX, "line")
             if too_deep(line):
                 raise InvalidField("is nested too deeply")
             good.append((number, _DECODER.decode(line)))
@@ -89,15 +91,15 @@ def decode(lines: Sequence[Line]) -> tuple[list[tuple[int, BulkLine]], list[Line
             errors.append(LineError(number, problem.field, problem.detail))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             errors.append(LineError(number, None, f"is not JSON: {error}"))
-        except InvalidField as error:
+        except (InvalidField, TooLarge) as error:
             errors.append(LineError(number, None, error.detail))
     return good, errors
 
 
 def check(
-    lines: Sequence[tuple[int, BulkLine]], places: Places, known: Known
+    lines: Iterable[tuple[int, BulkLine]], places: Places, known: Known
 ) -> tuple[list[UserWrite], list[LineError]]:
-    """Return the users to store, and why the others are not."""
+    """Return the users to store, and the errors of the other lines."""
     good = []
     errors = []
     for number, line in lines:

@@ -1,4 +1,4 @@
-"""The zones, languages and territories that this installation's tz and CLDR data know."""
+"""The zones, languages and territories in this installation's tz and CLDR data."""
 
 from functools import lru_cache
 from zoneinfo import available_timezones
@@ -11,6 +11,6 @@ from clarion.control.users.rules import Places
 
 @lru_cache(maxsize=1)
 def places() -> Places:
-    """Return what a locale and a zone may be made of."""
+    """Return the valid zones, languages and territories."""
     territories = frozenset(Locale("en").territories)
     return Places(frozenset(available_timezones()), frozenset(locale_identifiers()), territories)

@@ -1,4 +1,5 @@
-"""Preferences as the API writes them: category (or `*`) to channel (or `*`) to yes or no, for good or until a time. Pure."""
+"""The API form of preferences: category (or `*`) to channel (or `*`) to yes or no, without an end or until a time.
+Pure."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
@@ -15,16 +16,16 @@ _CHANNELS: Final = frozenset({"*", *CHANNELS})
 
 
 class TimedChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A choice that ends: afterwards it is as if nothing had been chosen."""
+    """A choice with an end: after it no choice is set."""
 
     allowed: bool
     until: Time
 
 
 Preferences: TypeAlias = dict[str, dict[str, bool | TimedChoice]]
-"""What a user chose."""
+"""The choices of a user."""
 Defaults: TypeAlias = dict[str, dict[str, bool]]
-"""What holds for users who have not chosen; defaults do not end."""
+"""The defaults of users without a choice; they have no end."""
 
 
 def canonical(
@@ -32,11 +33,11 @@ def canonical(
     categories: Mapping[str, bool],
     field: str = "preferences",
 ) -> str:
-    """Return preferences as stored: sorted JSON of booleans and `Choice`, without empty rows, so that equal ones are equal
-    text.
+    """Return preferences in stored form: sorted JSON of booleans and `Choice`, without empty rows, so that equal ones
+    are equal text.
 
-    `categories` maps those there are to whether they are critical. Raises `InvalidField` for an unknown channel or
-    category, and for saying no to a critical one; `field` is empty when they are the whole body.
+    `categories` maps the existing ones to whether they are critical. Raises `InvalidField` for an unknown channel or
+    category, and for an opt-out of a critical one; `field` is empty when they are the whole body.
     """
     path = f"{field}." if field else ""
     rows: dict[str, dict[str, bool | Choice]] = {}
@@ -54,7 +55,7 @@ def canonical(
 
 
 def view(preferences: Mapping[str, Mapping[str, bool | Choice]]) -> Preferences:
-    """Return stored preferences as the API shows them."""
+    """Return the API form of stored preferences."""
     return {
         category: {
             channel: value if isinstance(value, bool) else TimedChoice(value.allowed, shown(value.until_ms))

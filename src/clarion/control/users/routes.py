@@ -15,10 +15,12 @@ from clarion.control.users.routes_choices import QuietHoursView, source_of
 from clarion.control.users.rules import DeviceBody, Known, UserBody, check_device, check_user
 from clarion.domain.address import identifier
 from clarion.domain.errors import Malformed, NotFound
-from clarion.domain.limits import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES
+from clarion.domain.json_values import marks_in
+from clarion.domain.limits_processes import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES, BULK_BATCH_VALUES_MAX
 from clarion.ports.control import Control
 from clarion.ports.control_users import UserRecord
 from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.slices import sliced
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
@@ -26,7 +28,7 @@ _NO_USER = "no such user"
 
 
 class UserView(msgspec.Struct, frozen=True):
-    """A user as the API shows it."""
+    """A user in the API's responses."""
 
     id: str
     email: str | None
@@ -91,14 +93,13 @@ class _Handlers:
         return Reply(report)
 
     async def _import(self, call: Call, lines: list[bulk.Line], report: bulk.Report) -> None:
-        """Store the good lines of one batch in one transaction and report the others.
-
-        Decoding and checking thousands of lines goes to a thread: other requests are answered meanwhile.
+        """Store the valid lines of one batch in one transaction and report the other lines. Thousands of lines are
+        decoded and checked in a thread, so that other requests are not delayed.
         """
         tenant = call.caller.tenant
-        shaped, misshapen = await asyncio.to_thread(bulk.decode, lines)
+        shaped, misshapen = await asyncio.to_thread(bulk.decode, sliced(lines))
         known = await self._known(tenant, sorted({topic for _, line in shaped for topic in line.topics}))
-        users, wrong = await asyncio.to_thread(bulk.check, shaped, places(), known)
+        users, wrong = await asyncio.to_thread(bulk.check, sliced(shaped), places(), known)
         if users:
             await self._users.put_many(tenant, users, source_of(call))
         report.received += len(lines)
@@ -121,14 +122,16 @@ class _Handlers:
 async def _batches(stream: AsyncIterator[bytes]) -> AsyncIterator[list[bulk.Line]]:
     cutter = bulk.LineCutter()
     waiting: list[bulk.Line] = []
-    size = 0
+    size = values = 0
     async for piece in stream:
         for line in cutter.feed(piece):
             waiting.append(line)
             size += len(line[1])
-            if len(waiting) == BULK_BATCH_LINES or size >= BULK_BATCH_BYTES_MAX:
+            values += marks_in(line[1])
+            full = len(waiting) == BULK_BATCH_LINES or size >= BULK_BATCH_BYTES_MAX
+            if full or values >= BULK_BATCH_VALUES_MAX:
                 yield waiting
-                waiting, size = [], 0
+                waiting, size, values = [], 0, 0
     waiting += cutter.end()
     if waiting:
         yield waiting

@@ -1,5 +1,5 @@
-"""What users choose over HTTP, told by the tenant or, with a token of their own, by themselves: preferences, quiet hours,
-and the history of both yes and no."""
+"""The choices of users over HTTP, set by the tenant or, with a user token, by themselves: preferences, quiet hours, and
+the history of consents."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +22,7 @@ _NO_USER = "no such user"
 
 
 class QuietHoursView(QuietHours, frozen=True, omit_defaults=False):
-    """Quiet hours as the API shows them, whole."""
+    """Quiet hours in the API's responses, with all fields."""
 
     @classmethod
     def of(cls, quiet: QuietHours) -> Self:
@@ -31,8 +31,8 @@ class QuietHoursView(QuietHours, frozen=True, omit_defaults=False):
 
 
 class ConsentView(msgspec.Struct, frozen=True):
-    """A change of one entry of the preferences; `allowed` is null when nothing is said any more. `source` is the id of the
-    API key that told, or `user`."""
+    """A change of one entry of the preferences; `allowed` is null when it is no longer set. `source` is the id of the
+    API key that made the change, or `user`."""
 
     at: datetime
     category: str
@@ -43,7 +43,7 @@ class ConsentView(msgspec.Struct, frozen=True):
 
 
 def source_of(call: Call) -> str:
-    """Return who tells what a user wants: the user, or the tenant's key."""
+    """Return the source of a change: `user`, or the id of the tenant's key."""
     return call.caller.key_id if call.caller.user_id is None else "user"
 
 
@@ -53,23 +53,23 @@ def _named(call: Call) -> str:
 
 def _oneself(call: Call) -> str:
     if call.caller.user_id is None:
-        raise Forbidden("this is for a user's own token only")
+        raise Forbidden("this requires a user token")
     return call.caller.user_id
 
 
 class _Choices:
-    """The endpoints of one way to say whose choices they are."""
+    """The endpoints of one way to identify the user."""
 
-    def __init__(self, control: Control, who: Callable[[Call], str]) -> None:
+    def __init__(self, control: Control, user_path: Callable[[Call], str]) -> None:
         self._users = control.users
         self._categories = control.categories
-        self._who = who
+        self._user_path = user_path
 
     async def preferences(self, call: Call) -> Reply:
         return Reply(view((await self._user(call)).preferences))
 
     async def put_preferences(self, call: Call) -> Reply:
-        tenant, user_id = call.caller.tenant, self._who(call)
+        tenant, user_id = call.caller.tenant, self._user_path(call)
         text = canonical(call.body, await self._categories.keys(tenant), field="")
         if not await self._users.set_preferences(tenant, user_id, text, source_of(call)):
             raise NotFound(_NO_USER)
@@ -78,7 +78,7 @@ class _Choices:
     async def quiet_hours(self, call: Call) -> Reply:
         quiet = (await self._user(call)).quiet_hours
         if quiet is None:
-            raise NotFound("the user has no quiet hours of their own: the tenant's hold")
+            raise NotFound("the user has no quiet hours of their own: the tenant's apply")
         return Reply(QuietHoursView.of(quiet))
 
     async def put_quiet_hours(self, call: Call) -> Reply:
@@ -90,25 +90,25 @@ class _Choices:
         return Reply(status=204)
 
     async def _set_quiet_hours(self, call: Call, text: str) -> None:
-        if not await self._users.set_quiet_hours(call.caller.tenant, self._who(call), text):
+        if not await self._users.set_quiet_hours(call.caller.tenant, self._user_path(call), text):
             raise NotFound(_NO_USER)
 
     async def _user(self, call: Call) -> UserRecord:
-        user = await self._users.get(call.caller.tenant, self._who(call))
+        user = await self._users.get(call.caller.tenant, self._user_path(call))
         if user is None:
             raise NotFound(_NO_USER)
         return user
 
-    def routes(self, base: str, whose: str, write: str, read: str) -> list[Route]:
+    def routes(self, base: str, owner: str, write: str, read: str) -> list[Route]:
         preferences, quiet, tag = f"{base}/preferences", f"{base}/quiet-hours", "preferences"
         return [
-            Route("PUT", preferences, self.put_preferences, write, f"Replace {whose} preferences",
+            Route("PUT", preferences, self.put_preferences, write, f"Replace {owner} preferences",
                   body=Preferences, reply=Preferences, tag=tag),
-            Route("GET", preferences, self.preferences, read, f"Get {whose} preferences", reply=Preferences, tag=tag),
-            Route("PUT", quiet, self.put_quiet_hours, write, f"Replace {whose} quiet hours",
+            Route("GET", preferences, self.preferences, read, f"Get {owner} preferences", reply=Preferences, tag=tag),
+            Route("PUT", quiet, self.put_quiet_hours, write, f"Replace {owner} quiet hours",
                   body=QuietHours, reply=QuietHoursView, tag=tag),
-            Route("GET", quiet, self.quiet_hours, read, f"Get {whose} quiet hours", reply=QuietHoursView, tag=tag),
-            Route("DELETE", quiet, self.remove_quiet_hours, write, f"Go back from {whose} quiet hours to the tenant's",
+            Route("GET", quiet, self.quiet_hours, read, f"Get {owner} quiet hours", reply=QuietHoursView, tag=tag),
+            Route("DELETE", quiet, self.remove_quiet_hours, write, f"Remove {owner} quiet hours; the tenant's apply then",
                   status=204, tag=tag),
         ]  # fmt: skip
 
@@ -139,5 +139,5 @@ def routes(control: Control) -> list[Route]:
         *_Choices(control, _named).routes("/v1/users/{id}", "a user's", "users:write", "users:read"),
         *_Choices(control, _oneself).routes("/v1/me", "one's own", USER, USER),
         Route("GET", "/v1/users/{id}/consents", _History(control).page, "users:read",
-              "What a user allowed and refused, newest first", queries=PAGE_QUERIES, tag="preferences"),
+              "List a user's consents, newest first", queries=PAGE_QUERIES, tag="preferences"),
     ]  # fmt: skip

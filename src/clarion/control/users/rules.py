@@ -1,4 +1,4 @@
-"""Checks of users and devices: from what a request says to what may be stored."""
+"""Validation of users and devices: from a request's body to the values to store."""
 
 from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
@@ -14,13 +14,13 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import (
-    ADDRESS_CACHE_MAX,
     ADDRESS_CHARS_MAX,
     ATTRIBUTES_BYTES_MAX,
+    CONTACTS_PER_CHANNEL_MAX,
     DEVICES_PER_USER_MAX,
     TOPICS_PER_LINE_MAX,
 )
-from clarion.domain.limits_deciding import CONTACTS_PER_CHANNEL_MAX
+from clarion.domain.limits_processes import ADDRESS_CACHE_MAX
 from clarion.domain.quiet import QuietHours, check_quiet
 from clarion.domain.times import Time, check_time
 from clarion.domain.user import Device, UserWrite
@@ -37,7 +37,7 @@ class SubscriptionKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """A web-push subscription, as `PushSubscription.toJSON()` writes it; what else a browser adds is left out."""
+    """A web-push subscription, as `PushSubscription.toJSON()` writes it; further fields of a browser are left out."""
 
     endpoint: str
     keys: SubscriptionKeys
@@ -58,8 +58,8 @@ class DeviceEntry(DeviceBody, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class UserBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user. Contacts, locale, zone and attributes are replaced as a whole; preferences, quiet hours, devices and the time
-    last seen only when given; topics are joined. `contacts` holds further addresses per channel."""
+    """A user. Contacts, locale, zone and attributes are replaced as a whole; preferences, quiet hours, devices and the
+    time last seen only when given; the user joins `topics`. `contacts` holds further addresses per channel."""
 
     email: str | None = None
     phone: str | None = None
@@ -78,7 +78,7 @@ class UserBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Places(msgspec.Struct, frozen=True):
-    """What a locale and a zone may be made of: IANA zones, ISO languages with scripts (`zh_Hant`), territories."""
+    """The valid parts of locales and zones: IANA zones, ISO languages with scripts (`zh_Hant`), territories."""
 
     zones: frozenset[str]
     languages: frozenset[str]
@@ -86,14 +86,14 @@ class Places(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What the tenant has defined: categories with whether they are critical, and the keys of topics."""
+    """The definitions of the tenant: categories with whether they are critical, and the keys of topics."""
 
     categories: Mapping[str, bool]
     topics: Container[str]
 
 
 def check_user(user_id: str, body: UserBody, places: Places, known: Known) -> UserWrite:
-    """Return the user to store. Raises `InvalidField` naming the first field that is wrong."""
+    """Return the user to store. Raises `InvalidField` naming the first invalid field."""
     if body.zone and body.zone not in places.zones:
         raise InvalidField("is not an IANA time zone", field="zone")
     for topic in body.topics:
@@ -119,13 +119,14 @@ def check_user(user_id: str, body: UserBody, places: Places, known: Known) -> Us
 
 
 def quiet_text(quiet: QuietHours, field: str = "") -> str:
-    """Return quiet hours as stored, equal ones as equal text. Raises `InvalidField`."""
+    """Return quiet hours in stored form, equal ones as equal text. Raises `InvalidField`."""
     return msgspec.json.encode(check_quiet(quiet, field)).decode()
 
 
 @lru_cache(maxsize=ADDRESS_CACHE_MAX)
 def locale(text: str, languages: frozenset[str], territories: frozenset[str]) -> str:
-    """Return a locale in BCP 47 form (`pt-BR`, `zh-Hant-TW`): a known language, then script and territory if given."""
+    """Return a locale in BCP 47 form (`pt-BR`, `zh-Hant-TW`): a known language, then script and territory if given.
+    Raises `InvalidField`."""
     language, *rest = text.replace("_", "-").split("-")
     parts = [language.lower()]
     if rest and len(rest[0]) == 4:

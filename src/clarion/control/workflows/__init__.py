@@ -1,1 +1,1 @@
-"""Workflows: named steps that turn a trigger into deliveries, checked whole when they are stored."""
+"""Workflows: named steps that turn a trigger into deliveries, fully validated when they are stored."""

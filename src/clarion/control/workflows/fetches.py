@@ -1,4 +1,4 @@
-"""Checks of fetch steps: what a definition may make this installation call."""
+"""Validation of fetch steps: which calls a definition may make from this installation."""
 
 import re
 from typing import Final
@@ -6,13 +6,9 @@ from typing import Final
 from clarion.domain.address import url
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    FETCH_ATTEMPTS_MAX,
-    FETCH_HEADER_CHARS_MAX,
-    FETCH_HEADERS_MAX,
-    FETCH_TIMEOUT_MS_MAX,
-)
-from clarion.domain.workflow import PLACEHOLDER, Fetch
+from clarion.domain.limits import FETCH_ATTEMPTS_MAX, FETCH_HEADER_CHARS_MAX, FETCH_HEADERS_MAX, FETCH_TIMEOUT_MS_MAX
+from clarion.domain.secret_reference import parse
+from clarion.domain.workflow import PLACEHOLDER, Fetch, SecretHeader
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 """A token of RFC 9110, section 5.6.2."""
@@ -24,7 +20,7 @@ _HOST: Final = re.compile(r"https?://[^/?#]*")
 
 
 def check_fetch(step: Fetch, path: str) -> None:
-    """Raise `InvalidField` for the first fault of a fetch step. Whether its host may be called is for the egress to say."""
+    """Raise `InvalidField` for the first fault of a fetch step. The egress decides whether its host may be called."""
     _check_braces(step.url, f"{path}.url")
     host = _HOST.match(step.url)
     if host and "{" in host.group():
@@ -41,11 +37,14 @@ def check_fetch(step: Fetch, path: str) -> None:
         raise InvalidField(f"must be 1 to {FETCH_ATTEMPTS_MAX}", field=f"{path}.attempts")
 
 
-def _check_header(name: str, value: str, field: str) -> None:
+def _check_header(name: str, value: str | SecretHeader, field: str) -> None:
     if not _HEADER.fullmatch(name):
         raise InvalidField("is not a name of a header", field=field)
     if name.lower() in _OF_THE_CONNECTION:
-        raise InvalidField("is not for a definition to set", field=field)
+        raise InvalidField("must not be set by a definition", field=field)
+    if isinstance(value, SecretHeader):
+        parse({"from": value.source}, field)
+        field, value = f"{field}.prefix", value.prefix
     _check_braces(value, field)
     written = PLACEHOLDER.sub("", value)
     if len(value) > FETCH_HEADER_CHARS_MAX or not written.isascii() or not written.isprintable():
@@ -54,4 +53,4 @@ def _check_header(name: str, value: str, field: str) -> None:
 
 def _check_braces(text: str, field: str) -> None:
     if set("{}") & set(PLACEHOLDER.sub("", text)):
-        raise InvalidField("has a brace without its other half; expressions stand in one pair", field=field)
+        raise InvalidField("has an unmatched brace; write an expression in one pair", field=field)

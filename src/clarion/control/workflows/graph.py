@@ -1,4 +1,4 @@
-"""The ways between the steps of a workflow: every one leads somewhere, none leads back, and each step is on one."""
+"""The graph of a workflow: every edge leads to an existing step, there is no cycle, and every step is reachable."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ _WAYS = ("next", "then", "otherwise", "on_timeout")
 
 
 def check_graph(workflow: Workflow) -> None:
-    """Raise `InvalidField` for the first way to a step there is not, the first that leads back to where it came from, and
-    the first step no way leads to. Names are known to be unique."""
+    """Raise `InvalidField` for the first edge to an unknown step, the first cycle, and the first unreachable step.
+    Names must be unique already."""
     names = {step.name: index for index, step in enumerate(workflow.steps)}
     for index, step in enumerate(workflow.steps):
         for way in _WAYS:
@@ -24,11 +24,11 @@ def check_graph(workflow: Workflow) -> None:
     reached = _walk(workflow, ahead)
     for index, step in enumerate(workflow.steps):
         if index not in reached:
-            raise InvalidField(f"no way leads to the step {step.name!r}", field=f"steps[{index}]")
+            raise InvalidField(f"the step {step.name!r} is unreachable", field=f"steps[{index}]")
 
 
 def before(workflow: Workflow, index: int) -> set[str]:
-    """Return the names of all steps from which a way leads to the step. The graph is known to have no cycle."""
+    """Return the names of all steps from which the step is reachable. The graph must have no cycle."""
     comes_from: dict[str, set[str]] = {}
     for place, step in enumerate(workflow.steps):
         for name in follows(workflow, place).values():
@@ -43,7 +43,8 @@ def before(workflow: Workflow, index: int) -> set[str]:
 
 
 def _walk(workflow: Workflow, ahead: list[list[tuple[str, int]]]) -> set[int]:
-    """Return the steps reached from the first. All are walked, in depth, so that no cycle is missed."""
+    """Return the steps reachable from the first. The search is depth-first over all steps, so that it finds every
+    cycle."""
     reached_first: set[int] = set()
     done: set[int] = set()
     for start in range(len(workflow.steps)):

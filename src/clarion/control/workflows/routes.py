@@ -1,20 +1,24 @@
-"""Workflows over HTTP. What a workflow names has to exist, and its expressions have to parse, when it is stored."""
+"""Workflows over HTTP. When a workflow is stored, every definition it names has to exist and its expressions have to
+parse."""
 
+import asyncio
 from collections.abc import Collection, Container
 from datetime import datetime
 
 import msgspec
 
 from clarion.control.defined import Reading, view
+from clarion.control.references import values_of
 from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
 from clarion.control.workflows.schema import encoded_schema
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX
-from clarion.domain.workflow import Workflow
+from clarion.domain.limits import DEFINITION_BYTES_MAX
+from clarion.domain.workflow import Fetch, Workflow
 from clarion.ports.control import Control
 from clarion.ports.expressions import ExpressionError, Expressions
+from clarion.ports.secret_stores import Secrets
 from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
 
 _ENCODER = msgspec.json.Encoder()
@@ -22,7 +26,7 @@ _VERSION_DIGITS_MAX = 9
 
 
 class WorkflowView(Workflow, frozen=True, kw_only=True):
-    """A workflow as the API shows it."""
+    """A workflow in the API's responses."""
 
     key: str
     version: int
@@ -31,15 +35,21 @@ class WorkflowView(Workflow, frozen=True, kw_only=True):
 
 
 class _Handlers(Reading):
-    def __init__(self, control: Control, expressions: Expressions) -> None:
+    def __init__(self, control: Control, expressions: Expressions, secrets: Secrets | None) -> None:
         super().__init__(control.definitions, Workflow.KIND, "workflow")
         self._control = control
         self._expressions = expressions
+        self._secrets = secrets
 
     async def put(self, call: Call) -> Reply:
         tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
-        check_workflow(workflow, self._fault_of)
+        # In a thread: hundreds of expressions are compiled.
+        await asyncio.to_thread(check_workflow, workflow, self._fault_of)
         check_references(workflow, await self._known(tenant, workflow))
+        for place, step in enumerate(workflow.steps):
+            if isinstance(step, Fetch):
+                sources = {header: {"from": one.source} for header, one in step.secret_headers.items()}
+                await values_of(self._secrets, tenant, sources, f"steps[{place}].headers")
         return Reply(view(await self._control.definitions.put(tenant, Workflow.KIND, name, _ENCODER.encode(workflow))))
 
     async def get(self, call: Call) -> Reply:
@@ -66,7 +76,7 @@ class _Handlers(Reading):
         return ""
 
     async def _known(self, tenant: str, workflow: Workflow) -> Known:
-        """Return what exists of what the workflow names."""
+        """Return the existing definitions among those that the workflow names."""
         templates: dict[str, Container[Channel]] = {}
         for named in templates_of(workflow):
             template = await self._control.templates.get(tenant, named)
@@ -75,9 +85,9 @@ class _Handlers(Reading):
         return Known(templates, await self._control.categories.keys(tenant))
 
 
-def routes(control: Control, expressions: Expressions) -> list[Route]:
+def routes(control: Control, expressions: Expressions, secrets: Secrets | None = None) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(control, expressions)
+    do = _Handlers(control, expressions, secrets)
     read, write, path, tag = "content:read", "content:write", "/v1/workflows", "workflows"
     version = Query("version", "A version other than the newest", kind="integer")
     return [

@@ -1,4 +1,4 @@
-"""Checks of workflows, before anything is stored: every fault with its path, such as `steps[3].if`."""
+"""Validation of workflows before they are stored. Every fault has its path, such as `steps[3].if`."""
 
 import re
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
@@ -11,9 +11,10 @@ from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration, duration_ms
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import KEY_CHARS_MAX, NAME_CHARS_MAX
-from clarion.domain.limits_deciding import (
+from clarion.domain.limits import (
     DIGEST_ITEMS_MAX,
+    KEY_CHARS_MAX,
+    NAME_CHARS_MAX,
     THROTTLE_LIMIT_MAX,
     WAIT_MS_MAX,
     WORKFLOW_EXPRESSIONS_MAX,
@@ -41,18 +42,19 @@ from clarion.domain.workflow import (
 
 _NAME: Final = re.compile(r"[a-z0-9_]+")
 FaultOf: TypeAlias = Callable[[str, Collection[str]], str]
-"""Says what is wrong with an expression over these names, or nothing."""
+"""A function that returns the fault of an expression over these names, empty if it has none."""
 
 
 class Known(NamedTuple):
-    """What exists of what a workflow names: templates with the channels they have content for, and categories."""
+    """The existing definitions that a workflow names: templates with the channels they have content for, and
+    categories."""
 
     templates: Mapping[str, Container[Channel]]
     categories: Container[str]
 
 
 def check_workflow(workflow: Workflow, fault_of: FaultOf) -> None:
-    """Raise `InvalidField` for the first fault of a workflow in itself."""
+    """Raise `InvalidField` for the first fault of a workflow itself."""
     single_line(workflow.name, "name", NAME_CHARS_MAX)
     check_defaults(workflow.defaults, critical=False)
     _check_variables(workflow.variables)
@@ -104,7 +106,7 @@ def _check_variables(variables: tuple[str, ...]) -> None:
         raise InvalidField(f"has more than {WORKFLOW_NAMES_MAX} names", field="variables")
     for index, name in enumerate(variables):
         if not name or name in variables[:index]:
-            raise InvalidField("must be a name that no other has", field=f"variables[{index}]")
+            raise InvalidField("must be a unique name", field=f"variables[{index}]")
         single_line(name, f"variables[{index}]", KEY_CHARS_MAX)
 
 
@@ -230,7 +232,7 @@ def _expressions_of(step: Step) -> Iterator[tuple[str, str]]:
             yield from ((f"values.{name}", text) for name, text in step.values.items())
         case Fetch():
             yield from (("url", text) for text in PLACEHOLDER.findall(step.url))
-            for name, value in step.headers.items():
+            for name, value in step.plain_headers.items():
                 yield from ((f"headers.{name}", text) for text in PLACEHOLDER.findall(value))
         case _:
             pass

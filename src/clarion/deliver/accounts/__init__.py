@@ -1,1 +1,1 @@
-"""The accounts a delivery can go through: how they stand, how fast they may be used, and which one is next."""
+"""The accounts a delivery can go through: their health, how fast they may be used, and which one is next."""

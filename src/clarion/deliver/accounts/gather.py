@@ -3,20 +3,20 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from clarion.deliver.accounts.known import Known
+from clarion.deliver.accounts.snapshot import AccountSnapshot
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category
-from clarion.domain.limits_resilience import ACCOUNTS_PER_CHANNEL_MAX
+from clarion.domain.limits_delivery import ACCOUNTS_PER_CHANNEL_MAX
 from clarion.ports.directory import Directory
 from clarion.ports.metering import together
 from clarion.ports.vendor import Vendor
 
 ACCOUNT_LISTS_MAX: Final = 10_000
-"""Tenants' lists of accounts, and categories, that a process keeps."""
+"""Tenants' lists of accounts, and categories, that a process caches."""
 
 
 class AccountLists:
-    """What deliveries need of the directory to be given accounts, kept until the definitions of a tenant change."""
+    """The accounts and category rules of the directory, cached until the definitions of a tenant change."""
 
     def __init__(self, directory: Directory, vendors: Mapping[tuple[Channel, str], Vendor]) -> None:
         self._directory = directory
@@ -26,9 +26,9 @@ class AccountLists:
 
     async def gather(
         self, channel: Channel, tenants: Iterable[str], categories: Iterable[tuple[str, str]] = ()
-    ) -> Known:
-        """Return the accounts of tenants on a channel, and of categories, named by tenant and key, what an outage means to
-        them; by one round trip, and by none when it is known. The inbox needs no account to be set up."""
+    ) -> AccountSnapshot:
+        """Return the accounts of tenants on a channel and the outage rule of categories, named by tenant and key; in
+        one round trip, and in none when all is cached. The inbox needs no account to be set up."""
         revision, current = self._directory.revision, self._directory.is_current()
         lists: dict[tuple[str, Channel], list[Account]] = {}
         degrading: dict[tuple[str, str], bool] = {}
@@ -44,8 +44,8 @@ class AccountLists:
             if not name[1]:
                 continue
             now = revision(name[0])
-            if (said := self._degrading.get(name)) is not None and said[0] == now and current:
-                degrading[name] = said[1]
+            if (text := self._degrading.get(name)) is not None and text[0] == now and current:
+                degrading[name] = text[1]
             else:
                 unknown[name] = now
         reading = []
@@ -55,12 +55,12 @@ class AccountLists:
             reading.append(self._read_categories(unknown, degrading))
         if reading:
             await together(*reading)
-        return Known(lists, self._traits, degrading)
+        return AccountSnapshot(lists, self._traits, degrading)
 
     async def _read_lists(
         self, unread: Mapping[tuple[str, Channel], int], lists: dict[tuple[str, Channel], list[Account]]
     ) -> None:
-        """Add lists. They are at least as new as the revisions, which were looked at before."""
+        """Read and cache lists. They are at least as new as the revisions, which were read before."""
         found = await self._directory.accounts(list(unread))
         if len(self._lists) + len(unread) > ACCOUNT_LISTS_MAX:
             self._lists.clear()
@@ -75,7 +75,7 @@ class AccountLists:
         if len(self._degrading) + len(unknown) > ACCOUNT_LISTS_MAX:
             self._degrading.clear()
         for name, revision in unknown.items():
-            degrading[name] = _goes_on(found.get(name))
+            degrading[name] = _degrades(found.get(name))
             self._degrading[name] = revision, degrading[name]
 
 
@@ -86,5 +86,5 @@ def _usable(place: tuple[str, Channel], accounts: list[Account]) -> list[Account
     return accounts[:ACCOUNTS_PER_CHANNEL_MAX]
 
 
-def _goes_on(category: Category | None) -> bool:
+def _degrades(category: Category | None) -> bool:
     return category is None or category.rules.on_outage == "degrade"

@@ -1,21 +1,21 @@
-"""What was cancelled: learnt in one place for all partitions of a process, and never once for each delivery."""
+"""The cancellations: read in one place for all partitions of a process, and never once per delivery."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Final
 
 from clarion.domain import ids
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
+from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Committed, StageStore
 
 CANCELLED_CHECK_MS: Final = 50
-"""How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
+"""How old the cached cancellations may be when a delivery that waited for a sender is sent."""
 
 
-class Cancelled:
-    """Ids of the notifications and broadcasts that were cancelled, as one process knows them. Those who ask while somebody
-    reads share the next read."""
+class CancellationCache:
+    """Ids of the cancelled notifications and broadcasts, as cached by one process. Callers that ask while a read is
+    under way share the next read."""
 
     def __init__(self, store: StageStore, clock: Clock) -> None:
         self._store = store
@@ -23,11 +23,11 @@ class Cancelled:
         self._ids: set[bytes] = set()
         self._sequence = 0
         self._begun = self._known = 0
-        """Numbers of the last read that began, and of the last that ended well."""
+        """Numbers of the last read that began, and of the last that succeeded."""
         self._known_ms = -CANCELLED_CHECK_MS
         self._reading = asyncio.Lock()
 
-    def among(self, delivery_ids: Iterable[bytes]) -> frozenset[bytes]:
+    def cancelled_of(self, delivery_ids: Iterable[bytes]) -> frozenset[bytes]:
         """Return the ids of those notifications of deliveries that are known to be cancelled."""
         if not self._ids:
             return frozenset()
@@ -35,24 +35,24 @@ class Cancelled:
 
     @property
     def sequence(self) -> int:
-        """Up to where cancellations are known: a commit is to say those after it."""
+        """The sequence number up to which cancellations are known: a commit returns those after it."""
         return self._sequence
 
-    async def take_up(self, committed: Committed, asked_ms: int) -> None:
-        """Take up what a commit that was asked at a time (of the clock that never goes back) says was cancelled before it was
-        durable. Reads only where it could not say all."""
+    async def update(self, committed: Committed, asked_ms: int) -> None:
+        """Add the cancellations that a commit returned: those stored before it was durable. `asked_ms` is when the
+        commit was requested, on the monotonic clock. Reads only where the commit could not return all."""
         if committed.cancelled is None:
             return
         sequence, found = committed.cancelled
         self._ids.update(found)
         self._sequence = max(sequence, self._sequence)
         if len(found) == CANCELLATIONS_PER_READ_MAX:
-            await self._learn()
+            await self._read_new()
         else:
             self._known_ms = max(asked_ms, self._known_ms)
 
     async def refresh(self) -> None:
-        """Take up whatever was cancelled more than `CANCELLED_CHECK_MS` ago."""
+        """Read all cancellations made more than `CANCELLED_CHECK_MS` ago."""
         async with self._reading:
             if self.is_stale():
                 await self._read()
@@ -61,8 +61,8 @@ class Cancelled:
         """Return whether `refresh` would read."""
         return self._clock.monotonic_ms() - self._known_ms >= CANCELLED_CHECK_MS
 
-    async def _learn(self) -> None:
-        """Take up whatever was cancelled before this call."""
+    async def _read_new(self) -> None:
+        """Read all cancellations made before this call."""
         begun = self._begun
         async with self._reading:
             if self._known <= begun:
@@ -72,7 +72,7 @@ class Cancelled:
         self._begun += 1
         began_ms = self._clock.monotonic_ms()
         more = True
-        while more:  # one read is bounded, and a process that starts begins at the first cancellation
+        while more:  # one read is bounded, and a new process begins at the first cancellation
             sequence, found = await self._store.cancellations_after(self._sequence)
             self._ids.update(found)
             self._sequence = max(sequence, self._sequence)

@@ -4,29 +4,29 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from clarion.deliver.accounts.judges import Change
+from clarion.deliver.accounts.grants import HealthChange
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
+from clarion.domain.limits_processes import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.domain.outcome import Accepted, InvalidRecipient, name_of
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal import events, topics
 from clarion.journal.codec import encode
-from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
+from clarion.journal.events import ChunkAttemptedFrame, HealthFrame, IntentFrame
 from clarion.journal.rows import AttemptRow, attempted_frame, encode_delivery
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
-_TURNS_TOLD_APART: Final = 1 << 16
-"""A delivery has one timer at a time, so it does no harm when numbers of its turns come round."""
+_TURNS_RECORDED_SINGLY: Final = 1 << 16
+"""A delivery has one timer at a time, so turn numbers may repeat after this many."""
 
 
 class Result(NamedTuple):
-    """One finished attempt: the delivery, what came of it and what follows."""
+    """One finished attempt: the delivery, the answer and the decision."""
 
     row: PlannedDelivery
     answer: Answer
@@ -35,18 +35,18 @@ class Result(NamedTuple):
     finished_ms: int
 
 
-class Told(NamedTuple):
-    """Something told on `outcomes`: its columns, and the frame they were encoded into."""
+class OutcomeRecord(NamedTuple):
+    """An event on `outcomes`: its columns, and the frame they were encoded into."""
 
     event: events.Event
     frame: Frame
 
 
 class StepResult(NamedTuple):
-    """What is stored of results: what is told of them, what routes go on with, retries, and the addresses that are dead by tenant; and
-    how many came to what."""
+    """The writes of results: their outcome events, frames for the next channel of routes, retry timers, and dead
+    addresses by tenant; `counts` has the number of results per outcome."""
 
-    told: list[Told]
+    outcomes: list[OutcomeRecord]
     fallbacks: list[Frame]
     timers: list[Timer]
     suppressions: dict[str, list[Suppression]]
@@ -76,9 +76,9 @@ def attempt_row(result: Result) -> AttemptRow:
 
 
 def step_result(channel: Channel, partition: int, lane_of: dict[bytes, Lane], results: Sequence[Result]) -> StepResult:
-    """Return what is to be stored of results; `lane_of` is the lane each delivery came on."""
+    """Return the writes of results; `lane_of` is the lane each delivery came on."""
     return StepResult(
-        told=told_of(channel, partition, results),
+        outcomes=outcome_records(channel, partition, results),
         fallbacks=fallbacks_of(lane_of, partition, results),
         timers=timers_of(channel, lane_of, partition, results),
         suppressions=_dead_addresses(channel, results),
@@ -94,13 +94,13 @@ def timers_of(channel: Channel, lane_of: dict[bytes, Lane], partition: int, resu
             continue
         row = result.row._replace(attempt=result.row.attempt + 1, trail=result.next.trail)
         topic = topics.deliver(channel, lane_of.get(row.delivery_id, Lane.NORMAL))
-        timer_id = row.delivery_id + (row.attempt % _TURNS_TOLD_APART).to_bytes(2, "big")
+        timer_id = row.delivery_id + (row.attempt % _TURNS_RECORDED_SINGLY).to_bytes(2, "big")
         timers.append(Timer(timer_id, result.next.retry_ms, topic, partition, encode_delivery(row)))
     return timers
 
 
 def fallbacks_of(lane_of: dict[bytes, Lane], partition: int, results: Sequence[Result]) -> list[Frame]:
-    """Return what routes go on with: a delivery behind which another channel stands has not been sent."""
+    """Return the frames that continue routes: a delivery with another channel behind it that was not sent."""
     return [
         Frame(topics.accepted(lane_of[result.row.delivery_id]), partition, 1, result.row.fallback)
         for result in results
@@ -108,36 +108,37 @@ def fallbacks_of(lane_of: dict[bytes, Lane], partition: int, results: Sequence[R
     ]
 
 
-def told_of(channel: Channel, partition: int, results: Sequence[Result]) -> list[Told]:
-    """Return what is told on `outcomes` of results. First attempts of broadcast deliveries that were accepted become state
-    bytes of their chunk; everything else is a row of its own. What was done to messages of a chunk so that they fit is told
-    of one of them: a row for each would be a row for the whole audience."""
+def outcome_records(channel: Channel, partition: int, results: Sequence[Result]) -> list[OutcomeRecord]:
+    """Return the outcome events of results. First attempts of broadcast deliveries that were accepted become state
+    bytes of their chunk; everything else is a row of its own. How the messages of a chunk were changed to fit is
+    recorded with one of them: a row for each would be a row for the whole audience."""
     rows = []
-    tell: set[bytes] = set()
+    record: set[bytes] = set()
     chunks: dict[tuple[bytes, str], list[Result]] = {}
     for result in results:
         place = result.row.chunk
-        if place is not None and _is_plain(result) and not _tells_more(result, place[0], tell):
+        if place is not None and _is_plain(result) and not _has_detail(result, place[0], record):
             chunks.setdefault((place[0], result.answer.provider), []).append(result)
         else:
             rows.append(attempt_row(result))
-    told: list[Told] = []
+    records: list[OutcomeRecord] = []
     for start in range(0, len(rows), FRAME_RECORDS_MAX):
-        told += _cut(channel, partition, rows[start : start + FRAME_RECORDS_MAX])
+        records += _cut(channel, partition, rows[start : start + FRAME_RECORDS_MAX])
     for (chunk_id, _), members in chunks.items():
-        told.append(_told(partition, _chunk_attempted(chunk_id, channel, members), len(members)))
-    return told
+        records.append(_record(partition, _chunk_attempted(chunk_id, channel, members), len(members)))
+    return records
 
 
-def _told(partition: int, event: events.Event, count: int) -> Told:
-    return Told(event, Frame(topics.OUTCOMES, partition, count, encode(event, count)))
+def _record(partition: int, event: events.Event, count: int) -> OutcomeRecord:
+    return OutcomeRecord(event, Frame(topics.OUTCOMES, partition, count, encode(event, count)))
 
 
-def _cut(channel: Channel, partition: int, rows: Sequence[AttemptRow]) -> list[Told]:
-    """Return what some rows become, fewer in each frame where they are large: dead letters keep the files of e-mails."""
-    told = _told(partition, attempted_frame(channel, rows), len(rows))
-    if len(told.frame.payload) <= FRAME_BYTES_MAX or len(rows) == 1:
-        return [told]
+def _cut(channel: Channel, partition: int, rows: Sequence[AttemptRow]) -> list[OutcomeRecord]:
+    """Return the records of rows, fewer in each frame where they are large: dead letters include the files of
+    e-mails."""
+    records = _record(partition, attempted_frame(channel, rows), len(rows))
+    if len(records.frame.payload) <= FRAME_BYTES_MAX or len(rows) == 1:
+        return [records]
     half = len(rows) // 2
     return [*_cut(channel, partition, rows[:half]), *_cut(channel, partition, rows[half:])]
 
@@ -150,11 +151,12 @@ def intents_of(
     now_ms: int,
     rows: Sequence[PlannedDelivery],
     providers: Mapping[bytes, str] = MappingProxyType({}),
-) -> list[Told]:
-    """Return what is told on `outcomes` of deliveries about to be sent: one frame for singles, one for each unbroken run of a chunk.
+) -> list[OutcomeRecord]:
+    """Return the intents, as events on `outcomes`, of deliveries about to be sent: one frame for singles, one for each
+    unbroken run of a chunk.
 
     Later attempts of a chunk's deliveries count as singles: each has a row of its own by then. `providers` names the
-    accounts, by delivery, that nobody could tell afterwards.
+    accounts, by delivery, where recovery could not derive them.
     """
     singles: list[PlannedDelivery] = []
     runs: list[tuple[bytes | None, int, list[PlannedDelivery]]] = []
@@ -167,18 +169,18 @@ def intents_of(
             runs.append((*row.chunk, [row]))
     if singles:
         runs.append((None, 0, singles))
-    told = []
+    records = []
     for chunk_id, first, members in runs:
         delivery_ids = [row.delivery_id for row in members]
         attempts = [row.attempt for row in members]
         through = [providers.get(id_, "") for id_ in delivery_ids] if providers else []
         event = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts, through)
-        told.append(_told(partition, event, len(members)))
-    return told
+        records.append(_record(partition, event, len(members)))
+    return records
 
 
-def standing_frames(partition: int, changes: Sequence[Change]) -> list[Frame]:
-    """Return the frames that tell how accounts stand from now on. Probes that fail are not told: nothing changed."""
+def health_frames(partition: int, changes: Sequence[HealthChange]) -> list[Frame]:
+    """Return the frames with the changes of account health. Probes and their failures are left out: nothing changed."""
     changes = [one for one in changes if one.state != "half_open" and (one.before, one.state) != ("half_open", "open")]
     if not changes:
         return []
@@ -191,11 +193,12 @@ def standing_frames(partition: int, changes: Sequence[Change]) -> list[Frame]:
         strict=True,
     )  # fmt: skip
     count = len(changes)
-    return [Frame(topics.OUTCOMES, partition, count, encode(StandingFrame(*map(list, columns)), count))]
+    return [Frame(topics.OUTCOMES, partition, count, encode(HealthFrame(*map(list, columns)), count))]
 
 
 def _dead_letter(result: Result) -> bytes | None:
-    """Return what delivers again what was given up; not where a route went on to another channel instead of waiting."""
+    """Return the frame that replays a delivery that was given up, or None; also None where a route continued with
+    another channel instead of waiting."""
     following, row = result.next, result.row
     if following.event not in (Event.EXHAUSTED, Event.REFUSED):
         return None
@@ -222,17 +225,18 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
     return counts
 
 
-def _tells_more(result: Result, chunk_id: bytes, told: set[bytes]) -> bool:
-    """Return whether an accepted delivery has a detail and is the first of its chunk, among those of `told`, that has."""
+def _has_detail(result: Result, chunk_id: bytes, records: set[bytes]) -> bool:
+    """Return whether an accepted delivery has a detail and is the first of its chunk, among those of `records`, that
+    has."""
     detail = result.answer.outcome.detail if isinstance(result.answer.outcome, Accepted) else ""
-    if not detail or chunk_id in told:
+    if not detail or chunk_id in records:
         return False
-    told.add(chunk_id)
+    records.add(chunk_id)
     return True
 
 
 def _is_plain(result: Result) -> bool:
-    """Return whether a state byte says all there is to say: accepted at once, with no content to keep."""
+    """Return whether a state byte holds the whole result: accepted at once, with no content to store."""
     outcome = result.answer.outcome
     carries = isinstance(outcome, Accepted) and outcome.content is not None
     return result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not carries

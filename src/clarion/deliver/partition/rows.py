@@ -1,4 +1,4 @@
-"""From frames of the deliver topics to the deliveries they ask for."""
+"""From frames of the deliver topics to their deliveries."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from clarion.journal.rows import deliver_rows
 
 
 def rows_of(event: Event) -> list[PlannedDelivery]:
-    """Return the deliveries a frame asks for; a chunk's skipped members are left out."""
+    """Return the deliveries of a frame; a chunk's skipped members are left out."""
     if isinstance(event, DeliverFrame):
         return list(deliver_rows(event))
     if isinstance(event, ChunkFrame):

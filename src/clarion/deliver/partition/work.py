@@ -1,6 +1,6 @@
 """A delivery under way."""
 
-from clarion.deliver.accounts.known import Known
+from clarion.deliver.accounts.snapshot import AccountSnapshot
 from clarion.deliver.rules.window import Pending
 from clarion.domain.channel import Lane
 from clarion.domain.content import Account
@@ -8,12 +8,12 @@ from clarion.domain.planned import PlannedDelivery
 
 
 class Work:
-    """A delivery under way, the lane it came on, the frame it has to finish and the account it was given. `known` are
-    the accounts there are; `degrades` says whether its route goes on to another channel when this one is down."""
+    """A delivery under way, its lane, the frame it belongs to and the account it was assigned. `accounts` are the
+    available accounts; `degrades` says whether its route continues with another channel when this one is down."""
 
-    __slots__ = ("account", "degrades", "known", "lane", "pending", "row")
+    __slots__ = ("account", "accounts", "degrades", "lane", "pending", "row")
 
-    known: Known
+    accounts: AccountSnapshot
 
     def __init__(self, row: PlannedDelivery, lane: Lane, pending: Pending) -> None:
         self.row = row

@@ -1,4 +1,4 @@
-"""One channel, one partition, one lease: recover, then read, intend, send, record and commit until told to stop."""
+"""One channel, one partition, one lease: recover, then read, intend, send, record and commit until stopped."""
 
 import asyncio
 from collections import Counter, deque
@@ -6,14 +6,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from clarion.deliver.accounts.assignment import PutOff
-from clarion.deliver.partition.results import Result, standing_frames, step_result
-from clarion.deliver.partition.sift import withdraw, withdrawn
+from clarion.deliver.accounts.assignment import Deferral
+from clarion.deliver.partition.results import Result, health_frames, step_result
+from clarion.deliver.partition.triage import cancelled_result, drop_cancelled
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_backlog import TURN_DELIVERIES, Backlog
-from clarion.deliver.partition.worker_handover import Placed
-from clarion.deliver.partition.worker_prepare import PartitionOffer, Prepared, prepare, put_off
-from clarion.deliver.partition.worker_supplies import Supplies
+from clarion.deliver.partition.worker_context import ChannelContext
+from clarion.deliver.partition.worker_handover import PlacedFrame
+from clarion.deliver.partition.worker_prepare import PartitionOffer, PreparedBatch, deferred_result, prepare
 from clarion.deliver.rules.retry import ACCEPTED, Turn, after
 from clarion.deliver.rules.window import Pending
 from clarion.domain.channel import LANES, Lane
@@ -22,23 +22,23 @@ from clarion.domain.errors import UnknownFrame
 from clarion.domain.outcome import Accepted
 from clarion.domain.trail import Trail
 from clarion.journal import topics
-from clarion.journal.patience import commit
+from clarion.journal.append_retry import commit_with_retry
 from clarion.journal.watch import woken_by
 from clarion.ports.metering import together
 from clarion.ports.stage_store import Committed, Lease, Progress, StageResult
 from clarion.ports.streams import Watch
 
 IDLE_WAIT_MS = 30_000
-"""How long an idle loop waits for news before it looks all the same."""
+"""How long an idle loop waits for news before it reads anyway."""
 STOP_CHECK_S = 0.1
-HAND_OVER = 64
-"""Deliveries that are handed to senders at a stretch."""
+SUBMIT_BATCH = 64
+"""Deliveries that are handed to senders without yielding to the event loop."""
 RESULTS_PER_COMMIT = 1_000
 FEW_RESULTS = 32
-RESULTS_WAIT_MS = 40
-"""How long a few results wait for a commit that is made anyway, as the intents of the next deliveries are."""
+RESULTS_WAIT_MS = 60
+"""How long a few results wait for a commit that is made anyway, such as that of the next intents."""
 SLOW_WAIT_MS = 5_000
-"""How long a delivery waits for an account whose provider holds all its senders."""
+"""How long a delivery waits for an account whose provider occupies all its senders."""
 
 Submit = Callable[["PartitionConsumer", Work], None]
 
@@ -46,28 +46,28 @@ Submit = Callable[["PartitionConsumer", Work], None]
 class PartitionConsumer:
     """Consumes one partition. `submit` hands a delivery to the channel's senders, who call `send` with it."""
 
-    def __init__(self, tools: Supplies, lease: Lease, submit: Submit) -> None:
-        self._t = tools
+    def __init__(self, context: ChannelContext, lease: Lease, submit: Submit) -> None:
+        self._context = context
         self._lease = lease
         self._submit = submit
-        self._backlog = Backlog(tools, lease)
+        self._backlog = Backlog(context, lease)
         self._results: list[tuple[Work, Result]] = []
         self._closed = False
-        """Whether positions may have moved without a result."""
+        """Whether positions may have advanced without a result."""
         self._under_way: Counter[Lane] = Counter()
         self._alive = True
         self._is_ending = False
-        """Whether nothing more is read."""
+        """Whether reading has stopped."""
         self._unreadable: UnknownFrame | None = None
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
         self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
         self._watch: Watch
         self._turn = asyncio.Lock()
-        """Who reads on, or offers: one at a time, as frames are sent in order."""
+        """Held while frames are read or offered: one at a time, since frames are sent in order."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set, then finish what was started. Raises `StaleLease` when the lease is lost, and
+        """Consume until `stop` is set, then finish started deliveries. Raises `StaleLease` when the lease is lost, and
         `UnknownFrame` when a frame is for another build: nothing behind it is read."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -76,9 +76,9 @@ class PartitionConsumer:
         finally:
             self._alive = False
             for queue in self._ordered.values():
-                for item in list(queue)[1:]:  # nobody submits what stands behind a first one any more
-                    self._t.accounts.unused(item.account)
-            await self._tell()
+                for item in list(queue)[1:]:  # only the first of a queue was submitted; the rest never will be
+                    self._context.accounts.return_unused(item.account)
+            await self._report_accounts()
         if self._unreadable is not None:
             raise self._unreadable
 
@@ -86,23 +86,25 @@ class PartitionConsumer:
         try:
             await self._read_frames(stop)
         except UnknownFrame as error:
-            self._unreadable = error  # what was started before it is finished all the same
+            self._unreadable = error  # deliveries started before it are finished
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
-        self._watch = watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], [self._lease.partition])
-        carries = not self._t.streams.streams_traits.repeats  # or a commit does not say where its frames lie
-        taking = self._t.handovers.taking(self._t.channel, self._lease.partition, self) if carries else nullcontext()
+        context = self._context
+        self._watch = watch = context.streams.watch(topics.GROUP_TOPICS[self._lease.group], [self._lease.partition])
+        carries = not context.streams.streams_traits.repeats  # else a commit does not return the offsets of its frames
+        handovers, channel = context.handovers, context.channel
+        registration = handovers.register(channel, self._lease.partition, self) if carries else nullcontext()
         async with woken_by(stop, watch.wake):
-            with taking:
+            with registration:
                 await self._read_on(watch, stop)
 
     async def _read_on(self, watch: Watch, stop: asyncio.Event) -> None:
         await self._backlog.recover()
-        await self._look()
+        await self._read_next()
         while not stop.is_set():
             async with self._turn:
-                room = self._room_left()
-                work = self._backlog.take(room)
+                room = self._free_slots()
+                work = self._backlog.take_work(room)
                 if work:
                     await self._start(work)
                     continue
@@ -110,62 +112,61 @@ class PartitionConsumer:
                 await watch.wait(IDLE_WAIT_MS)
             else:
                 self._room.clear()
-                if await _within(self._room, STOP_CHECK_S) and self._backlog.has_next(self._room_left()):
-                    continue  # the next frames are in memory: the others are looked for beside their intents
+                if await _wait_within(self._room, STOP_CHECK_S) and self._backlog.has_next(self._free_slots()):
+                    continue  # the next frames are in memory: later ones are read while their intents are stored
             async with self._turn:
-                await self._look()
+                await self._read_next()
 
-    async def _look(self) -> None:
-        """Read what comes next, and what was cancelled meanwhile, side by side."""
-        reading: list[Coroutine[Any, Any, None]] = [self._backlog.read_ahead(self._room_left(), self._watch.grown)]
-        if self._t.cancelled.is_stale():
-            reading.append(self._t.cancelled.refresh())
+    async def _read_next(self) -> None:
+        """Read the next frames and new cancellations concurrently."""
+        reading: list[Coroutine[Any, Any, None]] = [self._backlog.read_ahead(self._free_slots(), self._watch.grown)]
+        if self._context.cancelled.is_stale():
+            reading.append(self._context.cancelled.refresh())
         await together(*reading)
 
-    def _room_left(self) -> dict[Lane, int]:
-        return {lane: self._t.window - self._under_way[lane] for lane in LANES}
+    def _free_slots(self) -> dict[Lane, int]:
+        return {lane: self._context.window - self._under_way[lane] for lane in LANES}
 
     async def _start(self, work: list[Work]) -> None:
-        """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
+        """Triage deliveries, write intents for those to send, then hand them to the senders."""
         self._under_way.update(item.lane for item in work)
-        prepared = await prepare(self._t, self._lease, self._backlog, work)
+        prepared = await prepare(self._context, self._lease, self._backlog, work)
         self._close_out(prepared)
         try:
             if prepared.result.frames:
-                await self._intended(prepared.result)
+                await self._store_intents(prepared.result)
             else:
-                await self._look()
+                await self._read_next()
         except BaseException:
-            prepared.give_back(self._t)
+            prepared.return_accounts(self._context)
             raise
-        await self._begin(prepared.going)
+        await self._begin(prepared.assigned)
 
-    def _close_out(self, prepared: Prepared) -> None:
-        """End what is not sent now."""
-        for item in prepared.closed:
+    def _close_out(self, prepared: PreparedBatch) -> None:
+        """Finish the deliveries that are not sent now."""
+        for item in prepared.settled:
             self._close(item)
-        for item, result in prepared.ended:
+        for item, result in prepared.finished:
             self._finish(item, result)
 
-    async def _begin(self, going: list[Work]) -> None:
-        """Hand deliveries to the senders whose intents are stored, but for those that were cancelled before they were."""
-        tools = self._t
-        cancelled = tools.cancelled.among(item.row.delivery_id for item in going)
-        send, ended = withdraw(going, cancelled, tools.clock.now_ms())
+    async def _begin(self, admitted: list[Work]) -> None:
+        """Hand deliveries with stored intents to the senders, except those cancelled before the intents were stored."""
+        context = self._context
+        cancelled = context.cancelled.cancelled_of(item.row.delivery_id for item in admitted)
+        send, ended = drop_cancelled(admitted, cancelled, context.clock.now_ms())
         for item, result in ended:
-            tools.accounts.unused(item.account)
+            context.accounts.return_unused(item.account)
             self._finish(item, result)
-        await self._hand_over(send)
+        await self._submit_batch(send)
 
-    async def offer(self, frames: Sequence[Placed]) -> PartitionOffer | None:
-        """Prepare deliveries whose frames are about to be stored, if nothing is before them. Until the offer ends, nothing
-        else is read."""
-        room = self._room_left()
+    async def prepare_offer(self, frames: Sequence[PlacedFrame]) -> PartitionOffer | None:
+        """Return an offer for frames about to be stored; None when older ones come first. Reading waits for it."""
+        room = self._free_slots()
         few = sum(placed.frame.count for placed in frames) <= min(*room.values(), TURN_DELIVERIES)
         free = self._alive and not self._is_ending and not self._turn.locked()
         if not (few and free and self._backlog.is_done) or self._watch.grown:
             return None
-        await self._turn.acquire()  # nobody has it: this never waits
+        await self._turn.acquire()  # it is free: this never waits
         early, work = [], []
         try:
             for placed in frames:
@@ -173,30 +174,32 @@ class PartitionConsumer:
                 early.append((placed.at, pending))
                 work += some
             self._under_way.update(item.lane for item in work)
-            prepared = await prepare(self._t, self._lease, self._backlog, work)
+            prepared = await prepare(self._context, self._lease, self._backlog, work)
         except BaseException:
             self._drop([pending for _, pending in early], work)
             raise
-        return PartitionOffer(prepared, early, work, self._t.clock.monotonic_ms(), self._offered, self._withdrawn)
+        return PartitionOffer(
+            prepared, early, work, self._context.clock.monotonic_ms(), self._on_stored, self._on_dropped
+        )
 
-    async def _offered(self, offer: PartitionOffer, done: Committed) -> None:
-        """Begin what was offered: it is stored."""
+    async def _on_stored(self, offer: PartitionOffer, done: Committed) -> None:
+        """Start the offered deliveries: their frames are stored."""
         try:
             for at, pending in offer.early:
                 self._backlog.landed(pending, done.offsets[at])
             self._close_out(offer.prepared)
             try:
-                await self._t.cancelled.take_up(done, offer.asked_ms)
+                await self._context.cancelled.update(done, offer.asked_ms)
             except BaseException:
-                offer.prepared.give_back(self._t)
+                offer.prepared.return_accounts(self._context)
                 raise
-            await self._begin(offer.prepared.going)
+            await self._begin(offer.prepared.assigned)
         finally:
             self._turn.release()
 
-    def _withdrawn(self, offer: PartitionOffer) -> None:
-        """Take back what was offered: nothing of it is stored."""
-        offer.prepared.give_back(self._t)
+    def _on_dropped(self, offer: PartitionOffer) -> None:
+        """Withdraw the offered deliveries: none of their frames is stored."""
+        offer.prepared.return_accounts(self._context)
         self._drop([pending for _, pending in offer.early], offer.work)
 
     def _drop(self, early: Sequence[Pending], work: Sequence[Work]) -> None:
@@ -206,38 +209,38 @@ class PartitionConsumer:
         self._dirty.set()
         self._turn.release()
 
-    async def _intended(self, batch: StageResult) -> None:
-        """Store intents, and read what comes next meanwhile."""
-        looking = asyncio.create_task(self._look())
+    async def _store_intents(self, batch: StageResult) -> None:
+        """Store intents, and read the next frames concurrently."""
+        reading_next = asyncio.create_task(self._read_next())
         try:
             await self._commit(batch)
-            await looking
+            await reading_next
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            reading_next.cancel()
+            await asyncio.gather(reading_next, return_exceptions=True)
 
     async def _commit(self, batch: StageResult) -> None:
-        """Commit, and learn what was cancelled: whoever cancelled before an intent is durable is obeyed."""
-        tools, asked_ms = self._t, self._t.clock.monotonic_ms()
-        await tools.cancelled.take_up(await commit(tools.store, batch, tools.telemetry), asked_ms)
+        """Commit, and update the cancellations: one that was stored before an intent is durable takes effect."""
+        context, asked_ms = self._context, self._context.clock.monotonic_ms()
+        await context.cancelled.update(await commit_with_retry(context.store, batch, context.telemetry), asked_ms)
 
-    async def _hand_over(self, send: Sequence[Work]) -> None:
-        """Submit deliveries. Each wakes a sender that renders and builds at once, so the loop goes round between some."""
+    async def _submit_batch(self, send: Sequence[Work]) -> None:
+        """Submit deliveries. Each wakes a sender that renders and builds at once, so the loop yields between some."""
         done = 0
         try:
             for done, item in enumerate(send, 1):
-                self._order(item)
-                if not done % HAND_OVER:
+                self._submit_in_order(item)
+                if not done % SUBMIT_BATCH:
                     await asyncio.sleep(0)
         finally:
             for item in send[done:]:
-                self._t.accounts.unused(item.account)
+                self._context.accounts.return_unused(item.account)
 
-    def _put_off(self, item: Work, why: PutOff, started_ms: int, *, others: bool = False) -> None:
-        self._finish(item, put_off(self._t, item, why, started_ms, others=others))
+    def _defer(self, item: Work, deferral: Deferral, started_ms: int, *, others: bool = False) -> None:
+        self._finish(item, deferred_result(self._context, item, deferral, started_ms, others=others))
 
-    def _order(self, item: Work) -> None:
-        """Submit a delivery, or let it wait behind the one before it with the same ordering key."""
+    def _submit_in_order(self, item: Work) -> None:
+        """Submit a delivery, or queue it behind the one before it with the same ordering key."""
         if item.row.ordering_key is None:
             self._submit(self, item)
             return
@@ -247,66 +250,66 @@ class PartitionConsumer:
             self._submit(self, item)
 
     async def send(self, item: Work) -> None:
-        """Make one attempt and keep its result for the recorder. Called by a sender of the channel's pool."""
-        tools, row = self._t, item.row
-        if tools.cancelled.is_stale():
-            await tools.cancelled.refresh()
+        """Make one attempt and pass its result to the recorder. Called by a sender of the channel's pool."""
+        context, row = self._context, item.row
+        if context.cancelled.is_stale():
+            await context.cancelled.refresh()
         if not self._alive:
-            tools.accounts.unused(item.account)
-            await self._tell()
-            return  # the lease is gone: the next holder finds the intent and decides
-        started_ms = tools.clock.now_ms()
-        if tools.cancelled.among((row.delivery_id,)):
-            tools.accounts.unused(item.account)
-            self._finish(item, withdrawn(row, started_ms))
-        elif item.account is not None and (why := tools.accounts.down(item.account)) is not None:
-            tools.accounts.unused(item.account)
-            others = tools.accounts.others(item.known, tools.channel, row, why.provider)
-            self._put_off(item, why, started_ms, others=others)
+            context.accounts.return_unused(item.account)
+            await self._report_accounts()
+            return  # the lease is lost: the next holder finds the intent and decides
+        started_ms = context.clock.now_ms()
+        if context.cancelled.cancelled_of((row.delivery_id,)):
+            context.accounts.return_unused(item.account)
+            self._finish(item, cancelled_result(row, started_ms))
+        elif item.account is not None and (deferral := context.accounts.outage_of(item.account)) is not None:
+            context.accounts.return_unused(item.account)
+            others = context.accounts.has_untried(item.accounts, context.channel, row, deferral.provider)
+            self._defer(item, deferral, started_ms, others=others)
         else:
             await self._attempt(item, started_ms)
-        if tools.accounts.is_urgent:
-            await tools.accounts.flush()
+        if context.accounts.is_urgent:
+            await context.accounts.flush()
         if row.ordering_key is not None:
             self._next_in_order((row.tenant, row.user_id, row.ordering_key))
 
-    async def _tell(self) -> None:
-        """Tell other workers of the accounts used."""
-        if self._t.accounts.is_due:
-            await self._t.accounts.flush()
+    async def _report_accounts(self) -> None:
+        """Report the use of accounts to other workers."""
+        if self._context.accounts.is_due:
+            await self._context.accounts.flush()
 
-    def relieve(self, item: Work) -> None:
-        """End the turn of a delivery that waits too long for a sender, as its account has them all."""
+    def defer_stuck(self, item: Work) -> None:
+        """End the turn of a delivery that waits too long for a sender, because its account occupies them all."""
         account = item.account
         if not self._alive or account is None:
             return
-        now_ms = self._t.clock.now_ms()
-        self._t.accounts.unused(account)
+        now_ms = self._context.clock.now_ms()
+        self._context.accounts.return_unused(account)
         detail = "the provider answers slowly"
-        self._put_off(item, PutOff(Reason.PACED, now_ms + SLOW_WAIT_MS, detail, account.name, account.vendor), now_ms)
+        self._defer(item, Deferral(Reason.PACED, now_ms + SLOW_WAIT_MS, detail, account.name, account.vendor), now_ms)
         if item.row.ordering_key is not None:
             self._next_in_order((item.row.tenant, item.row.user_id, item.row.ordering_key))
 
     async def _attempt(self, item: Work, started_ms: int) -> None:
-        tools, row, account = self._t, item.row, item.account
-        answer = await tools.sender.attempt(tools.channel, row, account, item.lane is Lane.CRITICAL)
+        context, row, account = self._context, item.row, item.account
+        answer = await context.sender.attempt(context.channel, row, account, item.lane is Lane.CRITICAL)
         if account is not None:
-            tools.accounts.done(account, answer.outcome, started_ms)
-            if tools.accounts.is_urgent:
-                await tools.accounts.flush()
+            context.accounts.report_outcome(account, answer.outcome, started_ms)
+            if context.accounts.is_urgent:
+                await context.accounts.flush()
         if isinstance(answer.outcome, Accepted):
-            self._finish(item, Result(row, answer, ACCEPTED, started_ms, tools.clock.now_ms()))
+            self._finish(item, Result(row, answer, ACCEPTED, started_ms, context.clock.now_ms()))
             return
         turn = Turn(
-            tools.clock.now_ms(),
-            tools.clock.jitter(),
+            context.clock.now_ms(),
+            context.clock.jitter(),
             answer.provider,
-            others=tools.accounts.others(item.known, tools.channel, row, answer.provider),
+            others=context.accounts.has_untried(item.accounts, context.channel, row, answer.provider),
             falls_back=item.degrades,
-            on_ambiguous=item.known.on_ambiguous(account),
+            on_ambiguous=item.accounts.on_ambiguous(account),
             expires_ms=row.expires_ms,
         )
-        following = after(answer.outcome, row.trail or Trail(), tools.policy, turn)
+        following = after(answer.outcome, row.trail or Trail(), context.policy, turn)
         self._finish(item, Result(row, answer, following, started_ms, turn.now_ms))
 
     def _next_in_order(self, key: tuple[str, str, str]) -> None:
@@ -328,10 +331,10 @@ class PartitionConsumer:
         self._dirty.set()
 
     async def _record(self, reading: "asyncio.Task[None]") -> None:
-        """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done. How an account
-        stands is recorded also when the last result was recorded before that was known."""
+        """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done. A change
+        of an account's health is recorded even when it becomes known after the last result was recorded."""
         reading.add_done_callback(self._end)
-        with self._t.accounts.breakers.noting(self._dirty):
+        with self._context.accounts.breakers.noting(self._dirty):
             await self._record_until(reading)
 
     def _end(self, _reading: "asyncio.Task[None]") -> None:
@@ -342,54 +345,55 @@ class PartitionConsumer:
         while not reading.done() or any(self._under_way.values()):
             await self._dirty.wait()
             self._dirty.clear()
-            if not (self._results or self._closed or self._t.accounts.breakers.has_changes()):
+            if not (self._results or self._closed or self._context.accounts.breakers.has_changes()):
                 continue
             await self._flush()
             while len(self._results) >= RESULTS_PER_COMMIT:
                 await self._flush()
             if self._results:
                 self._dirty.set()
-            await asyncio.sleep(self._t.linger_ms / 1000)
+            await asyncio.sleep(self._context.linger_ms / 1000)
 
     def _patience_ms(self, results: int) -> int:
-        """Return how long results may wait for a commit of others: not when they are many, or what comes next waits for them."""
-        if results >= FEW_RESULTS or self._is_ending or min(self._room_left().values()) <= 0:
+        """Return how long results may wait for another commit: not when they are many or reading waits for them."""
+        if results >= FEW_RESULTS or self._is_ending or min(self._free_slots().values()) <= 0:
             return 0
         return RESULTS_WAIT_MS
 
     async def _flush(self) -> None:
-        """Record results, not more at once than `RESULTS_PER_COMMIT`."""
+        """Record results, at most `RESULTS_PER_COMMIT` at once."""
         self._closed = False
         finished, self._results = self._results[:RESULTS_PER_COMMIT], self._results[RESULTS_PER_COMMIT:]
-        tools, partition = self._t, self._lease.partition
-        with tools.telemetry.cpu("deliver"):
+        context, partition = self._context, self._lease.partition
+        with context.telemetry.cpu("deliver"):
             for item, _ in finished:
                 item.pending.left -= 1
             lanes = {item.row.delivery_id: item.lane for item, _ in finished}
-            done = step_result(tools.channel, partition, lanes, [result for _, result in finished])
-            standings = standing_frames(partition, tools.accounts.breakers.changes())
-            commits, kept = self._backlog.settled(one.event for one in done.told)
+            done = step_result(context.channel, partition, lanes, [result for _, result in finished])
+            account_health = health_frames(partition, context.accounts.breakers.changes())
+            commits, intents = self._backlog.settled(one.event for one in done.outcomes)
             batch = StageResult(
                 lease=self._lease,
-                frames=[*(one.frame for one in done.told), *standings, *done.fallbacks],
+                frames=[*(one.frame for one in done.outcomes), *account_health, *done.fallbacks],
                 timers=done.timers,
-                progress=Progress(commits, kept),
-                cancellations_after=tools.cancelled.sequence,
+                progress=Progress(commits, intents),
+                cancellations_after=context.cancelled.sequence,
                 may_wait_ms=self._patience_ms(len(finished)),
             )
-        # Side by side, so that whoever reads the result and sends again finds the address suppressed. Repeated after a crash, it
-        # changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.
-        learning = [tools.suppressions.learn(tenant, entries) for tenant, entries in done.suppressions.items()]
+        # Concurrently: a client that reads the result and sends again finds the address suppressed. A repetition
+        # changes nothing. An address suppressed by STOP keeps that reason, or START could not lift it.
+        learning = [context.suppressions.add_missing(tenant, entries) for tenant, entries in done.suppressions.items()]
         await together(self._commit(batch), *learning)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
         for outcome, number in done.counts.items():
-            tools.telemetry.count("attempts", number, channel=tools.channel, outcome=outcome)
+            context.telemetry.count("attempts", number, channel=context.channel, outcome=outcome)
 
 
-async def _within(event: asyncio.Event, timeout_s: float) -> bool:
+async def _wait_within(event: asyncio.Event, timeout_s: float) -> bool:
     try:
-        await asyncio.wait_for(event.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
     except TimeoutError:
         return False
     return True

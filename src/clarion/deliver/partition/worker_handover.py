@@ -1,4 +1,4 @@
-"""Offers of this process's senders to its planners: deliveries that are prepared before their frames are stored."""
+"""Offers from this process's senders to its planners: deliveries that are prepared before their frames are stored."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,19 +12,19 @@ from clarion.ports.streams import Frame
 _PLACES = {deliver(channel, lane): (channel, lane) for channel in CHANNELS for lane in LANES}
 
 
-class Placed(NamedTuple):
-    """A frame of a lane, and its place among those that are stored with it."""
+class PlacedFrame(NamedTuple):
+    """A frame of a lane, and its index among the frames that are stored with it."""
 
     at: int
     lane: Lane
     frame: Frame
 
 
-class Taker(Protocol):
-    """Who consumes one partition of a channel in this process."""
+class OfferSource(Protocol):
+    """The consumer of one partition of a channel in this process."""
 
-    async def offer(self, frames: Sequence[Placed]) -> Offer | None:
-        """Prepare deliveries whose frames are about to be stored; None when there is something before them."""
+    async def prepare_offer(self, frames: Sequence[PlacedFrame]) -> Offer | None:
+        """Return an offer for deliveries whose frames are about to be stored; None when older ones come first."""
         ...
 
 
@@ -32,34 +32,34 @@ class Handovers:
     """The consumers of one process, by channel and partition; implements `journal.handover.Handover`."""
 
     def __init__(self) -> None:
-        self._takers: dict[tuple[Channel, int], Taker] = {}
+        self._sources: dict[tuple[Channel, int], OfferSource] = {}
 
     @contextmanager
-    def taking(self, channel: Channel, partition: int, taker: Taker) -> Iterator[None]:
-        """Let a consumer take what is planned meanwhile."""
-        self._takers[channel, partition] = taker
+    def register(self, channel: Channel, partition: int, source: OfferSource) -> Iterator[None]:
+        """Offer frames planned in this context to a consumer."""
+        self._sources[channel, partition] = source
         try:
             yield
         finally:
-            if self._takers.get((channel, partition)) is taker:
-                del self._takers[channel, partition]
+            if self._sources.get((channel, partition)) is source:
+                del self._sources[channel, partition]
 
-    async def offers(self, partition: int, frames: Sequence[Frame]) -> list[Offer]:
-        """Return what can be begun of frames that are about to be stored."""
-        placed: dict[Channel, list[Placed]] = {}
+    async def prepare_offers(self, partition: int, frames: Sequence[Frame]) -> list[Offer]:
+        """Return offers for the deliveries that can start once frames are stored."""
+        placed: dict[Channel, list[PlacedFrame]] = {}
         for index, frame in enumerate(frames):
             place = _PLACES.get(frame.topic)
-            if place is not None and frame.partition == partition and (place[0], partition) in self._takers:
-                placed.setdefault(place[0], []).append(Placed(index, place[1], frame))
-        made: list[Offer] = []
+            if place is not None and frame.partition == partition and (place[0], partition) in self._sources:
+                placed.setdefault(place[0], []).append(PlacedFrame(index, place[1], frame))
+        offers: list[Offer] = []
         try:
             for channel, some in placed.items():
-                taker = self._takers.get((channel, partition))
-                offer = None if taker is None else await taker.offer(some)
+                source = self._sources.get((channel, partition))
+                offer = None if source is None else await source.prepare_offer(some)
                 if offer is not None:
-                    made.append(offer)
+                    offers.append(offer)
         except BaseException:
-            for one in made:
-                one.dropped()
+            for one in offers:
+                one.on_dropped()
             raise
-        return made
+        return offers

@@ -1,16 +1,16 @@
-"""Preparing deliveries: which are to be sent, through which accounts, and what is stored of that before any attempt."""
+"""Preparing deliveries: which are to be sent, through which accounts, and the intents stored before any attempt."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from clarion.deliver.accounts.assignment import PutOff
-from clarion.deliver.accounts.known import Known
+from clarion.deliver.accounts.assignment import Deferral
+from clarion.deliver.accounts.snapshot import AccountSnapshot
 from clarion.deliver.partition.gather import gather
-from clarion.deliver.partition.results import Result, intents_of, told_of
-from clarion.deliver.partition.sift import Facts, Sifted, sift
+from clarion.deliver.partition.results import Result, intents_of, outcome_records
+from clarion.deliver.partition.triage import Triage, TriageFacts, triage_deliveries
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_backlog import Backlog
-from clarion.deliver.partition.worker_supplies import Supplies
+from clarion.deliver.partition.worker_context import ChannelContext
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Turn, parked
 from clarion.deliver.rules.window import Pending
@@ -20,28 +20,28 @@ from clarion.ports.stage_store import Committed, IntentWrite, Lease, Progress, S
 from clarion.ports.streams import Frame
 
 
-class Prepared(NamedTuple):
-    """What becomes of a batch: `going` has accounts and is sent once `result` is stored, `ended` has a last result or another
-    turn without a call, and `closed` is settled already."""
+class PreparedBatch(NamedTuple):
+    """The result of preparing a batch: `assigned` has accounts and is sent once `result` is stored, `finished` has a
+    last result or another turn without a call, and `settled` is settled already."""
 
-    going: list[Work]
-    ended: list[tuple[Work, Result]]
-    closed: list[Work]
+    assigned: list[Work]
+    finished: list[tuple[Work, Result]]
+    settled: list[Work]
     result: StageResult
 
-    def give_back(self, tools: Supplies) -> None:
-        """Take back the accounts of what is not sent after all."""
-        for item in self.going:
-            tools.accounts.unused(item.account)
+    def return_accounts(self, context: ChannelContext) -> None:
+        """Return the accounts of deliveries that are not sent after all."""
+        for item in self.assigned:
+            context.accounts.return_unused(item.account)
 
 
 class PartitionOffer:
-    """What one consumer offers of frames that are about to be stored; implements `journal.handover.Offer`. `early` are these
-    frames, each with its place among those that are stored."""
+    """One consumer's offer for frames that are about to be stored; implements `journal.handover.Offer`. `early` are
+    these frames, each with its index among those that are stored."""
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: PreparedBatch,
         early: Sequence[tuple[int, Pending]],
         work: Sequence[Work],
         asked_ms: int,
@@ -58,89 +58,94 @@ class PartitionOffer:
         self.intents: Sequence[IntentWrite] = prepared.result.progress.intents
         self.cancellations_after = prepared.result.cancellations_after or 0
 
-    async def stored(self, done: Committed) -> None:
-        """Begin the attempts."""
+    async def on_stored(self, done: Committed) -> None:
+        """Start the attempts."""
         await self._begin(self, done)
 
-    def dropped(self) -> None:
-        """Take everything back."""
+    def on_dropped(self) -> None:
+        """Withdraw the offer."""
         self._withdraw(self)
 
 
-async def prepare(tools: Supplies, lease: Lease, backlog: Backlog, work: list[Work]) -> Prepared:
-    """Sort out what must not be sent, give the rest accounts, and say what of that is stored."""
-    facts, known = await gather(tools, work, backlog.legacy)
-    with tools.telemetry.cpu("deliver"):
-        now_ms = tools.clock.now_ms()
-        sifted = sift(work, facts, backlog.legacy, now_ms)
-        _take_up(sifted, facts)
-    going, ended = await _assigned(tools, known, sifted.send, now_ms)
+async def prepare(context: ChannelContext, lease: Lease, backlog: Backlog, work: list[Work]) -> PreparedBatch:
+    """Return a prepared batch: deliveries are triaged, the rest is assigned accounts, and its intents are collected for
+    storage. Reads facts and takes calls of accounts, but stores nothing of the batch."""
+    facts, accounts = await gather(context, work, backlog.recovered)
+    with context.telemetry.cpu("deliver"):
+        now_ms = context.clock.now_ms()
+        triage = triage_deliveries(work, facts, backlog.recovered, now_ms)
+        _apply_triage(triage, facts)
+    with_account, ended = await _assign(context, accounts, triage.send, now_ms)
     try:
-        result = _intents(tools, lease, backlog, known, going, sifted.lost, now_ms)
+        result = _intents(context, lease, backlog, accounts, with_account, triage.lost, now_ms)
     except BaseException:
-        for item in going:
-            tools.accounts.unused(item.account)
+        for item in with_account:
+            context.accounts.return_unused(item.account)
         raise
-    return Prepared(going, [*sifted.ended, *ended], sifted.closed, result)
+    return PreparedBatch(with_account, [*triage.ended, *ended], triage.settled, result)
 
 
-def put_off(tools: Supplies, item: Work, why: PutOff, started_ms: int, *, others: bool = False) -> Result:
-    """Return the result of a turn without a call: the delivery comes back by a timer, at once where `others` may take it."""
-    row, now_ms = item.row, tools.clock.now_ms()
-    turn = Turn(now_ms, tools.clock.jitter(), why.provider, others=others,
+def deferred_result(
+    context: ChannelContext, item: Work, cause: Deferral, started_ms: int, *, others: bool = False
+) -> Result:
+    """Return the result of a turn without a call: a timer brings the delivery back, at once where `others` (other
+    accounts) may take it."""
+    row, now_ms = item.row, context.clock.now_ms()
+    turn = Turn(now_ms, context.clock.jitter(), cause.provider, others=others,
                 falls_back=item.degrades, expires_ms=row.expires_ms)  # fmt: skip
-    following = parked(why.reason, why.until_ms, item.lane, row.trail or Trail(), tools.policy, turn)
-    answer = Answer(Throttled(None, why.detail), why.provider, why.vendor)
+    following = parked(cause.reason, cause.until_ms, item.lane, row.trail or Trail(), context.policy, turn)
+    answer = Answer(Throttled(None, cause.detail), cause.provider, cause.vendor)
     return Result(row, answer, following, started_ms, now_ms)
 
 
-def _take_up(sifted: Sifted, facts: Facts) -> None:
-    """Let deliveries that are sent be what was decided about them."""
-    for item, row in sifted.moved:
+def _apply_triage(triage: Triage, facts: TriageFacts) -> None:
+    """Apply the decisions of triage to deliveries that are sent."""
+    for item, row in triage.reassigned:
         item.row = row
     if facts.degrading:
-        for item in sifted.send:
+        for item in triage.send:
             item.degrades = item.row.fallback is not None and (item.row.tenant, item.row.category) in facts.degrading
 
 
-async def _assigned(
-    tools: Supplies, known: Known, work: list[Work], now_ms: int
+async def _assign(
+    context: ChannelContext, accounts: AccountSnapshot, work: list[Work], now_ms: int
 ) -> tuple[list[Work], list[tuple[Work, Result]]]:
-    """Give deliveries their accounts; return those that have one, and what none can take now, put off."""
-    assigned = await tools.accounts.assign(known, tools.channel, [(item.row, item.lane) for item in work])
-    going: list[Work] = []
+    """Assign accounts to deliveries; return those that have one, and those that no account can take now with their
+    deferrals."""
+    assigned = await context.accounts.assign(accounts, context.channel, [(item.row, item.lane) for item in work])
+    with_account: list[Work] = []
     waiting: list[tuple[Work, Result]] = []
     for item, verdict in zip(work, assigned, strict=True):
-        item.known = known
-        if isinstance(verdict, PutOff):
-            waiting.append((item, put_off(tools, item, verdict, now_ms)))
+        item.accounts = accounts
+        if isinstance(verdict, Deferral):
+            waiting.append((item, deferred_result(context, item, verdict, now_ms)))
         else:
             item.account = verdict
-            going.append(item)
-    return going, waiting
+            with_account.append(item)
+    return with_account, waiting
 
 
 def _intents(
-    tools: Supplies,
+    context: ChannelContext,
     lease: Lease,
     backlog: Backlog,
-    known: Known,
-    going: list[Work],
+    accounts: AccountSnapshot,
+    with_account: list[Work],
     lost: Sequence[Result],
     now_ms: int,
 ) -> StageResult:
-    """Return what is stored of what dead workers lost, and of what is about to be sent."""
-    with tools.telemetry.cpu("deliver"):
-        rows = [item.row for item in going]
-        told = known.to_tell(tools.channel, ((item.row, item.account) for item in going))
+    """Return the stage result with the attempts that dead workers lost and the intents of those about to be made."""
+    with context.telemetry.cpu("deliver"):
+        rows = [item.row for item in with_account]
+        records = accounts.provider_names(context.channel, ((item.row, item.account) for item in with_account))
         outcomes = [
-            *told_of(tools.channel, lease.partition, lost),
-            *intents_of(tools.channel, lease.partition, tools.worker, lease.fence, now_ms, rows, told),
+            *outcome_records(context.channel, lease.partition, lost),
+            *intents_of(context.channel, lease.partition, context.worker, lease.fence, now_ms, rows, records),
         ]
-        kept = backlog.intended(one.event for one in outcomes)
+        intents = backlog.intended(one.event for one in outcomes)
         return StageResult(
             lease=lease,
             frames=[one.frame for one in outcomes],
-            progress=Progress(intents=kept),
-            cancellations_after=tools.cancelled.sequence,
+            progress=Progress(intents=intents),
+            cancellations_after=context.cancelled.sequence,
         )

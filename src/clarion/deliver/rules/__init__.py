@@ -1,1 +1,1 @@
-"""Pure rules of deliver: rendering, throttling, breaking, retrying, failover. No clock, chance, I/O or logging."""
+"""Pure rules of deliver: order of accounts, throttling, circuit breakers, retry and failover. No clock, chance, I/O or logging."""

@@ -1,4 +1,4 @@
-"""What one attempt came to, and who made it."""
+"""The outcome of one attempt, with the account that made it."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,8 @@ from clarion.domain.outcome import Outcome
 
 
 class Answer(NamedTuple):
-    """The outcome of an attempt, and the account and vendor that made it; both are empty where nobody was asked."""
+    """The outcome of an attempt, and the account and vendor that made it; both are empty when no provider was
+    called."""
 
     outcome: Outcome
     provider: str

@@ -1,23 +1,24 @@
-"""Which accounts a delivery is tried on, and in which order."""
+"""The order in which a delivery is tried on the accounts of its channel: the preferred one first, unhealthy (degraded) ones
+last. This is the order of failover."""
 
 from collections.abc import Mapping, Sequence
 
 from clarion.domain.content import Account
-from clarion.domain.limits_resilience import ACCOUNTS_PER_CHANNEL_MAX
+from clarion.domain.limits_delivery import ACCOUNTS_PER_CHANNEL_MAX
 from clarion.domain.trail import Trail
 
 _SHARE = 1 << 32
 
 
 def chance_of(delivery_id: bytes) -> float:
-    """Return a number in [0, 1) that is the same whenever the same delivery is given an account: what was lost on the way
-    to one provider is not tried at another one without need."""
+    """Return a number in [0, 1) that is the same each time the same delivery is assigned an account: an attempt that
+    was lost at one provider is not repeated at another one without need."""
     return int.from_bytes(delivery_id[-4:], "big") / _SHARE
 
 
-def behind(accounts: Sequence[Account], been: Trail | None, delivery_id: bytes, name: str) -> Account | None:
-    """Return the account that a lost attempt was made with: the named one if it is still there, and without a name the one
-    that the delivery would be given if all were well."""
+def account_of_lost(accounts: Sequence[Account], been: Trail | None, delivery_id: bytes, name: str) -> Account | None:
+    """Return the account that a lost attempt was made with: the named one if it still exists, and without a name the
+    one that the delivery would be assigned if all accounts were healthy."""
     if name:
         return next((one for one in accounts if one.name == name), None)
     order = in_order(accounts, been, {}, chance_of(delivery_id))
@@ -27,10 +28,9 @@ def behind(accounts: Sequence[Account], been: Trail | None, delivery_id: bytes, 
 def in_order(
     accounts: Sequence[Account], been: Trail | None, demoted: Mapping[str, bool], chance: float
 ) -> list[Account]:
-    """Return the accounts to ask, most wanted first: by priority, the first of each priority drawn by weight with `chance`,
-    those that are `demoted` (too many failures) after all others. A delivery that one account may have sent already is
-    pinned to it, and accounts tried in this pass are left out.
-    """
+    """Return the accounts to ask, most wanted first: by priority, the first of each priority drawn by weight with
+    `chance`, those that are `demoted` (too many failures) after all other accounts. A delivery that one account may
+    have sent already is pinned to it, and accounts tried in this pass are left out."""
     if len(accounts) == 1 and (been is None or not been.tried):
         return list(accounts)
     left = [
@@ -44,10 +44,10 @@ def in_order(
     for account in left:
         key = (demoted.get(account.name, False), account.rules.weight == 0, account.priority)
         ranks.setdefault(key, []).append(account)
-    return [account for key in sorted(ranks) for account in _drawn(ranks[key], chance)]
+    return [account for key in sorted(ranks) for account in _by_weight(ranks[key], chance)]
 
 
-def _drawn(accounts: list[Account], chance: float) -> list[Account]:
+def _by_weight(accounts: list[Account], chance: float) -> list[Account]:
     """Return accounts of one priority, the one that `chance` falls on first and the heavier ones of the rest before the
     lighter ones."""
     if len(accounts) == 1:

@@ -1,4 +1,4 @@
-"""From a planned delivery and its rendered parts to the message a vendor builds its request from."""
+"""Builds the message that a vendor's request is made from, out of a planned delivery and its rendered parts."""
 
 from typing import Any
 

@@ -1,10 +1,9 @@
-"""What the answer to the call for a file means for the e-mail it goes with."""
+"""What the response to a download of an attachment means for its e-mail."""
 
 from typing import Final
 
 from clarion.domain.attachment import Attachment, is_content_type
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
-from clarion.domain.limits_email import ATTACHMENT_RETRY_MS_MAX, ATTACHMENT_RETRY_MS_MIN
+from clarion.domain.limits_delivery import ATTACHMENT_RETRY_MS_MAX, ATTACHMENT_RETRY_MS_MIN, ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Outcome, Refused, Throttled
 
@@ -14,31 +13,32 @@ _LATER: Final = frozenset({408, 425, 429})
 
 
 def file_of(file: Attachment, response: HttpResponse, room_bytes: int, attempt: int) -> Attachment | Outcome:
-    """Return a file with its content and type, or what becomes of the e-mail. `room_bytes` is how large it may be."""
+    """Return the file with its content and type, or the outcome of the e-mail. `room_bytes` is the largest allowed
+    size."""
     status = response.status
     if status >= 500 or status in _LATER:
-        return later(file, f"HTTP {status}", attempt)
+        return retry_later(file, f"HTTP {status}", attempt)
     if status != 200:
-        return Refused(UNAVAILABLE, _said(file, f"HTTP {status}"))
+        return Refused(UNAVAILABLE, _detail(file, f"HTTP {status}"))
     if len(response.body) > room_bytes:
-        return Refused(TOO_LARGE, _said(file, "the files of an e-mail are too large together"))
-    told = " ".join(response.headers.get("content-type", "").split())
-    media = file.content_type or (told if is_content_type(told) else "")
+        return Refused(TOO_LARGE, _detail(file, "the files of an e-mail are too large together"))
+    response_text = " ".join(response.headers.get("content-type", "").split())
+    media = file.content_type or (response_text if is_content_type(response_text) else "")
     return Attachment(file.filename, media, response.body, file.url, file.cid)
 
 
-def later(file: Attachment, why: str, attempt: int) -> Outcome:
-    """Return the outcome of a file that cannot be had now. It is no fault of the account that would have sent it, so the
-    e-mail waits by itself, ever longer: twice as long with each attempt."""
+def retry_later(file: Attachment, cause: str, attempt: int) -> Outcome:
+    """Return the outcome of a file that is not available now. The sending account is not at fault, so the e-mail alone
+    waits, twice as long after each attempt."""
     pause_ms = min(ATTACHMENT_RETRY_MS_MIN << min(attempt - 1, 16), ATTACHMENT_RETRY_MS_MAX)
-    return Throttled(pause_ms, _said(file, why), scope="recipient")
+    return Throttled(pause_ms, _detail(file, cause), scope="recipient")
 
 
-def refused(file: Attachment, why: str) -> Outcome:
-    """Return the outcome of a file that may not be asked for."""
-    return Refused(UNAVAILABLE, _said(file, why))
+def refuse(file: Attachment, cause: str) -> Outcome:
+    """Return the outcome of a file that must not be requested."""
+    return Refused(UNAVAILABLE, _detail(file, cause))
 
 
-def _said(file: Attachment, why: str) -> str:
+def _detail(file: Attachment, cause: str) -> str:
     # By name: its URL may be a secret.
-    return f"attachment {file.filename}: {why}"[:ATTEMPT_DETAIL_CHARS_MAX]
+    return f"attachment {file.filename}: {cause}"[:ATTEMPT_DETAIL_CHARS_MAX]

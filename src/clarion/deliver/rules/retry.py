@@ -1,4 +1,5 @@
-"""What follows a turn of a delivery: done, another account, try again at a time, wait, or give up; always with the reason."""
+"""The next step after a turn of a delivery: success, failover to another account, a retry with backoff at a given time, a wait,
+or giving up as a dead letter; always with the reason."""
 
 from typing import Final, NamedTuple, assert_never
 
@@ -7,13 +8,7 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
-from clarion.domain.limits_resilience import (
-    FALLBACK_TRIES_MAX,
-    PARK_GROWTH,
-    PARK_MS_MAX,
-    PARK_MS_MIN,
-    PARK_URGENT_MS_MAX,
-)
+from clarion.domain.limits_delivery import FALLBACK_TRIES_MAX, PARK_GROWTH, PARK_MS_MAX, PARK_MS_MIN, PARK_URGENT_MS_MAX
 from clarion.domain.outcome import (
     Accepted,
     Ambiguous,
@@ -28,13 +23,13 @@ from clarion.domain.trail import Trail
 
 URGENT = frozenset({Lane.CRITICAL, Lane.HIGH})
 _THROTTLE_MS = 1_000
-"""The pause of a provider that asks for one and does not say how long."""
+"""The pause for a provider that asks for one without a length."""
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How long and how often a channel tries. `pauses_ms` are the longest pauses after the first, second, ... failed pass
-    over its accounts, the last one for all that follow. `age_max_ms` after its round began, a delivery is given up, and
-    after `passes_max` failed passes if there is such a bound."""
+    """How long and how often a channel tries. `pauses_ms` are the longest pauses after the first, second, ... failed
+    pass over its accounts; the last one applies to all later passes. A delivery is given up `age_max_ms` after its
+    round began, and after `passes_max` failed passes if that bound is set."""
 
     pauses_ms: tuple[int, ...]
     age_max_ms: int
@@ -42,8 +37,9 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Turn(NamedTuple):
-    """The circumstances of a turn: when it ends, the account that made it (empty: there was none), whether another account
-    could take the delivery now, whether a route goes on when this channel gives up, and a chance in [0, 1)."""
+    """The circumstances of a turn: when it ends, the account that made it (empty: there was none), whether another
+    account could take the delivery now, whether a route has another channel when this one gives up, and a chance in [0,
+    1)."""
 
     now_ms: int
     jitter: float
@@ -55,7 +51,8 @@ class Turn(NamedTuple):
 
 
 class Next(msgspec.Struct, frozen=True):
-    """What happens to the delivery: the event for its state, why, when the next turn is due (Unix ms) and with what trail."""
+    """The decision for a delivery: the event for its state, the reason, when the next turn is due (Unix ms) and with
+    what trail."""
 
     event: Event
     reason: Reason = Reason.NONE
@@ -64,11 +61,11 @@ class Next(msgspec.Struct, frozen=True):
 
 
 ACCEPTED: Final = Next(Event.ACCEPTED)
-"""What follows an attempt that went well, whatever the circumstances."""
+"""The decision after any successful attempt."""
 
 
 def pause_ms(failures: int, policy: Policy, jitter: float) -> int:
-    """Return the pause after failed pass number `failures` (from 1): full jitter, uniform between nothing and the pause of
+    """Return the pause after failed pass number `failures` (from 1): full jitter, uniform between zero and the pause of
     the schedule.
 
     M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
@@ -77,8 +74,8 @@ def pause_ms(failures: int, policy: Policy, jitter: float) -> int:
 
 
 def after(outcome: Outcome, been: Trail, policy: Policy, turn: Turn) -> Next:
-    """Return what follows the outcome of an attempt."""
-    been = _begun(been, turn)
+    """Return the decision after an attempt with this outcome."""
+    been = _begin(been, turn)
     match outcome:
         case Accepted():
             return ACCEPTED
@@ -99,19 +96,20 @@ _REFUSALS = {"render_failed": Reason.RENDER_FAILED, "egress_blocked": Reason.EGR
 
 
 def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: Policy, turn: Turn) -> Next:
-    """Return what follows a turn in which no account could take the delivery before `until_ms`.
+    """Return the decision after a turn in which no account could take the delivery before `until_ms`.
 
-    What waits for a provider that is down, or for its turn to be retried, comes back ever more seldom, and once more before
-    its end; urgent lanes stay close to the recovery. A route does not wait for a channel that is down.
+    A delivery that waits for a provider that is down, or for room in the retry budget, tries again at growing
+    intervals, and once more before its deadline; urgent lanes stay close to the recovery. A route does not wait for a
+    channel that is down.
     """
-    been = _begun(been, turn)
+    been = _begin(been, turn)
     if reason is Reason.PROVIDER_DOWN and turn.falls_back and not turn.others:
         return Next(Event.REFUSED, reason)
     wait_ms = max(until_ms - turn.now_ms, PARK_MS_MIN)
     if turn.others:
         wait_ms = 0
     elif reason in (Reason.PROVIDER_DOWN, Reason.RETRY_BUDGET):
-        # What has waited for days need not be looked at every five minutes.
+        # A delivery that has waited for days need not be tried every five minutes.
         waited_ms = 0 if been.parked_ms is None else turn.now_ms - been.parked_ms
         most_ms = max(PARK_URGENT_MS_MAX if lane in URGENT else PARK_MS_MAX, waited_ms // PARK_GROWTH)
         longest_ms = min(most_ms, max(wait_ms, PARK_MS_MIN * 5 * 2 ** min(been.parks, 16)))
@@ -124,20 +122,20 @@ def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: Polic
     return _due(Event.PARKED, reason, trail, policy, turn, turn.now_ms + wait_ms)
 
 
-def _begun(been: Trail, turn: Turn) -> Trail:
+def _begin(been: Trail, turn: Turn) -> Trail:
     return been if been.since_ms else msgspec.structs.replace(been, since_ms=turn.now_ms)
 
 
 def _after_unsent(outcome: Throttled | Transient | Misconfigured, been: Trail, policy: Policy, turn: Turn) -> Next:
     if turn.others:
-        trail = _going_on(been, tried=(*been.tried, turn.provider))
+        trail = _after_attempt(been, tried=(*been.tried, turn.provider))
         return Next(Event.RETRY, Reason.FAILED_OVER, turn.now_ms, trail)
     if isinstance(outcome, Misconfigured):
         if turn.falls_back or not turn.provider:
             return Next(Event.EXHAUSTED, Reason.MISCONFIGURED)
-        # Not the delivery's failure: it waits until the account is mended, for as long as its age allows.
+        # Not the delivery's failure: it waits until the account is repaired, for as long as its age allows.
         due_ms = turn.now_ms + pause_ms(been.failures + 1, policy, turn.jitter)
-        trail = _going_on(been, reason=int(Reason.MISCONFIGURED))
+        trail = _after_attempt(been, reason=int(Reason.MISCONFIGURED))
         return _due(Event.RETRY, Reason.MISCONFIGURED, trail, policy, turn, due_ms)
     if isinstance(outcome, Throttled):
         return _paused(Reason.NONE, been, policy, turn, outcome.after_ms)
@@ -154,24 +152,24 @@ def _after_ambiguous(been: Trail, policy: Policy, turn: Turn, asked_ms: int) -> 
 
 
 def _paused(reason: Reason, been: Trail, policy: Policy, turn: Turn, asked_ms: int | None) -> Next:
-    """Return the next attempt after a pause the provider asked for: everyone was told the same one, so it is a floor and the
-    jitter goes on top."""
+    """Return the next attempt after a pause the provider asked for: all deliveries got the same one, so it is a floor
+    and the jitter is added to it."""
     floor_ms = _THROTTLE_MS if asked_ms is None else asked_ms
-    trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
+    trail = _after_attempt(been, failures=been.failures + 1, reason=int(reason))
     if _gives_up(trail, policy, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     return _due(Event.RETRY, reason, trail, policy, turn, turn.now_ms + floor_ms + int(floor_ms * turn.jitter / 8))
 
 
 def _again(event: Event, reason: Reason, been: Trail, policy: Policy, turn: Turn, floor_ms: int) -> Next:
-    trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
+    trail = _after_attempt(been, failures=been.failures + 1, reason=int(reason))
     if _gives_up(trail, policy, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     due_ms = turn.now_ms + floor_ms + pause_ms(trail.failures, policy, turn.jitter)
     left_ms = _deadline_ms(trail, policy, turn) - turn.now_ms
     before_ms = _ceiling_ms(trail.failures - 1, policy) if trail.failures > 1 else 0
     if due_ms - turn.now_ms >= left_ms and max(floor_ms, before_ms) < left_ms:
-        # The schedule would go past the end: one last try comes before it.
+        # The schedule would pass the deadline: one last attempt comes before it.
         due_ms = turn.now_ms + floor_ms + int((left_ms - floor_ms) * turn.jitter)
     return _due(event, reason, trail, policy, turn, due_ms)
 
@@ -185,8 +183,8 @@ def _due(event: Event, reason: Reason, trail: Trail, policy: Policy, turn: Turn,
     return Next(Event.EXHAUSTED, final)
 
 
-def _going_on(been: Trail, **changes: object) -> Trail:
-    """Return the trail after an attempt: what was tried in the pass is forgotten when the next pass begins."""
+def _after_attempt(been: Trail, **changes: object) -> Trail:
+    """Return the trail after an attempt: the accounts tried in a pass are cleared when the next pass begins."""
     return msgspec.structs.replace(been, **{"tried": (), "parked_ms": None, "parks": 0, "reason": 0, **changes})
 
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 
 class Pending:
-    """One frame under way. `left` deliveries are unfinished, `mark` is the first entry of open intents that may tell of
-    them, and `numbers` are those of producers once the frame is done. `topic` is named where it is not known from elsewhere."""
+    """One frame under way. `left` deliveries are unfinished, `mark` is the first entry of open intents that may contain
+    them, and `numbers` are those of producers once the frame is done. `topic` is set where the frame's window does not
+    imply it."""
 
     __slots__ = ("left", "mark", "numbers", "offset", "topic")
 
@@ -20,7 +21,7 @@ class Pending:
 
 
 class Done(NamedTuple):
-    """Up to where a topic is finished, with the numbers of producers there."""
+    """The offset up to which a topic is finished, with the numbers of producers there."""
 
     offset: int
     numbers: Mapping[str, int]
@@ -36,19 +37,19 @@ class Window:
         self._frames: deque[Pending] = deque()
 
     def add(self, offset: int, count: int, mark: int, numbers: Mapping[str, int]) -> Pending:
-        """Note that a frame of `count` deliveries was read; `numbers` count it in."""
+        """Note that a frame of `count` deliveries was read, and return it; `numbers` include the frame."""
         pending = Pending(offset, count, mark, numbers)
         self.place(pending)
         return pending
 
     def place(self, pending: Pending) -> None:
-        """Note that a frame was read of which the deliveries may be under way already."""
+        """Note that a frame was read whose deliveries may be under way already."""
         self._frames.append(pending)
         self.read = pending.offset
         self.numbers = pending.numbers
 
     def advance(self) -> bool:
-        """Move to the highest offset below which everything is finished; return whether that is another one."""
+        """Advance to the highest offset below which everything is finished; return whether that moved."""
         before = self.done
         while self._frames and self._frames[0].left == 0:
             frame = self._frames.popleft()
@@ -56,5 +57,6 @@ class Window:
         return self.done is not before
 
     def mark(self) -> int | None:
-        """Return the first entry of open intents that tells of something under way, or None when nothing is."""
+        """Return the first entry of open intents that contains a delivery under way, or None when nothing is under
+        way."""
         return self._frames[0].mark if self._frames else None

@@ -1,1 +1,1 @@
-"""Send: one attempt of one delivery. Render, build, call the provider, read its answer into the closed set of outcomes."""
+"""Send: one attempt of one delivery. Render, build, call the provider, read the response into an outcome."""

@@ -1,7 +1,7 @@
-"""Renders what is sent: at once where that is quick, in a thread where it is not.
+"""Renders messages: on the event loop where that is quick, in a thread where it is not.
 
-Nothing slow is done on the event loop, not even the first time: what has to be compiled goes to a thread, what was slow
-before does, and what uses up its allowance on the loop is stopped there and begun again in one.
+Nothing slow runs on the event loop, not even the first time: templates to be compiled go to a thread, templates that
+were slow before do, and a render that uses up its allowance on the loop is stopped and started again in a thread.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from clarion.content.gather import Contents
 from clarion.content.render import NotCompiled
 from clarion.domain.channel import Channel
 from clarion.domain.fitting import Fitted
-from clarion.domain.limits import LOOP_RENDER_CPU_MS_MAX
+from clarion.domain.limits_content import LOOP_RENDER_CPU_MS_MAX
 from clarion.domain.planned import PlannedDelivery
 from clarion.ports.allowance import ALLOWANCE, Allowance
 from clarion.ports.renderer import RenderError
 
 SLOW_RENDER_NS: Final = 20_000_000
-"""A render that takes as long would keep everybody else on the event loop waiting."""
+"""A render that takes this long would block the event loop."""
 QUICK_RENDERS: Final = 64
-"""So many quick renders in a row are needed for a template that was slow to be rendered on the loop again."""
+"""After this number of quick renders in a row, a slow template is rendered on the loop again."""
 SLOW_TEMPLATES_MAX: Final = 4_096
 """Channels of templates that a process remembers as slow."""
 
@@ -29,7 +29,7 @@ _Place = tuple[str, str, Channel]
 
 
 class Renders:
-    """Renders for the senders of one process. It learns which channels of which templates are slow."""
+    """Renders for the senders of one process. It remembers which channels of which templates are slow."""
 
     def __init__(self, contents: Contents, threads: Executor) -> None:
         self._contents = contents
@@ -39,10 +39,11 @@ class Renders:
         self._new: set[_Place] = set()
         self._allowance = Allowance(LOOP_RENDER_CPU_MS_MAX)
 
-    def now(
+    def render_now(
         self, planned: PlannedDelivery, channel: Channel, unsubscribe_url: str, fitted: list[Fitted]
     ) -> dict[str, Any] | None:
-        """Return the rendered parts of a delivery, as `Rendering.render` does; None when they are to be rendered `apart`."""
+        """Return the rendered parts of a delivery, as `Rendering.render` does; None when they have to be rendered in a
+        thread."""
         place = planned.tenant, planned.template, channel
         if self._slow and place in self._slow:
             return None
@@ -57,17 +58,18 @@ class Renders:
         except RenderError:
             if not self._allowance.begun:
                 raise
-            return None  # it may have been stopped; in the thread it has all the time that a render may take
+            return None  # it may have been stopped; in the thread it has the full time limit
         finally:
             ALLOWANCE.reset(outer)
-            # By the clock on the wall, which costs less to read; whether it was busy with others is found out in the thread.
+            # By the wall clock, which is cheaper to read; the thread measures whether the template or the load was
+            # slow.
             if perf_counter_ns() - began_ns >= SLOW_RENDER_NS:
                 self._note(place, quick=False)
 
-    async def apart(
+    async def render_in_thread(
         self, planned: PlannedDelivery, channel: Channel, unsubscribe_url: str, fitted: list[Fitted]
     ) -> dict[str, Any]:
-        """Return the same from a thread."""
+        """Return the rendered parts from a thread."""
         cpu_ns = 0
 
         def render() -> dict[str, Any]:
@@ -83,12 +85,12 @@ class Renders:
         finally:
             place, quick = (planned.tenant, planned.template, channel), cpu_ns < SLOW_RENDER_NS
             if place in self._new:
-                self._new.discard(place)  # most of it was compiling, which says nothing about the next
+                self._new.discard(place)  # most of the time was compilation, which is not repeated
             elif place in self._slow or not quick:
                 self._note(place, quick=quick)
 
     def _note(self, place: _Place, *, quick: bool) -> None:
-        """Take how long a render took; those of a slow one's template are quick again after many quick ones."""
+        """Count how a render went; a slow template counts as quick again after `QUICK_RENDERS` quick ones."""
         number = self._slow.pop(place, 0) + 1 if quick else 0
         if number < QUICK_RENDERS:
             if len(self._slow) >= SLOW_TEMPLATES_MAX:

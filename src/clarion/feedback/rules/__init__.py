@@ -1,1 +1,1 @@
-"""Pure rules of feedback: what a receipt is worth. No clock, chance, I/O or logging."""
+"""Pure rules of feedback: times, addresses and durations of receipts. No clock, chance, I/O or logging."""

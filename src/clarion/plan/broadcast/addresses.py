@@ -1,4 +1,4 @@
-"""Where the users of a page can be reached, read off the page's columns."""
+"""Addresses of the users of a page, read from the page's columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,18 +10,18 @@ from clarion.domain.user import readable
 from clarion.plan.rules.chunks import CONTACT_COLUMNS, Row
 
 HEAD = 4
-"""Columns every page row starts with: ordinal, user_id, profile_id, locale."""
+"""Number of columns that every page row starts with: ordinal, user_id, profile_id, locale."""
 _DEVICES = msgspec.msgpack.Decoder(list[tuple[str, str, str]])
 """Devices as plain (id, kind, token), which costs less than as `Device`."""
 _MORE = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 
 
 Addresses = list[Sequence[str]]
-"""Of each row of a page, where its user can be reached."""
+"""For each row of a page, the addresses of its user."""
 
 
 def addresses_of(rows: Sequence[Row], channel: Channel, columns: Sequence[str]) -> Addresses:
-    """Return the addresses of a page's users on a channel; `columns` are those of the page after its head."""
+    """Return the addresses of a page's users on a channel; `columns` are the page's columns after its head."""
     places = [HEAD + columns.index(name) for name in CONTACT_COLUMNS[channel]]
     if channel in DEVICE_CHANNELS:
         return _tokens(rows, channel.value, places[0])
@@ -49,7 +49,7 @@ def _contacts(row: Row, channel: Channel, places: Sequence[int], more: int) -> S
 
 
 def user_of(row: Row, columns: Sequence[str], zone: str) -> dict[str, Any]:
-    """Return what a template may read as `user`."""
+    """Return the values that a template may read as `user`."""
     values: Mapping[str, Any] = dict(zip(columns, row[HEAD:], strict=True))
     attributes = msgspec.json.decode(values["attributes"]) if values.get("attributes") else {}
     return readable(row[1], values.get("email"), values.get("phone"), row[3], zone, attributes)

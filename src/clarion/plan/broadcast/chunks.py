@@ -1,4 +1,4 @@
-"""Writing the chunks of a page: frames for what goes out now, timers for what is held."""
+"""Writing the chunks of a page: frames for deliveries to send now, timers for held ones."""
 
 from hashlib import blake2b
 from typing import Any
@@ -65,7 +65,7 @@ class PageChunks:
             self.frames.append(Frame(topics.deliver(Channel(chunk.channel), Lane.BULK), partition, count, payload))
 
     def _chunk(self, channel: Channel, locale: str, part: Columns) -> ChunkFrame:
-        request, template = self._job.request, self._facts.setting.template
+        request, template = self._job.request, self._facts.request_facts.template
         users: list[dict[str, Any]] = []
         content: str | dict[str, Any] = request.template
         if template.uses_user:
@@ -80,7 +80,7 @@ class PageChunks:
             channel=channel,
             locale=locale,
             content=content,
-            category=self._facts.setting.category.key,
+            category=self._facts.request_facts.category.key,
             data=request.data,
             planned_ms=self._now_ms,
             expires_ms=request.expires_ms,

@@ -1,4 +1,5 @@
-"""The facts of one page of a broadcast: its users, what their profiles share, and what is known of their addresses."""
+"""The facts of one page of a broadcast: its users, the codes of their profiles, and their addresses with
+suppressions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,26 +9,27 @@ from clarion.domain.channel import Channel
 from clarion.plan.broadcast.addresses import Addresses
 from clarion.plan.claims import Blocks
 from clarion.plan.rules.chunks import Code, Row
-from clarion.plan.rules.setting import Setting
+from clarion.plan.rules.request_facts import RequestFacts
 
 
 class PageFacts(msgspec.Struct, frozen=True):
-    """What was gathered. `columns` are those of the rows after their head, `position` is the ordinal that the page ends at,
-    `done` whether it is the last, and `looked_at` how many users were looked at to find these."""
+    """The gathered facts. `columns` are the rows' columns after their head, `position` is the ordinal at which the page
+    ends, `done` is whether it is the last page, and `scanned` is the number of users that were examined to find
+    these."""
 
-    setting: Setting
+    request_facts: RequestFacts
     columns: tuple[str, ...]
     rows: Sequence[Row]
     position: int
     done: bool
-    looked_at: int
+    scanned: int
     codes: Mapping[Channel, Mapping[int, Code]] = {}
-    """Per channel what everyone of a profile shares."""
+    """By channel: the code that all users of a profile share."""
     zones: Mapping[int, str] = {}
-    """Zones of profiles, if the broadcast goes by them."""
+    """Zones of profiles, if the broadcast depends on them."""
     addresses: Mapping[Channel, Addresses] = {}
-    """Where the users of all rows can be reached, of channels on which the tenant has suppressions."""
+    """Addresses of the users of all rows, for channels on which the tenant has suppressions."""
     suppressed: Mapping[Channel, Mapping[str, str]] = {}
-    """Which of these addresses are suppressed, and why."""
+    """The suppressed ones of these addresses, with the reason."""
     caps: Mapping[tuple[str, bytes], Blocks] = {}
-    """By tenant and rule id: the cap times of everyone in the page."""
+    """By tenant and rule id: the cap times of all users in the page."""

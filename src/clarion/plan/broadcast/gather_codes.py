@@ -1,50 +1,52 @@
-"""Codes of profiles, worked out once a profile and kept while they hold."""
+"""Codes of profiles, computed once per profile and cached while they are valid."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from clarion.domain.channel import Channel
 from clarion.plan.broadcast.codes import codes_of
-from clarion.plan.gather_settings import KnownSettings
+from clarion.plan.gather_request_facts import RequestFactsCache
 from clarion.plan.rules.chunks import Code
-from clarion.plan.rules.group import FOREVER_MS, Gate
-from clarion.plan.rules.setting import Setting
+from clarion.plan.rules.profile_rules import FOREVER_MS, Gate
+from clarion.plan.rules.request_facts import RequestFacts
 
 _KEPT_MAX: Final = 64
-"""Settings whose codes are kept."""
+"""Most request facts whose codes are cached."""
 
 
 class ProfileCodes:
-    """Codes of profiles by channel, for the settings of broadcasts under way in one process."""
+    """Codes of profiles by channel, for the request facts of running broadcasts in one process."""
 
-    def __init__(self, known: KnownSettings) -> None:
+    def __init__(self, known: RequestFactsCache) -> None:
         self._verdicts = known
         self._kept: dict[int, _Known] = {}
 
-    async def gather(self, setting: Setting, profiles: set[int], now_ms: int) -> Mapping[Channel, Mapping[int, Code]]:
-        """Return per channel the code of (at least) these profiles at a time (Unix ms)."""
-        known = self._kept.get(id(setting))
-        if known is None or known.setting is not setting or now_ms >= known.valid_until_ms:
+    async def gather(
+        self, request_facts: RequestFacts, profiles: set[int], now_ms: int
+    ) -> Mapping[Channel, Mapping[int, Code]]:
+        """Return, by channel, the codes of (at least) these profiles at a time (Unix ms)."""
+        known = self._kept.get(id(request_facts))
+        if known is None or known.setting is not request_facts or now_ms >= known.valid_until_ms:
             if len(self._kept) >= _KEPT_MAX:
                 self._kept.clear()
-            known = self._kept[id(setting)] = _Known(setting)
+            known = self._kept[id(request_facts)] = _Known(request_facts)
         missing = profiles - known.profiles
         if missing:
-            known.add(await self._verdicts.gates_of(setting, missing, now_ms), now_ms)
+            known.add(await self._verdicts.gates_of(request_facts, missing, now_ms), now_ms)
         return known.codes
 
 
 class _Known:
-    """The codes of one setting, all of which hold before `valid_until_ms`."""
+    """The codes for one request's facts, all of which are valid before `valid_until_ms`."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, request_facts: RequestFacts) -> None:
+        self.setting = request_facts
         self.profiles: set[int] = set()
-        self.codes: dict[Channel, dict[int, Code]] = {channel: {} for channel in setting.channels}
+        self.codes: dict[Channel, dict[int, Code]] = {channel: {} for channel in request_facts.channels}
         self.valid_until_ms = FOREVER_MS
 
     def add(self, gates: Mapping[int, Gate], now_ms: int) -> None:
-        """Take in more profiles."""
+        """Add the codes of more profiles."""
         self.profiles.update(gates)
         self.valid_until_ms = min([self.valid_until_ms, *(gate.valid_until_ms for gate in gates.values())])
         for channel, codes in self.codes.items():

@@ -1,4 +1,5 @@
-"""What an in-app broadcast shows: rendered while it is planned, once for everyone or, if it reads the user, for each."""
+"""Content of an in-app broadcast: rendered during planning, once for all users or, if the template reads the user, once
+per user."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from clarion.ports.renderer import RenderError
 
 
 class Readers(NamedTuple):
-    """Who reads it: users of a tenant with one locale; `at_ms` is when the broadcast was made."""
+    """The readers: users of a tenant with one locale; `at_ms` is when the broadcast was created."""
 
     tenant: str
     locale: str
@@ -27,8 +28,8 @@ def shown(
     users: list[dict[str, Any]],
     part: Columns,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`. The house of
-    the tenant has to be gathered."""
+    """Return the content for all users, and none of their own, or an empty one and each user's own. Deliveries whose
+    content cannot be rendered fail in `part`. The tenant's layouts and brand have to be gathered before."""
     if not users:
         shared = _rendered(rendering, readers, template, data, None)
         if shared is None:

@@ -1,4 +1,4 @@
-"""Held deliveries of a chunk whose time has come: decided again, together, from facts as they are now."""
+"""Release of a chunk's held deliveries when they are due: decided again, together, from current facts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ChunkFrame, ChunkReleasedFrame, Recipient, Request
 from clarion.plan.claims import Claims
-from clarion.plan.columns import Accepted
+from clarion.plan.columns import PlanItem
 from clarion.plan.facts import BROADCASTS, SENDS, SendFacts, SendKey
-from clarion.plan.outcome import Merged
+from clarion.plan.plan_writer import MergedRecipient
+from clarion.plan.request_facts import request_facts_key
 from clarion.plan.rules.chunks import code_of
 from clarion.plan.rules.decide import Person
-from clarion.plan.rules.need import Lacking, Need
-from clarion.plan.rules.setting import Planned
-from clarion.plan.settings import setting_key
+from clarion.plan.rules.need import MissingFacts, Need
+from clarion.plan.rules.request_facts import Planned
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
@@ -30,22 +30,22 @@ _VERDICTS = {State.SKIPPED: "skip", State.MERGED: "merge", State.HELD: "hold"}
 
 
 class Released(NamedTuple):
-    """What a chunk's time having come amounts to."""
+    """The result of releasing a chunk: frames, timers, counts, and the recipients merged into digests."""
 
     frames: list[Frame]
     timers: list[Timer]
     counts: dict[tuple[str, str], int]
-    merged: list[Merged]
+    merged: list[MergedRecipient]
 
 
 def decide_release(chunk: ChunkFrame, facts: SendFacts, claims: Claims, partition: int, now_ms: int) -> Released | Need:
-    """Return what becomes of the held deliveries of a chunk at a time (Unix ms), or what deciding it lacks; the claims are of
-    no use then."""
+    """Return the result for a chunk's held deliveries at a time (Unix ms), or the missing facts; the claims must then
+    be discarded."""
     held = [index for index, state in enumerate(chunk.states) if state == _HELD]
     try:
         decisions = _decide(chunk, held, facts, claims, now_ms)
-    except Lacking as lacking:
-        return lacking.need | Need({SENDS: [release_key(chunk)], BROADCASTS: [broadcast_of(chunk)]})
+    except MissingFacts as missing_facts:
+        return missing_facts.need | Need({SENDS: [release_key(chunk)], BROADCASTS: [broadcast_of(chunk)]})
     channel = Channel(chunk.channel)
     released = Released([], [], {}, [])
     states, reasons = bytearray(len(chunk.states)), bytearray(len(chunk.states))
@@ -62,8 +62,8 @@ def decide_release(chunk: ChunkFrame, facts: SendFacts, claims: Claims, partitio
             released.merged.append(_merged(chunk, index, decision))
     count = len(chunk.states)
     if any(states):
-        told = ChunkReleasedFrame(chunk.chunk_id, chunk.tenant, channel, now_ms, bytes(states), bytes(reasons))
-        released.frames.append(Frame(topics.OUTCOMES, partition, count, encode(told, count)))
+        counts = ChunkReleasedFrame(chunk.chunk_id, chunk.tenant, channel, now_ms, bytes(states), bytes(reasons))
+        released.frames.append(Frame(topics.OUTCOMES, partition, count, encode(counts, count)))
     if _PLANNED in states:
         payload = encode(_with_states(chunk, bytes(states), bytes(reasons)), count)
         released.frames.append(Frame(topics.deliver(channel, Lane.BULK), partition, count, payload))
@@ -77,9 +77,9 @@ def broadcast_of(chunk: ChunkFrame) -> bytes:
 
 
 def release_key(chunk: ChunkFrame) -> SendKey:
-    """Return what deciding the held deliveries of a chunk takes."""
+    """Return the key of all facts that deciding a chunk's held deliveries needs."""
     held = {name for name, state in zip(chunk.user_ids, chunk.states, strict=True) if state == _HELD}
-    return setting_key(chunk.tenant, _request(chunk)), tuple(held), ()
+    return request_facts_key(chunk.tenant, _request(chunk)), tuple(held), ()
 
 
 def _request(chunk: ChunkFrame) -> Request:
@@ -93,14 +93,14 @@ def _decide(
         return [_CANCELLED] * len(held)
     if chunk.expires_ms is not None and now_ms >= chunk.expires_ms:
         return [_EXPIRED] * len(held)
-    setting = facts.setting(chunk.tenant, _request(chunk))
+    request_facts = facts.request_facts_of(chunk.tenant, _request(chunk))
     users = {name: facts.user(chunk.tenant, name) for name in dict.fromkeys(chunk.user_ids[index] for index in held)}
     suppressed, room = facts.suppressed(chunk.tenant), claims.of(chunk.tenant)
     people: dict[str, list[Planned]] = {}
     for name, user in users.items():
         if user is not None:
-            gate = facts.gate(setting, user.profile_id, user.zone, now_ms)
-            person = Person(setting, user, gate, suppressed, room, now_ms, chunk.planned_ms)
+            gate = facts.gate(request_facts, user.profile_id, user.zone, now_ms)
+            person = Person(request_facts, user, gate, suppressed, room, now_ms, chunk.planned_ms)
             people[name] = person.channel(Channel(chunk.channel))
     return [_decision(chunk, index, people.get(chunk.user_ids[index])) for index in held]
 
@@ -110,7 +110,8 @@ _EXPIRED = Skip(Reason.EXPIRED, "its time was over before it could be sent")
 
 
 def _decision(chunk: ChunkFrame, index: int, planned: Sequence[Planned] | None) -> Decision | None:
-    """Return what was decided about the address a held delivery was for, if it is still the user's."""
+    """Return the decision for the address of a held delivery, or a skip if the address is not the user's any more; None
+    is to send."""
     if planned is None:
         return Skip(Reason.UNKNOWN_USER, f"user {chunk.user_ids[index]} is gone")
     address = chunk.addresses[index] if chunk.addresses else ""
@@ -120,11 +121,11 @@ def _decision(chunk: ChunkFrame, index: int, planned: Sequence[Planned] | None) 
     return Skip(Reason.NO_CONTACT, "the address is not the user's any more")
 
 
-def _merged(chunk: ChunkFrame, index: int, decision: Merge) -> Merged:
+def _merged(chunk: ChunkFrame, index: int, decision: Merge) -> MergedRecipient:
     request = Request([], chunk.template, chunk.category or None, None, Lane.BULK, chunk.data)
     notification_id = broadcast_of(chunk)
-    item = Accepted(Lane.BULK, notification_id, chunk.tenant, chunk.planned_ms, request)
-    return Merged(item, Recipient(chunk.user_ids[index]), decision.workflow, decision.version)
+    item = PlanItem(Lane.BULK, notification_id, chunk.tenant, chunk.planned_ms, request)
+    return MergedRecipient(item, Recipient(chunk.user_ids[index]), decision.workflow, decision.version)
 
 
 def _with_states(chunk: ChunkFrame, states: bytes, reasons: bytes) -> ChunkFrame:

@@ -1,4 +1,4 @@
-"""Workflows of a broadcast: each member of a page becomes a notification of its own, in the partition that owns the user."""
+"""Workflows of a broadcast: each user of a page gets a separate notification, in the partition that owns the user."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -7,7 +7,7 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.limits_processes import FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Recipient, Request
@@ -18,8 +18,8 @@ from clarion.ports.streams import Frame
 def starts(
     cursor: Cursor, request: Request, users: Sequence[tuple[str, int | None]], now_ms: int, partitions: int
 ) -> list[Frame]:
-    """Return the frames that have a workflow started for users, each now or at a time (Unix ms). Their ids follow from the
-    broadcast's, so that planning a page again starts nobody twice."""
+    """Return the frames that start a workflow for users, each now or at a time (Unix ms). The notification ids are
+    derived from the broadcast's, so that planning a page again starts no workflow twice."""
     request = msgspec.structs.replace(request, broadcast=cursor.cursor_id)
     owned: dict[int, list[tuple[str, int | None]]] = {}
     for user in users:

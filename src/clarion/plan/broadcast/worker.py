@@ -1,4 +1,5 @@
-"""The broadcast loop: one page a turn, tenants in turn, the cursor moved in the same commit as the page's chunks."""
+"""The broadcast loop: one page per turn, tenants in round robin, the cursor moved in the same commit as the page's
+chunks."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,9 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease
+from clarion.journal.append_retry import commit_with_retry
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
-from clarion.journal.patience import commit
 from clarion.journal.topics import CURSORS, group_deliver
 from clarion.journal.watch import woken_by
 from clarion.plan.broadcast.facts import PageFacts
@@ -35,9 +36,9 @@ from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_MS = 30_000
-"""How long an idle loop waits for news before it looks all the same."""
+"""How long an idle loop waits for a wake-up before it polls."""
 BLOCKED_WAIT_MS = 250
-"""How long a loop waits whose broadcasts are as far ahead of sending as they may be."""
+"""How long a loop waits when all its broadcasts are as far ahead of sending as allowed."""
 TURN_DELIVERIES = 5_000
 """Credit of one round-robin turn."""
 
@@ -71,14 +72,14 @@ class BroadcastWorker:
         self._telemetry = telemetry
         self._turns = DeficitRoundRobin(TURN_DELIVERIES)
         self._backlog_max = backlog_max
-        # Has no thread before the first page that shows something.
+        # Starts its thread with the first page that renders in-app content.
         self._renders = ThreadPoolExecutor(1, thread_name_prefix="page")
         self._groups: frozenset[str] = frozenset()
-        """Of the channels that broadcasts went out on when it was looked last."""
+        """Deliver groups of the channels that running broadcasts used at the last look-up."""
         self._is_blocked = False
-        """Whether a broadcast was running then that could not go on."""
+        """Whether a broadcast was running at the last look-up but could not continue."""
         self._begins_ms: int | None = None
-        """When the next broadcast that waits for its time begins, as of then."""
+        """When the next scheduled broadcast begins, as of the last look-up."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan pages until `stop` is set."""
@@ -87,12 +88,12 @@ class BroadcastWorker:
         async with woken_by(stop, watch.wake):
             while not stop.is_set():
                 if await self.turn():
-                    await asyncio.sleep(0)  # single notifications get the loop between any two pages
+                    await asyncio.sleep(0)  # let single notifications run between two pages
                 else:
                     await watch.wait(self._idle_ms())
 
     def _idle_ms(self) -> int:
-        """Return how long to wait for news, at most until the next broadcast begins."""
+        """Return how long to wait for a wake-up, at most until the next broadcast begins."""
         if self._is_blocked:
             return BLOCKED_WAIT_MS
         if self._begins_ms is None:
@@ -100,7 +101,7 @@ class BroadcastWorker:
         return min(max(self._begins_ms - self._clock.now_ms(), 0), IDLE_WAIT_MS)
 
     async def turn(self) -> bool:
-        """Plan one page of whoever's turn it is; False when there is nothing to do."""
+        """Plan one page of the tenant whose turn it is. Return False when there is nothing to do."""
         found = await self._telemetry.cpu_of("plan", self._next(self._clock.now_ms()))
         if found is None:
             return False
@@ -116,9 +117,9 @@ class BroadcastWorker:
             broadcasts=Broadcasts(moves=[move]),
         )
         try:
-            await commit(self._store, planned, self._telemetry)
+            await commit_with_retry(self._store, planned, self._telemetry)
         except StaleCaps:
-            self._pages.forget_caps()  # the page is planned again, from caps as they are now
+            self._pages.forget_caps()  # the page is planned again, with current cap times
             return True
         except (StaleCursor, StaleLease):
             return True
@@ -127,13 +128,14 @@ class BroadcastWorker:
         return True
 
     async def _next(self, now_ms: int) -> tuple[Lease, Cursor, Page] | None:
-        """Return the next page of whoever's turn it is."""
+        """Return the next page of the tenant whose turn it is, with its lease and cursor; None when there is nothing to
+        do."""
         held = self._leases.held()
         self._is_blocked = False
         if not held:
             self._turns.sync(())
             return None
-        # Waiting deliveries are counted side by side, of the channels that were wanted last: mostly, these are wanted again.
+        # Backlogs are read concurrently, for the channels of the last turn: usually the same ones are needed again.
         asked = self._groups
         cursors, backlogs = await together(self._store.cursors_in(held, "running"), self._backlogs(asked))
         running = self._running(cursors, now_ms)
@@ -150,7 +152,7 @@ class BroadcastWorker:
         return lease, cursor, await self._planned(facts, cursor, job, now_ms)
 
     async def _planned(self, facts: PageFacts, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
-        """Return the plan of a page. Where contents are rendered for it, up to one for each of its users, that is done in a
+        """Return the plan of a page. If contents are rendered for it, up to one per user, the planning runs in a
         thread: it may take long."""
 
         def plan() -> Page:
@@ -160,7 +162,7 @@ class BroadcastWorker:
             with self._telemetry.cpu("plan"):
                 return plan()
 
-        if Channel.INAPP in facts.codes and Channel.INAPP in facts.setting.template.parts:
+        if Channel.INAPP in facts.codes and Channel.INAPP in facts.request_facts.template.parts:
             return await asyncio.get_running_loop().run_in_executor(self._renders, timed)
         return plan()
 
@@ -170,7 +172,7 @@ class BroadcastWorker:
             self._telemetry.count("planned", number, channel=channel, decision=decision)
 
     def _running(self, cursors: Sequence[Cursor], now_ms: int) -> dict[str, _Running]:
-        """Return the oldest running broadcast of each tenant whose time has come."""
+        """Return the oldest running broadcast of each tenant that is due."""
         oldest: dict[str, _Running] = {}
         self._begins_ms = None
         for cursor in cursors:
@@ -186,12 +188,12 @@ class BroadcastWorker:
     async def _able(
         self, running: Mapping[str, _Running], backlogs: Mapping[str, int], asked: frozenset[str]
     ) -> set[str]:
-        """Return the tenants whose broadcast has no channel on which as much waits as planning may be ahead of sending."""
+        """Return the tenants whose broadcast has no channel whose backlog exceeds the bound."""
         channels = await self._pages.channels({tenant: job for tenant, (_, job) in running.items()})
         groups = {group_deliver(channel): channel for wanted in channels.values() for channel in wanted}
         self._groups = frozenset(groups)
-        if lacking := self._groups - asked:
-            backlogs = {**backlogs, **await self._backlogs(lacking)}
+        if missing_facts := self._groups - asked:
+            backlogs = {**backlogs, **await self._backlogs(missing_facts)}
         full = {groups[group] for group, events in backlogs.items() if events > self._backlog_max and group in groups}
         return {tenant for tenant, wanted in channels.items() if full.isdisjoint(wanted)}
 

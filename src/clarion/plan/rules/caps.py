@@ -1,7 +1,7 @@
 """Caps as GCRA: one number per person and cap, the theoretical arrival time of the next unit.
 
-ITU-T I.371, generic cell rate algorithm, in its virtual scheduling form. Times are whole seconds since 1970, as the store
-keeps them: with a gap of at least one second nothing is lost by that.
+ITU-T I.371, generic cell rate algorithm, in its virtual scheduling form. Times are whole seconds since 1970, as stored:
+with a gap of at least one second this loses no precision.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,26 +10,26 @@ from typing import Final, Protocol
 
 from clarion.domain.cap import Cap
 from clarion.domain.duration import duration_ms
-from clarion.plan.rules.setting import CapRule
+from clarion.plan.rules.request_facts import CapRule
 
 RULE_BYTES: Final = 8
 
 
 class Room(Protocol):
-    """Whether a person may get one more."""
+    """The room of users under caps."""
 
     def free_at(self, ordinal: int, cap: CapRule) -> int:
-        """Return from when on (seconds since 1970) a user has room under a cap."""
+        """Return the time (seconds since 1970) from which a user has room under a cap."""
         ...
 
     def claim(self, ordinal: int, caps: Sequence[CapRule]) -> tuple[CapRule, int] | None:
-        """Count one more under all caps, or under none when one has no room: the one that has none for longest, and from when
-        on it has."""
+        """Count one more under all caps and return None, or count nothing and return the cap without room that is full
+        for longest, and the time from which it has room (seconds since 1970)."""
         ...
 
 
 def cap_rules(category: str, caps: Iterable[Cap]) -> tuple[CapRule, ...]:
-    """Return the caps of a category (or of `*`, all of them together) ready for use."""
+    """Return the cap rules of a category (or of `*`, all categories together)."""
     return tuple(_rule(category, cap) for cap in caps)
 
 
@@ -45,10 +45,10 @@ def _rule(category: str, cap: Cap) -> CapRule:
 
 
 def free_at(arrival_s: int, limit: int, gap_s: int) -> int:
-    """Return from when on (seconds since 1970) there is room for one more."""
+    """Return the time (seconds since 1970) from which there is room for one more."""
     return arrival_s - (limit - 1) * gap_s
 
 
-def taken(arrival_s: int, now_s: int, gap_s: int) -> int:
-    """Return the arrival time after one more was let through at a time."""
+def arrival_after(arrival_s: int, now_s: int, gap_s: int) -> int:
+    """Return the arrival time after one more was counted at `now_s`."""
     return max(arrival_s, now_s) + gap_s

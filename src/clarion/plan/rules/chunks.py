@@ -1,4 +1,4 @@
-"""Turning a page of users into the columns of chunks: one per channel, locale and time, at most 1,000 deliveries each."""
+"""Turns a page of users into the columns of chunks: one per channel, locale and time, at most 1,000 deliveries each."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -8,7 +8,7 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Decision, Hold, Merge, Reason, Skip
 from clarion.domain.delivery_state import State
-from clarion.domain.limits import CHUNK_DELIVERIES_MAX
+from clarion.domain.limits_processes import CHUNK_DELIVERIES_MAX
 
 Row = Sequence[Any]
 """A page row: (ordinal, user_id, profile_id, locale, contact column?, attributes?)."""
@@ -19,11 +19,11 @@ _FAILED: Final = int(State.FAILED)
 _NO_CONTACT: Final = int(Reason.NO_CONTACT)
 _SUPPRESSED: Final = int(Reason.SUPPRESSED)
 ABLE: Final = frozenset({int(State.PLANNED), int(State.SENT), int(State.HELD), int(State.MERGED)})
-"""States of deliveries that go out, now or later."""
+"""States of deliveries that are sent, now or later, or merged."""
 
 
 class Code(NamedTuple):
-    """A decision as a chunk keeps it: state and reason byte, and until when a held delivery waits (0: it does not)."""
+    """A decision as a chunk stores it: state and reason byte, and until when a delivery is held (0: it is not)."""
 
     state: int
     reason: int = 0
@@ -31,8 +31,8 @@ class Code(NamedTuple):
 
 
 def code_of(decision: Decision | None, channel: Channel) -> Code:
-    """Return the code of a decision that everyone of a profile shares; None lets everyone pass, and for in-app planning
-    is sending."""
+    """Return the code of a decision that all users of a profile share. None is to send; an in-app delivery then counts
+    as sent at once."""
     match decision:
         case Skip():
             return Code(_SKIPPED, int(decision.reason))
@@ -45,11 +45,11 @@ def code_of(decision: Decision | None, channel: Channel) -> Code:
 
 
 Place = tuple[str, int]
-"""Locale, and until when the deliveries are held (0: they are not)."""
+"""Locale, and the time until which the deliveries are held (0: they are not)."""
 
 
 class Columns(msgspec.Struct):
-    """Parallel columns of one chunk; `states` and `reasons` hold a byte a delivery."""
+    """Parallel columns of one chunk; `states` and `reasons` hold one byte per delivery."""
 
     ordinals: list[int]
     user_ids: list[str]
@@ -59,7 +59,7 @@ class Columns(msgspec.Struct):
     rows: list[Row]
 
     def fail(self, indexes: Iterable[int], reason: Reason) -> None:
-        """Turn deliveries that count as sent into failed ones."""
+        """Mark deliveries that count as sent as failed."""
         for index in indexes:
             if self.states[index] == _SENT:
                 self.states[index], self.reasons[index] = _FAILED, int(reason)
@@ -86,8 +86,8 @@ _Entry = tuple[int, str, int, int, str, Row]
 
 
 def shared_columns(page: Sequence[Row], codes: Mapping[int, Code], own: Mapping[int, Code]) -> dict[Place, Columns]:
-    """Return columns of a channel without addresses. `codes` maps a profile id to what its users share, `own` an ordinal
-    to what was decided about that user alone."""
+    """Return columns of a channel without addresses. `codes` maps a profile id to the code that its users share, `own`
+    an ordinal to the code of that user alone."""
     places: dict[Place, list[_Entry]] = {}
     for row in page:
         ordinal = row[0]
@@ -106,8 +106,8 @@ def addressed_columns(
     addresses: Sequence[Sequence[str]],
     suppressed: Mapping[str, str],
 ) -> dict[Place, Columns]:
-    """Return columns of a channel with addresses (those of each row of the page): one delivery an address, or one skipped
-    delivery."""
+    """Return columns of a channel with addresses (those of each row of the page): one delivery per address, or one
+    skipped delivery."""
     places: dict[Place, list[_Entry]] = {}
     for row, reached in zip(page, addresses, strict=True):
         ordinal = row[0]
@@ -145,8 +145,8 @@ def _columns(entries: Sequence[_Entry], *, addressed: bool) -> Columns:
 _BLANK: Final = ("",)
 
 
-def left_over(page: Sequence[Row], columns: Mapping[Place, Columns]) -> list[Row]:
-    """Return the users of a page for whom nothing in these columns goes out."""
+def unreached(page: Sequence[Row], columns: Mapping[Place, Columns]) -> list[Row]:
+    """Return the users of a page without a delivery in these columns whose state is in `ABLE`."""
     served: set[int] = set()
     for part in columns.values():
         if ABLE.issuperset(part.states):
@@ -166,4 +166,4 @@ CONTACT_COLUMNS: Mapping[Channel, tuple[str, ...]] = {
     Channel.WEBPUSH: ("devices",),
     Channel.INAPP: (),
 }
-"""User columns a page has to bring to know the addresses of a channel."""
+"""User columns that a page needs for the addresses of a channel."""

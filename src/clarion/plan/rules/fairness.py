@@ -1,13 +1,15 @@
 """Deficit round robin: tenants with unequal work share one planner by cost.
 
-M. Shreedhar and G. Varghese, "Efficient Fair Queueing Using Deficit Round Robin", 1995. Cost here is deliveries planned.
+M. Shreedhar and G. Varghese, "Efficient Fair Queueing Using Deficit Round Robin", 1995. The cost here is the number of
+planned deliveries.
 """
 
 from collections.abc import Container, Iterable
 
 
 class DeficitRoundRobin:
-    """Chooses whose turn it is. Each visit adds `quantum * weight` to a tenant's credit; work is paid from it."""
+    """Chooses the next tenant. A visit adds `quantum` to the credit of a tenant that has none left; work is paid from
+    it."""
 
     def __init__(self, quantum: int) -> None:
         self._quantum = quantum
@@ -15,7 +17,7 @@ class DeficitRoundRobin:
         self._ring: list[str] = []
 
     def sync(self, active: Iterable[str]) -> None:
-        """Keep exactly the tenants with work; one that left loses its credit, so idling saves nothing up."""
+        """Set the tenants with work; one that leaves loses its credit, so that an idle tenant saves nothing up."""
         now = set(active)
         self._ring = [tenant for tenant in self._ring if tenant in now]
         self._credit = {tenant: credit for tenant, credit in self._credit.items() if tenant in now}
@@ -23,9 +25,8 @@ class DeficitRoundRobin:
             self._ring.append(tenant)
 
     def next(self, able: Container[str]) -> str | None:
-        """Return the tenant to serve among those whose work can go on now, or None when there is none.
-
-        Who is not able keeps place and credit, and is not credited for the visit.
+        """Return the next tenant to serve among those in `able`, or None when there is none. A tenant that is not able
+        keeps its credit, and gets none for the visit.
         """
         if not any(tenant in able for tenant in self._ring):
             return None

@@ -1,7 +1,7 @@
-"""What a decision lacks: keys that `gather` has to read before the same decision can be made again.
+"""Missing facts of a decision: keys that `gather` has to read before the same decision can be made again.
 
-A decision reads its facts through look-ups that raise `Lacking` for what was not gathered. Whoever decides several things
-at once catches it for each of them and merges the needs, so that one more gathering serves all.
+A decision reads its facts through look-ups that raise `MissingFacts` for facts that were not gathered. Code that makes
+several decisions at once catches it for each of them and merges the needs, so that one more gathering serves all.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Final
 
 NEED_ROUNDS_MAX: Final = 64
-"""How often one step may ask for more; a step that asks again is a fault of ours."""
+"""Most rounds of gathering for one step; a step that needs more has a bug."""
 
 
 class Need:
-    """Keys by the kind of fact they stand for (`users`, `cells`, ...). Needs are values: `|` merges two."""
+    """Keys of missing facts by kind (`users`, `cells`, ...). Needs are values: `|` merges two."""
 
     __slots__ = ("_keys",)
 
@@ -37,7 +37,7 @@ class Need:
         return f"Need({ {kind: len(some) for kind, some in self._keys.items()} })"
 
     def kinds(self) -> Iterable[str]:
-        """Return the kinds of which there are keys."""
+        """Return the kinds that have keys."""
         return self._keys.keys()
 
     def of(self, kind: str) -> frozenset[Hashable]:
@@ -46,7 +46,7 @@ class Need:
 
 
 def merged(needs: Iterable[Need]) -> Need:
-    """Return one need for all of several."""
+    """Return the union of several needs."""
     keys: dict[str, set[Hashable]] = {}
     for need in needs:
         for kind in need.kinds():
@@ -54,7 +54,7 @@ def merged(needs: Iterable[Need]) -> Need:
     return Need(keys)
 
 
-class Lacking(Exception):
+class MissingFacts(Exception):
     """A look-up of a fact that was not gathered."""
 
     def __init__(self, need: Need) -> None:

@@ -1,8 +1,8 @@
 """Preferences: category x channel; the user's own settings before the defaults of workflow, category and tenant.
 
-Within one source the order is (category, channel), (category, `*`), (`*`, channel), (`*`, `*`). A choice whose time is
-over is as if it had never been made, so the next less specific one counts. Critical categories cannot be opted out of,
-so they never come here.
+Within one source the order is (category, channel), (category, `*`), (`*`, channel), (`*`, `*`). An expired choice is
+ignored, so the next less specific one applies. Critical categories cannot be opted out of, so they are never evaluated
+here.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,12 @@ Matrix: TypeAlias = Mapping[str, Mapping[str, bool | Choice]]
 
 
 class Judgement(NamedTuple):
-    """Whether a channel is allowed and which setting says so (`user preference marketing.email`; empty when none does).
-
-    It holds before `valid_until_ms` (Unix ms), for good when that is None.
+    """Whether a channel is allowed and the setting that decides it (`user preference marketing.email`; empty without
+    one). Valid before `valid_until_ms` (Unix ms), for good when that is None.
     """
 
     allowed: bool
-    setting: str = ""
+    source: str = ""
     valid_until_ms: int | None = None
 
 
@@ -34,7 +33,8 @@ def judge(
     channel: str,
     now_ms: int,
 ) -> Judgement:
-    """Return what the most specific setting says at a time (Unix ms). What nobody said anything about is allowed."""
+    """Return the judgement of the most specific setting at a time (Unix ms). A channel without any setting is
+    allowed."""
     for source, matrix in (
         ("user preference ", user),
         ("workflow default ", {category: workflow}),

@@ -1,8 +1,8 @@
-"""Quiet hours: whether a person is left in peace at an instant, and until when.
+"""Quiet hours: whether deliveries to a person are held at an instant, and until when.
 
-Windows are read off the wall clock where the person lives. A boundary that a clock change leaves out is the first
-instant after it, and one that happens twice is the first of both (`domain/localtime.py`). So the end of a window releases
-once, and a window lasts its length on the wall plus or minus the change, never a second round.
+Windows are wall-clock times in the person's zone. A boundary that a clock change skips is the first instant after it,
+and one that occurs twice is the first of both (`domain/localtime.py`). So a window ends once, and lasts its wall-clock
+length plus or minus the change, and never repeats.
 """
 
 from bisect import bisect_right
@@ -12,26 +12,27 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from clarion.domain.limits_deciding import QUIET_SPANS_MAX
+from clarion.domain.limits_processes import QUIET_SPANS_MAX
 from clarion.domain.localtime import first_ms, local_time, zone_of
 from clarion.domain.quiet import QuietHours, QuietWindow
 
 DAY_MS: Final = 24 * 3600 * 1000
 SEARCH_DAYS: Final = 8
-"""How far a release is looked for: windows repeat by the week, and a change of the clock can swallow an opening."""
+"""How far ahead the end of quiet hours is searched: windows repeat weekly, and a clock change can remove a gap between
+them."""
 FOREVER_MS: Final = 1 << 62
 
 
 class Quiet(NamedTuple):
-    """Until when a person is not to be disturbed (Unix ms), None when nothing speaks against it. It is true of every
-    instant before `valid_until_ms` too."""
+    """The end of the current quiet hours (Unix ms), None outside of them. Also true of every instant before
+    `valid_until_ms`."""
 
     until_ms: int | None
     valid_until_ms: int
 
 
 class _Spans(NamedTuple):
-    """Quiet times that do not touch each other, ascending, for any instant of one UTC day."""
+    """Disjoint quiet times, ascending, for any instant of one UTC day."""
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -39,9 +40,9 @@ class _Spans(NamedTuple):
 
 
 def quiet_until(quiet: QuietHours, zone: str, channel: str, now_ms: int) -> Quiet:
-    """Return whether a channel is held now and until the first allowed minute, in an IANA zone (an unknown one is UTC).
-
-    Who is quiet for longer than `SEARCH_DAYS` is asked about again after them, at the latest.
+    """Return whether a channel is held now, and until which first allowed instant, in an IANA zone (an unknown one is
+    UTC). Quiet hours longer than `SEARCH_DAYS` are cut there, and have to be evaluated again at that time at the
+    latest.
     """
     if not quiet.windows or channel not in quiet.channels:
         return Quiet(None, FOREVER_MS)
@@ -56,11 +57,11 @@ def quiet_until(quiet: QuietHours, zone: str, channel: str, now_ms: int) -> Quie
 
 @lru_cache(maxsize=QUIET_SPANS_MAX)
 def _spans(windows: tuple[QuietWindow, ...], zone: str, today: int) -> _Spans:
-    """Return the quiet times around a UTC day (counted from 1970). Complete up to `known_to_ms`, which lies further away
-    than `SEARCH_DAYS` from any instant of the day."""
+    """Return the quiet times around a UTC day (counted from 1970). Complete up to `known_to_ms`, which is more than
+    `SEARCH_DAYS` after any instant of the day."""
     place = zone_of(zone)
     midnight = datetime.combine(local_time(today * DAY_MS, place).date(), time())
-    # A window of the day before yesterday can last until today where a whole day is left out in between.
+    # A window of the day before yesterday can last until today where a zone skips a whole day in between.
     days = [midnight + timedelta(days=number) for number in range(-2, SEARCH_DAYS + 4)]
     starts: list[int] = []
     ends: list[int] = []

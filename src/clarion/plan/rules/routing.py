@@ -1,4 +1,4 @@
-"""Following a route: all of its members, or the first that can be sent, and how to go on when that is not enough."""
+"""Following a route: all of its members, or the first that can be sent, and the fallback when that is not enough."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -9,14 +9,15 @@ from clarion.domain.channel import Channel
 from clarion.domain.decision import Skip
 from clarion.domain.duration import duration_ms
 from clarion.domain.route import Route, Until, channels_of
-from clarion.plan.rules.setting import Planned
+from clarion.plan.rules.request_facts import Planned
 
 PlanChannel = Callable[[Channel], list[Planned]]
 
 
 class Fallback(NamedTuple):
-    """How a route goes on: when everything sent on `channels` has failed, or `within_ms` passed without `until`, by
-    `rest`; held deliveries of `channels` are decided again by `whole`. `path` is the place in the route."""
+    """How a route continues: with `rest`, when all deliveries on `channels` have failed, or `within_ms` has passed
+    without `until` being met. Held deliveries of `channels` are decided again by `whole`. `path` is the place in the
+    route."""
 
     path: str
     channels: tuple[Channel, ...]
@@ -27,7 +28,7 @@ class Fallback(NamedTuple):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """A place in a route: what it waits for, how it goes on, the deliveries made for it and on which channels."""
+    """A place in a route: its condition, the rest of the route, and its deliveries and their channels."""
 
     path: str
     until: str
@@ -38,15 +39,16 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Routed(NamedTuple):
-    """The deliveries of one recipient and the fallbacks that stand behind some of them. Channels that a route did not come
-    to have none."""
+    """The deliveries of one recipient, and the fallbacks of some of them. Channels that a route has not reached have no
+    delivery."""
 
     planned: list[Planned]
     fallbacks: Sequence[Fallback]
 
 
 def follow(route: Route | Channel, plan: PlanChannel, path: str = "") -> Routed:
-    """Return what a route plans; `plan` decides one channel, and is asked only for channels the route comes to."""
+    """Return the deliveries and fallbacks of a route; `plan` decides one channel, and is called only for channels that
+    the route reaches."""
     if not isinstance(route, Route):
         return Routed(plan(route), ())
     if route.all:
@@ -80,8 +82,8 @@ def _first(route: Route, plan: PlanChannel, path: str) -> Routed:
 
 
 def able(planned: Iterable[Planned]) -> bool:
-    """Return whether anything is to be sent, now, later or in a digest."""
-    for one in planned:  # noqa: SIM110 - a generator would cost as much as all the rest of a route
+    """Return whether any delivery is to be sent, now, later or in a digest."""
+    for one in planned:  # noqa: SIM110 - a generator would cost as much as the rest of a route
         if not isinstance(one.decision, Skip):
             return True
     return False

@@ -1,1 +1,1 @@
-"""Schedules whose time has come: what an occurrence sends, and the timer of the next one."""
+"""Due schedules: the notification or broadcast of an occurrence, and the timer of the next one."""

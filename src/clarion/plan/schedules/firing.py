@@ -1,7 +1,7 @@
-"""Fires schedules: an occurrence becomes a notification or a broadcast, and the timer of the one that follows.
+"""Fires schedules: an occurrence becomes a notification or a broadcast, and the timer of the next one.
 
-All of it is meant for one append, together with the offset of the frame that said that the time has come. So each occurrence
-is fired once, whoever dies; and because its ids follow from what it is, planning it again yields the same ones.
+All of it goes into one commit, together with the offset of the timer's frame. So each occurrence is fired once, even if
+a process dies; and because its ids are derived from the occurrence, planning it again yields the same ones.
 """
 
 from collections.abc import Hashable, Iterable
@@ -12,7 +12,7 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.limits_deciding import SCHEDULE_CLOCK_BACK_MS_MAX
+from clarion.domain.limits_processes import SCHEDULE_CLOCK_BACK_MS_MAX
 from clarion.domain.occurrences import next_after
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.schedule import Schedule
@@ -30,7 +30,7 @@ from clarion.journal.schedules import (
 )
 from clarion.journal.topics import accepted
 from clarion.plan.notes import Notes
-from clarion.plan.rules.need import Lacking, Need, merged
+from clarion.plan.rules.need import MissingFacts, Need, merged
 from clarion.plan.rules.occurrence import (
     expires_ms,
     is_too_late,
@@ -49,24 +49,24 @@ _PACK: Final = msgspec.msgpack.Encoder()
 _JSON: Final = msgspec.json.Encoder()
 
 
-class Fired(NamedTuple):
-    """What occurrences amount to: what to append."""
+class FiringResult(NamedTuple):
+    """The records to commit for occurrences."""
 
     frames: list[Frame]
     timers: list[Timer]
     cursors: list[Cursor]
     cells: list[Cell]
 
-    def add(self, more: "Fired") -> None:
-        """Append more with it."""
+    def add(self, more: "FiringResult") -> None:
+        """Add the records of another result."""
         self.frames.extend(more.frames)
         self.timers.extend(more.timers)
         self.cursors.extend(more.cursors)
         self.cells.extend(more.cells)
 
 
-class _NotSent(Exception):
-    """Nothing is sent; the text says why (`too_late`, `unknown_template`)."""
+class _OccurrenceSkipped(Exception):
+    """Nothing is sent; the text is the reason (`too_late`, `unknown_template`)."""
 
 
 class _Occurrence(NamedTuple):
@@ -78,19 +78,19 @@ class _Occurrence(NamedTuple):
     now_ms: int
 
     def digest(self) -> bytes:
-        """Return what makes the id of what it sends its own."""
+        """Return the bytes that make the id of its notification or broadcast unique."""
         return occurrence_digest(self.tenant, self.key, self.version, self.due_ms, ids.ENTROPY_BYTES)
 
 
-def foreseen(frame: OccurrenceFrame, facts: WaitFacts | None = None) -> Iterable[tuple[str, Hashable]]:
-    """Yield (kind, key) of the facts that firing a frame looks at: at first schedules and what became of their latest
-    occurrences; with these facts, what the schedules name."""
+def prefetch_keys(frame: OccurrenceFrame, facts: WaitFacts | None = None) -> Iterable[tuple[str, Hashable]]:
+    """Yield (kind, key) of the facts for firing a frame: without `facts`, the schedules and the results of their latest
+    occurrences; with these facts, the definitions that the schedules name."""
     for tenant, key in zip(frame.tenants, frame.keys, strict=True):
         if facts is None:
             yield DEFINITIONS, (tenant, Schedule, key, None)
             yield CELLS, latest_key(tenant, key)
             continue
-        with suppress(Exception):  # whatever it is, firing tells of it, and it costs the one schedule
+        with suppress(Exception):  # firing meets the same error and logs it, and only this schedule fails
             found = facts.definition(tenant, Schedule, key)
             if found is not None:
                 yield from _named(tenant, found.body)
@@ -113,24 +113,26 @@ def _named(tenant: str, schedule: Schedule) -> Iterable[tuple[str, Hashable]]:
         yield CATEGORIES, (tenant, schedule.category)
 
 
-def fire(frame: OccurrenceFrame, facts: WaitFacts, notes: Notes, now_ms: int) -> Fired:
-    """Return what to append for a frame at a time (Unix ms): nothing for a schedule that was changed or removed since, or
-    whose occurrence has been fired; else a send, unless it is too late, and the next timer. Raises `Lacking` for all that is
-    lacking at once."""
-    fired = Fired([], [], [], [])
-    lacking: list[Need] = []
+def fire(frame: OccurrenceFrame, facts: WaitFacts, notes: Notes, now_ms: int) -> FiringResult:
+    """Return the records to commit for a frame at a time (Unix ms): nothing for a schedule that was changed or removed
+    since, or whose occurrence has been fired; else a send, unless it is too late, and the next timer. Raises
+    `MissingFacts` with all missing facts at once."""
+    fired = FiringResult([], [], [], [])
+    missing_facts: list[Need] = []
     for row in zip(frame.tenants, frame.keys, frame.versions, frame.due_ms, strict=True):
         try:
             fired.add(_fire(*row, facts, notes, now_ms))
-        except Lacking as error:
-            lacking.append(error.need)
-    if lacking:
-        raise Lacking(merged(lacking))
+        except MissingFacts as error:
+            missing_facts.append(error.need)
+    if missing_facts:
+        raise MissingFacts(merged(missing_facts))
     return fired
 
 
-def _fire(tenant: str, key: str, version: int, due_ms: int, facts: WaitFacts, notes: Notes, now_ms: int) -> Fired:
-    fired = Fired([], [], [], [])
+def _fire(
+    tenant: str, key: str, version: int, due_ms: int, facts: WaitFacts, notes: Notes, now_ms: int
+) -> FiringResult:
+    fired = FiringResult([], [], [], [])
     try:
         found = facts.definition(tenant, Schedule, key)
         if found is None:
@@ -138,37 +140,37 @@ def _fire(tenant: str, key: str, version: int, due_ms: int, facts: WaitFacts, no
         elif found.version == version and found.body.enabled and not _was_fired(facts, tenant, key, due_ms, now_ms):
             one = _Occurrence(tenant, key, version, found.body, due_ms, now_ms)
             _Firing(one, facts, notes, fired).run()
-    except Lacking:
-        raise  # says nothing about the schedule
-    except Exception as error:  # noqa: BLE001 - whatever it is, one schedule must not stop the partition for good
+    except MissingFacts:
+        raise  # unrelated to the schedule
+    except Exception as error:  # noqa: BLE001 - an error of one schedule must not stop the partition for good
         notes.log("error", "firing_failed", tenant=tenant, schedule=key, error=repr(error))
-        return Fired([], [], [], [])
+        return FiringResult([], [], [], [])
     return fired
 
 
 def _was_fired(facts: WaitFacts, tenant: str, key: str, due_ms: int, now_ms: int) -> bool:
-    """Return whether a later occurrence, or this one, has been fired: timers are set anew by processes whose clock may have
-    gone back. If it went back by much, what happened in that future says nothing."""
+    """Return whether this occurrence or a later one has been fired: processes whose clock may have gone back set timers
+    again. An occurrence fired further ahead than `SCHEDULE_CLOCK_BACK_MS_MAX` is ignored."""
     latest = latest_in(facts.cell(latest_key(tenant, key)))
     return latest is not None and due_ms <= latest.due_ms <= now_ms + SCHEDULE_CLOCK_BACK_MS_MAX
 
 
 class _Firing:
-    """One occurrence being fired."""
+    """The firing of one occurrence."""
 
-    def __init__(self, one: _Occurrence, facts: WaitFacts, notes: Notes, fired: Fired) -> None:
+    def __init__(self, one: _Occurrence, facts: WaitFacts, notes: Notes, fired: FiringResult) -> None:
         self._one = one
         self._facts = facts
         self._notes = notes
         self._fired = fired
 
     def run(self) -> None:
-        """Add what the occurrence amounts to."""
+        """Add the occurrence's records."""
         one, fired, partition = self._one, self._fired, self._facts.partition
         subject, result = "", STARTED
         try:
             subject = self._send(one, fired)
-        except _NotSent as error:
+        except _OccurrenceSkipped as error:
             result = str(error)
             self._notes.log("warning", "occurrence_skipped", tenant=one.tenant, schedule=one.key, result=result)
         latest = Latest(one.due_ms, one.now_ms, result, subject)
@@ -178,8 +180,8 @@ class _Firing:
         if next_ms is not None:
             fired.timers.append(occurrence_timer(one.tenant, one.key, one.version, next_ms, partition))
 
-    def _send(self, one: _Occurrence, fired: Fired) -> str:
-        """Add what the occurrence sends and return its public id. Raises `_NotSent`."""
+    def _send(self, one: _Occurrence, fired: FiringResult) -> str:
+        """Add the occurrence's notification or broadcast and return its public id. Raises `_OccurrenceSkipped`."""
         user_id = one.schedule.to.user_id
         if user_id is None:
             cursor = self._broadcast(one)
@@ -195,7 +197,7 @@ class _Firing:
     def _to_user(self, one: _Occurrence, user_id: str) -> Request:
         user = self._facts.user(one.tenant, user_id)
         if user is None:
-            raise _NotSent("unknown_user")
+            raise _OccurrenceSkipped("unknown_user")
         policy = self._facts.definition(one.tenant, Policy, POLICY_KEY)
         at_ms = own_time_ms(one.schedule, one.due_ms, user.zone, policy.body.zone if policy else "")
         request = self._request(one, at_ms)
@@ -223,19 +225,20 @@ class _Firing:
     def _audience(self, one: _Occurrence) -> Audience:
         to, local_ms = one.schedule.to, wall_clock_ms(one.schedule, one.due_ms)
         if to.topic is not None and not self._facts.topic_exists(one.tenant, to.topic):
-            raise _NotSent("unknown_topic")
+            raise _OccurrenceSkipped("unknown_topic")
         if to.segment is None:
             return Audience(topic=to.topic, local_ms=local_ms)
         segment = self._facts.definition(one.tenant, Segment, to.segment)
         if segment is None:
-            raise _NotSent("unknown_segment")
+            raise _OccurrenceSkipped("unknown_segment")
         return Audience(segment=to.segment, filter=_JSON.encode(segment.body.filter), local_ms=local_ms)
 
     def _request(self, one: _Occurrence, last_ms: int) -> Request:
-        """Return what is sent, to nobody yet; it comes to its last recipients at a time (Unix ms)."""
+        """Return the request without recipients; `last_ms` is when it is due for its last recipients (Unix ms). Raises
+        `_OccurrenceSkipped`."""
         schedule = one.schedule
         if is_too_late(schedule, last_ms, one.now_ms):
-            raise _NotSent("too_late")
+            raise _OccurrenceSkipped("too_late")
         category, version = self._content(one)
         return Request(
             to=[],
@@ -251,16 +254,17 @@ class _Firing:
         )
 
     def _content(self, one: _Occurrence) -> tuple[str | None, int]:
-        """Return the category, and the version of the workflow (0 without one), as of now."""
+        """Return the current category, and the current version of the workflow (0 without one). Raises
+        `_OccurrenceSkipped`."""
         schedule = one.schedule
         if schedule.workflow is not None:
             workflow = self._facts.definition(one.tenant, Workflow, schedule.workflow)
             if workflow is None:
-                raise _NotSent("unknown_workflow")
+                raise _OccurrenceSkipped("unknown_workflow")
             return schedule.category or workflow.body.category, workflow.version
         template = self._facts.template(one.tenant, schedule.template or "")
         if template is None:
-            raise _NotSent("unknown_template")
+            raise _OccurrenceSkipped("unknown_template")
         return schedule.category or template.category, 0
 
     def _lane(self, tenant: str, key: str | None) -> Lane:
@@ -268,5 +272,5 @@ class _Firing:
             return Lane.NORMAL
         category = self._facts.category(tenant, key)
         if category is None:
-            raise _NotSent("unknown_category")
+            raise _OccurrenceSkipped("unknown_category")
         return category.lane

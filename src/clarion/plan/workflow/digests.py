@@ -1,4 +1,4 @@
-"""Open digests of one partition: a cell for each, and one for each member's place in it, in the order they came."""
+"""Open digests of one partition: a cell for each, and one for each member's place, in order of arrival."""
 
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from clarion.domain.channel import Lane
-from clarion.plan.rules.workflow.digest import Digest, full, joined, opened
+from clarion.plan.rules.workflow.digest import Digest, is_full, join_digest, open_digest
 from clarion.plan.rules.workflow.state import Join
 from clarion.plan.workflow.cells import Cells
-from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer, owner_of
+from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer, recipient_key
 from clarion.ports.stage_store import Timer
 
 DIGEST_CELL: Final = b"d"
@@ -21,7 +21,7 @@ _DIGEST: Final = msgspec.msgpack.Decoder(Digest)
 
 
 class Joined(NamedTuple):
-    """A place taken in a digest: the digest's key, when it closes, and whether it is full now."""
+    """The result of joining a digest: the digest's key, when it closes, and whether it is full now."""
 
     key: bytes
     closes_ms: int
@@ -29,7 +29,7 @@ class Joined(NamedTuple):
 
 
 class Digests:
-    """The digests that one step of planning changes; `timers` close those it opened."""
+    """The digests that one planning step changes; `timers` close those it opened."""
 
     def __init__(self, cells: Cells, partition: int, now_ms: int) -> None:
         self._cells = cells
@@ -43,28 +43,28 @@ class Digests:
         digest = self._digest(key)
         opens = digest is None
         if digest is None:
-            digest = opened(instance_id, join.step.window, self._now_ms, zone)
+            digest = open_digest(instance_id, join.step.window, self._now_ms, zone)
         place = key + digest.places.to_bytes(_PLACE_BYTES, "big")
-        digest = joined(digest, join.step.window, self._now_ms, _size_bytes(instance))
+        digest = join_digest(digest, join.step.window, self._now_ms, _size_bytes(instance))
         self._cells.put(key, _PACK(digest))
         self._cells.put(place, instance_id)
         if opens:
             self._set_timer(key, digest, instance.tenant, instance.lane)
-        return Joined(key, digest.closes_ms, full(digest))
+        return Joined(key, digest.closes_ms, is_full(digest))
 
     def due(self, key: bytes, tenant: str, lane: Lane) -> bool:
-        """Return whether a digest is to close now. If it has slid on, or what has its key now is a later one, a timer is
-        set for when that closes."""
+        """Return whether a digest is to close now. If its window has moved, or a later digest has its key now, a timer
+        is set for the new closing time."""
         digest = self._digest(key)
         if digest is None:
-            return False  # it was full, and closed before its time
+            return False  # it was full, and closed early
         if self._now_ms >= digest.closes_ms:
             return True
         self._set_timer(key, digest, tenant, lane)
         return False
 
     def close(self, key: bytes) -> list[bytes]:
-        """Remove a digest with all places and return the instances that were in it, in the order they came."""
+        """Remove a digest with all places and return the ids of its instances, in order of arrival."""
         cells = self._cells.under(key)
         for cell, _ in cells:
             self._cells.put(cell, None)
@@ -86,11 +86,12 @@ def is_due(cell: bytes | None, now_ms: int) -> bool:
 
 
 def digest_key(instance: Instance, step: str, key: str) -> bytes:
-    """Return the key of the cell of the digest that a step collects in for the instance's user."""
-    names = (instance.tenant, instance.state.workflow, step, owner_of(instance.recipient), key)
+    """Return the key of the cell of a step's digest for the instance's user."""
+    names = (instance.tenant, instance.state.workflow, step, recipient_key(instance.recipient), key)
     return DIGEST_CELL + blake2b(_PACK(names), digest_size=_KEY_BYTES - 1).digest()
 
 
 def _size_bytes(instance: Instance) -> int:
-    """Return what a member costs the step that closes the digest: its data, and what came of its earlier steps."""
+    """Return the size of a member's data for the step that closes the digest: its data, variables and earlier
+    results."""
     return len(_PACK((instance.origin.data, instance.state.variables, instance.state.results)))

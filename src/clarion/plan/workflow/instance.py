@@ -1,4 +1,4 @@
-"""A workflow instance as its cell holds it, its ids, and the frames that move it.
+"""A workflow instance as stored in its cell, its ids, and the frames that advance it.
 
 An instance belongs to one recipient of one notification and lives in the partition that owns the recipient. Its id is 24
 bytes: the notification id and 8 bytes of BLAKE2b over the recipient.
@@ -12,18 +12,18 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
+from clarion.domain.limits_processes import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AdvanceFrame, Recipient, Request
-from clarion.plan.columns import Accepted
+from clarion.plan.columns import PlanItem
 from clarion.plan.rules.workflow.state import State
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
 INSTANCE_CELL: Final = b"i"
 NOBODY: Final = bytes(ids.DELIVERY_ID_BYTES)
-"""Stands for the instance where a frame is about none."""
+"""The instance id in frames that concern no instance."""
 
 
 class Instance(msgspec.Struct, frozen=True, array_like=True):
@@ -37,12 +37,12 @@ class Instance(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def recipient(self) -> Recipient:
-        """Who it is for."""
+        """The instance's recipient."""
         return self.origin.to[0]
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
-    """Payload of cause `start`: an instance that has yet to begin."""
+    """Payload of cause `start`: an instance that has not begun yet."""
 
     accepted_ms: int
     origin: Request
@@ -66,15 +66,15 @@ class AdvanceRow(NamedTuple):
     payload: bytes = b""
 
 
-def owner_of(recipient: Recipient) -> str:
-    """Return what tells a recipient from others of the tenant: the user id or the first contact."""
+def recipient_key(recipient: Recipient) -> str:
+    """Return the key that identifies a recipient within the tenant: the user id or the first contact."""
     return recipient.user_id or next((f"{kind}:{to}" for kind, to in (recipient.contacts or {}).items()), "")
 
 
 def instance_id(notification_id: bytes, recipient: Recipient) -> bytes:
     """Return the id of the instance of a notification for a recipient."""
-    who = b"u" if recipient.user_id else b"c"
-    return notification_id + blake2b(who + owner_of(recipient).encode(), digest_size=8).digest()
+    identity = b"u" if recipient.user_id else b"c"
+    return notification_id + blake2b(identity + recipient_key(recipient).encode(), digest_size=8).digest()
 
 
 def advance_rows(frame: AdvanceFrame) -> Iterable[AdvanceRow]:
@@ -98,17 +98,17 @@ def advance_frames(lane: Lane, partition: int, rows: Sequence[AdvanceRow]) -> li
 
 
 def advance_timer(timer_id: bytes, lane: Lane, partition: int, row: AdvanceRow) -> Timer:
-    """Return a timer that brings a row at its time."""
+    """Return a timer that delivers a row at the row's time."""
     (frame,) = advance_frames(lane, partition, [row])
     return Timer(timer_id, row.at_ms, frame.topic, partition, frame.payload)
 
 
-def start_frames(item: Accepted, recipients: Iterable[Recipient], partitions: int) -> list[Frame]:
+def start_frames(item: PlanItem, recipients: Iterable[Recipient], partitions: int) -> list[Frame]:
     """Return the frames that start an item's workflow for recipients, each in the partition that owns them."""
     rows: dict[int, list[AdvanceRow]] = {}
     for to in recipients:
         origin = msgspec.structs.replace(item.request, to=[to])
         payload = msgspec.msgpack.encode(Start(item.accepted_ms, origin))
         row = AdvanceRow(instance_id(item.notification_id, to), item.tenant, "start", 0, item.accepted_ms, payload)
-        rows.setdefault(ids.partition_for(item.tenant, owner_of(to), partitions), []).append(row)
+        rows.setdefault(ids.partition_for(item.tenant, recipient_key(to), partitions), []).append(row)
     return [frame for partition, part in rows.items() for frame in advance_frames(item.lane, partition, part)]

@@ -1,4 +1,4 @@
-"""Who instances are about: what expressions may read of a user, and the zone their clocks show."""
+"""The users of instances: the values that expressions may read, and the time zone."""
 
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -13,8 +13,8 @@ _NO_POLICY: Final = Policy()
 
 
 def person(facts: WaitFacts, tenant: str, recipient: Recipient) -> tuple[dict[str, Any], ZoneInfo]:
-    """Return what expressions read as `user`, and the zone: the user's own, else the tenant's, else UTC. A user that is gone
-    keeps only the id. Raises `Lacking`."""
+    """Return the values that expressions read as `user`, and the zone: the user's own, else the tenant's, else UTC.
+    Only the id of a deleted user remains. Raises `MissingFacts`."""
     user = facts.user(tenant, recipient.user_id) if recipient.user_id else None
     known = user or recipient
     if known.zone:

@@ -1,4 +1,4 @@
-"""Makes the calls of fetch steps beside planning and puts their answers back on the journal."""
+"""Makes the calls of fetch steps concurrently with planning and writes their answers to the journal."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,47 +6,52 @@ from collections.abc import Sequence
 import msgspec
 
 from clarion.domain.errors import DurabilityError, EgressError
-from clarion.domain.limits_deciding import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
-from clarion.journal.patience import commit
-from clarion.plan.rules.workflow.state import Answered
-from clarion.plan.workflow.fetching import FetchJob, answer_of
+from clarion.domain.limits_processes import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
+from clarion.journal.append_retry import commit_with_retry
+from clarion.plan.rules.workflow.state import FetchAnswered
+from clarion.plan.workflow.fetch_calls import FetchJob, answer_of, with_secrets
 from clarion.plan.workflow.instance import AdvanceRow, advance_frames
 from clarion.ports.clock import Clock
 from clarion.ports.egress import HttpEgress
+from clarion.ports.secret_stores import Secrets, SecretUnavailable
 from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.telemetry import Telemetry
 
 
 class FetchPool:
     """Runs up to `FETCHES_UNDER_WAY_MAX` calls at a time. A call that is lost with this process is made again when the
-    instance's own timer says that its answer stayed out."""
+    instance's timer fires without an answer."""
 
-    def __init__(self, store: StageStore, egress: HttpEgress, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, store: StageStore, egress: HttpEgress, clock: Clock, telemetry: Telemetry, secrets: Secrets | None = None
+    ) -> None:
         self._store = store
         self._egress = egress
         self._clock = clock
         self._telemetry = telemetry
+        self._secrets = secrets
         self._places = asyncio.Semaphore(FETCHES_UNDER_WAY_MAX)
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, jobs: Sequence[FetchJob]) -> None:
-        """Make these calls as places come free. Jobs over `FETCHES_WAITING_MAX` are left to their instances' timers."""
+        """Make these calls as slots become free. Jobs over `FETCHES_WAITING_MAX` are left to their instances'
+        timers."""
         room = max(FETCHES_WAITING_MAX - len(self._running), 0)
         if len(jobs) > room:
-            self._telemetry.log("warning", "fetches_put_off", number=len(jobs) - room)
+            self._telemetry.log("warning", "fetches_deferred", number=len(jobs) - room)
         for job in jobs[:room]:
             task = asyncio.create_task(self._run(job))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     async def idle(self) -> None:
-        """Wait until every call has come back and its answer is on the journal."""
+        """Wait until every call has ended and its answer is on the journal."""
         while self._running:
             await asyncio.wait(self._running)
             await asyncio.sleep(0)  # a task leaves the set in the next turn of the loop
 
     async def close(self) -> None:
-        """Stop all calls; they are made again later by whoever holds their partitions then."""
+        """Stop all calls; the later holders of their partitions make them again."""
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -55,23 +60,41 @@ class FetchPool:
     async def _run(self, job: FetchJob) -> None:
         async with self._places:
             if self._clock.now_ms() >= job.deadline_ms:
-                return  # its timer has fired, and another call takes its place
+                return  # its timer has fired, and another call replaces it
             answer = await self._answer(job)
         row = AdvanceRow(
             job.instance_id, job.tenant, "fetched", job.seq, self._clock.now_ms(), msgspec.msgpack.encode(answer)
         )
         try:
             answered = StageResult(frames=advance_frames(job.lane, job.partition, [row]))
-            await commit(self._store, answered, self._telemetry)
+            await commit_with_retry(self._store, answered, self._telemetry)
         except DurabilityError as error:
-            # The journal fails for everyone now, and the process stops over it elsewhere.
+            # The journal fails for all callers now; other code stops the process for it.
             self._telemetry.log("error", "fetch_answer_lost", detail=str(error))
 
-    async def _answer(self, job: FetchJob) -> Answered:
+    async def _answer(self, job: FetchJob) -> FetchAnswered:
         try:
-            return answer_of(await self._egress.send(job.request))
+            secrets = await self._values(job)
+            return answer_of(await self._egress.send(with_secrets(job, secrets)), secrets.values())
+        except SecretUnavailable as error:
+            return FetchAnswered(error=str(error))
         except EgressError as error:
-            return Answered(error=error.detail)
-        except Exception as error:  # noqa: BLE001 - whatever an answer does to us is the step's to hear of, at once
+            return FetchAnswered(error=error.detail)
+        except Exception as error:  # noqa: BLE001 - any error that a response causes is reported to the step at once
             self._telemetry.log("error", "fetch_crashed", tenant=job.tenant, error=type(error).__name__)
-            return Answered(error=f"internal error: {type(error).__name__}")
+            return FetchAnswered(error=f"internal error: {type(error).__name__}")
+
+    async def _values(self, job: FetchJob) -> dict[str, str]:
+        """Return the values of a job's headers that are given by reference. Raises `SecretUnavailable`."""
+        if not job.by_reference:
+            return {}
+        sources = {name: header.source for name, header in job.by_reference.items()}
+        if self._secrets is None:
+            unavailable = SecretUnavailable("secret_unavailable", "cannot be read by this process")
+            raise unavailable.of("headers", ", ".join(sources.values()))
+        values = await self._secrets.values(job.tenant, sources, "headers")
+        for name, value in values.items():
+            if not value.isascii() or not value.isprintable():
+                unfit = SecretUnavailable("secret_not_text", "is not one line of ASCII text, as a header has to be")
+                raise unfit.of(f"headers.{name}", sources[name])
+        return values

@@ -1,7 +1,7 @@
 """Apprise: over a hundred services behind one URL each, by the library of that name (https://github.com/caronc/apprise/wiki).
 
-The library is an extra of this package. It makes the calls of a service; they go through the guarded client, and the decisive
-answer comes here. Services say what is wrong in many ways, so the HTTP status decides.
+The library is an extra of this package. It makes the calls of a service through the guarded client, and the decisive
+response is read here. Services report errors in many ways, so the HTTP status decides.
 """
 
 import re
@@ -11,15 +11,15 @@ from urllib.parse import quote, unquote
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.masking import secrets_of, unsaid
+from clarion.domain.masking import mask_secrets, secrets_of
 from clarion.domain.message import AppriseReply, AppriseRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import ContentLimit, Field, Traits
-from clarion.providers.answers import by_status, retry_after_ms, said
+from clarion.providers.answers import by_status, error_detail, retry_after_ms
 from clarion.providers.apprise_schemes import SCHEMES
 
 ADDRESS: Final = "{address}"
-"""In the path of an account's URL, the place of a person's address."""
+"""The placeholder of a recipient's address in the path of an account's URL."""
 URL_PATTERN: Final = r"(?!\w+://[^/]*\{address\})(?!.*\?.*\{address\})[A-Za-z0-9]+://[^\s\x00-\x1f\x7f]+"
 NEEDED: Final = "needs the extra clarion[apprise]"
 
@@ -30,7 +30,7 @@ TRAITS: Final = Traits(
     transport="apprise",
     settings=(
         Field("format", pattern="text|markdown|html", about="what the text is", default="text"),
-        Field("overflow", pattern="refuse|split|truncate", about="what becomes of a text too long", default="refuse"),
+        Field("overflow", pattern="refuse|split|truncate", about="for a text that is too long", default="refuse"),
         Field("url_from_address", kind="boolean", about="addresses are Apprise URLs themselves", default=False),
     ),
     credentials=(Field("url", pattern=URL_PATTERN, about="the service in Apprise's form", schemes=SCHEMES),),
@@ -39,7 +39,7 @@ TRAITS: Final = Traits(
     docs="https://github.com/caronc/apprise/wiki",
     limits=(
         ContentLimit(
-            ("text",), "chars", 0, "refuse", "as the service says; `overflow` has it split or shortened instead"
+            ("text",), "chars", 0, "refuse", "the service's limit; with `overflow`, split or shortened instead"
         ),
     ),
     missing="" if find_spec("apprise") else NEEDED,
@@ -60,7 +60,8 @@ _BETWEEN: Final = re.compile(r"[/?&=@:,+#;]+")
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> AppriseRequest:
-    """Return the message for the service of the account, or of the address where the account says so."""
+    """Return the message for the service of the account, or of the address where `url_from_address` is set. Raises
+    `ValueError` when there is no text, or no URL that can be used."""
     text = message.parts.get("text") or ""
     if not text.strip():
         raise ValueError("an Apprise message needs a text")
@@ -86,7 +87,7 @@ def _url(message: Message, account: Account) -> str:
     place, mark, query = rest.partition("?")
     host, _, path = place.partition("/")
     if ADDRESS in host or ADDRESS in query:
-        raise ValueError("{address} can only stand in the path of the url")
+        raise ValueError("{address} can only be in the path of the url")
     if not _SAFE_ADDRESS.fullmatch(message.address):
         raise ValueError("the address has characters that cannot be put into the account's url")
     return f"{scheme}://{host}/{path.replace(ADDRESS, quote(message.address, safe=''))}{mark}{query}"
@@ -97,24 +98,24 @@ def _is_address(account: Account) -> bool:
 
 
 def read(response: AppriseReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what became of a message."""
+    """Return the outcome of a message, by the HTTP status of the decisive response."""
     answer = response.response
     if answer is None:
         return _unsent(response, message, account)
     if response.done and 200 <= answer.status < 300:
         return Accepted(detail=_fitted(response.over_chars, account))
-    detail = _hidden(said(answer), message, account)
+    detail = _hidden(error_detail(answer), message, account)
     outcome = _by_answer(answer, detail, now_ms, _is_address(account))
     if not response.partly:
         return outcome
-    # Another try would send again what arrived. Where it may help at all, the policy for doubt decides.
+    # A retry would repeat the parts that arrived. Where one may help, the policy for ambiguous outcomes decides.
     if isinstance(outcome, Throttled | Transient):
         return Ambiguous(f"a part may have arrived: {detail}", outcome.after_ms)
     return Refused("partly_sent", f"a part may have arrived: {detail}")
 
 
 def _fitted(over_chars: int, account: Account) -> str:
-    """Return what was done to a text that is longer than the service takes."""
+    """Return a note on how a text that is too long for the service was changed, "" when it was not."""
     what = "split" if account.settings.get("overflow") == "split" else "shortened"
     return f"the text was {what}: {over_chars:,} characters are what the service takes" if over_chars else ""
 
@@ -122,10 +123,10 @@ def _fitted(over_chars: int, account: Account) -> str:
 def _by_answer(answer: HttpResponse, detail: str, now_ms: int, is_address: bool) -> Outcome:
     status = answer.status
     if 200 <= status < 300:
-        # The library reads the body too: the service says no with a good status.
+        # The library reads the body too: the service refused with a 2xx status.
         return Refused("service_refused", detail)
     if status in (401, 403, 404):
-        # What a person gave as their address says nothing about the account.
+        # The URL is a recipient's address, so the response says nothing about the account.
         return Refused(f"http_{status}", detail) if is_address else Misconfigured(detail)
     if status == 429:
         return Throttled(retry_after_ms(answer.headers, now_ms), detail, "recipient" if is_address else "account")
@@ -142,8 +143,8 @@ def _unsent(reply: AppriseReply, message: Message, account: Account) -> Outcome:
 
 
 def _hidden(words: str, message: Message, account: Account) -> str:
-    """Return words without the URL and without what stands in it: tokens, passwords, the ids of rooms."""
+    """Return a text without the URL and the secrets in it: tokens, passwords, the ids of rooms."""
     url = message.address if _is_address(account) else str(account.credentials.get("url", ""))
     pieces = _BETWEEN.split(url.partition("://")[2])
     known = {str(index): piece for index, piece in enumerate([url, *pieces, *map(unquote, pieces)])}
-    return unsaid(words, secrets_of(known))
+    return mask_secrets(words, secrets_of(known))

@@ -1,9 +1,10 @@
 """Slack: `chat.postMessage` with a bot token, or incoming webhooks when the address is the URL of one.
 
-Web API: https://docs.slack.dev/reference/methods/chat.postMessage and .../apis/web-api/rate-limits. A refusal is HTTP 200
-with `ok` false and one word in `error`. Webhooks: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks.
-They answer one word of plain text with an HTTP status. The URL of a webhook is a secret of whoever gave it as their address,
-so what it is refused for says nothing about the account.
+Web API: https://docs.slack.dev/reference/methods/chat.postMessage and .../apis/web-api/rate-limits. A refusal is HTTP
+200 with `ok` false and one word in `error`. Webhooks:
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. They respond with one word of plain text and
+an HTTP status. The URL of a webhook is a secret of the recipient who gave it as their address, so a refusal says
+nothing about the account.
 """
 
 import re
@@ -13,7 +14,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits_chat import SLACK_BLOCK_TEXT_CHARS_MAX, SLACK_BLOCKS_MAX, SLACK_TEXT_CHARS_MAX
+from clarion.domain.limits_content import SLACK_BLOCK_TEXT_CHARS_MAX, SLACK_BLOCKS_MAX, SLACK_TEXT_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -26,7 +27,7 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.ports.vendor import ContentLimit, Field, Traits
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms
 
 BASE_URL: Final = "https://slack.com"
 WEBHOOK_BASE_URL: Final = "https://hooks.slack.com"
@@ -46,7 +47,13 @@ TRAITS: Final = Traits(
     settings=(
         Field("markup", kind="boolean", about="text is Slack's mrkdwn: & < > are not escaped", default=False),
         Field("base_url", kind="url", about="origin of the Web API", default=BASE_URL),
-        Field("webhook_base_url", kind="url", about="origin of incoming webhooks", default=WEBHOOK_BASE_URL),
+        Field(
+            "webhook_base_url",
+            kind="url",
+            about="origin of incoming webhooks",
+            default=WEBHOOK_BASE_URL,
+            destination=False,  # the bot token is not sent there
+        ),
     ),
     credentials=(
         Field("bot_token", pattern="[!-~]+", about="xoxb- token with chat:write; webhook addresses need none"),
@@ -75,9 +82,10 @@ OUTCOMES: Final[dict[str, str]] = {
     **dict.fromkeys(("no_text", "msg_too_long", "msg_blocks_too_long", "too_many_attachments"), "refused"),
     **dict.fromkeys(("invalid_blocks", "invalid_blocks_format", "invalid_arguments"), "refused"),
 }
-"""What the `error` of `chat.postMessage` means; `refused` refuses for the word itself, as words not in the table do for
-`slack_error`. `channel_not_found` is also a private channel the bot was not invited to, so it kills no address. Of
-`internal_error` and `fatal_error` Slack says that the operation may have succeeded."""
+"""Meanings of the `error` of `chat.postMessage`. `refused` refuses with the word itself as the reason, and a word that
+is not in the table refuses with the reason `slack_error`. `channel_not_found` is also a private channel the bot was not
+invited to, so it does not suppress the address. According to Slack, the operation may have succeeded after
+`internal_error` and `fatal_error`."""
 
 WEBHOOK_OUTCOMES: Final[dict[str, str]] = {
     **dict.fromkeys(("invalid_payload", "no_text", "invalid_blocks", "invalid_blocks_format"), "refused"),
@@ -89,7 +97,7 @@ WEBHOOK_OUTCOMES: Final[dict[str, str]] = {
     **dict.fromkeys(("ratelimited", "rate_limited"), "later"),
     "rollup_error": "again",
 }
-"""What the answer of a webhook means. A 403 is about one webhook: it must not stop the account's other addresses."""
+"""Meanings of the response of a webhook. A 403 is about one webhook: it must not stop the account's other addresses."""
 
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _HOOK_PATH: Final = re.compile(r"/services/[A-Za-z0-9/_-]+")
@@ -97,7 +105,8 @@ _WORD: Final = re.compile(r"\s*([a-z_]{2,64})\s*")
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call to the Web API or to the webhook. The Web API keeps the delivery id as the message's metadata."""
+    """Return the call to the Web API or to the webhook. The Web API stores the delivery id as the message's metadata.
+    Raises `ValueError` when the address or the content cannot be used."""
     settings, body = account.settings, _content(message.parts, account)
     headers = {"content-type": "application/json; charset=utf-8"}
     if _is_hook(message):
@@ -131,7 +140,8 @@ def _content(parts: dict[str, Any], account: Account) -> dict[str, Any]:
 
 
 def _blocks(given: Any) -> list[Any]:
-    """Return the blocks of a list or of its JSON text, as Slack's Block Kit reference bounds them."""
+    """Return the blocks of a list or of its JSON text, within the limits of Slack's Block Kit reference. Raises
+    `ValueError` when they are not valid."""
     if isinstance(given, str):
         try:
             given = msgspec.json.decode(given)
@@ -149,7 +159,7 @@ def _blocks(given: Any) -> list[Any]:
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means: Slack's word for it before the HTTP status."""
+    """Return the outcome of a response, by Slack's error word before the HTTP status."""
     return _read_hook(response, now_ms) if _is_hook(message) else _read_api(response, now_ms)
 
 
@@ -161,18 +171,20 @@ def _read_api(response: HttpResponse, now_ms: int) -> Outcome:
     further = body.get("response_metadata")
     messages = further.get("messages") if isinstance(further, dict) else None
     words = [word, f"needed {body['needed']}" if body.get("needed") else ""]
-    detail = said(response, " ".join([*words, *map(str, messages if isinstance(messages, list) else [])]).strip())
+    detail = error_detail(
+        response, " ".join([*words, *map(str, messages if isinstance(messages, list) else [])]).strip()
+    )
     meaning = OUTCOMES.get(word)
     if meaning is None and response.status == 200:
-        # An answer that is not Slack's says nothing about what became of the message.
+        # A response that is not Slack's says nothing about the message.
         return Refused("slack_error", detail) if body.get("ok") is False else Ambiguous(detail)
-    # One channel or the whole workspace is over its limit: the answer does not say which.
+    # One channel or the whole workspace is over its limit: the response does not say which.
     return _outcome(meaning, word, response, now_ms, detail, "account") or by_status(response, now_ms, word)
 
 
 def _read_hook(response: HttpResponse, now_ms: int) -> Outcome:
     found = _WORD.fullmatch(response.body[:80].decode("utf-8", "replace"))
-    word, detail = found[1] if found else "", said(response)
+    word, detail = found[1] if found else "", error_detail(response)
     if response.status == 200 and word == "ok":
         return Accepted()
     if outcome := _outcome(WEBHOOK_OUTCOMES.get(word), word, response, now_ms, detail, "recipient"):
@@ -186,7 +198,7 @@ def _read_hook(response: HttpResponse, now_ms: int) -> Outcome:
 def _outcome(
     meaning: str | None, word: str, response: HttpResponse, now_ms: int, detail: str, scope: str
 ) -> Outcome | None:
-    """Return what a word means, None when the status decides; `scope` says for whom a limit is."""
+    """Return the outcome of a word, None when the status decides; `scope` is that of a limit."""
     after_ms = retry_after_ms(response.headers, now_ms)
     match meaning:
         case "account":
@@ -208,8 +220,8 @@ def _outcome(
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest | None:
-    """Return the `auth.test` call (https://docs.slack.dev/reference/methods/auth.test); a webhook cannot be tried without
-    posting to it."""
+    """Return the `auth.test` call (https://docs.slack.dev/reference/methods/auth.test), None without a bot token: a
+    webhook cannot be checked without posting to it."""
     if not (bot_token := account.credentials.get("bot_token")):
         return None
     url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/api/auth.test"
@@ -217,8 +229,9 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong. Slack says so with HTTP 200; `ratelimited` says nothing of the account."""
+    """Return `Misconfigured` when the token is refused, else None. Slack reports errors with HTTP 200; `ratelimited` is
+    not about the account."""
     body = object_of(response.body)
     error = str(body.get("error") or "")
     at_fault = body.get("ok") is False and error not in ("ratelimited", "internal_error", "fatal_error")
-    return Misconfigured(said(response, error)) if at_fault or response.status in (401, 403, 404) else None
+    return Misconfigured(error_detail(response, error)) if at_fault or response.status in (401, 403, 404) else None

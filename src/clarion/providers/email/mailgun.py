@@ -1,7 +1,7 @@
 """Mailgun, messages API v3 (https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages).
 
-Errors carry words and no code ("Send an email", responses). A limit is 429 or 420, and where the pause ends is in its
-words: "try again after 120 seconds" or "try again after Mon, 25 Aug 2025 07:00:31 UTC".
+Errors carry a text and no code ("Send an email", responses). A limit is 429 or 420, and the end of the pause is in its
+text: "try again after 120 seconds" or "try again after Mon, 25 Aug 2025 07:00:31 UTC".
 """
 
 import base64
@@ -15,9 +15,8 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
-from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, MAILGUN_BATCH_MAX
-from clarion.domain.limits_email import MAILGUN_MESSAGE_BYTES_MAX
+from clarion.domain.limits_content import MAILGUN_MESSAGE_BYTES_MAX
+from clarion.domain.limits_delivery import ATTEMPT_PAUSE_MS_MAX, BATCH_TIMEOUT_MS, MAILGUN_BATCH_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -31,7 +30,7 @@ from clarion.domain.outcome import (
 )
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, form_data, mime_files
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms, unusable
 from clarion.providers.batching import alike, distinct, for_all
 from clarion.providers.email.mailgun_receipts import read_receipts as read_receipts
 from clarion.providers.form_data import FilePart
@@ -63,7 +62,7 @@ TRAITS: Final = Traits(
 )
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
-    # status, pattern found in the message, what it means
+    # status, pattern found in the message, meaning
     (r"4..", r"limit exceeded, try again after", "later"),
     (r"420|429", r"", "later"),
     (r"400", r"^'?to'? parameter is not a valid address", "dead"),
@@ -73,25 +72,27 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     (r"400|413", r"", "refused"),
     (r"5..", r"", "again"),
 )
-"""Read from the top, the first row that fits decides; what none fits means what its status means with any provider. 404 is
-a domain that is unknown, disabled or in the other region; "Magnificent" is how a path that does not exist answers."""
+"""The first row that matches decides; without a match, the status decides as with any provider. 404 is a domain that is
+unknown, disabled or in the other region; "Magnificent" is the response of a path that does not exist."""
 
 _RULES: Final = tuple((re.compile(status), re.compile(words), meaning) for status, words, meaning in RULES)
 _VARIABLE: Final = re.compile(r"%[A-Za-z_][\w.-]*%")
-"""What Mailgun fills in where a call has recipient variables: `%recipient.x%`, `%recipient%`, `%unsubscribe_url%`, ..."""
+"""Variables that Mailgun replaces in a call with recipient variables: `%recipient.x%`, `%recipient%`,
+`%unsubscribe_url%`, ..."""
 _SPAN: Final = re.compile(r"try again after (\d{1,9}) (second|minute|hour)s?\b")
 _DATE: Final = re.compile(r"try again after (\w{3}, \d{1,2} \w{3} \d{4} [\d:]{8} (?:UTC|GMT))")
 _UNIT_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that sends one message; the variable `delivery_id` comes back with each event about it."""
+    """Return the call that sends one message; each event about it carries the variable `delivery_id` back. Raises
+    `ValueError` when the message cannot be sent."""
     html = bool(message.parts.get("html"))
     return _call(_fields(message, account), account, [_file(file, html=html) for file in message.attachments])
 
 
 def _fields(message: Message, account: Account) -> dict[str, str]:
-    """Return Mailgun's form; empty fields are left out of the call, but for the subject."""
+    """Return the fields of Mailgun's form; the call omits empty ones except the subject."""
     mail = envelope.seal(message, account)
     texts_bytes = envelope.size(mail.text, "text") + envelope.size(mail.html, "html")
     MESSAGE.check(texts_bytes + mime_files.total_bytes(message.attachments))
@@ -108,12 +109,12 @@ def _fields(message: Message, account: Account) -> dict[str, str]:
 
 
 def _variables(message: Message) -> dict[str, str]:
-    """Return what events about a message carry back."""
+    """Return the variables that events about a message carry back."""
     return {"v:delivery_id": message.reference or message.delivery_id}
 
 
 def _file(file: Attachment, *, html: bool) -> FilePart:
-    """Return a file of the form; Mailgun makes the id of one shown within the HTML of its name
+    """Return a file of the form; Mailgun derives the content id of an inline file from its name
     (https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-attachments)."""
     content = mime_files.checked(file)
     if file.cid and html:
@@ -134,8 +135,9 @@ def _call(fields: dict[str, str], account: Account, files: Sequence[FilePart] = 
 
 
 def batch_key(message: Message, account: Account) -> str | None:
-    """Return the same for messages that differ in nothing but the recipient and the values of their headers. What Mailgun
-    would take for a variable goes alone, and so does an address with capitals, by which variables might not be found."""
+    """Return a batch key: equal for messages that differ only in the recipient and the values of their headers. None,
+    so that it is sent alone, for a message with text that Mailgun would read as a variable, and for an address with
+    capitals, by which Mailgun might not find the variables."""
     try:
         mail = envelope.seal(message, account)
     except ValueError:
@@ -149,10 +151,10 @@ def batch_key(message: Message, account: Account) -> str | None:
 
 
 def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call to many, with variables of every recipient: without them, each would see the addresses of all
+    """Return the call to many recipients, with variables for each: without them, each would see the addresses of all
     (https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/batch-sending).
 
-    Raises `ValueError` when an address is there twice.
+    Raises `ValueError` when an address occurs twice.
     """
     fields = _fields(messages[0], account)
     mails = [envelope.seal(message, account) for message in messages]
@@ -172,15 +174,15 @@ def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, t
 def read_batch(
     response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
 ) -> list[Outcome | None] | None:
-    """Return the one outcome for all; Mailgun refuses a call for one bad address and does not say for which."""
+    """Return the one outcome for all; Mailgun refuses a call for one invalid address and does not say for which."""
     return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means. Events name a message without the angle brackets it has here."""
+    """Return the outcome of a response. Events name a message without the angle brackets that it has here."""
     body = object_of(response.body)
     words = str(body.get("message") or "")
-    detail = said(response, words)
+    detail = error_detail(response, words)
     match _meaning(response.status, words or response.body[:500].decode("utf-8", "replace")):
         case "accepted":
             id_ = str(body.get("id") or "").strip("<>")
@@ -207,7 +209,7 @@ def _meaning(status: int, words: str) -> str:
 
 
 def _pause_ms(response: HttpResponse, words: str, now_ms: int) -> int | None:
-    """Return the pause of a `Retry-After` header, or else the one in the words."""
+    """Return the pause (ms) of a `Retry-After` header, else the one in the text, else None."""
     asked_ms = retry_after_ms(response.headers, now_ms)
     if asked_ms is None and (span := _SPAN.search(words)):
         return min(int(span[1]) * _UNIT_MS[span[2]], ATTEMPT_PAUSE_MS_MAX)
@@ -217,7 +219,7 @@ def _pause_ms(response: HttpResponse, words: str, now_ms: int) -> int | None:
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that looks at the domain (https://documentation.mailgun.com/docs/mailgun/api-reference)."""
+    """Return the call that reads the domain (https://documentation.mailgun.com/docs/mailgun/api-reference)."""
     settings = account.settings
     basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()
     url = f"{settings.get('base_url', BASE_URL).rstrip('/')}/v3/domains/{quote(settings['domain'], safe='')}"
@@ -225,7 +227,7 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the key is refused, the domain is not the account's, or it is disabled."""
+    """Return `Misconfigured` when the key is refused, or the domain is not the account's or disabled, else None."""
     body = object_of(response.body)
     domain = body.get("domain")
     if response.status == 200 and isinstance(domain, dict) and domain.get("state") == "disabled":

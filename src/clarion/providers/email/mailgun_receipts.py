@@ -1,17 +1,17 @@
-"""What Mailgun tells of e-mails, one event a call.
+"""Mailgun's delivery receipts, one event a call.
 
-Events: https://documentation.mailgun.com/docs/mailgun/user-manual/events/events; signature and repeats (eight hours, with the
-same signature): https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks. What is signed is a time
-and a token, not the event: whoever saw one call could write others with it, so a token counts for one body.
+Events: https://documentation.mailgun.com/docs/mailgun/user-manual/events/events; signature and repeats (eight hours,
+with the same signature): https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks. The
+signature covers a time and a token, not the event: an observer of one call could forge other calls with it, so a token
+is accepted for one body only.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from clarion.domain.content import Account
-from clarion.domain.limits_feedback import MAILGUN_RECEIPT_AGE_MS_MAX
-from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
-from clarion.ports.receipts import Forged, Receipt, ReceiptCall, ReceiptKind, Suppress, Told, Unreadable
+from clarion.domain.limits_delivery import MAILGUN_RECEIPT_AGE_MS_MAX, RECEIPT_AHEAD_MS_MAX
+from clarion.ports.receipts import Forged, ParsedCall, Receipt, ReceiptCall, ReceiptKind, Suppress, Unreadable
 from clarion.providers.calls import event_id, hex_hmac, json_of, line, part, plain, same, seconds_ms
 
 KINDS: Final[dict[str, ReceiptKind | None]] = {
@@ -26,22 +26,22 @@ KINDS: Final[dict[str, ReceiptKind | None]] = {
     "accepted": None,
     "stored": None,
 }
-"""What an event tells, with the `severity` of one that `failed`."""
+"""Receipt kinds by event, with the `severity` of one that `failed`."""
 
 LISTED: Final[dict[str, str]] = {
     "suppress-bounce": "hard_bounce",
     "suppress-complaint": "complaint",
     "suppress-unsubscribe": "unsubscribed",
 }
-"""Why Mailgun did not even try: the address is on a list of its own."""
+"""Reasons why Mailgun made no attempt: the address is on Mailgun's own list."""
 
 BAD_MAILBOX: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.10"})
-"""Enhanced codes (RFC 3463) that say that there is no such mailbox or domain."""
+"""Enhanced codes (RFC 3463) of a mailbox or domain that does not exist."""
 _HARD: Final = frozenset({"bounce", "hardfail"})
 
 
-def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-    """Return what a call tells."""
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> ParsedCall:
+    """Return the receipt of a call, `Forged` when its signature is not valid, `Unreadable` when it has no event."""
     key = account.credentials.get("webhook_signing_key")
     if not key:
         return Forged("no webhook_signing_key is set")
@@ -88,11 +88,11 @@ def _receipt(kind: ReceiptKind, event: dict[str, Any], token: str) -> Receipt:
 def _reason(kind: str, event: Mapping[str, Any], status: Mapping[str, Any]) -> str | None:
     if kind != "bounced":
         return {"complained": "complaint", "unsubscribed": "unsubscribed"}.get(kind)
-    why = plain(event.get("reason"))
-    if why in LISTED:
-        return LISTED[why]
+    cause = plain(event.get("reason"))
+    if cause in LISTED:
+        return LISTED[cause]
     enhanced, code = plain(status.get("enhanced-code")), status.get("code")
     if enhanced.count(".") == 2:
-        # 5.7.x is a policy and 5.2.x a full mailbox: the address is there.
+        # 5.7.x is a policy and 5.2.x a full mailbox: the address exists.
         return "hard_bounce" if enhanced in BAD_MAILBOX else None
-    return "hard_bounce" if why in _HARD and code in (550, 551, 553) else None
+    return "hard_bounce" if cause in _HARD and code in (550, 551, 553) else None

@@ -1,7 +1,7 @@
 """Postmark, e-mail API (https://postmarkapp.com/developer/api/email-api).
 
 Errors are `{ErrorCode, Message}` and mostly HTTP 422: the code decides, not the status ("API error codes" of
-https://postmarkapp.com/developer/api/overview). Code 0 can name recipients that were left out all the same.
+https://postmarkapp.com/developer/api/overview). Code 0 can still name recipients that were omitted.
 """
 
 import re
@@ -13,8 +13,8 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits_batches import BATCH_ANSWER_BYTES_MAX, BATCH_TIMEOUT_MS, POSTMARK_BATCH_MAX
-from clarion.domain.limits_email import POSTMARK_MESSAGE_BYTES_MAX, POSTMARK_PART_BYTES_MAX
+from clarion.domain.limits_content import POSTMARK_MESSAGE_BYTES_MAX, POSTMARK_PART_BYTES_MAX
+from clarion.domain.limits_delivery import BATCH_ANSWER_BYTES_MAX, BATCH_TIMEOUT_MS, POSTMARK_BATCH_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -28,7 +28,7 @@ from clarion.domain.outcome import (
 )
 from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import envelope, mime, mime_files
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms, unusable
 from clarion.providers.batching import for_all
 from clarion.providers.email.postmark_receipts import read_receipts as read_receipts
 
@@ -80,8 +80,8 @@ OUTCOMES: Final[dict[int, str]] = {
     413: "account",
     429: "later",
 }
-"""What an `ErrorCode` means; these are no HTTP statuses: 401 is a sender that is not confirmed, 413 an account that may not
-send, 405 one without credits. A `request` is about the address only when it says so."""
+"""Meanings of an `ErrorCode`, which is not an HTTP status: 401 is a sender that is not confirmed, 413 an account that
+may not send, 405 one without credits. A `request` is about the address only when its text calls the address invalid."""
 
 _WORDS_CHARS_MAX: Final = 2_000
 _BAD_ADDRESS: Final = re.compile(r"(?:invalid|error\s+parsing)\s+'to'", re.IGNORECASE)
@@ -89,12 +89,13 @@ _INACTIVE: Final = re.compile(r"inactive addresses:\s*(.*?)\.?\s*(?:$|inactive r
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `/email` call; webhooks carry `Metadata` back, so they say which delivery they are about."""
+    """Return the `/email` call; webhooks carry `Metadata` back, which names the delivery. Raises `ValueError` when the
+    message cannot be sent."""
     return HttpRequest("POST", *_door(account, "/email"), msgspec.json.encode(_body(message, account)))
 
 
 def _body(message: Message, account: Account) -> dict[str, Any]:
-    """Return Postmark's message."""
+    """Return the message in Postmark's form."""
     mail, settings = envelope.seal(message, account), account.settings
     text_bytes, html_bytes = envelope.size(mail.text, "text"), envelope.size(mail.html, "html")
     TEXT.check(text_bytes)
@@ -119,7 +120,7 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
 
 
 def _file(file: Attachment, *, html: bool) -> dict[str, str]:
-    """Return Postmark's attachment; with a `ContentID` it is shown within the HTML."""
+    """Return the attachment in Postmark's form; with a `ContentID` it is shown within the HTML."""
     given = {"Name": file.filename, "Content": mime_files.base64_of(file), "ContentType": file.media}
     return given | {"ContentID": f"cid:{file.cid}"} if file.cid and html else given
 
@@ -135,7 +136,8 @@ def _door(account: Account, path: str) -> tuple[str, dict[str, str]]:
 
 
 def batch_key(message: Message, account: Account) -> str | None:
-    """Return the same for all messages: each goes whole, whatever the others are. One with files goes alone."""
+    """Return the same batch key for all messages, as a call carries each message complete. None for one with files, so
+    that it is sent alone."""
     return None if message.attachments else "email"
 
 
@@ -149,7 +151,7 @@ def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, t
 def read_batch(
     response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
 ) -> list[Outcome | None] | None:
-    """Return what each entry means: HTTP 200 says nothing of them. They come in the order of the messages."""
+    """Return the outcome of each entry: HTTP 200 says nothing about them. They are in the order of the messages."""
     if not 200 <= response.status < 300:
         return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
     try:
@@ -159,8 +161,8 @@ def read_batch(
     if not isinstance(entries, list):
         return [Ambiguous(f"HTTP {response.status}: no list of results")] * len(messages)
     if len(entries) != len(messages):
-        return [Ambiguous()] * len(entries)  # whoever asked sees that they do not match
-    # Without the body, so that no message's detail quotes what was said of others.
+        return [Ambiguous()] * len(entries)  # the caller notices that the numbers differ
+    # Without the body, so that no message's detail quotes the results of other messages.
     bare = msgspec.structs.replace(response, body=b"")
     return [
         _read(entry if isinstance(entry, dict) else {}, bare, message, now_ms)
@@ -169,7 +171,8 @@ def read_batch(
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer of `/email` means, by its `ErrorCode`; one it does not know, 429 and 5xx by the status."""
+    """Return the outcome of a response of `/email`, by its `ErrorCode`; by the status for an unknown code, 429 and
+    5xx."""
     return _read(object_of(response.body), response, message, now_ms)
 
 
@@ -178,7 +181,7 @@ def _read(body: dict[str, Any], response: HttpResponse, message: Message, now_ms
     # Delayed messages are accepted without a code.
     code = given if type(given := body.get("ErrorCode")) is int else 0
     words = " ".join(str(body.get("Message") or "")[:_WORDS_CHARS_MAX].split())
-    detail = said(response, f"{code} {words}" if code else words)
+    detail = error_detail(response, f"{code} {words}" if code else words)
     match OUTCOMES.get(code) if status < 500 and status != 429 else None:
         case "accepted" if status < 300 and _left_out(words, message):
             return InvalidRecipient(detail)
@@ -203,18 +206,18 @@ def _read(body: dict[str, Any], response: HttpResponse, message: Message, now_ms
 
 
 def _left_out(words: str, message: Message) -> bool:
-    """Return whether the words list our recipient as inactive; Postmark writes addresses in lower case."""
+    """Return whether the text lists the message's recipient as inactive; Postmark writes addresses in lower case."""
     found = _INACTIVE.search(words)
     listed = {address.strip().lower() for address in found[1].split(",")} if found else set()
     return mime.address(message.address, "address").lower() in listed
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that looks at the server (https://postmarkapp.com/developer/api/server-api)."""
+    """Return the call that reads the server (https://postmarkapp.com/developer/api/server-api)."""
     return HttpRequest("GET", *_door(account, "/server"), b"")
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the token is not that of a server."""
+    """Return `Misconfigured` when the token is not that of a server, else None."""
     body = object_of(response.body)
     return unusable(response, f"{body.get('ErrorCode', '')} {body.get('Message', '')}".strip())

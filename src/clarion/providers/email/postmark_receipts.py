@@ -1,7 +1,7 @@
-"""What Postmark tells of e-mails, one event a call (https://postmarkapp.com/developer/webhooks/webhooks-overview).
+"""Postmark's delivery receipts, one event a call (https://postmarkapp.com/developer/webhooks/webhooks-overview).
 
-Postmark signs nothing. Who may call is known by user name and password in the webhook's URL, which come as Basic
-authentication, or by the password alone in a header that a webhook can be given. Without a password nothing is taken.
+Postmark signs nothing. A call is authenticated by user name and password in the webhook's URL, which arrive as Basic
+authentication, or by the password alone in a custom header of the webhook. Without a password no call is accepted.
 """
 
 import base64
@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from clarion.domain.content import Account
-from clarion.ports.receipts import Forged, Receipt, ReceiptCall, ReceiptKind, Suppress, Told, Unreadable
+from clarion.ports.receipts import Forged, ParsedCall, Receipt, ReceiptCall, ReceiptKind, Suppress, Unreadable
 from clarion.providers.calls import event_id, json_of, line, part, plain, same
 from clarion.providers.sns_envelope import iso_ms
 
 HEADER: Final = "x-webhook-token"
-"""Carries `webhook_password` where a webhook has headers of its own instead of credentials in its URL."""
+"""Carries `webhook_password` when a webhook has a custom header instead of credentials in its URL."""
 
 KINDS: Final[dict[str, ReceiptKind]] = {
     "Delivery": "delivered",
@@ -24,7 +24,7 @@ KINDS: Final[dict[str, ReceiptKind]] = {
     "Click": "clicked",
     "SubscriptionChange": "unsubscribed",
 }
-"""What a `RecordType` tells."""
+"""Receipt kinds by `RecordType`."""
 
 BOUNCES: Final[dict[str, ReceiptKind | None]] = {
     "Transient": "deferred",
@@ -33,7 +33,7 @@ BOUNCES: Final[dict[str, ReceiptKind | None]] = {
     "SpamComplaint": "complained",
     **dict.fromkeys(("AutoResponder", "AddressChange", "Subscribe", "ChallengeVerification", "OpenRelayTest")),
 }
-"""Types of bounce that are none: delays, wishes of people, and answers of machines, which tell nothing."""
+"""Types of bounce that are not bounces: delays, requests of people, and automatic replies. They make no receipt."""
 
 SUPPRESSED: Final[dict[str, str]] = {
     "HardBounce": "hard_bounce",
@@ -43,13 +43,14 @@ SUPPRESSED: Final[dict[str, str]] = {
     "Unsubscribe": "unsubscribed",
     "ManualSuppression": "unsubscribed",
 }
-"""Why an address is not written to any more, by type of bounce or `SuppressionReason`."""
+"""Reasons to suppress an address, by type of bounce or `SuppressionReason`."""
 
 _TIMES: Final = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
 
 
-def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-    """Return what a call tells."""
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> ParsedCall:
+    """Return the receipt of a call, `Forged` when its credentials are wrong, `Unreadable` when it has no
+    `RecordType`."""
     password = account.credentials.get("webhook_password")
     if not password:
         return Forged("no webhook_password is set")
@@ -72,7 +73,7 @@ def _receipt(kind: ReceiptKind, type_: str, body: dict[str, Any], raw: bytes) ->
     words = (plain(body.get(word)) for word in ("Description", "Details", "SuppressionReason", "OriginalLink"))
     return Receipt(
         kind,
-        # Events have no id of their own, but a repeated one has the same bytes.
+        # Events have no id, but a repeated one has the same bytes.
         event_id("postmark", raw.hex()),
         reference=plain(part(body, "Metadata").get("delivery_id")),
         vendor_message_id=plain(body.get("MessageID")),
@@ -85,8 +86,8 @@ def _receipt(kind: ReceiptKind, type_: str, body: dict[str, Any], raw: bytes) ->
 def _suppress(kind: str, type_: str, body: Mapping[str, Any], address: str) -> Suppress | None:
     if not address or kind == "deferred":
         return None
-    why = plain(body.get("SuppressionReason"))
-    reason = SUPPRESSED.get(type_) or SUPPRESSED.get(why)
+    cause = plain(body.get("SuppressionReason"))
+    reason = SUPPRESSED.get(type_) or SUPPRESSED.get(cause)
     match kind:
         case "resubscribed":
             return Suppress(address, "unsubscribed", lift=True)
@@ -95,7 +96,7 @@ def _suppress(kind: str, type_: str, body: Mapping[str, Any], address: str) -> S
         case "unsubscribed":
             return Suppress(address, reason or "unsubscribed")
         case "bounced":
-            # Inactive: Postmark itself will not send there any more.
+            # Inactive: Postmark itself no longer sends to it.
             reason = reason or ("hard_bounce" if body.get("Inactive") is True else None)
             return Suppress(address, reason) if reason else None
         case _:

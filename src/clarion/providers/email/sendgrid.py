@@ -13,14 +13,13 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
-from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, SENDGRID_BATCH_MAX
-from clarion.domain.limits_email import SENDGRID_CALL_BYTES_MAX
+from clarion.domain.limits_content import SENDGRID_CALL_BYTES_MAX
+from clarion.domain.limits_delivery import ATTEMPT_PAUSE_MS_MAX, BATCH_TIMEOUT_MS, SENDGRID_BATCH_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, mime_files
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms, unusable
 from clarion.providers.batching import alike, distinct, for_all
 from clarion.providers.email.sendgrid_receipts import read_receipts as read_receipts
 
@@ -69,23 +68,24 @@ OUTCOMES: Final[dict[int, str]] = {
     503: "again",
     504: "again",
 }
-"""What a status means. 200 is a message that was checked and not queued, which is what sandbox mode does; 451 is a
-sender in the wrong region for its data. A `request` is about the address only when it says so."""
+"""Meanings of a status. 200 is a message that was checked and not queued, as in sandbox mode; 451 is a sender in the
+wrong region for its data. A `request` is about the address only when its field names the address."""
 
 RESET_MS_MIN: Final = 1_000
-"""The least pause of a reset that is already over: its clock counts whole seconds and is not ours."""
+"""The least pause for a reset in the past: SendGrid's clock counts whole seconds and may differ."""
 
 _ADDRESS_FIELD: Final = re.compile(r"personalizations\W*(\d+)\W*to\b.*\bemail")
 _NOT_OF_THE_ADDRESS: Final = re.compile(r"required|more than once|unique|duplicate", re.IGNORECASE)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `mail/send` call. Events carry `custom_args` back, so they say which delivery they are about."""
+    """Return the `mail/send` call. Events carry `custom_args` back, which names the delivery. Raises `ValueError` when
+    the message cannot be sent."""
     return _call(_body(message, account), account)
 
 
 def _body(message: Message, account: Account) -> dict[str, Any]:
-    """Return SendGrid's message."""
+    """Return the message in SendGrid's form. Raises `ValueError` when it has no subject."""
     mail = envelope.seal(message, account)
     if not mail.subject:
         raise ValueError("SendGrid takes no e-mail without a subject")
@@ -114,7 +114,7 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
 
 
 def _file(file: Attachment, *, html: bool) -> dict[str, str]:
-    """Return SendGrid's attachment; its type takes no parameters ("Mail Send Errors", attachments)."""
+    """Return the attachment in SendGrid's form; its type takes no parameters ("Mail Send Errors", attachments)."""
     given = {
         "content": mime_files.base64_of(file),
         "filename": file.filename.replace(";", "_"),
@@ -131,12 +131,12 @@ def _call(body: dict[str, Any], account: Account) -> HttpRequest:
 
 
 def _custom(message: Message) -> dict[str, str]:
-    """Return what events about a message carry back."""
+    """Return the arguments that events about a message carry back."""
     return {"delivery_id": message.reference or message.delivery_id}
 
 
 def batch_key(message: Message, account: Account) -> str | None:
-    """Return the same for messages that differ in nothing but the recipient and the values of their headers."""
+    """Return a batch key: equal for messages that differ only in the recipient and the values of their headers."""
     try:
         return alike(message, *envelope.seal(message, account).headers)
     except ValueError:
@@ -144,9 +144,9 @@ def batch_key(message: Message, account: Account) -> str | None:
 
 
 def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `mail/send` call with a personalization each: nobody sees the others
+    """Return the `mail/send` call with a personalization for each message: no recipient sees another
     (https://www.twilio.com/docs/sendgrid/for-developers/sending-email/personalizations). Raises `ValueError` when an address
-    is there twice, which SendGrid refuses."""
+    occurs twice, which SendGrid refuses."""
     body = _body(messages[0], account)
     del body["custom_args"]
     body.pop("headers", None)
@@ -163,23 +163,24 @@ def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, t
 def read_batch(
     response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
 ) -> list[Outcome | None] | None:
-    """Return the one outcome for all, or the dead ones among them: SendGrid names bad addresses by their place and then
-    takes none of the call."""
+    """Return the one outcome for all, or the outcomes of the invalid addresses: SendGrid names those by their index and
+    then accepts none of the call."""
     errors = _errors(response)
     places = [_place(error) for error in errors]
     if response.status != 400 or not places or not all(place in range(len(messages)) for place in places):
         return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
     outcomes: list[Outcome | None] = [None] * len(messages)
     for place, error in zip(places, errors, strict=True):
-        outcomes[place] = InvalidRecipient(said(response, _words(error)))
+        outcomes[place] = InvalidRecipient(error_detail(response, _words(error)))
     return outcomes
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer of `mail/send` means; the id of an accepted message is in a header, its body is empty."""
+    """Return the outcome of a response of `mail/send`; the id of an accepted message is in a header, the body is
+    empty."""
     errors = _errors(response)
     words = "; ".join(_words(error) for error in errors)
-    detail = said(response, words)
+    detail = error_detail(response, words)
     match OUTCOMES.get(response.status):
         case "accepted":
             return Accepted(response.headers.get("x-message-id", ""))
@@ -209,15 +210,15 @@ def _words(error: dict[str, Any]) -> str:
 
 
 def _place(error: dict[str, Any]) -> int:
-    """Return which personalization's address an error calls none, -1 when it is about something else; that one is missing
-    or there twice is our fault."""
+    """Return the index of the personalization whose address an error calls invalid, -1 for any other error. A missing
+    or repeated address is a defect of the call and not of the address."""
     field, text = str(error.get("field", "")), str(error.get("message", ""))
     found = _ADDRESS_FIELD.match(field)
     return int(found[1][:9]) if found and not _NOT_OF_THE_ADDRESS.search(text) else -1
 
 
 def _pause_ms(response: HttpResponse, now_ms: int) -> int | None:
-    """Return the pause until `X-RateLimit-Reset`, seconds of Unix time; `Retry-After`, should there be one, comes first."""
+    """Return the pause (ms) until `X-RateLimit-Reset`, a Unix time in seconds; a `Retry-After` header comes first."""
     asked_ms = retry_after_ms(response.headers, now_ms)
     reset = response.headers.get("x-ratelimit-reset", "").strip()
     if asked_ms is not None or not (reset.isascii() and reset.isdigit()):
@@ -226,13 +227,14 @@ def _pause_ms(response: HttpResponse, now_ms: int) -> int | None:
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that lists what the key may do (https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions)."""
+    """Return the call that lists the key's permissions
+    (https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions)."""
     url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/v3/scopes"
     return HttpRequest("GET", url, {"authorization": f"Bearer {account.credentials['api_key']}"}, b"")
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the key is refused, or may not send mail."""
+    """Return `Misconfigured` when the key is refused, or may not send mail, else None."""
     scopes = object_of(response.body).get("scopes")
     if response.status == 200 and isinstance(scopes, list) and "mail.send" not in scopes:
         return Misconfigured("HTTP 200: the key lacks the permission mail.send")

@@ -1,9 +1,9 @@
-"""What SendGrid tells of e-mails: the Event Webhook, signed.
+"""SendGrid's delivery receipts: the signed Event Webhook.
 
 Events: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event; signature:
-https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features (ECDSA over
-the timestamp and the raw body). SendGrid repeats what was not taken for 24 hours, and no page says that it signs anew; so a
-call may be old, which does no harm, as each event has an id.
+https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
+(ECDSA over the timestamp and the raw body). SendGrid repeats a refused call for 24 hours, and no page says that it
+signs again; so a call may be old, which does no harm, as each event has an id.
 """
 
 import base64
@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from clarion.domain.content import Account
-from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
-from clarion.domain.limits_resilience import RECEIPT_AGE_MS_MAX
-from clarion.ports.receipts import Forged, Receipt, ReceiptCall, ReceiptKind, Suppress, Told, Unreadable
+from clarion.domain.limits_delivery import RECEIPT_AGE_MS_MAX, RECEIPT_AHEAD_MS_MAX
+from clarion.ports.receipts import Forged, ParsedCall, Receipt, ReceiptCall, ReceiptKind, Suppress, Unreadable
 from clarion.providers.calls import event_id, json_of, line, objects, plain, seconds_ms
 
 SIGNATURE: Final = "x-twilio-email-event-webhook-signature"
@@ -38,7 +37,7 @@ KINDS: Final[dict[str, ReceiptKind | None]] = {
     "group_resubscribe": "resubscribed",
     "processed": None,
 }
-"""What an event tells; those of the account, and new ones, tell nothing of a message."""
+"""Receipt kinds by event; events of the account, and unknown ones, are not about a message."""
 
 DROPPED: Final[dict[str, str]] = {
     "bounced address": "hard_bounce",
@@ -46,14 +45,15 @@ DROPPED: Final[dict[str, str]] = {
     "spam reporting address": "complaint",
     "unsubscribed address": "unsubscribed",
 }
-"""Why SendGrid did not even try, where that is for good; the address was suppressed there before."""
+"""Permanent reasons why SendGrid made no attempt; the address was suppressed there before."""
 
 SUPPRESSED: Final = {"spamreport": "complaint", "unsubscribe": "unsubscribed"}
-"""Leaving one group of SendGrid's is told and suppresses nothing: the groups are not ours."""
+"""An unsubscribe from one group of SendGrid makes a receipt and suppresses nothing: Clarion does not use the groups."""
 
 
-def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-    """Return what a batch of events tells."""
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> ParsedCall:
+    """Return the receipts of a batch of events, `Forged` when the signature is not valid, `Unreadable` when there is no
+    list."""
     key = account.settings.get("webhook_public_key")
     if not key:
         return Forged("no webhook_public_key is set")
@@ -85,7 +85,7 @@ def _receipt(event: dict[str, Any]) -> Receipt | None:
         kind,
         event_id("sendgrid", id_) if id_ else event_id("sendgrid", name, message_id, address, at),
         reference=plain(event.get("delivery_id")),
-        # What the answer named comes first; what follows the dot is SendGrid's own.
+        # The part before the first dot is the id of the response; the rest is SendGrid's own.
         vendor_message_id=message_id.partition(".")[0],
         at_ms=seconds_ms(at),
         detail=line(*words).strip() or name,
@@ -96,7 +96,7 @@ def _receipt(event: dict[str, Any]) -> Receipt | None:
 def _reason(name: str, event: Mapping[str, Any]) -> str | None:
     match name:
         case "bounce":
-            # A block is the server's word on this message or sender, not on the address.
+            # A block is about this message or sender, not about the address.
             return None if plain(event.get("type")) == "blocked" else "hard_bounce"
         case "dropped":
             return DROPPED.get(plain(event.get("reason")).strip().casefold())

@@ -1,6 +1,6 @@
 """Amazon SES, API v2: `SendEmail` with simple content.
 
-https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html; sending quotas answer as in
+https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html; responses to exceeded sending quotas:
 https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html.
 """
 
@@ -13,13 +13,13 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, SES_BATCH_MAX, SES_TEMPLATE_CHARS_MAX
-from clarion.domain.limits_email import SES_MESSAGE_BYTES_MAX
+from clarion.domain.limits_content import SES_MESSAGE_BYTES_MAX
+from clarion.domain.limits_delivery import BATCH_TIMEOUT_MS, SES_BATCH_MAX, SES_TEMPLATE_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope, mime, mime_files, sigv4, sns_envelope, unsubscribing
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers import envelope, mime, mime_files, sigv4, sns_envelope, unsubscribe_headers
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms
 from clarion.providers.batching import alike, for_all
 from clarion.providers.email.ses_receipts import read_receipts as read_receipts
 
@@ -33,7 +33,7 @@ TRAITS: Final = Traits(
     settings=(
         *sigv4.SETTINGS,
         *envelope.SENDER,
-        Field("configuration_set", about="publishes events of what is sent", pattern=r"[A-Za-z0-9_-]{1,64}"),
+        Field("configuration_set", about="publishes events of sent messages", pattern=r"[A-Za-z0-9_-]{1,64}"),
         Field("topic_arn", about="SNS topic that receipts come from", pattern=sns_envelope.TOPIC_ARN),
     ),
     credentials=sigv4.CREDENTIALS,
@@ -46,10 +46,10 @@ TRAITS: Final = Traits(
 )
 
 TAG: Final = "delivery_id"
-"""SES takes no idempotency key; the delivery's id is a tag, which comes back in events."""
+"""SES takes no idempotency key; the delivery's id is a tag, which events carry back."""
 THROTTLED_MS: Final = 1_000
 QUOTA_MS: Final = 3_600_000
-"""The daily quota is over any 24 hours, so some of it may come back within one."""
+"""The daily quota counts any 24 hours, so some of it may be free again within an hour."""
 
 OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
     "LimitExceeded": "limit_exceeded",
@@ -60,7 +60,7 @@ OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
     "NotFound": "account",
     "BadRequest": "invalid_request",
 }
-"""What an error's code means; a word without a meaning of its own refuses for that reason."""
+"""Meanings of an error's code; a meaning that names no outcome refuses with that reason."""
 
 STATUSES: Final[dict[str, str]] = {
     "SUCCESS": "accepted",
@@ -80,24 +80,25 @@ STATUSES: Final[dict[str, str]] = {
     "TRANSIENT_FAILURE": "again",
     "FAILED": "failed",
 }
-"""What the `Status` of an entry of `SendBulkEmail` means; some have one name in the model and another on its page."""
+"""Meanings of the `Status` of an entry of `SendBulkEmail`; some have one name in the model and another on its page."""
 
 NOT_IN_BULK: Final = frozenset({"AccessDenied", "NotAuthorized", "NotFound", "UnknownOperation"})
-"""Errors that may be about `SendBulkEmail` alone: a key whose policy, or an endpoint that, knows only `SendEmail`."""
+"""Errors that may be about `SendBulkEmail` alone: the key's policy, or the endpoint, may support only `SendEmail`."""
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("Throttled|Throttling|TooManyRequests|LimitExceeded", r"daily message quota exceeded", "quota"),
     ("Throttling|TooManyRequests|LimitExceeded", r"maximum sending rate exceeded", "later"),
     ("MessageRejected", r"not verified|sending (paused|suspended) for", "account"),
 )
-"""Codes that mean more than one thing, by SES's words; read before `OUTCOMES`."""
+"""Codes with several meanings, by SES's text; read before `OUTCOMES`."""
 
 _TYPE_CHARS_MAX: Final = 78
 _RULES: Final = tuple((re.compile(code), re.compile(words, re.IGNORECASE), to) for code, words, to in RULES)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the signed `SendEmail` call. SES writes Message-ID, Date and the MIME structure itself."""
+    """Return the signed `SendEmail` call. SES writes Message-ID, Date and the MIME structure itself. Raises
+    `ValueError` when the message cannot be sent."""
     return _call(_body(message, account), account, "outbound-emails", now_ms)
 
 
@@ -129,18 +130,18 @@ def _call(body: dict[str, Any], account: Account, name: str, now_ms: int) -> Htt
 
 
 def _tags(message: Message) -> list[dict[str, str]]:
-    """Return what events about a message carry back."""
+    """Return the tags that events about a message carry back."""
     return [{"Name": TAG, "Value": message.reference or message.delivery_id}]
 
 
 def batch_key(message: Message, account: Account) -> str | None:
-    """Return the same for messages that differ in nothing but the recipient and the values of their headers. Content that a
-    template's language would read otherwise than as it is goes alone."""
+    """Return a batch key: equal for messages that differ only in the recipient and the values of their headers. None
+    for content that SES's template language would change, so that it is sent alone."""
     if message.attachments:
         return None
     try:
         texts = [*_template(_body(message, account)).values()]
-        texts += unsubscribing.headers(message, account.settings).values()
+        texts += unsubscribe_headers.headers(message, account.settings).values()
     except ValueError:
         return None
     if any("{{" in text for text in texts) or sum(map(len, texts)) > SES_TEMPLATE_CHARS_MAX:
@@ -164,12 +165,12 @@ def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, t
 
 
 def _entry(message: Message, account: Account) -> dict[str, Any]:
-    """Return a recipient of `SendBulkEmail` with what is its own."""
+    """Return an entry of `SendBulkEmail`: a recipient with its own headers and tags."""
     entry: dict[str, Any] = {
         "Destination": {"ToAddresses": [mime.address(message.address, "address")]},
         "ReplacementTags": _tags(message),
     }
-    if headers := unsubscribing.headers(message, account.settings):
+    if headers := unsubscribe_headers.headers(message, account.settings):
         entry["ReplacementHeaders"] = [{"Name": name, "Value": value} for name, value in headers.items()]
     return entry
 
@@ -177,7 +178,7 @@ def _entry(message: Message, account: Account) -> dict[str, Any]:
 def read_batch(
     response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
 ) -> list[Outcome | None] | None:
-    """Return what each entry's `Status` means, in the order of the messages: HTTP 200 says nothing of them."""
+    """Return the outcome of each entry's `Status`, in the order of the messages: HTTP 200 says nothing about them."""
     body, code = object_of(response.body), _code(response)
     if response.status != 200 or code:
         if code in NOT_IN_BULK or response.status == 404:
@@ -186,7 +187,7 @@ def read_batch(
     entries = body.get("BulkEmailEntryResults")
     if not isinstance(entries, list):
         return [Ambiguous("HTTP 200: no list of results")] * len(messages)
-    # Without the body, so that no message's detail quotes what was said of others.
+    # Without the body, so that no message's detail quotes the results of other messages.
     bare = msgspec.structs.replace(response, body=b"")
     return [_read_entry(entry if isinstance(entry, dict) else {}, bare, now_ms) for entry in entries]
 
@@ -196,7 +197,7 @@ def _read_entry(entry: dict[str, Any], response: HttpResponse, now_ms: int) -> O
     words = f"{status} {entry.get('Error') or ''}".strip()
     match STATUSES.get(status, ""):
         case "accepted":
-            return Accepted(id_) if id_ else Ambiguous(said(response, words))
+            return Accepted(id_) if id_ else Ambiguous(error_detail(response, words))
         case "message_rejected":
             return _outcome(_meaning("MessageRejected", words) or "", response, words, now_ms)
         case meaning:
@@ -204,7 +205,8 @@ def _read_entry(entry: dict[str, Any], response: HttpResponse, now_ms: int) -> O
 
 
 def _content(message: Message, account: Account) -> dict[str, Any]:
-    """Return SES's `Message`: subject, bodies, and the headers it does not write."""
+    """Return SES's `Message`: subject, bodies, and the headers that SES does not write. Raises `ValueError` when it has
+    no body."""
     parts = message.parts
     subject = mime.plain(parts.get("subject") or "", "subject")
     mime.SUBJECT.check(len(subject))
@@ -215,7 +217,7 @@ def _content(message: Message, account: Account) -> dict[str, Any]:
         "Subject": {"Data": subject, "Charset": "UTF-8"},
         "Body": {kind: {"Data": text, "Charset": "UTF-8"} for kind, text in bodies.items() if text},
     }
-    if headers := unsubscribing.headers(message, account.settings):
+    if headers := unsubscribe_headers.headers(message, account.settings):
         content["Headers"] = [{"Name": name, "Value": value} for name, value in headers.items()]
     if message.attachments:
         texts = sum(len(text) for text in bodies.values() if text)
@@ -239,7 +241,7 @@ def _file(file: Attachment, *, html: bool) -> dict[str, str]:
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer of `SendEmail` means, by the error's code before the HTTP status."""
+    """Return the outcome of a response of `SendEmail`, by the error's code before the HTTP status."""
     body, code = object_of(response.body), _code(response)
     if response.status == 200 and not code and body.get("MessageId"):
         return Accepted(str(body["MessageId"]))
@@ -254,9 +256,9 @@ def _code(response: HttpResponse) -> str:
 
 
 def _outcome(meaning: str, response: HttpResponse, words: str, now_ms: int) -> Outcome:
-    """Return the outcome of an error or of an entry's status; one without a meaning of its own means what the HTTP status
-    does."""
-    detail, after_ms = said(response, words), retry_after_ms(response.headers, now_ms)
+    """Return the outcome of an error or of an entry's status. Without a meaning in the tables, the HTTP status
+    decides."""
+    detail, after_ms = error_detail(response, words), retry_after_ms(response.headers, now_ms)
     match meaning:
         case "":
             return by_status(response, now_ms, words) if response.status != 200 else Ambiguous(detail)
@@ -286,7 +288,8 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong. A key that may send but not look is refused with `AccessDenied`, which a bad one is not."""
+    """Return the fault of the account, or None. A key that may send but not read is refused with `AccessDenied`,
+    and an invalid key with another error."""
     body, code = object_of(response.body), _code(response)
     if response.status == 200 and body.get("SendingEnabled") is False:
         return Misconfigured("HTTP 200: sending is disabled for this account")

@@ -1,8 +1,8 @@
-"""What Amazon SES tells of e-mails, through SNS: events of a configuration set, or feedback of an identity.
+"""Amazon SES's delivery receipts, through SNS: events of a configuration set, or feedback of an identity.
 
-https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html (`eventType`, with our tag) and
-https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html (`notificationType`, without tags: the `messageId` finds
-the delivery). One event may be about several recipients.
+https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html (`eventType`, with the
+delivery's tag) and https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html (`notificationType`, without
+tags: the `messageId` finds the delivery). One event may be about several recipients.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from clarion.ports.receipts import (
     Forged,
     Handshake,
     NeedKey,
+    ParsedCall,
     Receipt,
     ReceiptCall,
     ReceiptKind,
     Suppress,
-    Told,
     Unreadable,
 )
 from clarion.providers import sns_envelope
@@ -38,16 +38,18 @@ KINDS: Final[dict[str, tuple[ReceiptKind | None, str, str]]] = {
     "Subscription": ("unsubscribed", "subscription", ""),
     "Send": (None, "send", ""),
 }
-"""What an event tells. A bounce is the end even if it is transient: SES has given up by then."""
+"""Receipt kinds by event. A bounce is final even if it is transient: SES has given up by then."""
 
 _WORDS: Final = ("bounceType", "bounceSubType", "complaintFeedbackType", "delayType", "smtpResponse", "reason", "errorMessage",
                  "link")  # fmt: skip
 _RECIPIENTS_MAX: Final = 50
-"""SES takes no more recipients for one message."""
+"""The most recipients that SES takes for one message."""
 
 
-def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-    """Return what an SNS message tells. A subscription is confirmed when it is for `topic_arn`."""
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> ParsedCall:
+    """Return the receipts of an SNS message, `Forged` when it is not signed for `topic_arn`, `NeedKey` when the
+    certificate is not among `keys`, `Unreadable` when the event is malformed. A subscription to `topic_arn` returns its
+    `Handshake`."""
     topic_arn = account.settings.get("topic_arn")
     if not topic_arn:
         return Forged("no topic_arn is set")
@@ -73,12 +75,12 @@ def _receipts(event: dict[str, Any], message_id: str) -> list[Receipt | Any] | U
     if name not in KINDS:
         return Unreadable(line("unknown event", name))
     kind, object_, recipients = KINDS[name]
-    told, mail = part(event, object_), part(event, "mail")
-    if kind is None or (name == "Subscription" and not _left(told)):
+    parsed, mail = part(event, object_), part(event, "mail")
+    if kind is None or (name == "Subscription" and not _left(parsed)):
         return []
     tags = part(mail, "tags").get("delivery_id")
     reference = plain(tags[0]) if isinstance(tags, list) and tags else ""
-    named = told.get(recipients) or mail.get("destination") or []
+    named = parsed.get(recipients) or mail.get("destination") or []
     people = named if isinstance(named, list) else []
     return [
         Receipt(
@@ -86,16 +88,16 @@ def _receipts(event: dict[str, Any], message_id: str) -> list[Receipt | Any] | U
             event_id("ses", message_id, name, str(number)),
             reference=reference,
             vendor_message_id=plain(mail.get("messageId")),
-            at_ms=iso_ms(told.get("timestamp") or mail.get("timestamp")),
-            detail=_detail(name, told, person),
-            suppress=_suppress(name, told, person),
+            at_ms=iso_ms(parsed.get("timestamp") or mail.get("timestamp")),
+            detail=_detail(name, parsed, person),
+            suppress=_suppress(name, parsed, person),
         )
         for number, person in enumerate(people[:_RECIPIENTS_MAX])
     ]
 
 
 def _left(subscription: Mapping[str, Any]) -> bool:
-    """Return whether a change of a contact list's preferences was to leave everything."""
+    """Return whether a change of a contact list's preferences unsubscribed from all topics."""
     return part(subscription, "newTopicPreferences").get("unsubscribeAll") is True
 
 
@@ -103,22 +105,22 @@ def _address(person: Any) -> str:
     return plain(person.get("emailAddress")) if isinstance(person, dict) else plain(person)
 
 
-def _detail(name: str, told: Mapping[str, Any], person: Any) -> str:
+def _detail(name: str, parsed: Mapping[str, Any], person: Any) -> str:
     own = objects([person])
-    words = [plain(told.get(word)) for word in _WORDS]
+    words = [plain(parsed.get(word)) for word in _WORDS]
     words += [plain(one.get(word)) for one in own for word in ("status", "diagnosticCode")]
     return line(*(word for word in words if word)) or name
 
 
-def _suppress(name: str, told: Mapping[str, Any], person: Any) -> Suppress | None:
+def _suppress(name: str, parsed: Mapping[str, Any], person: Any) -> Suppress | None:
     address = _address(person)
     if not address:
         return None
     match name:
-        case "Bounce" if told.get("bounceType") == "Permanent":
-            # SES refuses what is on its own list (OnAccountSuppressionList, Suppressed): it bounced there before.
+        case "Bounce" if parsed.get("bounceType") == "Permanent":
+            # SES refuses addresses on its own list (OnAccountSuppressionList, Suppressed): they bounced there before.
             return Suppress(address, "hard_bounce")
-        case "Complaint" if told.get("complaintFeedbackType") != "not-spam":
+        case "Complaint" if parsed.get("complaintFeedbackType") != "not-spam":
             return Suppress(address, "complaint")
         case "Subscription":
             return Suppress(address, "unsubscribed")

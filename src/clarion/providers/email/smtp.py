@@ -1,7 +1,7 @@
 """SMTP submission (RFC 5321, 6409) to any mail server, signed by DKIM (RFC 6376) on demand.
 
-The decisive reply is judged by its enhanced status code (RFC 3463) before its three digits, and by the stage it came at:
-the same 550 is a dead mailbox after RCPT and a refused sender after MAIL.
+The outcome follows from the decisive reply's enhanced status code (RFC 3463) before its three digits, and from its
+stage: the same 550 is a dead mailbox after RCPT and a refused sender after MAIL.
 """
 
 import re
@@ -9,11 +9,11 @@ from typing import Final
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.message import Message, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import dkim, mime, unsubscribing
+from clarion.providers import dkim, mime, unsubscribe_headers
 from clarion.providers.envelope import LIMITS, PARTS, SENDER
 
 TRAITS: Final = Traits(
@@ -22,9 +22,23 @@ TRAITS: Final = Traits(
     title="SMTP",
     transport="smtp",
     settings=(
-        Field("host", required=True, about="name of the mail server", pattern=r"[A-Za-z0-9._:-]{1,253}"),
-        Field("port", kind="integer", about="587 for starttls, 465 for tls", default=587, least=1, most=65_535),
-        Field("security", about="starttls, tls or none", pattern="starttls|tls|none", default="starttls"),
+        Field("host", kind="host", required=True, about="name of the mail server", pattern=r"[A-Za-z0-9._:-]{1,253}"),
+        Field(
+            "port",
+            kind="integer",
+            about="587 for starttls, 465 for tls",
+            default=587,
+            least=1,
+            most=65_535,
+            destination=True,
+        ),
+        Field(
+            "security",
+            about="starttls, tls or none",
+            pattern="starttls|tls|none",
+            default="starttls",
+            destination=True,
+        ),
         *SENDER,
         Field("dkim_domain", about="domain that signs, as in its DNS", pattern=r"[^@\s]+"),
         Field("dkim_selector", about="name of the key below _domainkey of that domain", pattern=dkim.SELECTOR),
@@ -42,10 +56,10 @@ TRAITS: Final = Traits(
 )
 
 RETRY_MS: Final = 60_000
-"""Greylisting and full mailboxes want minutes (RFC 5321 4.5.4.1), not the seconds retries start with."""
+"""Greylisting and full mailboxes need minutes (RFC 5321 4.5.4.1), not the seconds with which retries start."""
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
-    # stages, `code enhanced` pattern, what it means
+    # stages, `code enhanced` pattern, meaning
     ("*", r"421 .*", "again"),
     ("*", r"454 4\.7\.0", "later"),
     ("*", r"(530|534|535|538) .*", "account"),
@@ -59,14 +73,15 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("*", r"(552 .*|5.. 5\.2\.3|5.. 5\.3\.4)", "too_large"),
     ("*", r"5.. .*", "rejected"),
 )
-"""Read from the top, the first row that fits decides; a word without a meaning of its own refuses for that reason."""
+"""The first row that matches decides; a meaning that names no outcome refuses with that reason."""
 
 _RULES: Final = tuple((stages, re.compile(pattern), meaning) for stages, pattern, meaning in RULES)
 _ENHANCED: Final = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> SmtpRequest:
-    """Return the transaction. Date and Message-ID come from the delivery, so each attempt sends the same bytes."""
+    """Return the transaction. Date and Message-ID come from the delivery, so each attempt sends the same bytes. Raises
+    `ValueError` when the message cannot be sent."""
     settings, parts = account.settings, message.parts
     payload = mime.build(
         delivery_id=message.delivery_id,
@@ -78,7 +93,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         subject=parts.get("subject") or "",
         text=parts.get("text") or "",
         html=parts.get("html") or "",
-        headers=unsubscribing.headers(message, settings),
+        headers=unsubscribe_headers.headers(message, settings),
         files=message.attachments,
     )
     signer = settings.get("dkim_domain"), settings.get("dkim_selector"), account.credentials.get("dkim_private_key")
@@ -101,7 +116,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def read(response: SmtpReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what the decisive reply means; 250 to the final dot is the only success."""
+    """Return the outcome of the decisive reply; 250 to the final dot is the only success."""
     detail = f"{response.stage}: {response.code} {' '.join(response.text.split())}"[:ATTEMPT_DETAIL_CHARS_MAX]
     if response.stage == "data" and 200 <= response.code < 300:
         return Accepted(mime.message_id(message.delivery_id, account.settings["from_email"]))
@@ -130,7 +145,7 @@ def _meaning(reply: SmtpReply) -> str:
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> SmtpRequest:
-    """Return a transaction of which only the beginning is made: connect, TLS, AUTH."""
+    """Return a transaction for its first steps alone: connect, TLS, AUTH."""
     settings, credentials = account.settings, account.credentials
     signer = settings.get("dkim_domain"), settings.get("dkim_selector"), credentials.get("dkim_private_key")
     if any(signer):
@@ -149,7 +164,7 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> SmtpR
 
 
 def read_verify(response: SmtpReply, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the server refused user and password, or to go on without them."""
+    """Return `Misconfigured` when the server refused user and password, or requires them, else None."""
     at_fault = response.code in (530, 534, 535, 538) or (response.stage == "auth" and response.code >= 500)
     if not at_fault:
         return None

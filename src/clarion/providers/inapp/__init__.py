@@ -1,1 +1,1 @@
-"""In-app: the channel whose provider is our own inbox."""
+"""In-app: the channel whose provider is Clarion's own inbox."""

@@ -15,13 +15,13 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import VENDOR_KEYS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
+from clarion.domain.limits_delivery import VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import es256
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms
 
 BASE_URL: Final = "https://api.push.apple.com"
 PUSH_TYPES: Final = (
@@ -34,8 +34,9 @@ VOIP: Final = ContentLimit(("data",), "bytes", 5_120, "refuse", "the payload of 
 COLLAPSE_BYTES_MAX: Final = 64
 TOKEN_PERIOD_S: Final = 40 * 60
 TOKEN_LAG_S: Final = 5 * 60
-"""A token is 5 minutes old when it comes into use and 45 when the next one does: never in the future of a clock that is a
-little behind, a quarter of an hour short of the 60 minutes it is good for, and changed less often than the 20 allowed."""
+"""A token is 5 minutes old at its first use and 45 at its last: never in the future of a clock that is a little behind,
+a quarter of an hour before the end of the 60 minutes for which it is valid, and changed less often than the permitted
+once in 20 minutes."""
 TOKEN_UPDATES_MS: Final = 20 * 60_000
 
 TRAITS: Final = Traits(
@@ -52,7 +53,7 @@ TRAITS: Final = Traits(
         Field("sound", about="sound of an alert; empty for none", default="default"),
         Field("base_url", kind="url", about="https://api.sandbox.push.apple.com for development", default=BASE_URL),
     ),
-    credentials=(Field("private_key", required=True, about="the signing key: what is in the .p8 file"),),
+    credentials=(Field("private_key", required=True, about="the signing key: the content of the .p8 file"),),
     parts=("title", "body", "image", "url", "actions", "data", "collapse_key"),
     docs="https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns",
     limits=(PAYLOAD,),
@@ -93,15 +94,15 @@ OUTCOMES: Final[dict[str, str]] = {
     "BadPath": "bad_path",
     "MethodNotAllowed": "method_not_allowed",
 }
-"""What APNs' `reason` means; a word without a meaning of its own refuses for that reason."""
+"""Meanings of APNs' `reason`; a meaning that names no outcome refuses with that reason."""
 
 _TOKEN: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){8,100}")
 _PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call. `delivery_id`, `url`, `image`, `actions` and the keys of `data` stand beside `aps`, where the app
-    finds them. Raises `ValueError` when the address is no device token, or the payload is over what APNs takes."""
+    """Return the call. `delivery_id`, `url`, `image`, `actions` and the keys of `data` are next to `aps`, where the app
+    finds them. Raises `ValueError` when the address is no device token, or the payload exceeds the limit of APNs."""
     settings, parts = account.settings, message.parts
     if not _TOKEN.fullmatch(message.address):
         raise ValueError("the address is not an APNs device token, which is hexadecimal")
@@ -123,7 +124,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         headers["apns-expiration"] = str(message.expires_ms // 1000)
     if collapse := parts.get("collapse_key"):
         headers["apns-collapse-id"] = _collapse_id(collapse)
-    # A connection takes the tokens of one team only, and counts how often they change.
+    # A connection takes the tokens of one team only, and APNs limits how often they change.
     connection = f"{settings['team_id']} {settings['key_id']}"
     url = f"{settings.get('base_url', BASE_URL).rstrip('/')}/3/device/{message.address}"
     return HttpRequest("POST", url, headers, body, connection=connection)
@@ -146,7 +147,7 @@ def _payload(message: Message, kind: str, alert: dict[str, Any], sound: str) -> 
 
 
 def _collapse_id(key: str) -> str:
-    """Return the key as it is, or its digest where no header can hold it: equal keys collapse all the same."""
+    """Return the key unchanged, or its digest when no header can hold it: equal keys still collapse."""
     fits = len(key) <= COLLAPSE_BYTES_MAX and _PLAIN.fullmatch(key)
     return key if fits else sha256(key.encode(errors="surrogatepass")).hexdigest()
 
@@ -162,14 +163,15 @@ def _provider_token(team_id: str, key_id: str, private_key: str, issued_s: int) 
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means, by APNs' reason before the status. A 410 without a readable one is a dead token."""
+    """Return the outcome of a response, by APNs' reason before the status. A 410 without a readable reason is a dead
+    token."""
     if response.status == 200:
         return Accepted(response.headers.get("apns-id", ""))
     body = object_of(response.body)
     reason, since = body.get("reason"), body.get("timestamp")
     words = reason if isinstance(reason, str) else ""
     after_ms = retry_after_ms(response.headers, now_ms)
-    detail = said(response, f"{words} since {since}" if words and isinstance(since, int) else words)
+    detail = error_detail(response, f"{words} since {since}" if words and isinstance(since, int) else words)
     if response.status >= 500:
         return Transient(detail, after_ms)
     match OUTCOMES.get(words, "dead" if response.status == 410 else ""):
@@ -194,14 +196,15 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return a push to a device that does not exist: APNs looks at the provider token and the topic before it says so."""
+    """Return a push to a device that does not exist: APNs checks the provider token and the topic before the device."""
     message = Message("dlv_verify", "", account.tenant, Channel.PUSH, "", "0" * 64, {"data": {}}, 1, now_ms)
     return build(message, account, now_ms=now_ms, token=None)
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong; a bad device token is what a good account hears."""
+    """Return `Misconfigured` when the token or the topic is refused, else None. The response to a valid account is that
+    the device token is bad."""
     reason = object_of(response.body).get("reason")
     words = reason if isinstance(reason, str) else ""
     at_fault = OUTCOMES.get(words) in ("account", "stale") or (not words and response.status in (401, 403, 404))
-    return Misconfigured(said(response, words)) if at_fault else None
+    return Misconfigured(error_detail(response, words)) if at_fault else None

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import VENDOR_KEYS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
+from clarion.domain.limits_delivery import VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -31,7 +31,7 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.ports.vendor import ContentLimit, Field, Token, Traits
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms, unusable
 
 BASE_URL: Final = "https://fcm.googleapis.com"
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
@@ -66,7 +66,7 @@ TRAITS: Final = Traits(
 )
 
 RESERVED_DATA: Final = ("from", "message_type", "google.", "gcm.")
-"""Data keys, or beginnings of such, that FCM keeps for itself."""
+"""Data keys, or prefixes of keys, that FCM reserves."""
 
 OUTCOMES: Final[dict[str, str]] = {
     "UNREGISTERED": "dead",
@@ -81,13 +81,15 @@ OUTCOMES: Final[dict[str, str]] = {
     "NOT_FOUND": "account",
     "INVALID_ARGUMENT": "argument",
 }
-"""What FCM's `errorCode`, or else its `status`, means. `NOT_FOUND` alone is a wrong project, not a dead token. An access
-token gone stale is `UNAUTHENTICATED`: the worker tries once with a fresh one before it believes that of the account."""
+"""Meanings of FCM's `errorCode`, or else its `status`. `NOT_FOUND` alone is a wrong project, not a dead token. An
+expired access token is `UNAUTHENTICATED`: the worker tries once with a new token before it marks the account as
+misconfigured."""
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `messages:send` call. The data map carries `delivery_id`, so that a device can tell a repeat, and
-    what FCM has no field for: `url`, and `actions` as JSON text."""
+    """Return the `messages:send` call. The data map carries `delivery_id`, so that a device can recognize a duplicate,
+    and the parts for which FCM has no field: `url`, and `actions` as JSON text. Raises `ValueError` when the data is
+    not valid."""
     settings, parts = account.settings, message.parts
     android: dict[str, Any] = {"priority": settings.get("android_priority", "HIGH")}
     target: dict[str, Any] = {"token": message.address, "data": _data(parts, message), "android": android}
@@ -128,17 +130,17 @@ def _data(parts: dict[str, Any], message: Message) -> dict[str, str]:
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer of `messages:send` means, by FCM's error code before the HTTP status."""
+    """Return the outcome of a response of `messages:send`, by FCM's error code before the HTTP status."""
     body = object_of(response.body)
     if response.status == 200:
-        return Accepted(str(body["name"])) if body.get("name") else Ambiguous(said(response))
+        return Accepted(str(body["name"])) if body.get("name") else Ambiguous(error_detail(response))
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
     listed = error.get("details")
     details = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     code = next((str(entry.get("errorCode")) for entry in details if _kind(entry) == "FcmError"), None)
     words = f"{code or error.get('status', '')} {error.get('message', '')}".strip()
-    detail = said(response, words)
+    detail = error_detail(response, words)
     match OUTCOMES.get(code or str(error.get("status", ""))):
         case "dead":
             return InvalidRecipient(detail)
@@ -159,7 +161,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
 
 
 def _of_device(details: list[dict[str, Any]]) -> bool:
-    """Return whether it is one device's quota that is used up. A `google.rpc.QuotaFailure` says which one it is
+    """Return whether the exhausted quota is that of one device. A `google.rpc.QuotaFailure` names the quota
     (https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode)."""
     listed = [entry.get("violations") for entry in details if _kind(entry) == "QuotaFailure"]
     violations = [each for violation in listed if isinstance(violation, list) for each in violation]
@@ -214,7 +216,8 @@ def token_request(account: Account, *, now_ms: int) -> HttpRequest:
 
 
 def read_token(response: HttpResponse) -> Token | Outcome:
-    """Return the access token; a refused grant (`invalid_grant`, `invalid_client`) is the account's fault."""
+    """Return the access token, or an outcome: a refused grant (`invalid_grant`, `invalid_client`) is
+    `Misconfigured`."""
     body = object_of(response.body)
     value, expires_in = body.get("access_token"), body.get("expires_in", ASSERTION_TTL_S)
     if response.status == 200 and isinstance(value, str) and value and isinstance(expires_in, int):
@@ -223,13 +226,13 @@ def read_token(response: HttpResponse) -> Token | Outcome:
         return Transient("HTTP 200: the token endpoint's answer holds no access token")
     words = f"{body.get('error', '')} {body.get('error_description', '')}".strip()
     if response.status == 429 or response.status >= 500:
-        after_ms, detail = retry_after_ms(response.headers, None), said(response, words)
+        after_ms, detail = retry_after_ms(response.headers, None), error_detail(response, words)
         return Throttled(after_ms, detail) if response.status == 429 else Transient(detail, after_ms)
-    return Misconfigured(said(response, words))
+    return Misconfigured(error_detail(response, words))
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return a `messages:send` that FCM only validates; nobody gets it."""
+    """Return a `messages:send` that FCM only validates; no device gets it."""
     origin = account.settings.get("base_url", BASE_URL).rstrip("/")
     url = f"{origin}/v1/projects/{quote(account.settings['project_id'], safe='')}/messages:send"
     body = {"validate_only": True, "message": {"topic": "verify"}}
@@ -238,7 +241,7 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the token is refused, or the project is unknown or closed to this service account."""
+    """Return `Misconfigured` when the token is refused, or the project is unknown or closed to it, else None."""
     error = object_of(response.body).get("error")
     error = error if isinstance(error, dict) else {}
     return unusable(response, f"{error.get('status', '')} {error.get('message', '')}".strip())

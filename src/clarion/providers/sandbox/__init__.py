@@ -1,1 +1,1 @@
-"""Sandbox: a vendor for every channel; keeps what it gets for people to look at, fails as real ones do."""
+"""Sandbox: a vendor for every channel that captures messages for inspection and fails as real vendors do."""

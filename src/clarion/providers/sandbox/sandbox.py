@@ -1,5 +1,5 @@
-"""Sandbox: a vendor for every channel that sends nothing. It keeps each message where a person can look at it, and can be
-told to answer in every way a real vendor does.
+"""Sandbox: a vendor for every channel that sends nothing. It captures each message for inspection, and a script can
+give it every outcome of a real vendor.
 
 The script is in the account's settings. `by_address` maps glob patterns to outcomes, `by_attempt` lists the outcomes of
 attempts 1, 2, ... (the last one holds for all later attempts). An outcome is a name (`transient`) or an object
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from clarion.domain.channel import CHANNELS
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_TIMEOUT_MS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_TIMEOUT_MS_MAX
 from clarion.domain.message import LocalReply, LocalRequest, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -47,7 +47,7 @@ OUTCOMES: Final = frozenset(
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> LocalRequest:
-    """Return the captured message. Raises `ValueError` when the script names an outcome there is not."""
+    """Return the captured message. Raises `ValueError` when the script names an unknown outcome."""
     _script(message, account)
     content = {
         "channel": message.channel,
@@ -69,7 +69,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def read(response: LocalReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return the scripted outcome of this address and attempt; an accepted message comes with all its content."""
+    """Return the scripted outcome of this address and attempt; `Accepted` carries all of the message's content."""
     script = _script(message, account)
     detail = str(script.get("detail", f"sandbox: {script['outcome']}"))
     match script["outcome"]:

@@ -23,7 +23,7 @@ from clarion.domain.outcome import (
 )
 from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import sigv4
-from clarion.providers.answers import retry_after_ms, said
+from clarion.providers.answers import error_detail, retry_after_ms
 from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, text_of
 
 BODY: Final = ContentLimit(
@@ -90,25 +90,26 @@ OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
     "InternalFailure": "unsure",
     "ServiceUnavailable": "unsure",
 }
-"""What an error's code means; a word without a meaning of its own refuses for that reason. After `unsure` the message may
+"""Meanings of an error's code; a meaning that names no outcome refuses with that reason. After `unsure` the message may
 have been sent, so another attempt may send a second one."""
 
 PHONE: Final = re.compile(r"invalid parameter: phonenumber\b", re.IGNORECASE)
-"""How `InvalidParameter` begins when it is the number that is wrong, and no other parameter."""
+"""The beginning of an `InvalidParameter` that is about the number and no other parameter."""
 SMS_REGIONS: Final = frozenset((
     "us-east-1", "us-east-2", "us-west-1", "us-west-2", "us-gov-west-1", "af-south-1", "ap-northeast-1",
     "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3",
     "ap-southeast-4", "ca-central-1", "ca-west-1", "eu-central-1", "eu-north-1", "eu-south-1", "eu-west-1",
     "eu-west-2", "eu-west-3", "me-south-1", "sa-east-1",
 ))  # fmt: skip
-"""Regions known to send text messages. In one that does not, SNS calls every number invalid: outside of these the
-message is refused and its number kept."""
+"""Regions known to send text messages. In any other region SNS calls every number invalid, so there the message is
+refused and its number not suppressed."""
 
 _ELEMENT: Final = re.compile(rb"<(Code|Message|MessageId)>([^<]{0,8000})</")
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the signed `Publish` call. SNS takes no idempotency key for phone numbers and no id of ours."""
+    """Return the signed `Publish` call. SNS takes no idempotency key for phone numbers and no id of the client. Raises
+    `ValueError` when the message cannot be sent."""
     settings, text = account.settings, text_of(message)
     BODY.check(len(text))
     number = f"+{digits_of(message)}"
@@ -124,13 +125,14 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer of `Publish` means, by the error's code before the HTTP status: throttling may be a 400."""
+    """Return the outcome of a response of `Publish`, by the error's code before the HTTP status: throttling may be a
+    400."""
     found = _elements(response.body)
     code = sigv4.code_of(found.get("Code", ""))
     if response.status == 200 and not code and found.get("MessageId"):
         return Accepted(found["MessageId"])
     words = f"{code} {found.get('Message', '')}".strip()
-    detail, after_ms = said(response, words), retry_after_ms(response.headers, now_ms)
+    detail, after_ms = error_detail(response, words), retry_after_ms(response.headers, now_ms)
     match OUTCOMES.get(code):
         case None:
             return by_status_unkeyed(response, now_ms, words)
@@ -150,7 +152,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
 
 
 def _elements(body: bytes) -> dict[str, str]:
-    """Return the text of the first element of each name of interest; SNS's XML is flat enough to need no parser."""
+    """Return the text of the first element of each name used here; SNS's XML is so flat that it needs no parser."""
     found: dict[str, str] = {}
     for name, text in _ELEMENT.findall(body):
         found.setdefault(name.decode(), html.unescape(text.decode("utf-8", "replace")).strip())
@@ -166,6 +168,7 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong. A key that may send but not look gets `AuthorizationError`, which a bad one does not."""
+    """Return the fault of the account, or None. A key that may send but not read gets `AuthorizationError`, and
+    an invalid key another error."""
     found = _elements(response.body)
     return sigv4.unusable(response, sigv4.code_of(found.get("Code", "")), found.get("Message", ""))

@@ -1,7 +1,7 @@
 """Termii messaging API, SMS (https://developers.termii.com/messaging-api; errors: https://developers.termii.com/error).
 
-Termii says what is wrong in prose: the words are judged before the status. It takes neither an idempotency key nor an id
-of ours. Its `generic` route is for promotion: Nigerian numbers on the do-not-disturb list never get what goes over it.
+Termii's errors are prose: the text is read before the status. It takes neither an idempotency key nor an id of the
+client. Its `generic` route is for promotion: Nigerian numbers on the do-not-disturb list never get messages over it.
 """
 
 import re
@@ -15,7 +15,7 @@ from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused
 from clarion.ports.vendor import Field, Traits
-from clarion.providers.answers import object_of, said, unusable
+from clarion.providers.answers import error_detail, object_of, unusable
 from clarion.providers.sms.termii_receipts import read_receipts as read_receipts
 from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, text_of
 
@@ -43,7 +43,7 @@ TRAITS: Final = Traits(
 )
 
 OUTCOMES: Final[tuple[tuple[str, str, str], ...]] = (
-    # statuses, words, what it means
+    # statuses, words, meaning
     ("*", r"account (is )?not active|not set ?up on this route|no route on your account|country inactive", "account"),
     ("*", r"invalid sender ?id|sender ?id (was )?not found|device not found|reached the daily limit", "account"),
     ("*", r"insufficient (balance|fund|credit)", "account"),
@@ -54,13 +54,13 @@ OUTCOMES: Final[tuple[tuple[str, str, str], ...]] = (
     ("400", r"", "bad_request"),
     ("405", r"", "bad_method"),
 )
-"""Read from the top, the first row that fits decides; a word without a meaning of its own refuses for that reason."""
+"""The first row that matches decides; a meaning that names no outcome refuses with that reason."""
 
 _OUTCOMES: Final = tuple((statuses, re.compile(words, re.I), meaning) for statuses, words, meaning in OUTCOMES)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that sends one message."""
+    """Return the call that sends one message. Raises `ValueError` when the message cannot be sent."""
     settings = account.settings
     body = {
         "api_key": account.credentials["api_key"],
@@ -75,14 +75,14 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means: accepted is a 2xx of code `ok`; ids are text, they exceed what JSON numbers hold."""
+    """Return the outcome of a response: a 2xx of code `ok` is accepted. Ids are text, as they exceed JSON numbers."""
     body = object_of(response.body)
     taken = 200 <= response.status < 300
     id_ = body.get("message_id_str") or body.get("message_id") or ""
     if taken and body.get("code", "ok" if id_ else "") == "ok":
         return Accepted(str(id_))
     words = _words(body)
-    detail = said(response, words)
+    detail = error_detail(response, words)
     meaning = next(
         (m for s, pattern, m in _OUTCOMES if (s == "*" or str(response.status) in s) and pattern.search(words)), None
     )
@@ -98,7 +98,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
 
 
 def _words(body: dict[str, Any]) -> str:
-    """Return what an answer says in prose, and the fields it names as JSON."""
+    """Return the prose of a response, and the fields it names as JSON."""
     said_in = [body[name] for name in ("message", "error", "errors") if body.get(name)]
     return " ".join(value if isinstance(value, str) else msgspec.json.encode(value).decode() for value in said_in)
 
@@ -110,5 +110,5 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the key is refused."""
+    """Return `Misconfigured` when the key is refused, else None."""
     return unusable(response, _words(object_of(response.body)))

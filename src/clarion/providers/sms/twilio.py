@@ -13,7 +13,7 @@ from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import ContentLimit, Field, Traits
-from clarion.providers.answers import object_of, retry_after_ms, said, unusable
+from clarion.providers.answers import error_detail, object_of, retry_after_ms, unusable
 from clarion.providers.sms.twilio_receipts import read_receipts as read_receipts
 from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, text_of
 
@@ -21,7 +21,7 @@ BASE_URL: Final = "https://api.twilio.com"
 BODY: Final = ContentLimit(("body",), "chars", 1_600, "refuse", "error 21617")
 VALIDITY_S_MAX: Final = 36_000
 LATER_MS: Final = 300_000
-"""A queue with hours of messages in it, or a phone that is switched off, wants minutes."""
+"""A queue with hours of messages in it, or a phone that is switched off, needs minutes."""
 
 _SENDER: Final = r"\+[0-9]{7,15}|[0-9]{3,8}|MG[0-9a-fA-F]{32}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}"
 
@@ -38,8 +38,9 @@ TRAITS: Final = Traits(
         Field(
             "status_callback",
             kind="url",
-            about="where Twilio tells of messages: the address of receipts of this provider",
+            about="where Twilio sends delivery receipts: the address of receipts of this provider",
             pattern="https?://[^/_]+(/.*)?",
+            destination=False,  # Twilio calls it; no credentials are sent there
         ),
     ),
     credentials=(
@@ -72,12 +73,13 @@ OUTCOMES: Final[dict[int, str]] = {
     30008: "unknown",
     **dict.fromkeys((30032, 30033, 30035), "registration"),
 }
-"""What Twilio's `code` means; those from 30001 on come as `error_code` of a message that was taken and then failed. A
-word without a meaning of its own refuses for that reason."""
+"""Meanings of Twilio's `code`; codes from 30001 on are the `error_code` of a message that was accepted and then failed.
+A meaning that names no outcome refuses with that reason."""
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that creates one message; what expires is not kept in Twilio's queue beyond that."""
+    """Return the call that creates one message; a message that expires leaves Twilio's queue at its expiry. Raises
+    `ValueError` when the message cannot be sent."""
     settings, text = account.settings, text_of(message)
     BODY.check(len(text))
     sender = settings["sender"]
@@ -86,7 +88,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     if message.expires_ms is not None:
         form["ValidityPeriod"] = str(min(max((message.expires_ms - now_ms) // 1000, 1), VALIDITY_S_MAX))
     if settings.get("status_callback"):
-        # The signature of a callback covers its URL, so what it says of whose message it is can be relied on.
+        # The signature of a callback covers its URL, so the reference in it can be trusted.
         reference = quote(message.reference or message.delivery_id, safe="")
         form["StatusCallback"] = f"{settings['status_callback']}?ref={reference}"
     user = settings.get("api_key_sid") or settings["account_sid"]
@@ -97,19 +99,19 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means, by Twilio's code before the HTTP status; 201 is the success."""
+    """Return the outcome of a response, by Twilio's code before the HTTP status; 201 is the success."""
     body = object_of(response.body)
     taken = 200 <= response.status < 300
     code = body.get("error_code" if taken else "code")
     words = f"{code or ''} {body.get('error_message' if taken else 'message') or ''}".strip()
     meaning = OUTCOMES.get(code) if isinstance(code, int) else None
     if taken and meaning is None and body.get("status") in ("failed", "undelivered", "canceled"):
-        return Refused("failed", said(response, words))
+        return Refused("failed", error_detail(response, words))
     if taken and meaning is None and (response.status == 201 or body.get("sid")):
         return Accepted(str(body.get("sid", "")))
-    # Behind a 5xx the message may have gone out, unless the code says that nothing was tried.
+    # After a 5xx the message may have been sent, unless the code means that nothing was tried.
     if meaning is not None and (response.status < 500 or meaning in ("later", "minutes")):
-        return _outcome(meaning, response, now_ms, said(response, words))
+        return _outcome(meaning, response, now_ms, error_detail(response, words))
     return by_status_unkeyed(response, now_ms, words)
 
 
@@ -130,7 +132,7 @@ def _outcome(meaning: str, response: HttpResponse, now_ms: int, detail: str) -> 
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that looks at the account, or with an API key, which may not, at its newest message."""
+    """Return the call that reads the account, or the newest message with an API key, which may not read the account."""
     settings = account.settings
     user = settings.get("api_key_sid") or settings["account_sid"]
     basic = base64.b64encode(f"{user}:{account.credentials['secret']}".encode()).decode()
@@ -140,7 +142,7 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the secret is refused, or the account is suspended or closed."""
+    """Return `Misconfigured` when the secret is refused, or the account is suspended or closed, else None."""
     body = object_of(response.body)
     if response.status == 200 and body.get("status") in ("suspended", "closed"):
         return Misconfigured(f"HTTP 200: the account is {body['status']}")

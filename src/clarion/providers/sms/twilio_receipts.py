@@ -1,9 +1,9 @@
-"""What Twilio tells of messages afterwards, and what people answer.
+"""Twilio's delivery receipts and inbound messages.
 
 Signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security; status callbacks:
 https://www.twilio.com/docs/messaging/guides/track-outbound-message-status; STOP, START and HELP:
-https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. There is no time in what is signed: the same call again
-is the same event, and does nothing.
+https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. The signature covers no time: the same call again is
+the same event, and has no effect.
 """
 
 import base64
@@ -13,17 +13,17 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from clarion.domain.content import Account
-from clarion.domain.limits_receipts import INBOUND_TEXT_CHARS_MAX
+from clarion.domain.limits_delivery import INBOUND_TEXT_CHARS_MAX
 from clarion.ports.receipts import (
     Forged,
     Inbound,
+    ParsedCall,
     Receipt,
     ReceiptCall,
     ReceiptKind,
     Suppress,
-    Told,
     Unreadable,
-    word_of,
+    keyword_of,
 )
 from clarion.providers.calls import event_id, form_of, json_of, line, number_of, plain, query_of, same
 
@@ -35,24 +35,25 @@ KINDS: Final[dict[str, ReceiptKind | None]] = {
     "canceled": "bounced",
     **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent", "partially_delivered")),
 }
-"""What a `MessageStatus` tells; None for the steps on the way, which change nothing for us."""
+"""Receipt kinds by `MessageStatus`; None for intermediate statuses, which make no receipt."""
 
 SUPPRESSED: Final[dict[str, str]] = {
     **dict.fromkeys(("21211", "21217", "21614", "21635", "30005", "30006"), "invalid_recipient"),
     "21610": "stop",
 }
-"""Why a number is not written to any more, by the `ErrorCode` of a failure. 30003 (switched off), 30004 (blocked), 30007
-(filtered) and 30008 (unknown) say nothing for good."""
+"""Reasons to suppress a number, by the `ErrorCode` of a failure. 30003 (switched off), 30004 (blocked), 30007
+(filtered) and 30008 (unknown) are not permanent."""
 
 ANSWERED: Final = frozenset(
     ("stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel", "start", "yes", "unstop", "help", "info")
 )  # fmt: skip
-"""Words Twilio replies to by itself, unless told otherwise."""
+"""Words that Twilio itself replies to by default."""
 
 
-def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-    """Return what a status callback or an inbound message tells. Our reference is the `ref` of the URL that was given with
-    the message; the signature covers it."""
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> ParsedCall:
+    """Return the receipt of a status callback, or the inbound message. The delivery's reference is the `ref` of the
+    callback URL given with the message; the signature covers it. `Forged` when the signature is not valid, `Unreadable`
+    without a `MessageSid` or with an unknown status."""
     token = account.credentials.get("auth_token")
     if not token and not account.settings.get("api_key_sid"):
         token = account.credentials.get("secret")
@@ -88,21 +89,21 @@ def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Map
 
 
 def _inbound(sid: str, fields: Mapping[str, str]) -> Inbound:
-    """Return a message from a person. `OptOutType` says what Advanced Opt-Out took it for, in any language."""
+    """Return an inbound message. `OptOutType` is the keyword that Advanced Opt-Out recognized, in any language."""
     text, sender = fields.get("Body", ""), fields.get("From", "")
     word: Literal["stop", "start", "help", "other"]
     match fields.get("OptOutType", "").casefold():
         case "stop" | "start" | "help" as word:
             answered = True
         case _:
-            word, answered = word_of(text), text.strip().casefold() in ANSWERED
+            word, answered = keyword_of(text), text.strip().casefold() in ANSWERED
     address = number_of(sender) or line(sender)
     return Inbound(event_id("twilio", sid, "received"), address, text[:INBOUND_TEXT_CHARS_MAX], word, answered=answered)
 
 
 def _signed(call: ReceiptCall, token: str) -> dict[str, str] | Forged:
-    """Return the fields of a call whose signature is good. What is signed is the URL and, of a form, its fields; of any
-    other body the URL carries the hash, as `bodySHA256`."""
+    """Return the fields of a call with a valid signature, else `Forged`. The signature covers the URL and the fields of
+    a form; for any other body the URL carries its hash, as `bodySHA256`."""
     given = call.headers.get("x-twilio-signature", "")
     if not given:
         return Forged("X-Twilio-Signature is missing")
@@ -118,7 +119,7 @@ def _signed(call: ReceiptCall, token: str) -> dict[str, str] | Forged:
         fields = [] if call.method == "GET" else form_of(call.body)
     if fields is None:
         return Forged("the body is not a form, and bodySHA256 is missing")
-    # Which of the two Twilio signs depends on the product, so its own libraries try both.
+    # The product decides which of the two Twilio signs, so its own libraries try both.
     matches = [same(given, signature(url, fields, token)) for url in _with_and_without_port(call.url)]
     if not any(matches):
         return Forged("X-Twilio-Signature does not match")
@@ -137,7 +138,7 @@ def signature(url: str, fields: Iterable[tuple[str, str]], token: str) -> str:
 
 
 def _with_and_without_port(url: str) -> tuple[str, str]:
-    """Return a URL with its port, the scheme's own where it names none, and without."""
+    """Return a URL with its port (the scheme's default when it names none), and without."""
     scheme, mark, rest = url.partition("://")
     end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
     origin, path = rest[:end], rest[end:]

@@ -1,8 +1,8 @@
 """Vonage (Nexmo) SMS API.
 
 Protocol: https://developer.vonage.com/en/api/sms; statuses: https://developer.vonage.com/api-errors/sms; signatures:
-https://developer.vonage.com/en/getting-started/concepts/signing-messages. Answers are HTTP 200 whatever happened: the
-`status` of each SMS the text was cut into says what did. There is no idempotency key; the delivery id is `client-ref`.
+https://developer.vonage.com/en/getting-started/concepts/signing-messages. Responses are always HTTP 200: the
+`status` of each SMS of the text is the result. There is no idempotency key; the delivery id is `client-ref`.
 """
 
 import base64
@@ -23,7 +23,7 @@ from clarion.domain.outcome import (
     Throttled,
 )
 from clarion.ports.vendor import Field, Traits
-from clarion.providers.answers import object_of, retry_after_ms, said, unusable
+from clarion.providers.answers import error_detail, object_of, retry_after_ms, unusable
 from clarion.providers.sms.vonage_receipts import read_receipts as read_receipts
 from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, in_gsm, text_of
 from clarion.providers.vonage_signature import signature
@@ -32,7 +32,7 @@ BASE_URL: Final = "https://rest.nexmo.com"
 TTL_MS_MIN: Final = 20_000
 TTL_MS_MAX: Final = 604_800_000
 THROTTLED_MS: Final = 1_000
-"""The limit is one of messages per second, and no answer says how long to wait."""
+"""The limit counts messages per second, and no response says how long to wait."""
 
 TRAITS: Final = Traits(
     vendor="vonage",
@@ -84,13 +84,14 @@ OUTCOMES: Final[dict[str, str]] = {
     "32": "account",
     "33": "account",
 }
-"""What the `status` of a message means; 0 is the success. A word without a meaning of its own refuses for that reason."""
+"""Meanings of the `status` of a message; 0 is the success. A meaning that names no outcome refuses with that reason."""
 
 _NAMES_TO: Final = re.compile(r"\bto address\b|['\"`]to['\"`]|\bparam(?:eter)?:? to\b|\binvalid to\b", re.I)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that sends one message; text outside the GSM alphabet goes as `unicode`, or phones show `?`."""
+    """Return the call that sends one message; text outside the GSM alphabet is sent as `unicode`, or phones show `?`.
+    Raises `ValueError` when the message cannot be sent."""
     settings, credentials, text = account.settings, account.credentials, text_of(message)
     form = {
         "api_key": credentials["api_key"],
@@ -113,10 +114,10 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means. A text is accepted when each SMS of it is; when only some are, another attempt
-    would send those again."""
+    """Return the outcome of a response. A text is accepted when each SMS of it is. When only some are, the outcome is
+    ambiguous: another attempt would send those again."""
     if response.status == 420:
-        return Throttled(retry_after_ms(response.headers, now_ms) or THROTTLED_MS, said(response))
+        return Throttled(retry_after_ms(response.headers, now_ms) or THROTTLED_MS, error_detail(response))
     listed = object_of(response.body).get("messages") if response.status == 200 else None
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         return by_status_unkeyed(response, now_ms)
@@ -124,9 +125,9 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     if not failed:
         return Accepted(str(listed[0].get("message-id", "")))
     words = f"{failed[0].get('status', '')} {failed[0].get('error-text', '')}".strip()
-    outcome = _outcome(failed[0], said(response, words))
+    outcome = _outcome(failed[0], error_detail(response, words))
     if len(failed) < len(listed) and isinstance(outcome, Throttled):
-        return Ambiguous(said(response, f"{len(failed)} of {len(listed)} SMS: {words}"), outcome.after_ms)
+        return Ambiguous(error_detail(response, f"{len(failed)} of {len(listed)} SMS: {words}"), outcome.after_ms)
     return outcome
 
 
@@ -155,7 +156,7 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: key or secret are refused."""
+    """Return `Misconfigured` when key or secret are refused, else None."""
     body = object_of(response.body)
     words = body.get("error-code-label") or body.get("detail") or body.get("title") or ""
     return unusable(response, str(words))

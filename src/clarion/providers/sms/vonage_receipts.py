@@ -1,31 +1,32 @@
-"""What Vonage tells of messages afterwards, and what people answer.
+"""Vonage's delivery receipts and inbound messages.
 
 Delivery receipts: https://developer.vonage.com/en/messaging/sms/guides/delivery-receipts; inbound messages:
-https://developer.vonage.com/en/messaging/sms/guides/inbound-sms. Both come as GET, form or JSON, as the account is set. In
-receipts `msisdn` is the recipient and `to` our sender; in inbound messages `msisdn` is the person and `to` our number.
+https://developer.vonage.com/en/messaging/sms/guides/inbound-sms. Both come as GET, form or JSON, by the account's
+settings. In receipts `msisdn` is the recipient and `to` the account's sender; in inbound messages `msisdn` is the
+person and `to` the account's number.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from clarion.domain.content import Account
-from clarion.domain.limits_receipts import (
+from clarion.domain.limits_delivery import (
     CALL_FIELDS_MAX,
     CALL_FORM_BYTES_MAX,
     INBOUND_TEXT_CHARS_MAX,
+    RECEIPT_AGE_MS_MAX,
     RECEIPT_AHEAD_MS_MAX,
 )
-from clarion.domain.limits_resilience import RECEIPT_AGE_MS_MAX
 from clarion.ports.receipts import (
     Forged,
     Inbound,
+    ParsedCall,
     Receipt,
     ReceiptCall,
     ReceiptKind,
     Suppress,
-    Told,
     Unreadable,
-    word_of,
+    keyword_of,
 )
 from clarion.providers.calls import (
     event_id,
@@ -47,7 +48,7 @@ KINDS: Final[dict[str, ReceiptKind | None]] = {
     **dict.fromkeys(("buffered", "unknown"), "deferred"),
     "accepted": None,
 }
-"""What a receipt's `status` tells; None changes nothing for us."""
+"""Receipt kinds by a receipt's `status`; None makes no receipt."""
 
 ERRORS: Final[dict[str, str]] = {
     "1": "unknown",
@@ -55,7 +56,7 @@ ERRORS: Final[dict[str, str]] = {
     "3": "absent for good",
     "4": "call barred",
     "5": "portability error",
-    "6": "taken for spam",
+    "6": "rejected as spam",
     "7": "handset busy",
     "8": "network error",
     "9": "asked not to be messaged",
@@ -67,14 +68,15 @@ ERRORS: Final[dict[str, str]] = {
     "15": "out of prepaid credit",
     "99": "general error",
 }
-"""What `err-code` means. For 9 see https://developer.vonage.com/en/opt-out-assist/guides/messaging-opted-out-numbers."""
+"""Texts for `err-code`. For 9 see https://developer.vonage.com/en/opt-out-assist/guides/messaging-opted-out-numbers."""
 
 SUPPRESSED: Final[dict[str, str]] = {"3": "invalid_recipient", "9": "stop"}
-"""Why a number is not written to any more, by the `err-code` of a failure."""
+"""Reasons to suppress a number, by the `err-code` of a failure."""
 
 
-def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
-    """Return what a delivery receipt or an inbound message tells; our reference is its `client-ref`."""
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> ParsedCall:
+    """Return the delivery receipt or the inbound message of a call; the delivery's reference is its `client-ref`.
+    `Forged` when the signature is not valid, `Unreadable` when a required field is missing."""
     secret = account.credentials.get("signature_secret")
     if not secret:
         return Forged("no signature_secret is set")
@@ -84,7 +86,8 @@ def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Map
     method = account.settings.get("signature_method") or "sha256"
     if not same(fields.get("sig", "").lower(), signature(fields, str(secret), method)):
         return Forged("sig does not match")
-    # What Vonage repeats for a day may carry the time of its first attempt, so the age allowed is longer than that.
+    # Vonage repeats calls for a day, perhaps with the time of the first attempt, so the allowed age is longer than
+    # that.
     timestamp = fields.get("timestamp", "")
     sent_ms = seconds_ms(timestamp) or utc_ms(timestamp)
     if not now_ms - RECEIPT_AGE_MS_MAX <= sent_ms <= now_ms + RECEIPT_AHEAD_MS_MAX:
@@ -122,20 +125,20 @@ def _receipt(id_: str, fields: Mapping[str, str]) -> list[Receipt | Inbound] | U
 
 
 def _inbound(id_: str, fields: Mapping[str, str]) -> Inbound:
-    """Return a message from a person. One part of a long text is never one of the words."""
+    """Return an inbound message. One part of a long text is never a keyword."""
     text = fields.get("text", "")
     return Inbound(
         event_id("vonage", id_, "inbound"),
         number_of(fields["msisdn"]) or line(fields["msisdn"]),
         text[:INBOUND_TEXT_CHARS_MAX],
-        "other" if fields.get("concat", "").casefold() == "true" else word_of(text),
+        "other" if fields.get("concat", "").casefold() == "true" else keyword_of(text),
         utc_ms(fields.get("message-timestamp", "")),
     )
 
 
 def _fields(call: ReceiptCall) -> dict[str, str] | None:
-    """Return the parameters, wherever they are, or None when they could mean something else than what is signed: the
-    signature joins names and values by `&` and `=`, and knows each name once."""
+    """Return the parameters of the query, form or JSON body, or None when they could differ from the signed ones: the
+    signature joins names and values by `&` and `=`, and covers each name once."""
     if len(call.body) > CALL_FORM_BYTES_MAX:
         return None
     body = json_of(call.body) if call.body[:1] == b"{" else None

@@ -1,1 +1,1 @@
-"""Webhooks: signed calls to an address of the tenant's own."""
+"""Webhooks: signed calls to the tenant's own endpoints."""

@@ -14,13 +14,13 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_TIMEOUT_MS_MAX, EGRESS_TIMEOUT_MS_DEFAULT, VENDOR_KEYS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_TIMEOUT_MS_MAX, EGRESS_TIMEOUT_MS_DEFAULT, VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Outcome, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers.answers import retry_after_ms, said
+from clarion.providers.answers import error_detail, retry_after_ms
 
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the prefix of secrets
 SECRET_BYTES: Final = (24, 64)
 TYPE_DEFAULT: Final = "notification"
 
@@ -50,7 +50,8 @@ TRAITS: Final = Traits(
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the signed POST. Body and `webhook-id` are the same on each attempt, `webhook-timestamp` is of this one."""
+    """Return the signed POST. Body and `webhook-id` are the same on each attempt, `webhook-timestamp` is of this
+    attempt. Raises `ValueError` when the address is not a URL or the secret is not valid."""
     if not message.address.startswith(("https://", "http://")) or not message.address.isprintable():
         raise ValueError("the address of a webhook is an http(s) URL")
     parts = message.parts
@@ -77,7 +78,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 
 def sign(secret: str, id_: str, timestamp_s: str, body: bytes) -> str:
-    """Return the `v1` signature of a message. Raises `ValueError` when the secret is not one."""
+    """Return the `v1` signature of a message. Raises `ValueError` when the secret is not valid."""
     signed = b"%s.%s.%s" % (id_.encode(), timestamp_s.encode(), body)
     return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
 
@@ -94,15 +95,15 @@ def _key(secret: str) -> bytes:
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what the endpoint's status means; every status but 2xx and 410 is worth another try."""
-    status, detail = response.status, said(response)
+    """Return the outcome of the endpoint's status; every status but 2xx and 410 may be retried."""
+    status, detail = response.status, error_detail(response)
     after_ms = retry_after_ms(response.headers, now_ms)
     if 200 <= status < 300:
         return Accepted(message.delivery_id)
     if status == 410:
         return InvalidRecipient(detail)
     if status in (429, 502, 504) or (status == 503 and after_ms is not None):
-        # Each endpoint is a server of its own.
+        # Each endpoint is a separate server.
         return Throttled(after_ms, detail, scope="recipient")
     if 300 <= status < 400:
         return Transient(f"HTTP {status}: a redirect is a failure and is not followed")

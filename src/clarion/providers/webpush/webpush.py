@@ -1,6 +1,6 @@
 """Web Push to any browser's push service: RFC 8030, encrypted by RFC 8291, signed by RFC 8292 (VAPID).
 
-What services answer beyond the RFCs: https://mozilla-services.github.io/autopush-rs/errors.html,
+Responses of services beyond the RFCs: https://mozilla-services.github.io/autopush-rs/errors.html,
 https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers,
 https://learn.microsoft.com/windows/apps/develop/notifications/push-notifications/push-request-response-headers.
 The address is the subscription as JSON, as `PushSubscription.toJSON()` writes it.
@@ -16,13 +16,13 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import VENDOR_KEYS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
+from clarion.domain.limits_delivery import VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled
 from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import aes128gcm, es256
-from clarion.providers.answers import by_status, retry_after_ms, said
+from clarion.providers.answers import by_status, error_detail, retry_after_ms
 
 TTL_S_MAX: Final = 28 * 24 * 3600
 PLAIN: Final = ContentLimit(
@@ -34,9 +34,10 @@ PLAIN: Final = ContentLimit(
 )
 VAPID_PERIOD_S: Final = 6 * 3600
 VAPID_TTL_S: Final = 18 * 3600
-"""Signed anew every 6 hours, good for 12 to 18 hours more: well inside the 24 of RFC 8292 2 whatever the service's clock."""
+"""A new signature every 6 hours, valid for 12 to 18 more hours: well inside the 24 of RFC 8292 2, even if a clock is
+wrong."""
 THROTTLED_MS: Final = 3_600_000
-"""Microsoft's throttling lasts for an hour at least and names no time."""
+"""Microsoft's throttling lasts at least an hour, and the response names no time."""
 
 TRAITS: Final = Traits(
     vendor="webpush",
@@ -47,12 +48,12 @@ TRAITS: Final = Traits(
         Field(
             "subject",
             required=True,
-            about="whom a push service may write to: a mailto: or https: address with a real domain",
+            about="the sender's contact for push services: a mailto: or https: address with a real domain",
             pattern=r"mailto:[^@\s]+@[^@\s]+\.[^@\s.]+|https://[^\s/]+\.[^\s]+",
         ),
         Field("urgency", about="how soon it is worth waking a device", pattern="very-low|low|normal|high", default="normal"),
         Field("ttl_s", kind="integer", about="seconds a service keeps it", default=TTL_S_MAX, least=0, most=TTL_S_MAX),
-        Field("base_url", kind="url", about="origin that stands in for every push service's: a proxy, or tests"),
+        Field("base_url", kind="url", about="origin that replaces every push service's: a proxy, or tests"),
     ),
     credentials=(Field("private_key", required=True, about="the VAPID private key, base64url or PEM"),),
     parts=("title", "body", "icon", "image", "url", "data", "actions"),
@@ -61,7 +62,7 @@ TRAITS: Final = Traits(
 )  # fmt: skip
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
-    # statuses, pattern of the service's words, what it means
+    # statuses, pattern of the service's text, meaning
     ("200 201 202 204", r"x-wns-status: channelthrottled", "later"),
     ("200 201 202 204", r"x-wns-status: dropped", "dropped"),
     ("200 201 202 204", r"", "accepted"),
@@ -77,8 +78,8 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("400", r"", "bad_request"),
     ("301 302 303 307 308", r"", "redirected"),
 )
-"""Read from the top, the first row that fits decides; a word without a meaning of its own refuses for that reason. The
-words that are `dead` say that the browser subscribed with another VAPID key than the account's."""
+"""The first row that matches decides; a meaning that names no outcome refuses with that reason. The texts that are
+`dead` mean that the browser subscribed with another VAPID key than the account's."""
 
 _RULES: Final = tuple(
     (statuses.split(), re.compile(words, re.IGNORECASE), meaning) for statuses, words, meaning in RULES
@@ -97,8 +98,9 @@ class _Subscription(msgspec.Struct):
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the sealed POST: JSON of the parts and `delivery_id`, by which a service worker can tell a repeat. Raises
-    `ValueError` when the address is no subscription or the content is over what each service has to take."""
+    """Return the encrypted POST: JSON of the parts and `delivery_id`, by which a service worker can recognize a
+    duplicate. Raises `ValueError` when the address is no subscription or the content exceeds the size that each service
+    has to accept."""
     settings, text = account.settings, account.credentials["private_key"]
     try:
         subscription = msgspec.json.decode(message.address, type=_Subscription)
@@ -134,14 +136,14 @@ def _secret(private_key: str) -> bytes:
 
 @lru_cache(maxsize=VENDOR_KEYS_MAX)
 def _vapid(private_key: str, subject: str, audience: str, expires_s: int) -> str:
-    """Return the `vapid` authorization (RFC 8292 3), made once for each push service and period."""
+    """Return the `vapid` authorization (RFC 8292 3), cached for each push service and period."""
     key = es256.key_of(private_key, "private_key")
     token = es256.jwt({"typ": "JWT"}, {"aud": audience, "exp": expires_s, "sub": subject}, key)
     return f"vapid t={token}, k={es256.base64url(aes128gcm.point_of(key))}"
 
 
 def _origin(endpoint: str) -> str:
-    """Return the origin of an endpoint (RFC 6454 6.2), which leaves out the port that needs no saying."""
+    """Return the origin of an endpoint (RFC 6454 6.2), without the scheme's default port."""
     return f"https://{urlsplit(endpoint).netloc.lower().removesuffix(':443')}"
 
 
@@ -154,12 +156,13 @@ def _at(endpoint: str, base_url: str | None) -> str:
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what a push service's answer means. Being accepted says nothing of whether the subscription still lives."""
+    """Return the outcome of a push service's response. An acceptance does not mean that the subscription is still
+    active."""
     headers = response.headers
     wns = headers.get("x-wns-status") or headers.get("x-wns-notificationstatus")
     amiss = wns is not None and wns.lower() != "received"
     words = f"x-wns-status: {wns} {headers.get('x-wns-error-description', '')}" if amiss else ""
-    detail, after_ms = said(response, words), retry_after_ms(headers, now_ms)
+    detail, after_ms = error_detail(response, words), retry_after_ms(headers, now_ms)
     match _meaning(response.status, detail):
         case "":
             return by_status(response, now_ms, words)
@@ -170,7 +173,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         case "account":
             return Misconfigured(detail)
         case "later":
-            # Of one push service; an account's subscriptions are with several.
+            # The limit is one push service's; an account's subscriptions are at several services.
             pause_ms = after_ms if response.status == 429 or after_ms is not None else THROTTLED_MS
             return Throttled(pause_ms, detail, scope="recipient")
         case refusal:
@@ -178,6 +181,6 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
 
 
 def _meaning(status: int, words: str) -> str:
-    """Return what the rules say, or nothing when none fits."""
+    """Return the meaning of the first rule that matches, "" when none does."""
     code = str(status)
     return next((meaning for codes, pattern, meaning in _RULES if code in codes and pattern.search(words)), "")

@@ -1,7 +1,8 @@
 """WhatsApp Business Platform, Cloud API (https://developers.facebook.com/documentation/business-messaging/whatsapp).
 
-Sending: "Messages" and "Template messages"; answers: "Error codes", which says to decide by `code` and never by a title or
-the HTTP status: a rate limit may be a 400. The API takes no idempotency key, so whatever may have been sent is ambiguous.
+Sending: "Messages" and "Template messages"; responses: "Error codes", by which clients should decide by `code` and
+never by a title or the HTTP status: a rate limit may be a 400. The API takes no idempotency key, so a message that may
+have been sent is ambiguous.
 """
 
 import re
@@ -11,13 +12,12 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
-from clarion.domain.limits_chat import WHATSAPP_TEXT_CHARS_MAX
-from clarion.domain.limits_content import WHATSAPP_PARAMETER_CHARS_MAX
+from clarion.domain.limits_content import WHATSAPP_PARAMETER_CHARS_MAX, WHATSAPP_TEXT_CHARS_MAX
+from clarion.domain.limits_delivery import ATTEMPT_PAUSE_MS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled
 from clarion.ports.vendor import ContentLimit, Field, Traits
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.answers import by_status, error_detail, object_of, retry_after_ms
 from clarion.providers.whatsapp.whatsapp_receipts import read_receipts as read_receipts
 
 BASE_URL: Final = "https://graph.facebook.com"
@@ -51,7 +51,7 @@ TRAITS: Final = Traits(
             about="system user's token with whatsapp_business_messaging",
         ),
         Field("app_secret", pattern="[!-~]+", about="secret of the app, which signs receipts"),
-        Field("verify_token", pattern="[!-~]+", about="what you enter as verify token where receipts are switched on"),
+        Field("verify_token", pattern="[!-~]+", about="the verify token to enter where receipts are switched on"),
     ),
     parts=("body", "template"),
     receipts=True,
@@ -60,7 +60,7 @@ TRAITS: Final = Traits(
 )
 
 OUTCOMES: Final[dict[int, str]] = {
-    # Whether WhatsApp sends the message after all is not known.
+    # WhatsApp may still send the message.
     **dict.fromkeys((1, 2, 131000, 131016, 131057, 133004), "unknown"),
     **dict.fromkeys((4, 80007), "later"),
     130429: "throughput",
@@ -88,17 +88,17 @@ OUTCOMES: Final[dict[int, str]] = {
     132068: "flow_blocked",
     132069: "flow_throttled",
 }
-"""What an error's `code` means; a word without a meaning of its own refuses for that reason. 131050 has opted out of
-marketing only, so the number is not suppressed: what the person ordered still has to reach it."""
+"""Meanings of an error's `code`; a meaning that names no outcome refuses with that reason. 131050 has opted out of
+marketing only, so the number is not suppressed: transactional messages still have to reach it."""
 
 THROUGHPUT_MS: Final = 5_000
-"""The limit counts messages a second."""
+"""The limit counts messages per second."""
 LATER_MS: Final = 60_000
-"""The limits count calls an hour; used when no header says how long to wait."""
+"""The limits count calls per hour; used when no header says how long to wait."""
 PAIR_MS: Final = 6_000
 """One message every six seconds to one number ("Throughput", pair rate limits); doubled with each attempt."""
 PAIR_MS_MAX: Final = 300_000
-"""Numbers of attempts have gaps where a delivery waited, so more than this may be far too long."""
+"""Attempt numbers have gaps where a delivery waited, so further doubling could be far too long."""
 
 _NUMBER: Final = re.compile(r"\+?[1-9][0-9]{6,14}")
 _NAME: Final = re.compile(r"[a-z0-9_]{1,512}")
@@ -107,7 +107,8 @@ _MISSING_OBJECT: Final = (100, 33)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `messages` call: the template if there is one, else the text. Statuses carry our reference back."""
+    """Return the `messages` call: the template if there is one, else the text. Statuses carry the delivery's reference
+    back. Raises `ValueError` when the address or the content is not valid."""
     settings, parts = account.settings, message.parts
     if not _NUMBER.fullmatch(message.address):
         raise ValueError("address is not a phone number in international form")
@@ -139,7 +140,8 @@ def _text(value: Any, name: str, limit: ContentLimit) -> str:
 
 
 def _template(given: Any, language: str) -> dict[str, Any]:
-    """Return the template object of the part `{name, language, parameters, components}`, or of its JSON text."""
+    """Return the template object of the part `{name, language, parameters, components}`, or of its JSON text. Raises
+    `ValueError` when it is not valid."""
     if isinstance(given, str):
         given = object_of(given.encode(errors="replace")) or None
     if not isinstance(given, dict):
@@ -155,7 +157,7 @@ def _template(given: Any, language: str) -> dict[str, Any]:
     if parameters:
         filled = [_parameter(value, f"template.parameters[{index}]") for index, value in enumerate(parameters)]
         components = [{"type": "body", "parameters": filled}, *components]
-    # Locales are written pt-BR everywhere else; WhatsApp knows pt_BR only.
+    # Locales are written pt-BR everywhere else; WhatsApp accepts pt_BR only.
     template: dict[str, Any] = {"name": name, "language": {"code": code.replace("-", "_")}}
     return template | {"components": components} if components else template
 
@@ -171,7 +173,7 @@ def _parameter(value: Any, field: str) -> dict[str, str]:
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
-    """Return what an answer means, by WhatsApp's error code before the HTTP status."""
+    """Return the outcome of a response, by WhatsApp's error code before the HTTP status."""
     body = object_of(response.body)
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
@@ -179,10 +181,10 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         sent = body.get("messages")
         first = sent[0] if isinstance(sent, list) and sent and isinstance(sent[0], dict) else {}
         known = isinstance(first.get("id"), str)
-        return Accepted(first["id"]) if known else Ambiguous(said(response, "the answer names no message"))
+        return Accepted(first["id"]) if known else Ambiguous(error_detail(response, "the answer names no message"))
     code = error.get("code") if type(error.get("code")) is int else None
     words = _words(error, code)
-    detail = said(response, words)
+    detail = error_detail(response, words)
     if (code, error.get("error_subcode")) == _MISSING_OBJECT:
         return Misconfigured(detail)
     after_ms = retry_after_ms(response.headers, now_ms)
@@ -215,7 +217,7 @@ def _words(error: dict[str, Any], code: int | None) -> str:
 
 
 def _regained_ms(response: HttpResponse) -> int | None:
-    """Return the pause of `X-Business-Use-Case-Usage`, which maps ids to lists of usages with minutes to wait
+    """Return the pause (ms) of `X-Business-Use-Case-Usage`, which maps ids to lists of usages with minutes to wait
     (https://developers.facebook.com/docs/graph-api/overview/rate-limiting)."""
     usages = object_of(response.headers.get("x-business-use-case-usage", "").encode(errors="replace")).values()
     entries = [entry for listed in usages if isinstance(listed, list) for entry in listed if isinstance(entry, dict)]
@@ -225,7 +227,7 @@ def _regained_ms(response: HttpResponse) -> int | None:
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the call that looks at the business phone number."""
+    """Return the call that reads the business phone number."""
     settings = account.settings
     origin, version = settings.get("base_url", BASE_URL).rstrip("/"), settings.get("api_version", API_VERSION)
     headers = {"authorization": f"Bearer {account.credentials['access_token']}"}
@@ -233,10 +235,10 @@ def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpR
 
 
 def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
-    """Return what is wrong: the token is refused, or there is no such number for it (code 100, a 400)."""
+    """Return `Misconfigured` when the token is refused, or has no such number (code 100, a 400), else None."""
     error = object_of(response.body).get("error")
     error = error if isinstance(error, dict) else {}
     code = error.get("code") if type(error.get("code")) is int else None
     at_fault = code == 100 or response.status in (401, 403, 404)
     at_fault = at_fault or (code is not None and OUTCOMES.get(code) == "account")
-    return Misconfigured(said(response, _words(error, code))) if at_fault else None
+    return Misconfigured(error_detail(response, _words(error, code))) if at_fault else None

@@ -1,4 +1,4 @@
-"""What a person's inbox shows: own items and broadcasts in one order, each with what the person did to it."""
+"""A user's inbox: own items and broadcasts in one order, each with the user's marks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
@@ -22,15 +22,15 @@ class Item(msgspec.Struct, frozen=True):
     archived_ms: int | None = None
 
 
-class Done(msgspec.Struct, frozen=True):
-    """What a person said of one item: None is nothing, 0 is 'undone'."""
+class Marks(msgspec.Struct, frozen=True):
+    """A user's marks of one item: None is no mark, 0 is an undone one."""
 
     seen_ms: int | None = None
     read_ms: int | None = None
     archived_ms: int | None = None
 
 
-_NOTHING: Final = Done()
+_NOTHING: Final = Marks()
 
 
 def newest_first(own: Iterable[Item], broadcasts: Iterable[Item]) -> Iterator[Item]:
@@ -43,49 +43,49 @@ def newest_first(own: Iterable[Item], broadcasts: Iterable[Item]) -> Iterator[It
 
 
 class Source(NamedTuple):
-    """What has been read of one kind of items and not been shown, newest first, and where to read on; nothing is left when
-    it is `done`."""
+    """Items of one kind that were read and not shown yet, newest first, and where the next read begins; nothing is left
+    to read when it is `done`."""
 
     before: bytes | None
     items: Sequence[Item] = ()
     done: bool = False
 
 
-class Merged(NamedTuple):
-    """Items in one order, and what is left of both sources."""
+class MergedPage(NamedTuple):
+    """Items in one order, and the remainder of both sources."""
 
     items: list[Item]
     own: Source
     shared: Source
 
 
-def merged(own: Source, shared: Source) -> Merged:
-    """Return those items of both sources above which nothing unread can come. There are some unless a source that is not
+def merged(own: Source, shared: Source) -> MergedPage:
+    """Return those items of both sources that no unread item can precede. There are some unless a source that is not
     done has none."""
     open_ = [source for source in (own, shared) if not source.done]
     if not all(source.items for source in open_):
-        return Merged([], own, shared)
+        return MergedPage([], own, shared)
     floor = max((source.items[-1].item_id for source in open_), default=b"")
     shown = [[item for item in source.items if item.item_id >= floor] for source in (own, shared)]
     rest = [
         source._replace(items=source.items[len(taken) :]) for source, taken in zip((own, shared), shown, strict=True)
     ]
-    return Merged(list(newest_first(*shown)), rest[0], rest[1])
+    return MergedPage(list(newest_first(*shown)), rest[0], rest[1])
 
 
-def marked(item: Item, done: Mapping[bytes, Done], read_to: bytes | None, read_at_ms: int) -> Item:
-    """Return an item with its marks. Items up to `read_to` count as seen and read at `read_at_ms` where the person said
-    nothing else of them; what was read was seen."""
-    said = done.get(item.item_id, _NOTHING)
+def marked(item: Item, done: Mapping[bytes, Marks], read_to: bytes | None, read_at_ms: int) -> Item:
+    """Return an item with its marks. Items up to `read_to` count as seen and read at `read_at_ms` unless the user
+    marked them otherwise; an item that was read was seen."""
+    text = done.get(item.item_id, _NOTHING)
     passed = read_at_ms if read_to is not None and item.item_id <= read_to else None
-    read_ms = (passed if said.read_ms is None else said.read_ms) or None
-    seen_ms = said.seen_ms or read_ms or passed
-    return msgspec.structs.replace(item, seen_ms=seen_ms, read_ms=read_ms, archived_ms=said.archived_ms or None)
+    read_ms = (passed if text.read_ms is None else text.read_ms) or None
+    seen_ms = text.seen_ms or read_ms or passed
+    return msgspec.structs.replace(item, seen_ms=seen_ms, read_ms=read_ms, archived_ms=text.archived_ms or None)
 
 
-def wanted(item: Item, show: str) -> bool:
-    """Return whether a list shows an item: `unread` and everything else leave out the archived, `archived` only
-    those, `all` both."""
+def is_shown(item: Item, show: str) -> bool:
+    """Return whether a list shows an item: `archived` has only archived items, `all` has both kinds, every other list
+    leaves archived items out."""
     if show == ALL:
         return True
     if show == ARCHIVED:

@@ -1,1 +1,1 @@
-"""Dead letters: looked for, looked at, edited and replayed."""
+"""Dead letters: search, inspection, edit and replay."""

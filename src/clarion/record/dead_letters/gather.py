@@ -1,4 +1,4 @@
-"""The reads of dead letters: pages that meet a filter, and how things stand for those that may be replayed."""
+"""The reads of dead letters: pages that match a filter, and the facts about those that may be replayed."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -8,33 +8,35 @@ from clarion.domain.channel import Lane
 from clarion.domain.history import DeadLetter
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
-from clarion.record.dead_letters.replay import Facts, addresses_of
-from clarion.record.dead_letters.search import Found, Only, fitting
+from clarion.record.dead_letters.replay import ReplayFacts, addresses_of
+from clarion.record.dead_letters.search import LetterPage, LetterQuery, filter_letters
 from clarion.record.dead_letters.verdicts import Edit, Letter
 
 
-async def gather_page(state: History, tenant: str, only: Only, below: bytes | None, limit: int, look_max: int) -> Found:
-    """Return the newest letters that meet the filter, at most `limit` of them, after looking at `look_max` at most."""
+async def gather_page(
+    state: History, tenant: str, only: LetterQuery, below: bytes | None, limit: int, look_max: int
+) -> LetterPage:
+    """Return the newest letters that match the filter, at most `limit` of them, after reading `look_max` at most."""
     letters: list[Letter] = []
-    looked_at = 0
+    scanned = 0
     while True:
-        step = min(look_max - looked_at, limit - len(letters) + 1)
+        step = min(look_max - scanned, limit - len(letters) + 1)
         window = Window(step, below, only.created_from_ms, only.created_to_ms)
         rows = await state.dead_letters(tenant, window, only.stored)
-        page = await asyncio.to_thread(fitting, rows, only, limit - len(letters))
+        page = await asyncio.to_thread(filter_letters, rows, only, limit - len(letters))
         letters += page.letters
         if page.is_full:
-            return Found(letters, page.below or below)
+            return LetterPage(letters, page.below or below)
         below = page.below or below
-        looked_at += len(rows)
+        scanned += len(rows)
         if len(rows) < step:
-            return Found(letters, None)
-        if looked_at >= look_max:
-            return Found(letters, below)
+            return LetterPage(letters, None)
+        if scanned >= look_max:
+            return LetterPage(letters, below)
 
 
 async def gather_letters(state: History, tenant: str, texts: Iterable[str]) -> list[DeadLetter]:
-    """Return the letters there are of those named, in their order."""
+    """Return those of the named letters that exist, in their order."""
     named = [ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES) for text in texts]
     found = [await state.dead_letter(tenant, id_) for id_ in named if id_ is not None]
     return [letter for letter in found if letter is not None]
@@ -42,8 +44,8 @@ async def gather_letters(state: History, tenant: str, texts: Iterable[str]) -> l
 
 async def gather_facts(
     state: History, directory: Directory, tenant: str, letters: Sequence[Letter], edit: Edit
-) -> Facts:
-    """Return how things stand for letters."""
+) -> ReplayFacts:
+    """Return the current facts about letters."""
     delivery_ids = [letter.stored.delivery_id for letter in letters]
     deliveries = await state.deliveries(tenant, delivery_ids)
     asked = {(tenant, channel): sorted(addresses) for channel, addresses in addresses_of(letters, edit).items()}
@@ -51,11 +53,11 @@ async def gather_facts(
     suppressed = {(channel, address) for _, channel in asked for address in found[tenant, channel]}
     notifications = {ids.notification_of(id_) for id_ in delivery_ids}
     cancelled = {id_ for id_ in notifications if await state.cancelled_ms(tenant, id_) is not None}
-    return Facts(deliveries, suppressed, cancelled)
+    return ReplayFacts(deliveries, suppressed, cancelled)
 
 
 async def gather_lanes(state: History, tenant: str, letters: Iterable[Letter]) -> dict[bytes, Lane]:
-    """Return the lanes of the notifications that are known of letters; those of broadcasts are left out."""
+    """Return the lanes of the letters' notifications that are stored; those of broadcasts are left out."""
     wanted = {
         ids.notification_of(letter.stored.delivery_id)
         for letter in letters

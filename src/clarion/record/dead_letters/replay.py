@@ -1,4 +1,4 @@
-"""One page of a replay: judged by how things stand now, and put back on the journal in one commit."""
+"""One page of a replay: judged by the current facts, and put back on the journal in one commit."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.history import Delivery
-from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.limits_processes import FRAME_RECORDS_MAX
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
 from clarion.journal.codec import encode
@@ -21,16 +21,17 @@ from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status, edi
 from clarion.record.shapes import reason_name
 
 
-class Facts(NamedTuple):
-    """How things stand for letters: their deliveries by id, suppressed (channel, address) pairs, cancelled notifications."""
+class ReplayFacts(NamedTuple):
+    """The current facts about letters: their deliveries by id, suppressed (channel, address) pairs, cancelled
+    notifications."""
 
     deliveries: Mapping[bytes, Delivery]
     suppressed: Collection[tuple[str, str]]
     cancelled: Collection[bytes]
 
 
-class Judged(NamedTuple):
-    """Letters of a page, their deliveries as they stand, and why some are not replayed; the others may be."""
+class ReplayVerdicts(NamedTuple):
+    """Letters of a page, their current deliveries, and why some are not replayed; all other letters may be."""
 
     letters: Sequence[Letter]
     deliveries: Mapping[bytes, Delivery]
@@ -42,7 +43,7 @@ class Judged(NamedTuple):
 
 
 class Replays:
-    """What one call of the API replays for a tenant. `by` names the caller's key in the timeline of what was edited."""
+    """The replays of one API call for a tenant. `by` names the caller's key in the timeline of edited deliveries."""
 
     def __init__(self, partitions: int, tenant: str, edit: Edit, pace: Pace, by: str) -> None:
         self._partitions = partitions
@@ -52,16 +53,16 @@ class Replays:
         names = edit.names()
         self._detail = f"edited {', '.join(names)}; key {by}" if names else ""
         self.begun = 0
-        """Replays that were given a time so far."""
+        """Number of replays that were scheduled so far."""
 
-    def judge(self, letters: Sequence[Letter], facts: Facts) -> Judged:
-        """Return which letters of a page may be replayed, in the order in which they would go."""
+    def judge(self, letters: Sequence[Letter], facts: ReplayFacts) -> ReplayVerdicts:
+        """Return which letters of a page may be replayed, in the order in which they would be sent."""
         refusals: dict[bytes, Status] = {}
         count = 0
         for letter in letters:
             id_ = letter.stored.delivery_id
             address = "" if letter.row is None else edited(letter.row, self._edit).address
-            why = refusal(
+            cause = refusal(
                 letter,
                 facts.deliveries.get(id_),
                 self._edit,
@@ -69,56 +70,60 @@ class Replays:
                 ids.notification_of(id_) in facts.cancelled,
                 self._pace.due_ms(self.begun + count),
             )
-            if why is None:
+            if cause is None:
                 count += 1
             else:
-                refusals[id_] = why
-        return Judged(letters, facts.deliveries, refusals)
+                refusals[id_] = cause
+        return ReplayVerdicts(letters, facts.deliveries, refusals)
 
-    def again(
-        self, judged: Judged, lanes: Mapping[bytes, Lane], claimed: Collection[bytes], now_ms: int
+    def replay(
+        self, verdicts: ReplayVerdicts, lanes: Mapping[bytes, Lane], claimed: Collection[bytes], now_ms: int
     ) -> StageResult:
-        """Return what replays the claimed letters: what is due goes on the journal, what is not becomes a timer. `lanes` are
-        those of their notifications."""
+        """Return the stage result that replays the claimed letters: due ones become frames, the rest timers. `lanes`
+        are those of their notifications."""
         rows: dict[tuple[str, int], list[PlannedDelivery]] = defaultdict(list)
-        told: dict[int, list[tuple[bytes, str | None, int | None]]] = defaultdict(list)
+        outcome_frame: dict[int, list[tuple[bytes, str | None, int | None]]] = defaultdict(list)
         timers: list[Timer] = []
-        for letter in judged.open():
+        for letter in verdicts.open():
             id_ = letter.stored.delivery_id
             if id_ not in claimed or letter.row is None:
                 continue
             due_ms = self._pace.due_ms(self.begun)
             self.begun += 1
-            row = self._again(letter, letter.row, judged.deliveries.get(id_), max(due_ms, now_ms))
+            row = self._next_round(letter, letter.row, verdicts.deliveries.get(id_), max(due_ms, now_ms))
             topic, partition = self._place(letter, row, lanes)
             if due_ms <= now_ms:
                 rows[topic, partition].append(row)
             else:
                 timer_id = id_ + b"r" + row.attempt.to_bytes(4, "big")
                 timers.append(Timer(timer_id, due_ms, topic, partition, encode_delivery(row)))
-            told[partition].append((id_, self._edit.address, due_ms if due_ms > now_ms else None))
+            outcome_frame[partition].append((id_, self._edit.address, due_ms if due_ms > now_ms else None))
         frames = [
             frame
             for (topic, partition), found in rows.items()
             for frame in cut_frames(topic, partition, found, FRAME_RECORDS_MAX)
         ]
-        frames += [self._told(partition, entries, now_ms) for partition, entries in told.items()]
+        frames += [self._replayed_frame(partition, entries, now_ms) for partition, entries in outcome_frame.items()]
         return StageResult(frames=frames, timers=timers)
 
-    def _again(self, letter: Letter, row: PlannedDelivery, delivery: Delivery | None, due_ms: int) -> PlannedDelivery:
-        """Return the delivery of a new round: its attempts go on being counted, and its age begins anew."""
+    def _next_round(
+        self, letter: Letter, row: PlannedDelivery, delivery: Delivery | None, due_ms: int
+    ) -> PlannedDelivery:
+        """Return the delivery of a new round: attempts are numbered on, and its age starts at `due_ms`."""
         attempt = max(letter.stored.attempt, 0 if delivery is None else delivery.attempt) + 1
         return edited(row, self._edit)._replace(attempt=attempt, trail=Trail(since_ms=due_ms))
 
     def _place(self, letter: Letter, row: PlannedDelivery, lanes: Mapping[bytes, Lane]) -> tuple[str, int]:
-        if row.chunk is not None:  # a chunk's story is told on the partition of the chunk
+        if row.chunk is not None:  # a chunk's outcomes belong to the partition of the chunk
             lane, partition = Lane.BULK, row.chunk[0][-1] % self._partitions
         else:
             lane = lanes.get(ids.notification_of(row.delivery_id), Lane.NORMAL)
             partition = ids.partition_of(row.delivery_id)
         return deliver(Channel(letter.stored.channel), lane), partition
 
-    def _told(self, partition: int, entries: Sequence[tuple[bytes, str | None, int | None]], now_ms: int) -> Frame:
+    def _replayed_frame(
+        self, partition: int, entries: Sequence[tuple[bytes, str | None, int | None]], now_ms: int
+    ) -> Frame:
         count = len(entries)
         delivery_ids, addresses, due_ms = map(list, zip(*entries, strict=True))
         event = ReplayedFrame(
@@ -128,7 +133,7 @@ class Replays:
 
 
 def addresses_of(letters: Sequence[Letter], edit: Edit) -> dict[str, set[str]]:
-    """Return the addresses that letters would go to, by channel."""
+    """Return the addresses that letters would be sent to, by channel."""
     addresses: dict[str, set[str]] = defaultdict(set)
     for stored, row in letters:
         if row is not None and row.address:
@@ -146,12 +151,12 @@ class Tally:
         self._providers: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
 
-    def add(self, judged: Judged) -> None:
+    def add(self, verdicts: ReplayVerdicts) -> None:
         """Count a page."""
-        self._letters += len(judged.letters)
-        self._skipped.update(status.value for status in judged.refusals.values())
-        for letter in judged.open():
-            delivery = judged.deliveries.get(letter.stored.delivery_id)
+        self._letters += len(verdicts.letters)
+        self._skipped.update(status.value for status in verdicts.refusals.values())
+        for letter in verdicts.open():
+            delivery = verdicts.deliveries.get(letter.stored.delivery_id)
             self._channels[letter.stored.channel] += 1
             self._reasons[reason_name(letter.stored.reason) or "none"] += 1
             self._providers["" if delivery is None else delivery.provider] += 1

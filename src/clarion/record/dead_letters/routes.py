@@ -1,4 +1,4 @@
-"""Endpoints of dead letters: look at what was given up, and put it back on the journal."""
+"""Endpoints of dead letters: list and inspect deliveries that were given up, and put them back on the journal."""
 
 import asyncio
 from collections import Counter
@@ -11,13 +11,9 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
-from clarion.domain.limits import BATCH_ITEMS_MAX, HISTORY_SCAN_MAX
-from clarion.domain.limits_resilience import (
-    REPLAY_AHEAD_MS_MAX,
-    REPLAY_LEFT_MAX,
-    REPLAY_LETTERS_MAX,
-    REPLAY_PAGE_LETTERS,
-)
+from clarion.domain.limits import BATCH_ITEMS_MAX
+from clarion.domain.limits_delivery import REPLAY_AHEAD_MS_MAX, REPLAY_LEFT_MAX, REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
+from clarion.domain.limits_processes import HISTORY_SCAN_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
@@ -25,10 +21,10 @@ from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limi
 from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
-from clarion.record.dead_letters.editing import edit_of
+from clarion.record.dead_letters.edit import edit_of
 from clarion.record.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
-from clarion.record.dead_letters.replay import Judged, Replays, Tally
-from clarion.record.dead_letters.search import Found, Only, not_replayed, only_of, opened
+from clarion.record.dead_letters.replay import Replays, ReplayVerdicts, Tally
+from clarion.record.dead_letters.search import LetterPage, LetterQuery, not_replayed, open_letter, query_of
 from clarion.record.dead_letters.shapes import (
     DeadLetterDetail,
     DeadLetterOut,
@@ -70,25 +66,25 @@ def dead_letter_routes(state: History, store: StageStore, directory: Directory, 
         Route(
             "GET", "/v1/dead-letters", handlers.listed, _READ,
             "Deliveries given up, newest notification first; a page filtered by template or category may hold fewer items "
-            "than asked for", reply=Page[DeadLetterOut], queries=_QUERIES, tag="dead letters",
+            "than the limit", reply=Page[DeadLetterOut], queries=_QUERIES, tag="dead letters",
         ),
         Route(
             "GET", "/v1/dead-letters/{id}", handlers.get, _READ,
-            "One delivery given up: each attempt, and what it would be sent with", reply=DeadLetterDetail,
+            "One dead letter: its delivery with each attempt, and the content of a replay", reply=DeadLetterDetail,
             tag="dead letters",
         ),
         Route(
-            "POST", "/v1/dead-letters/replay", handlers.replay, _WRITE, "Deliver again what was given up",
+            "POST", "/v1/dead-letters/replay", handlers.replay, _WRITE, "Replay dead letters",
             body=ReplayIn, reply=ReplayOut, status=202, tag="dead letters",
         ),
     ]  # fmt: skip
 
 
 class _Asked(NamedTuple):
-    """What a replay is about: ids, or a filter with where to begin and when the first replay is due."""
+    """The letters of a replay: ids, or a filter with the id to begin below, and when the first replay is due."""
 
     ids: Sequence[str]
-    only: Only | None
+    only: LetterQuery | None
     below: bytes | None
     start_ms: int
 
@@ -103,7 +99,7 @@ class _DeadLetters:
     async def listed(self, call: Call) -> Reply:
         tenant, limit = call.caller.tenant, limit_of(call.query)
         below = cursor_of(call.query, ids.DELIVERY_ID_BYTES)
-        found = await gather_page(self._state, tenant, only_of(call.query), below, limit, HISTORY_SCAN_MAX)
+        found = await gather_page(self._state, tenant, query_of(call.query), below, limit, HISTORY_SCAN_MAX)
         deliveries = await self._state.deliveries(tenant, [letter.stored.delivery_id for letter in found.letters])
         items = [letter_out(letter, deliveries.get(letter.stored.delivery_id)) for letter in found.letters]
         return page(items, found.below)
@@ -115,7 +111,7 @@ class _DeadLetters:
             raise NotFound(f"unknown dead letter {text!r}", field="id")
         id_ = stored.delivery_id
         delivery = (await self._state.deliveries(tenant, [id_])).get(id_)
-        return Reply(detail_out(opened(stored), delivery, await self._state.attempts_of(tenant, [id_])))
+        return Reply(detail_out(open_letter(stored), delivery, await self._state.attempts_of(tenant, [id_])))
 
     async def replay(self, call: Call) -> Reply:
         body: ReplayIn = call.body
@@ -135,20 +131,21 @@ class _DeadLetters:
         if body.filter is None:
             for name in ("limit", "after"):
                 if getattr(body, name) is not None:
-                    raise InvalidField("goes with a filter only", field=name)
+                    raise InvalidField("is allowed with a filter only", field=name)
             return _Asked(list(dict.fromkeys(body.ids or ())), None, None, now_ms)
-        only = not_replayed(only_of(msgspec.to_builtins(body.filter), "filter."))
+        only = not_replayed(query_of(msgspec.to_builtins(body.filter), "filter."))
         cursor = cursor_of({} if body.after is None else {"after": body.after}, ids.DELIVERY_ID_BYTES + _TIME_BYTES)
         if cursor is None:
             return _Asked((), only, None, now_ms)
-        # The cursor carries the pace: a call that goes on begins where the one before it ended.
+        # The cursor carries the pace: a call with a cursor begins when the previous one ends.
         due_ms = int.from_bytes(cursor[ids.DELIVERY_ID_BYTES :], "big")
         if due_ms > now_ms + REPLAY_AHEAD_MS_MAX:
             raise InvalidField("would begin more than a year from now", field="after")
         return _Asked((), only, cursor[: ids.DELIVERY_ID_BYTES], max(now_ms, due_ms) if body.rate_per_s else now_ms)
 
     async def _channel(self, tenant: str, body: ReplayIn) -> Channel | None:
-        """Return the channel of the one letter whose address is edited; None when there is nothing to check it by."""
+        """Return the channel of the one letter whose address is edited; None when no address is edited. Raises
+        `InvalidField` for an edited address with several letters, and `NotFound` for an unknown one."""
         if body.edit is None or body.edit.address is None:
             return None
         if body.ids is None or len(set(body.ids)) != 1:
@@ -165,15 +162,15 @@ class _DeadLetters:
         return (await self._directory.templates([name])).get(name)
 
     async def _by_ids(self, tenant: str, texts: Sequence[str], replays: Replays, edit: Edit, *, dry_run: bool) -> Reply:
-        found = [opened(stored) for stored in await gather_letters(self._state, tenant, texts)]
+        found = [open_letter(stored) for stored in await gather_letters(self._state, tenant, texts)]
         statuses: dict[str, str] = dict.fromkeys(texts, Status.NOT_FOUND.value)
         tally = Tally()
         tally.unknown(len(texts) - len(found))
         for start in range(0, len(found), REPLAY_PAGE_LETTERS):
-            judged = await self._judged(tenant, found[start : start + REPLAY_PAGE_LETTERS], replays, edit)
-            tally.add(judged)
+            verdicts = await self._judge(tenant, found[start : start + REPLAY_PAGE_LETTERS], replays, edit)
+            tally.add(verdicts)
             if not dry_run:
-                statuses |= await self._apply(tenant, judged, replays)
+                statuses |= await self._apply(tenant, verdicts, replays)
         if dry_run:
             return Reply(ReplayOut([], {}, preview=tally.preview()), 202)
         return Reply(_out(statuses), 202)
@@ -185,15 +182,15 @@ class _DeadLetters:
         tally, below, looked, following = Tally(), asked.below, 0, asked.below
         for _ in range(_PAGES_MAX):
             found = await self._page(tenant, asked, below, limit - looked)
-            judged = await self._judged(tenant, found.letters, replays, edit)
-            tally.add(judged)
+            verdicts = await self._judge(tenant, found.letters, replays, edit)
+            tally.add(verdicts)
             if not dry_run:
                 try:
-                    statuses |= await self._apply(tenant, judged, replays)
+                    statuses |= await self._apply(tenant, verdicts, replays)
                 except Overloaded:
                     if not statuses:
                         raise
-                    break  # what was done is told, and where to go on
+                    break  # return the results so far, with a cursor for the rest
             looked += len(found.letters)
             below = following = found.below
             if following is None or looked >= limit:
@@ -208,41 +205,43 @@ class _DeadLetters:
         last_ms = pace.due_ms(replays.begun - 1) if replays.begun and pace.rate_per_s else None
         return Reply(msgspec.structs.replace(_out(statuses), next=next_, left=left, last_due_at=shown(last_ms)), 202)
 
-    async def _judged(self, tenant: str, letters: Sequence[Letter], replays: Replays, edit: Edit) -> Judged:
+    async def _judge(self, tenant: str, letters: Sequence[Letter], replays: Replays, edit: Edit) -> ReplayVerdicts:
         facts = await gather_facts(self._state, self._directory, tenant, letters, edit)
         return await asyncio.to_thread(replays.judge, letters, facts)
 
     async def _left(self, tenant: str, asked: _Asked, below: bytes) -> int:
-        only = asked.only or Only()
+        only = asked.only or LetterQuery()
         window = Window(REPLAY_LEFT_MAX, below, only.created_from_ms, only.created_to_ms)
         return await self._state.count_dead_letters(tenant, window, only.stored)
 
-    async def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> Found:
-        only = asked.only or Only()
+    async def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> LetterPage:
+        only = asked.only or LetterQuery()
         return await gather_page(self._state, tenant, only, below, min(left, REPLAY_PAGE_LETTERS), HISTORY_SCAN_MAX)
 
-    async def _apply(self, tenant: str, judged: Judged, replays: Replays) -> dict[str, str]:
-        """Put letters back on the journal, each at most once, and return what became of every letter.
+    async def _apply(self, tenant: str, verdicts: ReplayVerdicts, replays: Replays) -> dict[str, str]:
+        """Put letters back on the journal, each at most once, and return the status of every letter.
 
         The claim is durable before the commit. A process that dies in between leaves letters that can be replayed again
-        a minute later; the deliver stage drops what has been sent by then.
+        a minute later; the deliver stage drops deliveries that have been sent by then.
         """
         now_ms = self._clock.now_ms()
-        wanted = [letter.stored.delivery_id for letter in judged.open()]
+        wanted = [letter.stored.delivery_id for letter in verdicts.open()]
         claimed = await self._state.claim_replays(tenant, wanted, now_ms) if wanted else set()
         if claimed:
-            lanes = await gather_lanes(self._state, tenant, judged.open())
-            again = await asyncio.to_thread(replays.again, judged, lanes, claimed, now_ms)
+            lanes = await gather_lanes(self._state, tenant, verdicts.open())
+            again = await asyncio.to_thread(replays.replay, verdicts, lanes, claimed, now_ms)
             await self._store.commit(again)
             await self._state.settle_replays(tenant, list(claimed), now_ms)
-        return {delivery_text(letter.stored.delivery_id): _status(letter, judged, claimed) for letter in judged.letters}
+        return {
+            delivery_text(letter.stored.delivery_id): _status(letter, verdicts, claimed) for letter in verdicts.letters
+        }
 
 
-def _status(letter: Letter, judged: Judged, claimed: set[bytes]) -> str:
+def _status(letter: Letter, verdicts: ReplayVerdicts, claimed: set[bytes]) -> str:
     id_ = letter.stored.delivery_id
-    why = judged.refusals.get(id_)
-    if why is not None:
-        return why.value
+    cause = verdicts.refusals.get(id_)
+    if cause is not None:
+        return cause.value
     return (Status.REPLAYED if id_ in claimed else Status.ALREADY_REPLAYED).value
 
 

@@ -1,4 +1,4 @@
-"""Looking for dead letters: filters of the API, and pages of what meets them."""
+"""Search for dead letters: filters of the API, and pages of matching letters."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
@@ -21,8 +21,9 @@ _REASONS: Final = {name: int(reason) for reason, name in REASON_NAMES.items() if
 _REPLAYED: Final = {"true": True, "false": False}
 
 
-class Only(NamedTuple):
-    """Which dead letters: what the store can tell, and what only their content does."""
+class LetterQuery(NamedTuple):
+    """A filter of dead letters: the store applies `stored` and the times, `template` and `category` need the
+    content."""
 
     stored: DeadLetterFilter = DeadLetterFilter()
     template: str | None = None
@@ -32,11 +33,11 @@ class Only(NamedTuple):
 
     @property
     def by_content(self) -> bool:
-        """Whether letters have to be looked into."""
+        """Whether the content of letters has to be decoded."""
         return self.template is not None or self.category is not None
 
     def holds(self, row: PlannedDelivery | None) -> bool:
-        """Return whether the content is what was asked for; a template is meant in any version unless one is named."""
+        """Return whether the content matches; a template matches in any version unless one is named."""
         if not self.by_content:
             return True
         if row is None:
@@ -45,14 +46,14 @@ class Only(NamedTuple):
         return self.template in (None, *names) and self.category in (None, row.category)
 
 
-class Found(NamedTuple):
-    """Letters, and the id to go on below (None when nothing is left)."""
+class LetterPage(NamedTuple):
+    """Letters, and the id below which the next page begins (None when nothing is left)."""
 
     letters: list[Letter]
     below: bytes | None
 
 
-def only_of(given: Mapping[str, str], prefix: str = "") -> Only:
+def query_of(given: Mapping[str, str], prefix: str = "") -> LetterQuery:
     """Return the filter of query parameters, or of a body's filter when `prefix` names it. Raises `InvalidField`."""
     channel, reason, replayed = given.get("channel"), given.get("reason"), given.get("replayed")
     if channel is not None and channel not in CHANNELS:
@@ -78,16 +79,16 @@ def only_of(given: Mapping[str, str], prefix: str = "") -> Only:
         dead_from_ms=times["dead_from"],
         dead_to_ms=times["dead_to"],
     )
-    return Only(stored, given.get("template"), given.get("category"), times["created_from"], times["created_to"])
+    return LetterQuery(stored, given.get("template"), given.get("category"), times["created_from"], times["created_to"])
 
 
-def not_replayed(only: Only) -> Only:
+def not_replayed(only: LetterQuery) -> LetterQuery:
     """Return the filter without letters that were replayed already."""
     return only._replace(stored=msgspec.structs.replace(only.stored, replayed=False))
 
 
-def opened(stored: DeadLetter) -> Letter:
-    """Return a letter with what is in it."""
+def open_letter(stored: DeadLetter) -> Letter:
+    """Return a letter with its decoded delivery, None for one that cannot be read."""
     try:
         event = decode(stored.payload)
     except (CorruptFrame, UnknownFrame):
@@ -95,23 +96,23 @@ def opened(stored: DeadLetter) -> Letter:
     return Letter(stored, next(iter(deliver_rows(event)), None) if isinstance(event, DeliverFrame) else None)
 
 
-class Fitting(NamedTuple):
-    """Letters of a page that meet the filter, the id of the last one looked at, and whether more would be too many."""
+class FilteredLetters(NamedTuple):
+    """Letters of a page that match the filter, the id of the last one read, and whether the limit ended the page."""
 
     letters: list[Letter]
     below: bytes | None
     is_full: bool
 
 
-def fitting(rows: Iterable[DeadLetter], only: Only, limit: int) -> Fitting:
-    """Return up to `limit` of the letters that meet the filter."""
+def filter_letters(rows: Iterable[DeadLetter], only: LetterQuery, limit: int) -> FilteredLetters:
+    """Return up to `limit` of the letters that match the filter."""
     letters: list[Letter] = []
     below = None
     for stored in rows:
         if len(letters) == limit:
-            return Fitting(letters, below, True)
+            return FilteredLetters(letters, below, True)
         below = stored.delivery_id
-        letter = opened(stored)
+        letter = open_letter(stored)
         if only.holds(letter.row):
             letters.append(letter)
-    return Fitting(letters, below, False)
+    return FilteredLetters(letters, below, False)

@@ -1,4 +1,4 @@
-"""What the endpoints of dead letters take and answer with."""
+"""The request and response bodies of the dead-letter endpoints."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,14 +9,14 @@ import msgspec
 from clarion.domain import ids
 from clarion.domain.history import Attempt, Delivery
 from clarion.domain.limits import BATCH_ITEMS_MAX
-from clarion.domain.limits_resilience import REPLAY_LETTERS_MAX, REPLAY_RATE_MAX, REPLAY_RATE_MIN
+from clarion.domain.limits_delivery import REPLAY_LETTERS_MAX, REPLAY_RATE_MAX, REPLAY_RATE_MIN
 from clarion.ports.times import shown
 from clarion.record.dead_letters.verdicts import Letter
 from clarion.record.shapes import DeliveryOut, delivery_out, delivery_text, reason_name
 
 
 class ReplayFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which dead letters to replay: those not replayed yet that meet everything named here, as in the list."""
+    """Which dead letters to replay: those not replayed yet that match all fields given here, as in the list."""
 
     channel: str | None = None
     user_id: str | None = None
@@ -33,7 +33,7 @@ class ReplayFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
 
 class ReplayEdit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change before sending again. `data` is laid over the old: a name given here replaces the one of before. An
+    """Changes to apply before a replay. `data` is merged over the stored data: a given name replaces the stored one. An
     `address` can be given for one letter only."""
 
     address: str | None = None
@@ -42,8 +42,8 @@ class ReplayEdit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Either ids or a filter. A filter takes the newest letters, 1,000 unless `limit` says otherwise; `after` is `next` of
-    the call before. `rate_per_s` spreads the replays over time; `dry_run` counts and changes nothing."""
+    """Either ids or a filter. A filter takes the newest letters, 1,000 unless `limit` is set; `after` is `next` of the
+    previous call. `rate_per_s` spreads the replays over time; `dry_run` counts and changes nothing."""
 
     ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=BATCH_ITEMS_MAX)] | None = None
     filter: ReplayFilter | None = None
@@ -55,7 +55,7 @@ class ReplayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayResult(msgspec.Struct, frozen=True):
-    """What replaying one dead letter did: `replayed`, or why not (`already_replayed`, `already_sent`, `cancelled`,
+    """The result for one dead letter: `replayed`, or why not (`already_replayed`, `already_sent`, `cancelled`,
     `expired`, `suppressed`, `not_found`, `unreadable`; after an edit `too_large`, `no_content`, `data_missing`)."""
 
     id: str
@@ -63,8 +63,8 @@ class ReplayResult(msgspec.Struct, frozen=True):
 
 
 class ReplayPreview(msgspec.Struct, frozen=True):
-    """What a replay would do: how many letters it is about, how many it would replay, those by channel, by the reason they
-    died for and by provider, and how many it would skip, by status."""
+    """The result of a dry run: the number of matching letters, of those that would be replayed, the latter by channel,
+    by reason and by provider, and of those that would be skipped, by status."""
 
     letters: int
     replayable: int
@@ -75,9 +75,9 @@ class ReplayPreview(msgspec.Struct, frozen=True):
 
 
 class ReplayOut(msgspec.Struct, frozen=True):
-    """One result for each dead letter asked for (none of a dry run) and how many there are of each status. With `next`, more
-    letters may meet the filter: ask again with it as `after`. `left` is how many, counting those that only `template` or
-    `category` rule out, 100,000 at most. `last_due_at` is when the last replay goes."""
+    """One result for each requested dead letter (none of a dry run) and the number of each status. With `next`, more
+    letters may match the filter: repeat the call with it as `after`. `left` is their number, including those that only
+    `template` or `category` rule out, 100,000 at most. `last_due_at` is when the last replay is due."""
 
     results: list[ReplayResult]
     counts: dict[str, int]
@@ -88,8 +88,8 @@ class ReplayOut(msgspec.Struct, frozen=True):
 
 
 class DeadLetterOut(msgspec.Struct, frozen=True):
-    """A delivery given up, kept for replay. `provider` and `vendor` made the newest attempt, `address` is where a replay
-    would go."""
+    """A delivery that was given up, stored for replay. `provider` and `vendor` made the newest attempt, `address` is
+    where a replay would be sent."""
 
     id: str
     notification_id: str
@@ -109,7 +109,7 @@ class DeadLetterOut(msgspec.Struct, frozen=True):
 
 
 class DeadLetterContent(msgspec.Struct, frozen=True):
-    """What a replay would be rendered from."""
+    """The content that a replay would be rendered from."""
 
     template: str
     locale: str
@@ -120,7 +120,7 @@ class DeadLetterContent(msgspec.Struct, frozen=True):
 
 
 class DeadLetterDetail(DeadLetterOut, frozen=True):
-    """A dead letter, the delivery with each attempt in the provider's own words, and what it would be sent with."""
+    """A dead letter, its delivery with the provider's detail of each attempt, and its content."""
 
     delivery: DeliveryOut | None
     content: DeadLetterContent | None
@@ -148,8 +148,8 @@ def letter_out(letter: Letter, delivery: Delivery | None) -> DeadLetterOut:
     )
 
 
-def detail_out(letter: Letter, delivery: Delivery | None, told: Iterable[Attempt]) -> DeadLetterDetail:
-    """Return a dead letter with all there is to know of it."""
+def detail_out(letter: Letter, delivery: Delivery | None, recorded: Iterable[Attempt]) -> DeadLetterDetail:
+    """Return a dead letter with its delivery, attempts and content."""
     row = letter.row
     content = None
     if row is not None:
@@ -157,6 +157,6 @@ def detail_out(letter: Letter, delivery: Delivery | None, told: Iterable[Attempt
         content = DeadLetterContent(row.template, row.locale, row.category or None, row.data, row.user, metadata)
     return DeadLetterDetail(
         **msgspec.structs.asdict(letter_out(letter, delivery)),
-        delivery=None if delivery is None else delivery_out(delivery, told),
+        delivery=None if delivery is None else delivery_out(delivery, recorded),
         content=content,
     )

@@ -1,4 +1,4 @@
-"""Whether a dead letter may be replayed, and what it is after an edit."""
+"""Whether a dead letter may be replayed, and its delivery after an edit."""
 
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from clarion.domain.planned import PlannedDelivery
 
 
 class Status(StrEnum):
-    """What asking for the replay of a dead letter comes to."""
+    """The result of a request to replay a dead letter."""
 
     REPLAYED = "replayed"
     ALREADY_REPLAYED = "already_replayed"
@@ -30,21 +30,22 @@ class Status(StrEnum):
 
 
 class Letter(NamedTuple):
-    """A dead letter with the delivery it would make, None when that cannot be read."""
+    """A dead letter with its delivery, None when that cannot be read."""
 
     stored: DeadLetter
     row: PlannedDelivery | None
 
 
 class Edit(NamedTuple):
-    """What a replay changes: a new address, data over the old, another template with what it needs."""
+    """The changes of a replay: a new address, data merged over the stored data, another template with the names it
+    needs."""
 
     address: str | None = None
     data: dict[str, Any] | None = None
     template: Template | None = None
 
     def names(self) -> list[str]:
-        """Return what is changed, in words of the API."""
+        """Return the names of the changed fields, as in the API."""
         return [name for name, value in zip(self._fields, self, strict=True) if value is not None]
 
 
@@ -60,7 +61,7 @@ class Pace(NamedTuple):
 
 
 def edited(row: PlannedDelivery, edit: Edit) -> PlannedDelivery:
-    """Return the delivery after an edit; data given replaces data of the same name."""
+    """Return the delivery after an edit; given data replaces data of the same name."""
     if edit.address is not None:
         row = row._replace(address=edit.address)
     if edit.data is not None:
@@ -73,8 +74,8 @@ def edited(row: PlannedDelivery, edit: Edit) -> PlannedDelivery:
 def refusal(
     letter: Letter, delivery: Delivery | None, edit: Edit, suppressed: bool, cancelled: bool, due_ms: int
 ) -> Status | None:
-    """Return why a letter is not replayed, None when it may be. `delivery` is how it stands now, `suppressed` whether the
-    address it would go to is, `due_ms` when it would go."""
+    """Return why a letter is not replayed, None when it may be. `delivery` is its current delivery, `suppressed`
+    whether its address is suppressed, `due_ms` when it would be sent."""
     if letter.row is None:
         return Status.UNREADABLE
     if delivery is not None and delivery.state in (State.SENT, State.DELIVERED):

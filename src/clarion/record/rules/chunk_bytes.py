@@ -1,4 +1,4 @@
-"""State bytes of a chunk: one event applied to a whole slice at once, by translation tables made from the one law."""
+"""State bytes of a chunk: one event applied to a whole slice at once, by tables made from the transitions."""
 
 from collections import Counter
 from typing import Final
@@ -29,7 +29,7 @@ _COUNT_UP: Final = bytes((*range(1, 256), 255))
 
 
 def event_of(byte: int) -> Event | None:
-    """Return the event a reported state byte stands for; None for 0 and for bytes that are no outcome."""
+    """Return the event that a reported state byte represents; None for 0 and for bytes that are no outcome."""
     return _EVENT_OF.get(State(byte)) if byte in _STATES else None
 
 
@@ -39,13 +39,16 @@ def after(states: bytes, event: Event) -> bytes:
 
 
 def after_each(states: bytes, reported: bytes) -> bytes:
-    """Return the state bytes after the events that the reported bytes stand for; 0 leaves a state as it is."""
+    """Return the state bytes after the events that the reported bytes represent; 0 leaves a state unchanged."""
     kinds = set(reported)
     if len(kinds) == 1:
         event = event_of(kinds.pop())
         return states if event is None else after(states, event)
     tables = {byte: _TABLES[event] for byte in kinds if (event := event_of(byte)) is not None}
-    return bytes(tables[told][state] if told in tables else state for state, told in zip(states, reported, strict=True))
+    return bytes(
+        tables[recorded][state] if recorded in tables else state
+        for state, recorded in zip(states, reported, strict=True)
+    )
 
 
 def begun_again(intents: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The rows a batch touches, and how a move of one is written: to its own row, to the byte of its chunk, and to the totals."""
+"""The rows a batch touches, and how a transition is written: to its own row, the byte of its chunk, and the totals."""
 
 from typing import Final
 
@@ -11,36 +11,40 @@ from clarion.record.rules import chunk_bytes
 
 MINUTE_MS = 60_000
 FITTED: Final = "fitted"
-"""The row that says what was done to a message before it was accepted. It is shown with that attempt."""
+"""The event of the row that records how a message was changed to fit before it was accepted. It is shown with that
+attempt."""
 
 
 class Rows:
-    """Current rows of one batch and what came of them. `deliveries` and `chunks` are changed in place."""
+    """Current rows of one batch and their changes. `deliveries` and `chunks` are changed in place."""
 
     def __init__(self, deliveries: dict[bytes, Delivery], chunks: dict[bytes, ChunkState]) -> None:
-        self._deliveries = deliveries
-        self._chunks = chunks
+        self.deliveries = deliveries
+        self.chunks = chunks
         self.changes = Changes()
 
-    def _current(self, delivery_id: bytes) -> Delivery | None:
-        row = self._deliveries.get(delivery_id)
+    def current(self, delivery_id: bytes) -> Delivery | None:
+        """Return the row of a delivery, with the state that its chunk has for it."""
+        row = self.deliveries.get(delivery_id)
         if row is not None and row.chunk_id is not None:
-            chunk = self._chunks.get(row.chunk_id)
+            chunk = self.chunks.get(row.chunk_id)
             if chunk is not None and row.state != chunk.states[row.chunk_index]:
-                # The byte is the truth: a slice accepted at once is told of the chunk alone.
+                # The byte is authoritative: a slice accepted at once is recorded for the chunk alone.
                 row.state = State(chunk.states[row.chunk_index])
                 self.changes.deliveries[row.id] = row
         return row
 
-    def _move(self, row: Delivery, event: Event) -> None:
-        chunk = self._chunks.get(row.chunk_id) if row.chunk_id is not None else None
+    def move(self, row: Delivery, event: Event) -> None:
+        """Move a delivery by an event as `next_state` lets it, and its byte in its chunk."""
+        chunk = self.chunks.get(row.chunk_id) if row.chunk_id is not None else None
         row.state = next_state(row.state, event)
         self.changes.deliveries[row.id] = row
         if chunk is not None:
             index = row.chunk_index
-            self._splice(chunk, index, bytes((row.state,)), bytes((row.reason,)))
+            self.splice(chunk, index, bytes((row.state,)), bytes((row.reason,)))
 
-    def _splice(self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None) -> None:
+    def splice(self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None) -> None:
+        """Replace bytes of a chunk from an index on and correct the totals of its broadcast."""
         end = first + len(states)
         self._retotal(chunk, chunk.states[first:end], chunk.reasons[first:end], -1)
         chunk.states = chunk.states[:first] + states + chunk.states[end:]
@@ -52,19 +56,21 @@ class Rows:
     def _retotal(self, chunk: ChunkState, states: bytes, reasons: bytes, sign: int) -> None:
         broadcast = notification_of(chunk.chunk_id)
         for (byte, reason), count in chunk_bytes.tally(states, reasons).items():
-            self._total(chunk.tenant, broadcast, chunk.channel, byte, reason, sign * count)
+            self.total(chunk.tenant, broadcast, chunk.channel, byte, reason, sign * count)
 
-    def _total(self, tenant: str, broadcast: bytes, channel: str, state: int, reason: int, count: int) -> None:
+    def total(self, tenant: str, broadcast: bytes, channel: str, state: int, reason: int, count: int) -> None:
+        """Add to a total of a broadcast."""
         key = (tenant, broadcast, channel, state, reason)
         self.changes.totals[key] = self.changes.totals.get(key, 0) + count
 
-    def _count(self, at_ms: int, tenant: str, channel: str, what: str, reason: int, count: int = 1) -> None:
+    def count(self, at_ms: int, tenant: str, channel: str, what: str, reason: int, count: int = 1) -> None:
+        """Add to a counter of the minute."""
         key = (at_ms - at_ms % MINUTE_MS, tenant, channel, what, reason)
         self.changes.counters[key] = self.changes.counters.get(key, 0) + count
 
 
 def acceptance(row: Delivery) -> Attempt:
-    """Return the accepted attempt that a delivery's own row tells of."""
+    """Return the accepted attempt that is stored in a delivery's own row."""
     accepted_ms = row.accepted_ms or 0
     repeats = row.repeats if row.attempt == row.accepted_attempt else 0
     return Attempt(
@@ -73,6 +79,6 @@ def acceptance(row: Delivery) -> Attempt:
     )  # fmt: skip
 
 
-def fitting(told: Attempt) -> Attempt:
-    """Return the row that keeps the detail of an accepted attempt, for which a delivery's own row has no place."""
-    return msgspec.structs.replace(told, event=FITTED, repeats=0, applied=True)
+def fitting(recorded: Attempt) -> Attempt:
+    """Return the row that stores the detail of an accepted attempt, which has no column in a delivery's own row."""
+    return msgspec.structs.replace(recorded, event=FITTED, repeats=0, applied=True)

@@ -1,1 +1,1 @@
-"""Pure rules of wait: which timers are due and what each one becomes. No clock, chance, I/O or logging."""
+"""Pure rules of wait: how long the scheduler pauses until the next timer is due. No clock, chance, I/O or logging."""

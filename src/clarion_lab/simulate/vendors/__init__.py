@@ -1,1 +1,1 @@
-"""The HTTP vendors as the simulator plays them: a module for each group, all of them data that `stage` acts upon."""
+"""The HTTP vendors that the simulator plays: a module for each group, with data that `stage` interprets."""

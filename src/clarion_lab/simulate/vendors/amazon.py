@@ -1,4 +1,4 @@
-"""Amazon SES and SNS; signatures are checked the way AWS describes it, apart from the code that makes them.
+"""Amazon SES and SNS; signatures are checked by AWS's description, independently of the code that makes them.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html; errors are copied from the pages
 the vendor modules name.
@@ -14,15 +14,15 @@ from clarion_lab.simulate.faults import Answer
 from clarion_lab.simulate.http2 import Request
 from clarion_lab.simulate.vendors.script import (
     Account,
-    Heard,
-    Played,
-    Says,
     Secrets,
+    VendorAnswer,
+    VendorCall,
+    VendorScript,
     form_of,
     json_of,
     path_of,
+    text_key,
     text_of,
-    unnamed,
 )
 
 REGION: Final = "us-east-1"
@@ -36,29 +36,29 @@ _AUTHORIZATION: Final = re.compile(
 )
 
 
-def _ses(status: int, kind: str, words: str) -> Says:
-    return Says(status, f'{{"message":"{words}"}}', headers=(("x-amzn-errortype", kind),))
+def _ses(status: int, kind: str, words: str) -> VendorAnswer:
+    return VendorAnswer(status, f'{{"message":"{words}"}}', headers=(("x-amzn-errortype", kind),))
 
 
-def _sns(status: int, code: str, words: str) -> Says:
+def _sns(status: int, code: str, words: str) -> VendorAnswer:
     kind = "Sender" if status < 500 else "Receiver"
     body = (
         f"<ErrorResponse {_SNS_SPACE}><Error><Type>{kind}</Type><Code>{code}</Code><Message>{words}</Message></Error>"
         "<RequestId>$uuid</RequestId></ErrorResponse>"
     )
-    return Says(status, body, _XML)
+    return VendorAnswer(status, body, _XML)
 
 
 _SES: Final = {
-    Answer.ACCEPTED: Says(200, '{"MessageId":"$id"}'),
+    Answer.ACCEPTED: VendorAnswer(200, '{"MessageId":"$id"}'),
     Answer.THROTTLE: _ses(429, "TooManyRequestsException", "Maximum sending rate exceeded."),
     Answer.ERROR_500: _ses(500, "InternalFailure", "Internal failure"),
-    # SES takes mail to mailboxes that are dead and tells by an event later; at once it refuses only what is no address.
+    # SES accepts mail to dead mailboxes and reports the bounce by an event; it refuses only invalid addresses at once.
     Answer.INVALID_TOKEN: _ses(400, "BadRequestException", "Local address contains control or whitespace"),
     Answer.MALFORMED: _ses(400, "BadRequestException", "1 validation error detected"),
 }
 _SNS: Final = {
-    Answer.ACCEPTED: Says(
+    Answer.ACCEPTED: VendorAnswer(
         200,
         f"<PublishResponse {_SNS_SPACE}><PublishResult><MessageId>$id</MessageId></PublishResult><ResponseMetadata>"
         "<RequestId>$uuid</RequestId></ResponseMetadata></PublishResponse>",
@@ -73,8 +73,8 @@ _SNS: Final = {
 }
 
 
-def _stranger(request: Request, secrets: Secrets, service: str) -> tuple[str, str] | None:
-    """Return what is wrong with the signature, in two words for it, or None."""
+def _auth_error(request: Request, secrets: Secrets, service: str) -> tuple[str, str] | None:
+    """Return the error of the signature as (code, text), or None."""
     found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
     if found is None:
         return "MissingAuthenticationToken", "Missing Authentication Token"
@@ -99,29 +99,29 @@ def _stranger(request: Request, secrets: Secrets, service: str) -> tuple[str, st
     return None if expected == signature else ("SignatureDoesNotMatch", _UNSIGNED)
 
 
-def _may_ses(request: Request, secrets: Secrets) -> Says | None:
-    wrong = _stranger(request, secrets, "ses")
+def _authenticate_ses(request: Request, secrets: Secrets) -> VendorAnswer | None:
+    wrong = _auth_error(request, secrets, "ses")
     return _ses(403, *wrong) if wrong else None
 
 
-def _may_sns(request: Request, secrets: Secrets) -> Says | None:
-    wrong = _stranger(request, secrets, "sns")
+def _authenticate_sns(request: Request, secrets: Secrets) -> VendorAnswer | None:
+    wrong = _auth_error(request, secrets, "sns")
     return _sns(403, *wrong) if wrong else None
 
 
-def _hear_ses(request: Request, secrets: Secrets) -> Heard:
+def _parse_ses(request: Request, secrets: Secrets) -> VendorCall:
     body = json_of(request)
     text_of(body["FromEmailAddress"])
     text_of(body["Content"]["Simple"]["Subject"]["Data"])
     tags: dict[str, Any] = {tag["Name"]: tag["Value"] for tag in body["EmailTags"]}
-    return Heard(text_of(tags["delivery_id"]), text_of(body["Destination"]["ToAddresses"][0]))
+    return VendorCall(text_of(tags["delivery_id"]), text_of(body["Destination"]["ToAddresses"][0]))
 
 
-def _hear_sns(request: Request, secrets: Secrets) -> Heard:
+def _parse_sns(request: Request, secrets: Secrets) -> VendorCall:
     form = form_of(request)
     if form["Action"] != "Publish":
         raise ValueError("no such action")
-    return Heard(unnamed("sns", form["PhoneNumber"], text_of(form["Message"])), text_of(form["PhoneNumber"]))
+    return VendorCall(text_key("sns", form["PhoneNumber"], text_of(form["Message"])), text_of(form["PhoneNumber"]))
 
 
 def _key_id(secrets: Secrets) -> str:
@@ -137,13 +137,13 @@ def _account(secrets: Secrets, origin: str, **settings: str) -> Account:
     return {"settings": {"region": REGION, "base_url": origin} | settings, "credentials": credentials}
 
 
-PLAYED: Final = (
-    Played(
-        "ses", "email", "/v2/email/outbound-emails", _may_ses, _hear_ses, _SES, "010001$hex-000000",
+SCRIPTS: Final = (
+    VendorScript(
+        "ses", "email", "/v2/email/outbound-emails", _authenticate_ses, _parse_ses, _SES, "010001$hex-000000",
         lambda secrets, origin: _account(secrets, origin, from_email="shop@example.com"),
         lambda secrets, origin: "ada@example.com",
     ),
-    Played(
-        "sns", "sms", "/", _may_sns, _hear_sns, _SNS, "$uuid", _account, lambda secrets, origin: "+14155550101"
+    VendorScript(
+        "sns", "sms", "/", _authenticate_sns, _parse_sns, _SNS, "$uuid", _account, lambda secrets, origin: "+14155550101"
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Calls with many messages, as the vendors that take them answer: for each message, or once for all."""
+"""Calls with many messages: the responses of vendors, for each message or once for all."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,42 +7,43 @@ import msgspec
 
 from clarion_lab.simulate.faults import Answer
 from clarion_lab.simulate.http2 import Request
-from clarion_lab.simulate.vendors.script import Heard, form_of, json_of, text_of
+from clarion_lab.simulate.vendors.script import VendorCall, form_of, json_of, text_of
 
 _CALLS: Final = frozenset(Answer) - {Answer.ACCEPTED, Answer.INVALID_TOKEN}
-"""What goes wrong with a whole call."""
+"""Answers that hold for a whole call."""
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A vendor's way to take many messages.
+    """A vendor's form of calls with many messages.
 
-    `hear` returns what a call says, nothing when it is none with many; it raises as that of `Played` does. When one of the
-    answers drawn is in `whole`, all messages get it, and none is taken. `says` returns the body of an answer that is for
-    each message, from their answers and what fills them in; without it, one answer and one id is for all.
+    `parse_call` returns the messages of a call, an empty list when it has only one; it raises like that of
+    `VendorScript`. When one of the drawn answers is in `whole`, all messages get it, and none is accepted.
+    `vendor_answer` returns the body of a response with an entry for each message, from their answers and values;
+    without it, one response and one id is for all.
     """
 
     vendor: str
     path: str
-    hear: Callable[[Request], list[Heard]]
+    parse_call: Callable[[Request], list[VendorCall]]
     whole: frozenset[Answer] = _CALLS
-    says: Callable[[list[Answer], list[dict[str, str]]], Any] | None = None
+    vendor_answer: Callable[[list[Answer], list[dict[str, str]]], Any] | None = None
     dead: Callable[[list[int]], Any] | None = None
 
 
-def _hear_sendgrid(request: Request) -> list[Heard]:
+def _parse_sendgrid(request: Request) -> list[VendorCall]:
     body = json_of(request)
     text_of(body["from"]["email"])
     personal = body["personalizations"]
     if len(personal) < 2:
         return []
-    heard = [
-        Heard(text_of(one["custom_args"]["delivery_id"]), text_of(one["to"][0]["email"]))
+    call = [
+        VendorCall(text_of(one["custom_args"]["delivery_id"]), text_of(one["to"][0]["email"]))
         for one in personal
         if len(one["to"]) == 1
     ]
-    if len({one.to.lower() for one in heard}) < len(personal):
+    if len({one.to.lower() for one in call}) < len(personal):
         raise ValueError("an address is there twice")
-    return heard
+    return call
 
 
 def _dead_of_sendgrid(places: list[int]) -> Any:
@@ -50,7 +51,7 @@ def _dead_of_sendgrid(places: list[int]) -> Any:
     return {"errors": [{"message": words, "field": f"personalizations.{at}.to.0.email", "help": None} for at in places]}
 
 
-def _hear_mailgun(request: Request) -> list[Heard]:
+def _parse_mailgun(request: Request) -> list[VendorCall]:
     form = form_of(request)
     recipients = form["to"].split(", ")
     if len(recipients) < 2:
@@ -58,14 +59,14 @@ def _hear_mailgun(request: Request) -> list[Heard]:
     text_of(form["from"])
     variables = msgspec.json.decode(form["recipient-variables"])
     name = text_of(form["v:delivery_id"]).removeprefix("%recipient.").removesuffix("%")
-    return [Heard(text_of(variables[to][name]), to) for to in recipients]
+    return [VendorCall(text_of(variables[to][name]), to) for to in recipients]
 
 
-def _hear_postmark(request: Request) -> list[Heard]:
-    return [Heard(text_of(one["Metadata"]["delivery_id"]), text_of(one["To"])) for one in json_of(request)]
+def _parse_postmark(request: Request) -> list[VendorCall]:
+    return [VendorCall(text_of(one["Metadata"]["delivery_id"]), text_of(one["To"])) for one in json_of(request)]
 
 
-def _say_postmark(answers: list[Answer], values: list[dict[str, str]]) -> Any:
+def _answer_postmark(answers: list[Answer], values: list[dict[str, str]]) -> Any:
     return [
         {
             "To": one["to"],
@@ -84,7 +85,7 @@ def _say_postmark(answers: list[Answer], values: list[dict[str, str]]) -> Any:
     ]
 
 
-def _hear_ses(request: Request) -> list[Heard]:
+def _parse_ses(request: Request) -> list[VendorCall]:
     body = json_of(request)
     text_of(body["FromEmailAddress"])
     template = body["DefaultContent"]["Template"]
@@ -93,12 +94,12 @@ def _hear_ses(request: Request) -> list[Heard]:
     return [_entry_of_ses(entry) for entry in body["BulkEmailEntries"]]
 
 
-def _entry_of_ses(entry: dict[str, Any]) -> Heard:
+def _entry_of_ses(entry: dict[str, Any]) -> VendorCall:
     tags = {tag["Name"]: tag["Value"] for tag in entry["ReplacementTags"]}
-    return Heard(text_of(tags["delivery_id"]), text_of(entry["Destination"]["ToAddresses"][0]))
+    return VendorCall(text_of(tags["delivery_id"]), text_of(entry["Destination"]["ToAddresses"][0]))
 
 
-def _say_ses(answers: list[Answer], values: list[dict[str, str]]) -> Any:
+def _answer_ses(answers: list[Answer], values: list[dict[str, str]]) -> Any:
     entries = [
         {"Status": "SUCCESS", "MessageId": one["id"]}
         if answer is Answer.ACCEPTED
@@ -109,8 +110,8 @@ def _say_ses(answers: list[Answer], values: list[dict[str, str]]) -> Any:
 
 
 BATCHES: Final = (
-    Batch("sendgrid", "/v3/mail/send", _hear_sendgrid, _CALLS | {Answer.INVALID_TOKEN}, dead=_dead_of_sendgrid),
-    Batch("mailgun", "/v3/[^/]+/messages", _hear_mailgun, _CALLS | {Answer.INVALID_TOKEN}),
-    Batch("postmark", "/email/batch", _hear_postmark, says=_say_postmark),
-    Batch("ses", "/v2/email/outbound-bulk-emails", _hear_ses, says=_say_ses),
+    Batch("sendgrid", "/v3/mail/send", _parse_sendgrid, _CALLS | {Answer.INVALID_TOKEN}, dead=_dead_of_sendgrid),
+    Batch("mailgun", "/v3/[^/]+/messages", _parse_mailgun, _CALLS | {Answer.INVALID_TOKEN}),
+    Batch("postmark", "/email/batch", _parse_postmark, vendor_answer=_answer_postmark),
+    Batch("ses", "/v2/email/outbound-bulk-emails", _parse_ses, vendor_answer=_answer_ses),
 )

@@ -1,7 +1,7 @@
-"""APNs and a Web Push service, with the browser behind it: tokens are verified, and what is sealed is opened.
+"""APNs and a Web Push service with its browser: tokens are verified, and encrypted content is decrypted.
 
 Reasons of APNs: https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns; the
-push service answers as https://mozilla-services.github.io/autopush-rs/errors.html and, for a bad subject, as Apple's.
+push service responds as https://mozilla-services.github.io/autopush-rs/errors.html and, for a bad subject, as Apple's.
 """
 
 import base64
@@ -22,7 +22,17 @@ from joserfc.jwk import ECKey
 
 from clarion_lab.simulate.faults import Answer
 from clarion_lab.simulate.http2 import Request
-from clarion_lab.simulate.vendors.script import TEXT, Account, Heard, Played, Says, Secrets, json_of, path_of, text_of
+from clarion_lab.simulate.vendors.script import (
+    TEXT,
+    Account,
+    Secrets,
+    VendorAnswer,
+    VendorCall,
+    VendorScript,
+    json_of,
+    path_of,
+    text_of,
+)
 
 TEAM_ID: Final = "SIMULATOR0"
 KEY_ID: Final = "SIMULATED0"
@@ -33,35 +43,35 @@ _VAPID_S_MAX: Final = 24 * 3_600
 _VAPID: Final = re.compile(r"vapid t=([\w.-]+), ?k=([\w-]+)")
 
 
-def _reason(status: int, reason: str, *, retry_after: bool = False) -> Says:
-    return Says(status, f'{{"reason":"{reason}"}}', headers=(("apns-id", "$id"),), retry_after=retry_after)
+def _reason(status: int, reason: str, *, retry_after: bool = False) -> VendorAnswer:
+    return VendorAnswer(status, f'{{"reason":"{reason}"}}', headers=(("apns-id", "$id"),), retry_after=retry_after)
 
 
-def _autopush(status: int, errno: int, error: str, words: str) -> Says:
-    return Says(status, f'{{"code":{status},"errno":{errno},"error":"{error}","message":"{words}"}}')
+def _autopush(status: int, errno: int, error: str, words: str) -> VendorAnswer:
+    return VendorAnswer(status, f'{{"code":{status},"errno":{errno},"error":"{error}","message":"{words}"}}')
 
 
 _APNS: Final = {
-    Answer.ACCEPTED: Says(200, headers=(("apns-id", "$id"),)),
+    Answer.ACCEPTED: VendorAnswer(200, headers=(("apns-id", "$id"),)),
     Answer.THROTTLE: _reason(429, "TooManyRequests", retry_after=True),
     Answer.ERROR_500: _reason(500, "InternalServerError"),
-    Answer.INVALID_TOKEN: Says(410, '{"reason":"Unregistered","timestamp":1767225600000}'),
+    Answer.INVALID_TOKEN: VendorAnswer(410, '{"reason":"Unregistered","timestamp":1767225600000}'),
     Answer.MALFORMED: _reason(400, "PayloadEmpty"),
 }
 _WEBPUSH: Final = {
-    Answer.ACCEPTED: Says(201, headers=(("location", "$id"), ("ttl", "0"))),
+    Answer.ACCEPTED: VendorAnswer(201, headers=(("location", "$id"), ("ttl", "0"))),
     # RFC 8030 8.4 asks for the header and for nothing else.
-    Answer.THROTTLE: Says(429, "Too Many Requests", TEXT, retry_after=True),
+    Answer.THROTTLE: VendorAnswer(429, "Too Many Requests", TEXT, retry_after=True),
     Answer.ERROR_500: _autopush(500, 999, "Internal Server Error", "Unknown error"),
     Answer.INVALID_TOKEN: _autopush(410, 106, "Gone", "Subscription expired"),
     Answer.MALFORMED: _autopush(400, 110, "Bad Request", "Invalid crypto headers"),
 }
 _NO_TOKEN: Final = _autopush(401, 109, "Unauthorized", "Request did not validate Invalid Authorization Header")
 _OTHER_KEY: Final = _autopush(401, 109, "Unauthorized", "VAPID public key mismatch")
-_BAD_SUBJECT: Final = Says(403, '{"reason":"BadJwtToken"}')
+_BAD_SUBJECT: Final = VendorAnswer(403, '{"reason":"BadJwtToken"}')
 
 
-def _may_apns(request: Request, secrets: Secrets) -> Says | None:
+def _authenticate_apns(request: Request, secrets: Secrets) -> VendorAnswer | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         return _reason(403, "MissingProviderToken")
@@ -78,14 +88,16 @@ def _may_apns(request: Request, secrets: Secrets) -> Says | None:
     return None if request.headers.get("apns-topic") == TOPIC else _reason(400, "TopicDisallowed")
 
 
-def _hear_apns(request: Request, secrets: Secrets) -> Heard:
+def _parse_apns(request: Request, secrets: Secrets) -> VendorCall:
     body = json_of(request)
     if not isinstance(body["aps"], dict):
         raise ValueError("aps is no object")
-    return Heard(text_of(body["delivery_id"]), path_of(request).rpartition("/")[2], request.headers.get("apns-id", ""))
+    return VendorCall(
+        text_of(body["delivery_id"]), path_of(request).rpartition("/")[2], request.headers.get("apns-id", "")
+    )
 
 
-def _may_webpush(request: Request, secrets: Secrets) -> Says | None:
+def _authenticate_webpush(request: Request, secrets: Secrets) -> VendorAnswer | None:
     found = _VAPID.fullmatch(request.headers.get("authorization", ""))
     if found is None:
         return _NO_TOKEN
@@ -104,15 +116,16 @@ def _may_webpush(request: Request, secrets: Secrets) -> Says | None:
     return None if whole else _NO_TOKEN
 
 
-def _hear_webpush(request: Request, secrets: Secrets) -> Heard:
+def _parse_webpush(request: Request, secrets: Secrets) -> VendorCall:
     if request.headers.get("content-encoding") != "aes128gcm" or "ttl" not in request.headers:
         raise ValueError("headers are missing")
     body = msgspec.json.decode(_opened(request.body, secrets.key("browser"), _auth(secrets)))
-    return Heard(text_of(body["delivery_id"]), path_of(request).removeprefix(ENDPOINT_PATH))
+    return VendorCall(text_of(body["delivery_id"]), path_of(request).removeprefix(ENDPOINT_PATH))
 
 
 def _opened(sealed: bytes, key: ec.EllipticCurvePrivateKey, auth: bytes) -> bytes:
-    """Return the text of a push as the browser finds it (RFC 8291 4, RFC 8188 2). Raises `ValueError`."""
+    """Return the decrypted text of a push (RFC 8291 4, RFC 8188 2). Raises `ValueError` when it is not for this
+    browser."""
     if len(sealed) < 16 + 4 + 1 + 65 + 17 or sealed[20] != 65:
         raise ValueError("the body is too short")
     salt, point, record = sealed[:16], sealed[21:86], sealed[86:]
@@ -167,18 +180,18 @@ def _webpush_account(secrets: Secrets, origin: str) -> Account:
 
 
 def _subscription(secrets: Secrets, origin: str) -> str:
-    """Return what a browser's `PushSubscription.toJSON()` would."""
+    """Return a subscription like that of a browser's `PushSubscription.toJSON()`."""
     keys = {"p256dh": _text(_point(secrets.key("browser"))), "auth": _text(_auth(secrets))}
     return msgspec.json.encode({"endpoint": f"{origin}{ENDPOINT_PATH}ada", "keys": keys}).decode()
 
 
-PLAYED: Final = (
-    Played(
-        "apns", "push", "/3/device/[0-9A-Fa-f]{16,200}", _may_apns, _hear_apns, _APNS, "", _apns_account,
+SCRIPTS: Final = (
+    VendorScript(
+        "apns", "push", "/3/device/[0-9A-Fa-f]{16,200}", _authenticate_apns, _parse_apns, _APNS, "", _apns_account,
         lambda secrets, origin: "ada0" * 16,
     ),
-    Played(
-        "webpush", "webpush", ENDPOINT_PATH + "[A-Za-z0-9_-]+", _may_webpush, _hear_webpush, _WEBPUSH, "$origin/m/$hex",
+    VendorScript(
+        "webpush", "webpush", ENDPOINT_PATH + "[A-Za-z0-9_-]+", _authenticate_webpush, _parse_webpush, _WEBPUSH, "$origin/m/$hex",
         _webpush_account, _subscription,
     ),
 )  # fmt: skip

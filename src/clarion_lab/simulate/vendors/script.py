@@ -1,4 +1,4 @@
-"""What a played vendor is made of: the requests it knows, whom it lets in, and the words of each of its answers."""
+"""The parts of a played vendor: its requests, its check of credentials, and the text of each of its responses."""
 
 import base64
 from collections.abc import Callable
@@ -17,18 +17,19 @@ from clarion_lab.simulate.http2 import Request
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Of the curve P-256 (FIPS 186-5)."""
+"""The order of the curve P-256 (FIPS 186-5)."""
 
 
 class Secrets:
-    """Credentials of the vendors, all drawn from one kept secret: a restarted simulator still knows them."""
+    """Credentials of the vendors, all derived from one stored secret, so that a restarted simulator still accepts
+    them."""
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
         self._keys: dict[str, ec.EllipticCurvePrivateKey] = {}
 
     def hex(self, label: str, chars: int = 32) -> str:
-        """Return so many hexadecimal digits, at most 128."""
+        """Return the given number of hexadecimal digits, at most 128."""
         return blake2b(label.encode(), key=self._seed, digest_size=chars // 2).hexdigest()
 
     def key(self, label: str) -> ec.EllipticCurvePrivateKey:
@@ -39,9 +40,9 @@ class Secrets:
         return self._keys[label]
 
 
-class Says(msgspec.Struct, frozen=True):
-    """An answer. In `body` and the values of `headers`, `$id`, `$uuid`, `$ts`, `$to`, `$origin`, `$wait_s` and `$reset_s`
-    are filled in."""
+class VendorAnswer(msgspec.Struct, frozen=True):
+    """A response. In `body` and the values of `headers`, `$id`, `$uuid`, `$ts`, `$to`, `$origin`, `$wait_s` and
+    `$reset_s` are replaced by values."""
 
     status: int
     body: str = ""
@@ -50,8 +51,8 @@ class Says(msgspec.Struct, frozen=True):
     retry_after: bool = False
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """What a request says: the delivery it is about, the address, and the vendor's id if the sender chooses it."""
+class VendorCall(msgspec.Struct, frozen=True):
+    """A parsed request: the key of its delivery, the address, and the vendor's id if the sender chooses it."""
 
     key: str
     to: str
@@ -61,21 +62,21 @@ class Heard(msgspec.Struct, frozen=True):
 Account: TypeAlias = dict[str, dict[str, Any]]
 
 
-class Played(msgspec.Struct, frozen=True):
-    """A vendor, or one more door of one.
+class VendorScript(msgspec.Struct, frozen=True):
+    """A vendor, or a further endpoint of one.
 
-    `path` is a regular expression. `check` returns what somebody hears who may not send, else None. `hear` raises
-    `LookupError`, `TypeError` or `ValueError` when the request is none. `id_form` makes the vendor's id. `account` returns
-    the settings and credentials that are let in here, `address` an address messages can go to; `name` tells the doors of
-    one vendor apart.
+    `path` is a regular expression. `check` returns the response to a client that may not send, else None. `parse_call`
+    raises `LookupError`, `TypeError` or `ValueError` when the request is malformed. `id_form` makes the vendor's id.
+    `account` returns the settings and credentials that are accepted here, `address` an address for messages; `name`
+    distinguishes the endpoints of one vendor.
     """
 
     vendor: str
     channel: str
     path: str
-    check: Callable[[Request, Secrets], Says | None]
-    hear: Callable[[Request, Secrets], Heard]
-    says: dict[Answer, Says]
+    check: Callable[[Request, Secrets], VendorAnswer | None]
+    parse_call: Callable[[Request, Secrets], VendorCall]
+    vendor_answer: dict[Answer, VendorAnswer]
     id_form: str
     account: Callable[[Secrets, str], Account]
     address: Callable[[Secrets, str], str]
@@ -88,7 +89,7 @@ def path_of(request: Request) -> str:
 
 
 def json_of(request: Request) -> Any:
-    """Return the JSON of a body. Raises `ValueError`."""
+    """Return the JSON of a body. Raises `ValueError` when it is not valid."""
     return msgspec.json.decode(request.body)
 
 
@@ -108,14 +109,15 @@ def _text(part: Message) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Return a text that is there. Raises `ValueError`."""
+    """Return a text that is not empty. Raises `ValueError` for any other value."""
     if not isinstance(value, str) or not value:
         raise ValueError("a text is missing")
     return value
 
 
-def unnamed(vendor: str, to: str, text: str) -> str:
-    """Return the key of a message of a vendor that takes no id of ours: the same for the same text to one address."""
+def text_key(vendor: str, to: str, text: str) -> str:
+    """Return the key of a message of a vendor whose calls carry no delivery id: the same for the same text to one
+    address."""
     return blake2b("\0".join((vendor, to, text)).encode(errors="replace"), digest_size=16).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Twilio, Vonage and Termii; what they say is copied from the pages their vendor modules name."""
+"""Twilio, Vonage and Termii; their responses are copied from the pages that their vendor modules name."""
 
 import hashlib
 import hmac
@@ -10,36 +10,36 @@ from clarion_lab.simulate.faults import Answer
 from clarion_lab.simulate.http2 import Request
 from clarion_lab.simulate.vendors.script import (
     Account,
-    Heard,
-    Played,
-    Says,
     Secrets,
+    VendorAnswer,
+    VendorCall,
+    VendorScript,
     basic,
     form_of,
     json_of,
     path_of,
+    text_key,
     text_of,
-    unnamed,
 )
 
 
-def _twilio(status: int, code: int, words: str, *, retry_after: bool = False) -> Says:
+def _twilio(status: int, code: int, words: str, *, retry_after: bool = False) -> VendorAnswer:
     more = f"https://www.twilio.com/docs/errors/{code}"
     body = f'{{"code":{code},"message":"{words}","more_info":"{more}","status":{status}}}'
-    return Says(status, body, retry_after=retry_after)
+    return VendorAnswer(status, body, retry_after=retry_after)
 
 
-def _vonage(status: int, words: str) -> Says:
-    return Says(200, f'{{"message-count":"1","messages":[{{"status":"{status}","error-text":"{words}"}}]}}')
+def _vonage(status: int, words: str) -> VendorAnswer:
+    return VendorAnswer(200, f'{{"message-count":"1","messages":[{{"status":"{status}","error-text":"{words}"}}]}}')
 
 
-def _termii(status: int, words: str, *, retry_after: bool = False) -> Says:
+def _termii(status: int, words: str, *, retry_after: bool = False) -> VendorAnswer:
     body = f'{{"code":{status},"message":"{words}","status":"error"}}'
-    return Says(status, body, retry_after=retry_after)
+    return VendorAnswer(status, body, retry_after=retry_after)
 
 
 _TWILIO: Final = {
-    Answer.ACCEPTED: Says(
+    Answer.ACCEPTED: VendorAnswer(
         201,
         '{"sid":"$id","to":"$to","status":"queued","num_segments":"1","price":null,"error_code":null,'
         '"error_message":null}',
@@ -51,7 +51,7 @@ _TWILIO: Final = {
     Answer.MALFORMED: _twilio(400, 21602, "Message body is required."),
 }
 _VONAGE: Final = {
-    Answer.ACCEPTED: Says(
+    Answer.ACCEPTED: VendorAnswer(
         200,
         '{"message-count":"1","messages":[{"to":"$to","message-id":"$id","status":"0","remaining-balance":"3.14",'
         '"message-price":"0.03","network":"26201"}]}',
@@ -64,7 +64,7 @@ _VONAGE: Final = {
 }
 _UNSIGNED: Final = _vonage(14, "Invalid Signature")
 _TERMII: Final = {
-    Answer.ACCEPTED: Says(
+    Answer.ACCEPTED: VendorAnswer(
         200,
         '{"code":"ok","balance":18599.65,"message_id":"$id","message":"Successfully Sent","user":"Ada",'
         '"message_id_str":"$id"}',
@@ -77,24 +77,24 @@ _TERMII: Final = {
 }
 
 
-def _may_twilio(request: Request, secrets: Secrets) -> Says | None:
+def _authenticate_twilio(request: Request, secrets: Secrets) -> VendorAnswer | None:
     sid = path_of(request).split("/")[3]
     users = (sid, f"SK{secrets.hex('twilio')}")
     known = any(basic(request, user, secrets.hex("twilio secret")) for user in users)
     return None if known and sid == _twilio_sid(secrets) else _TWILIO[Answer.UNAUTHENTICATED]
 
 
-def _hear_twilio(request: Request, secrets: Secrets) -> Heard:
+def _parse_twilio(request: Request, secrets: Secrets) -> VendorCall:
     form = form_of(request)
     text_of(form.get("From") or form.get("MessagingServiceSid"))
-    return Heard(unnamed("twilio", form["To"], text_of(form["Body"])), text_of(form["To"]))
+    return VendorCall(text_key("twilio", form["To"], text_of(form["Body"])), text_of(form["To"]))
 
 
 def _twilio_sid(secrets: Secrets) -> str:
     return f"AC{secrets.hex('twilio')}"
 
 
-def _may_vonage(request: Request, secrets: Secrets) -> Says | None:
+def _authenticate_vonage(request: Request, secrets: Secrets) -> VendorAnswer | None:
     form = form_of(request)
     if form.get("api_key") != secrets.hex("vonage", 8):
         return _VONAGE[Answer.UNAUTHENTICATED]
@@ -108,18 +108,18 @@ def _may_vonage(request: Request, secrets: Secrets) -> Says | None:
 _SIGNED: Final = str.maketrans("&=", "__")
 
 
-def _hear_vonage(request: Request, secrets: Secrets) -> Heard:
+def _parse_vonage(request: Request, secrets: Secrets) -> VendorCall:
     form = form_of(request)
     text_of(form["from"])
     text_of(form["text"])
-    return Heard(text_of(form["client-ref"]), text_of(form["to"]))
+    return VendorCall(text_of(form["client-ref"]), text_of(form["to"]))
 
 
 def _vonage_signs(secrets: Secrets) -> str:
     return secrets.hex("vonage signature", 48)
 
 
-def _may_termii(request: Request, secrets: Secrets) -> Says | None:
+def _authenticate_termii(request: Request, secrets: Secrets) -> VendorAnswer | None:
     try:
         known = json_of(request)["api_key"] == _termii_key(secrets)
     except (msgspec.DecodeError, LookupError, TypeError):
@@ -127,10 +127,10 @@ def _may_termii(request: Request, secrets: Secrets) -> Says | None:
     return None if known else _TERMII[Answer.UNAUTHENTICATED]
 
 
-def _hear_termii(request: Request, secrets: Secrets) -> Heard:
+def _parse_termii(request: Request, secrets: Secrets) -> VendorCall:
     body = json_of(request)
     text_of(body["from"])
-    return Heard(unnamed("termii", text_of(body["to"]), text_of(body["sms"])), body["to"])
+    return VendorCall(text_key("termii", text_of(body["to"]), text_of(body["sms"])), body["to"])
 
 
 def _termii_key(secrets: Secrets) -> str:
@@ -158,15 +158,15 @@ def _somebody(secrets: Secrets, origin: str) -> str:
     return "+14155550101"
 
 
-PLAYED: Final = (
-    Played(
-        "twilio", "sms", r"/2010-04-01/Accounts/AC[0-9a-fA-F]{32}/Messages\.json", _may_twilio, _hear_twilio, _TWILIO,
+SCRIPTS: Final = (
+    VendorScript(
+        "twilio", "sms", r"/2010-04-01/Accounts/AC[0-9a-fA-F]{32}/Messages\.json", _authenticate_twilio, _parse_twilio, _TWILIO,
         "SM$hex", _twilio_account, _somebody,
     ),
-    Played(
-        "vonage", "sms", "/sms/json", _may_vonage, _hear_vonage, _VONAGE, "$uuid", _vonage_account, _somebody
+    VendorScript(
+        "vonage", "sms", "/sms/json", _authenticate_vonage, _parse_vonage, _VONAGE, "$uuid", _vonage_account, _somebody
     ),
-    Played(
-        "termii", "sms", "/api/sms/send", _may_termii, _hear_termii, _TERMII, "$digits", _termii_account, _somebody
+    VendorScript(
+        "termii", "sms", "/api/sms/send", _authenticate_termii, _parse_termii, _TERMII, "$digits", _termii_account, _somebody
     ),
 )  # fmt: skip

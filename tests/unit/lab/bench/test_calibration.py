@@ -7,13 +7,13 @@ from clarion_lab.bench import calibration, measure
 from clarion_lab.bench.calibration import Calibration, rounds_us
 from clarion_lab.bench.cases import CASES
 from clarion_lab.bench.figures import Figures
-from clarion_lab.bench.measure import INSIDE, Asked, Outcome, measured
+from clarion_lab.bench.measure import INSIDE, BenchRequest, Outcome, measured
 from clarion_lab.bench.reconcile import Balance
 
 FIGURES = Figures("x", 100, 2.0, {"total": 1.0}, 0.0, None, None, 1.0, Balance(0, 0, 0, 0))
 
 
-def test_a_piece_of_work_costs_something_and_every_round_is_told() -> None:
+def test_work_has_a_cost_and_every_round_is_reported() -> None:
     rounds = rounds_us(3)
     assert len(rounds) == 3
     assert min(rounds) > 0
@@ -33,15 +33,15 @@ def test_the_line_of_every_case_is_calibrated_before_and_after(
         happened.append("measured")
         return FIGURES
 
-    def inside(_asked: Asked) -> Outcome:
+    def inside(_asked: BenchRequest) -> Outcome:
         happened.append("measured")
         return Outcome({"case": name}, passed=True)
 
     monkeypatch.setattr(calibration, "rounds_us", fixed)
     monkeypatch.setattr(measure, "run", case)
     monkeypatch.setattr(measure, "INSIDE", dict.fromkeys(INSIDE, inside))
-    outcome = measured(Asked(name, tmp_path, Console(quiet=True)))
-    told = {name: outcome.line[name] for name in Calibration(0, 0, 0).told()}
-    assert told == {"calibration_us": 35.0, "calibration_before_us": 20.0, "calibration_after_us": 50.0}
+    outcome = measured(BenchRequest(name, tmp_path, Console(quiet=True)))
+    as_dict = {name: outcome.line[name] for name in Calibration(0, 0, 0).as_dict()}
+    assert as_dict == {"calibration_us": 35.0, "calibration_before_us": 20.0, "calibration_after_us": 50.0}
     assert (happened[0], happened[-1]) == ("calibrated", "calibrated")
     assert "measured" in happened

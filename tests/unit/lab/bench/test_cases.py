@@ -2,7 +2,7 @@ import pytest
 
 from clarion.domain.errors import OperatorError
 from clarion_lab.bench.cases import CASES, chosen
-from clarion_lab.load import furnish, people
+from clarion_lab.load import people, seed_data
 
 
 def test_every_case_of_the_command_line_exists() -> None:
@@ -19,7 +19,7 @@ def test_size_and_rate_are_overridden_and_a_rate_decides_the_size() -> None:
 
 
 @pytest.mark.parametrize(("name", "rate"), [("nothing", None), ("inapp-broadcast", 5.0)])
-def test_what_makes_no_sense_is_refused_in_a_sentence(name: str, rate: float | None) -> None:
+def test_invalid_options_are_refused_in_a_sentence(name: str, rate: float | None) -> None:
     with pytest.raises(OperatorError, match=r"\.$"):
         chosen(name, None, rate)
 
@@ -27,5 +27,5 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(name: str, rate: float | N
 def test_every_case_with_a_provider_has_a_vendor_parts_and_known_keys() -> None:
     for case in CASES.values():
         assert case.channel in people.PARTS
-        assert set(case.dkim) <= set(furnish.KEYS)
-        assert not case.provider or case.vendor or case.channel in furnish.VENDORS
+        assert set(case.dkim) <= set(seed_data.KEYS)
+        assert not case.provider or case.vendor or case.channel in seed_data.VENDORS

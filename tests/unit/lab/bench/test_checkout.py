@@ -19,7 +19,7 @@ def repository(tmp_path: Path) -> Path:
     return root
 
 
-def test_another_commit_is_checked_out_beside_this_one_and_removed(repository: Path, tmp_path: Path) -> None:
+def test_another_commit_is_checked_out_separately_and_removed(repository: Path, tmp_path: Path) -> None:
     with checked_out(commit_of("HEAD~1", repository), tmp_path, repository) as root:
         assert "first" in (root / "src" / "code.py").read_text()
         assert lock_differs(root, repository)
@@ -34,7 +34,7 @@ def test_a_failure_inside_leaves_no_checkout_behind(repository: Path, tmp_path: 
     assert not root.exists()
 
 
-def test_what_names_no_commit_is_refused(repository: Path) -> None:
+def test_an_unknown_commit_is_refused(repository: Path) -> None:
     for name in ("nothing", "--all"):
         with pytest.raises(OperatorError, match="names no commit"):
             commit_of(name, repository)

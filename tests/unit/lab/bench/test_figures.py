@@ -8,7 +8,7 @@ def figures(case: str, lost: int = 0) -> Figures:
 
 def test_one_run_is_its_own_line() -> None:
     run = figures("push")
-    assert joined({"": run}) == run.told()
+    assert joined({"": run}) == run.as_dict()
     assert run.passed
     assert not figures("push", lost=1).passed
 

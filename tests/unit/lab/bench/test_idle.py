@@ -5,7 +5,7 @@ import time
 import psutil
 import pytest
 
-from clarion_lab.bench.idle import BOUNDS, Idle, Seen, compared, seen
+from clarion_lab.bench.idle import BOUNDS, Idle, ProcessUsage, compare, usage_of
 from clarion_lab.load.programs import RunError
 
 QUIET = Idle(
@@ -18,21 +18,21 @@ QUIET = Idle(
 )
 
 
-def test_two_looks_give_shares_of_the_time_between_them():
-    before = {"up": Seen(1.0, {1: 10}, 30.0), "api": Seen(2.0, {2: 100, 3: 7}, 50.0)}
-    after = {"up": Seen(1.1, {1: 10}, 31.0), "api": Seen(2.3, {2: 120, 4: 20}, 52.0)}
-    found = compared(before, after, 10.0)
+def test_two_readings_give_shares_of_the_time_between_them():
+    before = {"up": ProcessUsage(1.0, {1: 10}, 30.0), "api": ProcessUsage(2.0, {2: 100, 3: 7}, 50.0)}
+    after = {"up": ProcessUsage(1.1, {1: 10}, 31.0), "api": ProcessUsage(2.3, {2: 120, 4: 20}, 52.0)}
+    found = compare(before, after, 10.0)
     assert found.cpu_share == pytest.approx(0.04)
     assert found.wakeups_per_second == {"up": 0.0, "api": 4.0}  # a thread that is new was never asleep before
     assert found.pss_mb == {"up": 31.0, "api": 52.0}
 
 
-def test_a_process_that_ended_meanwhile_is_told():
+def test_a_process_that_ended_meanwhile_is_reported():
     with pytest.raises(RunError, match="worker-0"):
-        compared({"worker-0": Seen(1.0, {}, 1.0)}, {}, 10.0)
+        compare({"worker-0": ProcessUsage(1.0, {}, 1.0)}, {}, 10.0)
 
 
-def test_what_is_within_all_bounds_passes_and_the_first_send_is_the_one_that_counts():
+def test_usage_within_all_bounds_passes_and_the_first_send_counts():
     line, passed = QUIET.outcome()
     assert passed
     assert (line["passed"], line["missed"]) == (True, [])
@@ -62,10 +62,10 @@ def test_a_real_process_shows_how_often_it_woke_up():
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.readline()
-        told = seen(psutil.Process(process.pid))
-        assert sum(told.sleeps.values()) >= 20
-        assert 1.0 < told.pss_mb < 100.0
-        assert 0.0 < told.cpu_s < time.process_time() + 10.0
+        as_dict = usage_of(psutil.Process(process.pid))
+        assert sum(as_dict.sleeps.values()) >= 20
+        assert 1.0 < as_dict.pss_mb < 100.0
+        assert 0.0 < as_dict.cpu_s < time.process_time() + 10.0
         process.communicate(b"\n")
     with pytest.raises((RunError, psutil.NoSuchProcess)):
-        seen(psutil.Process(process.pid))
+        usage_of(psutil.Process(process.pid))

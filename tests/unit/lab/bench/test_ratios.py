@@ -25,11 +25,11 @@ def test_a_bound_is_missed_only_when_the_interval_excludes_it() -> None:
     assert missed(ratios, {"per_second_ratio": 1.0}) == ["per_second_ratio"]
 
 
-def test_a_bound_on_what_was_not_measured_is_missed() -> None:
+def test_a_bound_without_a_measurement_is_missed() -> None:
     assert missed({}, {"p99_ratio": 1.0}) == ["p99_ratio"]
 
 
-def test_bounds_are_read_and_what_is_none_is_refused_in_a_sentence() -> None:
+def test_bounds_are_parsed_and_invalid_ones_refused_in_a_sentence() -> None:
     assert bounds_of(["cpu_ratio=1.0", "per_second_ratio=0.9"]) == {"cpu_ratio": 1.0, "per_second_ratio": 0.9}
     for wrong in ("cpu_ratio", "cpu_ratio=fast", "speed=1"):
         with pytest.raises(OperatorError, match=r"\.$"):

@@ -22,11 +22,11 @@ def test_everything_received_and_sent_is_clean() -> None:
     assert found.duplicates == 0
 
 
-def test_what_the_provider_never_got_is_lost() -> None:
+def test_a_delivery_the_provider_never_got_is_lost() -> None:
     assert balance(STATES, [delivery(A)], STATES).lost == 1
 
 
-def test_what_the_api_no_longer_knows_is_lost() -> None:
+def test_a_notification_unknown_to_the_api_is_lost() -> None:
     assert balance(STATES, None, {f"ntf_{A}": ["sent"], f"ntf_{B}": []}).lost == 1
 
 
@@ -36,7 +36,7 @@ def test_a_second_call_for_a_delivery_is_a_duplicate_and_another_delivery_is_not
 
 
 @pytest.mark.parametrize(("state", "field"), [("retrying", "unfinished"), ("dead", "failed"), ("skipped", "failed")])
-def test_whatever_is_not_sent_is_not_clean(state: str, field: str) -> None:
+def test_any_unsent_delivery_is_not_clean(state: str, field: str) -> None:
     found = balance(STATES, None, STATES | {f"ntf_{A}": [state]})
     assert getattr(found, field) == 1
     assert not found.clean
@@ -53,7 +53,7 @@ def test_no_samples_have_no_percentile() -> None:
     assert percentile_ms([], 0.5) is None
 
 
-def test_what_has_no_id_of_ours_is_counted() -> None:
+def test_messages_without_a_known_id_are_counted() -> None:
     found = balance(STATES, ["key of one", "key of another"], STATES, named=False)
     assert found.clean
     assert found.duplicates == 0

@@ -12,12 +12,12 @@ def test_waits_of_a_kind_count_a_commit_and_kinds_that_a_frame_passes_add_up() -
     assert found["deliver"].commits == 20
 
 
-def test_a_request_counts_its_own_waits_beside_the_commit_it_shares() -> None:
+def test_a_request_counts_its_own_waits_and_the_shared_commit() -> None:
     found = stages([], [counts("api", Kind("accept", "request", 100, 200, 0), Kind("accept", "flush", 5, 5, 5))])
     assert found["accept"].round_trips == 2 + 1
 
 
-def test_only_what_was_counted_between_two_readings_counts() -> None:
+def test_only_counts_between_two_readings_count() -> None:
     before = [counts("worker-0", Kind("plan", "run", 0, 100, 10))]
     found = stages(before, [counts("worker-0", Kind("plan", "run", 0, 108, 12)), counts("worker-1")])
     assert found["plan"].round_trips == 4
@@ -28,12 +28,12 @@ def test_other_stages_of_the_api_process_are_not_those_of_the_workers() -> None:
     assert stages([], [counts("api", Kind("record", "request", 9, 9, 9))])["record"].round_trips is None
 
 
-def test_tasks_that_neither_commit_nor_end_are_told_beside() -> None:
+def test_tasks_that_neither_commit_nor_end_are_reported_separately() -> None:
     found = stages([], [counts("worker-0", Kind("plan", "run", 0, 20, 10), Kind("plan", "poll", 0, 5, 0))])
     assert (found["plan"].round_trips, found["plan"].beside) == (2, {"poll": 0.5})
 
 
-def test_a_goal_is_missed_by_a_wait_too_many_and_by_what_cannot_be_delayed() -> None:
+def test_a_goal_is_missed_by_an_extra_wait_and_by_synchronous_calls() -> None:
     fine = [Kind(name, "run", 0, 20, 10) for name in ("plan", "deliver", "record")]
     good = [counts("worker-0", *fine), counts("api", Kind("accept", "flush", 5, 5, 5))]
     assert missed(stages([], good)) == []

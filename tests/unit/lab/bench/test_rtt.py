@@ -10,8 +10,8 @@ from clarion_lab.bench.rtt import CASE, Distance, _outcome
 
 def run(**busy: int) -> Distance:
     stages = {name: Stage(1.0, 1, 1.0, 0.0, {}, {}) for name in GOALS}
-    told = {name.replace("_", "."): number for name, number in busy.items()}
-    return Distance(100.0, 1.0, Balance(0, 0, 0, 0), [], stages, told)
+    as_dict = {name.replace("_", "."): number for name, number in busy.items()}
+    return Distance(100.0, 1.0, Balance(0, 0, 0, 0), [], stages, as_dict)
 
 
 def outcome(far: Distance, near: Distance, case: Case = CASE) -> Any:

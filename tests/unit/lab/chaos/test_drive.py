@@ -24,12 +24,12 @@ def test_an_event_names_the_notifications_it_made() -> None:
 
 
 @pytest.mark.parametrize("status", [409, 429, 500, 502, 503, 507])
-def test_what_may_still_be_taken_is_unknown(status: int) -> None:
+def test_a_request_that_may_still_be_accepted_is_unknown(status: int) -> None:
     assert classify("k", Answer(status, b"later"), 5).result == "unknown"
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 422])
-def test_a_refusal_is_final_and_keeps_its_words(status: int) -> None:
+def test_a_refusal_is_final_and_keeps_its_text(status: int) -> None:
     line = classify("k", Answer(status, b"no such template"), 5)
     assert line.result == "refused"
     assert "no such template" in line.detail

@@ -1,10 +1,10 @@
-"""Does the oracle of instances see? Each test doctors one witness of a clean run and expects that fault, and only it."""
+"""The oracle of instances detects faults: each test changes one record of a clean run and expects exactly that fault."""
 
 import msgspec
 import pytest
 
 from clarion_lab.chaos import oracle
-from clarion_lab.chaos.instances import Evidence, Reaction, Tale, Verdict, Wanted, judge
+from clarion_lab.chaos.instances import Evidence, ExpectedInstance, InstanceReport, Reaction, Verdict, judge
 from clarion_lab.chaos.phone import Message
 
 FINE = oracle.Verdict(6, 0, 0, 0, 0, 0, 0, 0, 0, {})
@@ -13,9 +13,9 @@ WORKFLOWS = ("delay_1", "digest_fixed", "digest_fixed", "answer", "answer", "loo
 DELAY, FIRST, SECOND, ANSWERED, UNANSWERED, SEEN, UNSEEN = (f"{number:032x}" for number in range(7))
 
 
-def wanted(number: int) -> Wanted:
+def wanted(number: int) -> ExpectedInstance:
     workflow = WORKFLOWS[number]
-    return Wanted(f"{number:032x}", "u", workflow.partition("_")[0], workflow, number, "t")
+    return ExpectedInstance(f"{number:032x}", "u", workflow.partition("_")[0], workflow, number, "t")
 
 
 def message(notification: str, step: str, *items: int, delivery: str = "", user: str = "u") -> Message:
@@ -31,7 +31,7 @@ def reaction(notification: str, at_ms: int = UNTIL_MS - 1) -> Reaction:
 CLEAN = Evidence(
     wanted=[wanted(number) for number in range(7)],
     tales=[
-        Tale(f"{number:032x}", "u", 1, waited_until_ms=UNTIL_MS if workflow in ("answer", "look") else None)
+        InstanceReport(f"{number:032x}", "u", 1, waited_until_ms=UNTIL_MS if workflow in ("answer", "look") else None)
         for number, workflow in enumerate(WORKFLOWS)
     ],
     messages=[
@@ -64,7 +64,7 @@ def without(notification: str, step: str) -> list[Message]:
     return [one for one in CLEAN.messages if (one.notification, one.step) != (notification, step)]
 
 
-def told(notification: str, **changes: object) -> list[Tale]:
+def reports(notification: str, **changes: object) -> list[InstanceReport]:
     return [msgspec.structs.replace(one, **changes) if one.notification == notification else one for one in CLEAN.tales]
 
 
@@ -77,10 +77,10 @@ def test_a_clean_run_passes() -> None:
 
 @pytest.mark.parametrize("changes", [{"endings": 0}, {"endings": 2}, {"afterwards": 1}])
 def test_an_instance_has_to_end_once_and_for_all(changes: dict[str, int]) -> None:
-    assert doctor(tales=told(DELAY, **changes)) == (1, 0, 0)
+    assert doctor(tales=reports(DELAY, **changes)) == (1, 0, 0)
 
 
-def test_an_instance_nobody_knows_has_not_ended() -> None:
+def test_an_unknown_instance_has_not_ended() -> None:
     assert doctor(tales=CLEAN.tales[1:]) == (1, 0, 0)
 
 
@@ -88,13 +88,13 @@ def test_two_instances_of_one_recipient_are_no_end() -> None:
     assert doctor(tales=[*CLEAN.tales, CLEAN.tales[0]]) == (1, 0, 0)
 
 
-def test_an_instance_still_kept_has_not_ended() -> None:
+def test_an_instance_still_stored_has_not_ended() -> None:
     assert doctor(open_cells=[DELAY]) == (1, 0, 0)
-    assert doctor(open_cells=[DELAY], tales=told(DELAY, endings=0)) == (1, 0, 0), "that is the same fault"
+    assert doctor(open_cells=[DELAY], tales=reports(DELAY, endings=0)) == (1, 0, 0), "that is the same fault"
 
 
-def test_an_instance_nobody_asked_for_is_one_too_many() -> None:
-    assert doctor(tales=[*CLEAN.tales, Tale("f" * 32, "u", 1)]) == (0, 0, 1)
+def test_an_unrequested_instance_is_a_fault() -> None:
+    assert doctor(tales=[*CLEAN.tales, InstanceReport("f" * 32, "u", 1)]) == (0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_an_event_twice_in_one_digest_is_repeated() -> None:
     assert doctor(messages=[*without(FIRST, "digest"), message(FIRST, "digest", 1, 2, 2)]) == (0, 0, 1)
 
 
-def test_a_digest_that_says_something_else_the_second_time_repeats() -> None:
+def test_a_digest_with_other_contents_the_second_time_repeats() -> None:
     assert doctor(messages=[*CLEAN.messages, message(FIRST, "digest", 1)]) == (0, 0, 1)
 
 
@@ -166,5 +166,5 @@ def test_late_or_not_it_is_one_of_both() -> None:
     assert doctor(messages=without(ANSWERED, "thanks"), reactions=late) == (0, 1, 0)
 
 
-def test_nobody_is_thanked_for_nothing() -> None:
+def test_a_thank_you_without_a_reaction_is_a_fault() -> None:
     assert doctor(reactions=[reaction(SEEN)]) == (0, 1, 1)

@@ -2,19 +2,19 @@ from typing import Any
 
 import pytest
 
-from clarion_lab.chaos.observe import account_of, accounts_of, bare
+from clarion_lab.chaos.observe import account_of, accounts_of, without_prefix
 from clarion_lab.chaos.oracle import Account
 
 ID = "dlv_" + "a" * 48
 
 
 def delivery(*attempts: tuple[str | None, int], channel: str = "push") -> dict[str, Any]:
-    told = [{"outcome": outcome, "repeated": repeated} for outcome, repeated in attempts]
-    return {"id": ID, "channel": channel, "state": "sent", "attempts": told}
+    reported = [{"outcome": outcome, "repeated": repeated} for outcome, repeated in attempts]
+    return {"id": ID, "channel": channel, "state": "sent", "attempts": reported}
 
 
 def test_public_ids_lose_their_prefix() -> None:
-    assert bare(ID) == "a" * 48
+    assert without_prefix(ID) == "a" * 48
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Does the oracle see? Each test doctors one witness of a clean run and expects that fault, and only it."""
+"""The oracle detects faults: each test changes one record of a clean run and expects that fault, and only it."""
 
 import msgspec
 import pytest
 
-from clarion_lab.chaos.oracle import Account, Acked, Evidence, Verdict, judge
+from clarion_lab.chaos.oracle import Account, AcknowledgedRequest, Evidence, Verdict, judge
 from clarion_lab.load.receipts import Receipt
 
 N = [f"{n:032x}" for n in range(3)]
@@ -16,7 +16,7 @@ def receipt(delivery: str, *, taken: bool = True) -> Receipt:
 
 
 CLEAN = Evidence(
-    acked=[Acked(n, 2) for n in N],
+    acked=[AcknowledgedRequest(n, 2) for n in N],
     receipts=[receipt(d) for d in PUSH],
     accounts=[Account(d, "sent", 1, 0) for d in PUSH] + [Account(d, "sent", 1, 0, by_provider=False) for d in INAPP],
     stored=dict.fromkeys(PUSH + INAPP, "sent"),
@@ -35,11 +35,11 @@ def doctor(**changes: object) -> Verdict:
 
 
 def account(delivery: str, state: str = "sent", **changes: object) -> list[Account]:
-    """Return the accounts with one of them changed, as the product would tell it."""
+    """Return the accounts with one of them changed, as the product would report it."""
     return [msgspec.structs.replace(a, state=state, **changes) if a.delivery == delivery else a for a in CLEAN.accounts]
 
 
-def told(delivery: str, state: str) -> dict[str, object]:
+def evidence_of(delivery: str, state: str) -> dict[str, object]:
     return {"accounts": account(delivery, state), "stored": {**CLEAN.stored, delivery: state}}
 
 
@@ -64,12 +64,12 @@ def test_a_notification_that_vanished_loses_all_its_deliveries() -> None:
 
 @pytest.mark.parametrize("state", ["planned", "sending", "retrying", "ambiguous"])
 def test_an_open_state_after_the_drain_is_non_terminal(state: str) -> None:
-    assert faults(doctor(**told(PUSH[0], state))) == {"non_terminal": 1}
+    assert faults(doctor(**evidence_of(PUSH[0], state))) == {"non_terminal": 1}
 
 
 @pytest.mark.parametrize("state", ["failed", "dead", "skipped", "cancelled", "expired"])
 def test_an_end_without_success_is_not_a_fault(state: str) -> None:
-    assert doctor(**told(PUSH[0], state)).passed
+    assert doctor(**evidence_of(PUSH[0], state)).passed
 
 
 def test_two_ends_of_one_delivery_are_seen() -> None:
@@ -85,7 +85,7 @@ def test_success_on_a_refused_call_is_false() -> None:
     assert faults(doctor(receipts=receipts)) == {"false_success": 1}
 
 
-def test_an_inapp_success_that_nobody_can_read_is_false() -> None:
+def test_an_inapp_success_without_an_inbox_item_is_false() -> None:
     assert faults(doctor(inbox=frozenset(INAPP[1:]))) == {"false_success": 1}
 
 
@@ -107,7 +107,7 @@ def test_unsure_attempts_of_one_delivery_do_not_explain_anothers_duplicate() -> 
     assert (verdict.duplicates, verdict.duplicates_explained) == (1, 0)
 
 
-def test_a_notification_nobody_was_told_of_is_unexpected() -> None:
+def test_an_unacknowledged_notification_is_unexpected() -> None:
     assert faults(doctor(listed=[*N, "f" * 32])) == {"unexpected": 1}
 
 

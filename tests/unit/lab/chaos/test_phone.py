@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from clarion_lab.chaos import phone
-from clarion_lab.chaos.phone import Arrivals, Message, Owners, reaction
+from clarion_lab.chaos.phone import Arrivals, Message, UserReactions, reaction
 from clarion_lab.load import people
 
 ASKED = "a" * 48
@@ -19,7 +19,7 @@ def line(
     return msgspec.json.encode(receipt | fields) + b"\n"
 
 
-def test_what_a_push_says_is_read(tmp_path: Path) -> None:
+def test_pushes_are_parsed(tmp_path: Path) -> None:
     path = tmp_path / "receipts"
     path.write_bytes(line(step="digest", workflow="digest_fixed", items="7 9 11 "))
     message = Message(ASKED, people.user_id(3), "digest", "digest_fixed", 7, "t0", (7, 9, 11))
@@ -27,7 +27,7 @@ def test_what_a_push_says_is_read(tmp_path: Path) -> None:
     assert message.notification == "a" * 32
 
 
-def test_what_was_not_taken_never_arrived(tmp_path: Path) -> None:
+def test_refused_pushes_never_arrived(tmp_path: Path) -> None:
     path = tmp_path / "receipts"
     path.write_bytes(line(taken=False, body="not even a push"))
     assert Arrivals(path).new() == []
@@ -51,7 +51,7 @@ def test_a_question_is_reacted_to_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(phone, "PAUSE_S_MAX", 0.0)
     path = tmp_path / "receipts"
     path.write_bytes(line() + line() + line("b" * 48, step="first"))
-    owners = Owners(Arrivals(path), 1)
+    owners = UserReactions(Arrivals(path), 1)
     plan = owners.due()
     assert plan is not None and plan.key == ASKED
     assert owners.due() is None
@@ -61,7 +61,7 @@ def test_some_questions_are_left_alone(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(phone, "REACTING", 0.0)
     path = tmp_path / "receipts"
     path.write_bytes(line())
-    assert Owners(Arrivals(path), 1).due() is None
+    assert UserReactions(Arrivals(path), 1).due() is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_some_questions_are_left_alone(tmp_path: Path, monkeypatch: pytest.Monke
         ("look", f"/v1/notifications/ntf_{'a' * 32}/seen", {"user_id": "u"}),
     ],
 )
-def test_people_answer_or_just_look(workflow: str, path: str, body: dict[str, object]) -> None:
+def test_users_answer_or_only_see(workflow: str, path: str, body: dict[str, object]) -> None:
     plan = reaction(Message(ASKED, "u", "ask", workflow, 7, "t0", ()))
     assert (plan.path, msgspec.json.decode(plan.body), plan.deliveries) == (path, body, [])

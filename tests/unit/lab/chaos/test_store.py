@@ -1,4 +1,4 @@
-"""The store reader against the product's real store: whatever the product folds, the reader tells the same story."""
+"""The store reader against the product's real store: whatever the product folds, the reader reports the same."""
 
 from array import array
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ import pytest
 from clarion.domain import ids
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State, next_state
 from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, Delivery
-from clarion.ops.clock import SystemClock
-from clarion_lab.chaos.store import ENDING, STATES, Story, delivery_id, read
+from clarion_lab.chaos.store import ENDING, STATES, StoredDelivery, delivery_id, read
 from tests.contract import states
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
@@ -20,13 +19,13 @@ PUSH = ids.delivery_id(NOTIFICATION, "u", "push", "token")
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[states.State]:
-    store = states.sqlite(tmp_path, SystemClock())
+    store = states.sqlite(tmp_path)
     yield store
     store.close()
 
 
-async def told(state: states.State, path: Path, changes: Changes) -> dict[str, Story]:
-    await state.apply(changes, [])
+async def read_back(state: states.State, path: Path, changes: Changes) -> dict[str, StoredDelivery]:
+    await state.ledger.apply(changes, [])
     state.close()
     return read(path / "state.db")
 
@@ -40,10 +39,10 @@ def attempt(number: int, event: str, outcome: str, repeats: int = 0, *, applied:
     return Attempt(PUSH, "t", number, 10 + number, 9, event, outcome, 0, "", "p", "fcm", "", None, repeats, applied)
 
 
-def test_words_on_disk_are_the_products_own() -> None:
+def test_stored_words_are_those_of_the_product() -> None:
     assert {int(state): NAMES[state] for state in State} == STATES
     ends = {event.value for event in Event if next_state(State.SENDING, event) in TERMINAL}
-    assert ends - {"confirmed", "bounced"} == ENDING, "receipts come on top of an end"
+    assert ends - {"confirmed", "bounced"} == ENDING, "receipts follow an end"
 
 
 def test_ids_are_derived_as_the_product_does() -> None:
@@ -52,10 +51,10 @@ def test_ids_are_derived_as_the_product_does() -> None:
 
 async def test_an_accepted_delivery_ended_once(state: states.State, tmp_path: Path) -> None:
     changes = Changes(deliveries={PUSH: row(State.SENT, attempt=1, accepted_attempt=1)})
-    assert await told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 0)}
+    assert await read_back(state, tmp_path, changes) == {PUSH.hex(): StoredDelivery("push", "sent", 1, 0)}
 
 
-async def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing(
+async def test_repeats_and_missing_answers_are_uncertain_and_late_events_end_nothing(
     state: states.State, tmp_path: Path
 ) -> None:
     changes = Changes(
@@ -66,15 +65,15 @@ async def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing
             attempt(2, "accepted", "accepted", applied=False),
         ],
     )
-    assert await told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 4)}
+    assert await read_back(state, tmp_path, changes) == {PUSH.hex(): StoredDelivery("push", "sent", 1, 4)}
 
 
-async def test_two_ends_are_told(state: states.State, tmp_path: Path) -> None:
+async def test_two_ends_are_reported(state: states.State, tmp_path: Path) -> None:
     changes = Changes(
         deliveries={PUSH: row(State.DEAD, attempt=2, accepted_attempt=1)},
         attempts=[attempt(2, "exhausted", "transient")],
     )
-    assert (await told(state, tmp_path, changes))[PUSH.hex()].endings == 2
+    assert (await read_back(state, tmp_path, changes))[PUSH.hex()].endings == 2
 
 
 async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: states.State, tmp_path: Path) -> None:
@@ -94,16 +93,16 @@ async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: states.State, 
         attempts=[attempt(1, "retry", "transient")],
     )
     second, third = (delivery_id(NOTIFICATION, user, "push", address) for user, address in (("v", "b"), ("w", "c")))
-    assert await told(state, tmp_path, changes) == {
-        PUSH.hex(): Story("push", "sent", 1, 0),
-        second: Story("push", "sent", 1, 1),
-        third: Story("push", "skipped", 0, 0),
+    assert await read_back(state, tmp_path, changes) == {
+        PUSH.hex(): StoredDelivery("push", "sent", 1, 0),
+        second: StoredDelivery("push", "sent", 1, 1),
+        third: StoredDelivery("push", "skipped", 0, 0),
     }
 
 
 async def test_a_damaged_store_is_not_read(state: states.State, tmp_path: Path) -> None:
     deliveries = [row(State.SENT, id=PUSH[:-2] + number.to_bytes(2, "big")) for number in range(2_000)]
-    await state.apply(Changes(deliveries={delivery.id: delivery for delivery in deliveries}), [])
+    await state.ledger.apply(Changes(deliveries={delivery.id: delivery for delivery in deliveries}), [])
     state.close()
     path = tmp_path / "state.db"
     content = bytearray(path.read_bytes())

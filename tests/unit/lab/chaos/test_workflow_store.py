@@ -6,11 +6,10 @@ import pytest
 
 from clarion.domain import ids
 from clarion.domain.history import INSTANCE_ENDINGS, Changes, Progress
-from clarion.ops.clock import SystemClock
 from clarion.plan.workflow.instance import INSTANCE_CELL
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import PlanState, StageResult
-from clarion_lab.chaos.workflow_store import ENDINGS, Course, course, courses, open_cells
+from clarion_lab.chaos.workflow_store import ENDINGS, EventCounts, count_all_events, count_events, open_cells
 from tests.contract.journals import BACKENDS, VirtualClock
 from tests.contract.states import STATES
 
@@ -22,30 +21,33 @@ def did(run: int, *events: str) -> list[Progress]:
     return [Progress(RUNS[run], NOTIFICATION, "t", "u", "w", 1, "s", event, at, "") for at, event in enumerate(events)]
 
 
-def test_words_on_disk_are_the_products_own() -> None:
+def test_stored_words_are_those_of_the_product() -> None:
     assert set(INSTANCE_ENDINGS) == ENDINGS
 
 
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        (["started", "step", "completed"], Course(1, 0)),
-        (["started", "waiting"], Course(0, 0)),
-        (["started", "merged", "completed"], Course(2, 1)),
-        (["started", "cancelled", "step"], Course(1, 1)),
-        ([], Course(0, 0)),
+        (["started", "step", "completed"], EventCounts(1, 0)),
+        (["started", "waiting"], EventCounts(0, 0)),
+        (["started", "merged", "completed"], EventCounts(2, 1)),
+        (["started", "cancelled", "step"], EventCounts(1, 1)),
+        ([], EventCounts(0, 0)),
     ],
 )
-def test_endings_and_what_comes_after_them_are_counted(events: list[str], expected: Course) -> None:
-    assert course(events) == expected
+def test_ends_and_later_events_are_counted(events: list[str], expected: EventCounts) -> None:
+    assert count_events(events) == expected
 
 
 async def test_instances_are_read_from_the_real_store(tmp_path: Path) -> None:
-    state = STATES["sqlite"](tmp_path, SystemClock())
-    await state.apply(Changes(progress=[*did(0, "started", "completed"), *did(1, "started", "waiting")]), [])
-    await state.apply(Changes(progress=did(0, "failed")), [])
+    state = STATES["sqlite"](tmp_path)
+    await state.ledger.apply(Changes(progress=[*did(0, "started", "completed"), *did(1, "started", "waiting")]), [])
+    await state.ledger.apply(Changes(progress=did(0, "failed")), [])
     state.close()
-    assert courses(tmp_path / "state.db") == {RUNS[0].hex(): Course(2, 1), RUNS[1].hex(): Course(0, 0)}
+    assert count_all_events(tmp_path / "state.db") == {
+        RUNS[0].hex(): EventCounts(2, 1),
+        RUNS[1].hex(): EventCounts(0, 0),
+    }
 
 
 async def test_open_instances_are_read_from_the_real_journal(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ def test_a_seed_decides_every_request() -> None:
     assert list(islice(plans(3), 60)) != list(islice(plans(4), 60))
 
 
-def test_every_plan_says_how_many_deliveries_it_owes() -> None:
+def test_every_plan_names_its_number_of_deliveries() -> None:
     drawn = list(islice(plans(1), 300))
     assert {plan.kind for plan in drawn} == {*KINDS, "broadcast"}
     assert len({plan.key for plan in drawn}) == len(drawn)

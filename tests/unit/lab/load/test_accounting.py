@@ -8,9 +8,9 @@ import pytest
 
 from clarion_lab.load import accounting
 from clarion_lab.load.accounting import (
+    MachineUsage,
     ProcessFacts,
     Reading,
-    Using,
     blocked,
     busy,
     busy_since,
@@ -87,29 +87,29 @@ def test_a_tree_counts_living_children_and_reaped_ones() -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"go\n"
         found = tree(parent.pid)
-        mine = tree(os.getpid())
+        own = tree(os.getpid())
         parent.communicate(b"\n")
     assert [fact.pid for fact in found] == [parent.pid]
     ticks_lost_s = 2 / os.sysconf("SC_CLK_TCK")  # those of a child that was reaped are whole ticks, user and system
     assert found[0].cpu_s >= 0.2 - ticks_lost_s
-    assert parent.pid in {fact.pid for fact in mine}
-    assert all(fact.peak_bytes > 0 for fact in mine)
+    assert parent.pid in {fact.pid for fact in own}
+    assert all(fact.peak_bytes > 0 for fact in own)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count in ticks")
-def test_what_a_process_uses_is_counted_finer_than_in_ticks() -> None:
-    def mine() -> float:
+def test_usage_of_a_process_is_finer_than_ticks() -> None:
+    def own() -> float:
         (fact,) = (fact for fact in tree(os.getpid()) if fact.pid == os.getpid())
         return fact.cpu_s
 
-    before_s, began_s = mine(), time.process_time()
+    before_s, began_s = own(), time.process_time()
     while time.process_time() - began_s < 0.003:
         pass
-    assert 0.003 <= mine() - before_s < 0.1
+    assert 0.003 <= own() - before_s < 0.1
 
 
-def test_what_this_process_and_its_children_use_is_not_used_by_others() -> None:
-    using = Using()
+def test_own_usage_is_not_counted_as_that_of_other_processes() -> None:
+    using = MachineUsage()
     burn = "import time\nwhile time.process_time() < 0.3: pass\n"
     subprocess.run([sys.executable, "-c", burn], check=True)
     assert 0.0 <= using.others() <= 1.0
@@ -123,6 +123,6 @@ def test_a_tree_that_is_gone_is_empty() -> None:
     assert tree(process.pid) == []
 
 
-def test_a_block_over_the_bound_is_told_and_a_turn_of_many_callbacks_is_not() -> None:
+def test_a_block_over_the_bound_is_reported_and_many_short_callbacks_are_not() -> None:
     assert blocked({"worker.turn": 3, "api.turn": 1}) == []
     assert blocked({"worker.turn": 3, "worker.plan": 1, "api.accept": 2}) == ["api.accept", "worker.plan"]

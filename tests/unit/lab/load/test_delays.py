@@ -44,7 +44,7 @@ def delayed(folder: Path) -> tuple[Any, Waits]:
 
 
 def of_stage(function: Any, module: str) -> Any:
-    """The same function as if it stood in another module."""
+    """Return the same function as if it were defined in another module."""
     return FunctionType(function.__code__, {**function.__globals__, "__name__": module}, closure=function.__closure__)
 
 
@@ -53,7 +53,7 @@ def only(counts: Counts) -> tuple[int, int, int]:
     return kind.ended, kind.waits, kind.commits
 
 
-def test_calls_of_a_task_come_one_after_the_other_and_gathered_ones_side_by_side(tmp_path: Path) -> None:
+def test_calls_of_a_task_are_sequential_and_gathered_ones_concurrent(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
     async def chain() -> None:
@@ -71,7 +71,7 @@ def test_calls_of_a_task_come_one_after_the_other_and_gathered_ones_side_by_side
     assert waits.counts().calls == {"other": {"store.read": 7, "store.append": 1}}
 
 
-def test_what_a_task_starts_counts_for_it_though_it_only_asked_for_a_revision(tmp_path: Path) -> None:
+def test_subtasks_count_for_a_task_that_only_read_a_revision(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
     async def request() -> None:
@@ -85,7 +85,7 @@ def test_what_a_task_starts_counts_for_it_though_it_only_asked_for_a_revision(tm
     assert waits.counts().sync_calls == {}
 
 
-def test_what_a_loop_looks_at_before_its_first_commit_counts_for_it(tmp_path: Path) -> None:
+def test_reads_of_a_loop_before_its_first_commit_count_for_it(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
     async def loop() -> None:
@@ -100,7 +100,7 @@ def test_what_a_loop_looks_at_before_its_first_commit_counts_for_it(tmp_path: Pa
     assert (kind.stage, kind.waits, kind.idle, kind.commits) == ("plan", 2, 1, 1)
 
 
-def test_what_a_task_reads_while_it_waits_itself_goes_side_by_side(tmp_path: Path) -> None:
+def test_reads_during_a_tasks_own_wait_are_concurrent(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
     async def ahead(times: int) -> None:
@@ -135,7 +135,7 @@ def test_a_task_that_commits_counts_for_itself(tmp_path: Path) -> None:
     assert kinds == {"request": (1, 0), "flush": (1, 1)}
 
 
-def test_what_cannot_be_awaited_is_counted_apart_and_upkeep_is_no_frames_wait(tmp_path: Path) -> None:
+def test_synchronous_calls_are_counted_separately_and_upkeep_is_no_frames_wait(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
     async def step() -> int:
@@ -147,7 +147,7 @@ def test_what_cannot_be_awaited_is_counted_apart_and_upkeep_is_no_frames_wait(tm
     assert waits.counts().kinds == []
 
 
-def test_looks_that_found_nothing_are_idle_and_those_on_the_way_to_a_commit_are_not(tmp_path: Path) -> None:
+def test_empty_reads_are_idle_unless_they_lead_to_a_commit(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
     async def loop() -> None:
@@ -184,7 +184,7 @@ def test_the_stage_is_that_of_the_caller_however_deep_it_calls(tmp_path: Path) -
     async def patience() -> None:
         await store.append(1)
 
-    outer = of_stage(patience, "clarion.journal.patience")
+    outer = of_stage(patience, "clarion.journal.append_retry")
 
     async def step() -> None:
         store.head()
@@ -195,7 +195,7 @@ def test_the_stage_is_that_of_the_caller_however_deep_it_calls(tmp_path: Path) -
     assert waits.counts().sync_calls == {"plan": {"store.head": 1}}
 
 
-def test_a_call_takes_the_round_trip_longer(tmp_path: Path) -> None:
+def test_a_call_takes_one_round_trip_longer(tmp_path: Path) -> None:
     waits = Waits(Delays(30.0, str(tmp_path)), "api")
     store = Delayed(Store(), "store", waits)
 
@@ -213,7 +213,7 @@ class Shared:
         self.links = object()
 
 
-def test_what_engines_implement_is_wrapped_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_port_implementations_are_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "__module__", "clarion.backends.sqlite.journal")
     shared = Shared()
     monkeypatch.setattr("clarion_lab.load.delays.Waits.write_always", lambda waits: None)

@@ -1,4 +1,4 @@
-"""What a run stores is what the API takes: people a vendor can reach, and accounts that send to the simulator."""
+"""A run stores what the API accepts: users that a vendor can reach, and accounts that send to the simulator."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from clarion.providers import catalogue
 from clarion.providers.dkim import signed
-from clarion_lab.load import furnish, people
+from clarion_lab.load import people, seed_data
 from clarion_lab.load.programs import SimulatorReady
 
 SUBSCRIPTION = {"endpoint": "https://127.0.0.1:1/push/ada", "keys": {"p256dh": "BP", "auth": "aa"}}
@@ -22,7 +22,7 @@ PLAYED = {
 
 
 class Client:
-    """Keeps what it is asked to store."""
+    """Records what it is asked to store."""
 
     def __init__(self) -> None:
         self.stored: dict[str, Any] = {}
@@ -40,7 +40,7 @@ def simulator(tmp_path: Path) -> SimulatorReady:
 
 def test_each_user_has_an_address_of_its_own_that_the_vendor_can_reach(simulator: SimulatorReady) -> None:
     def contact(vendor: str, number: int) -> dict[str, Any]:
-        return people.user(number, profiles=False, reach=furnish.reach(simulator, vendor))
+        return people.user(number, profiles=False, reach=seed_data.reach(simulator, vendor))
 
     (browser,) = contact("webpush", 7)["devices"]
     assert browser["subscription"] == SUBSCRIPTION | {"endpoint": "https://127.0.0.1:1/push/user-0000007"}
@@ -51,10 +51,10 @@ def test_each_user_has_an_address_of_its_own_that_the_vendor_can_reach(simulator
     assert contact("fcm", 7) == people.user(7, profiles=False)
 
 
-@pytest.mark.parametrize("kind", [*furnish.KEYS])
+@pytest.mark.parametrize("kind", [*seed_data.KEYS])
 def test_mail_can_be_signed_with_a_fresh_key_of_each_kind(kind: str, simulator: SimulatorReady) -> None:
     client = Client()
-    furnish.provider(client, "email", simulator, dkim=kind)  # type: ignore[arg-type]
+    seed_data.provider(client, "email", simulator, dkim=kind)  # type: ignore[arg-type]
     body = client.stored["/v1/providers/simulator-email"]
     traits = vendor("smtp")
     fields = {field.name for field in (*traits.settings, *traits.credentials)}
@@ -71,11 +71,11 @@ def test_mail_can_be_signed_with_a_fresh_key_of_each_kind(kind: str, simulator: 
 
 def test_a_channel_has_its_usual_vendor_and_in_app_none(simulator: SimulatorReady) -> None:
     client = Client()
-    furnish.provider(client, "inapp", simulator)  # type: ignore[arg-type]
+    seed_data.provider(client, "inapp", simulator)  # type: ignore[arg-type]
     assert client.stored == {}
-    furnish.provider(client, "push", simulator)  # type: ignore[arg-type]
+    seed_data.provider(client, "push", simulator)  # type: ignore[arg-type]
     assert client.stored["/v1/providers/simulator-push"]["vendor"] == "fcm"
-    furnish.provider(client, "push", simulator, "apns")  # type: ignore[arg-type]
+    seed_data.provider(client, "push", simulator, "apns")  # type: ignore[arg-type]
     assert client.stored["/v1/providers/simulator-push"]["vendor"] == "apns"
 
 

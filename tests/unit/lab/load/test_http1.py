@@ -42,7 +42,7 @@ def test_204_has_no_body() -> None:
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000,
     ],
 )
-def test_what_is_not_understood_is_an_error_and_may_have_been_sent(wire: bytes) -> None:
+def test_an_unparsable_answer_is_an_error_that_may_have_been_sent(wire: bytes) -> None:
     with pytest.raises(WireError) as caught:
         AnswerParser().feed(wire)
     assert caught.value.sent

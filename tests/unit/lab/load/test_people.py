@@ -14,7 +14,7 @@ def test_there_are_over_three_thousand_distinct_profiles_in_forty_zones() -> Non
     assert all(ZoneInfo(zone).key == zone for zone in zones)
 
 
-def test_who_opted_out_is_said_by_the_preferences() -> None:
+def test_opted_out_users_are_in_the_preferences() -> None:
     for n in range(0, 200):
         allowed = people.user(n, profiles=True)["preferences"][people.BROADCAST_CATEGORY]["inapp"]
         assert people.opted_out(n) is not allowed

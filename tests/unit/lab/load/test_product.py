@@ -14,7 +14,7 @@ HERE = Path(clarion.__file__).parents[2]
 
 
 def made(root: Path, says: str) -> Product:
-    """A checkout below `root` and a witness folder in which process 1 says what it imported."""
+    """Make a checkout below `root` and a witness folder in which process 1 reports what it imported."""
     (root / "src" / "clarion").mkdir(parents=True)
     product = Product(root, root / "witnesses")
     (root / "witnesses" / "1").write_text(says)
@@ -28,21 +28,21 @@ def test_a_process_that_runs_the_checkout_is_fine_and_so_is_its_copy(tmp_path: P
     product.check([up, api, Member(3, 2, ("clarion", "api"), copied=True)])
 
 
-def test_a_process_that_runs_other_code_is_told(tmp_path: Path) -> None:
+def test_a_process_that_runs_other_code_is_reported(tmp_path: Path) -> None:
     product = made(tmp_path, "/elsewhere/src/clarion/__init__.py")
     with pytest.raises(RunError, match="runs /elsewhere"):
         product.check([Member(1, 0, ("python", "up"), copied=False)])
 
 
-def test_a_program_that_tells_nothing_is_told(tmp_path: Path) -> None:
+def test_a_program_without_a_report_is_reported(tmp_path: Path) -> None:
     product = made(tmp_path, f"{tmp_path}/src/clarion/__init__.py")
-    with pytest.raises(RunError, match="did not tell"):
+    with pytest.raises(RunError, match="did not report"):
         up = Member(1, 0, ("python", "up"), copied=False)
         product.check([up, Member(2, 1, ("python", "worker"), copied=False)])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a copy is told by its command alone")
-def test_a_copy_of_a_real_process_is_told_from_a_program_that_it_starts(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="outside Linux a copy is identified by its command alone")
+def test_a_copy_of_a_real_process_is_distinguished_from_a_program_it_starts(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; copy = os.fork() or time.sleep(60);"
         "other = os.posix_spawn(sys.executable, [sys.executable, '-S', '-c', 'input()'], {});"
@@ -55,12 +55,12 @@ def test_a_copy_of_a_real_process_is_told_from_a_program_that_it_starts(tmp_path
         assert process.stdout is not None
         copy, other = map(int, process.stdout.readline().split())
         product.verify([psutil.Process(process.pid), psutil.Process(copy)])
-        with pytest.raises(RunError, match=f"process {other} .* did not tell"):
+        with pytest.raises(RunError, match=f"process {other} .* did not report"):
             product.verify([psutil.Process(process.pid), psutil.Process(other)])
         process.communicate(b"\n")
 
 
-def test_a_real_process_imports_the_checkout_it_is_given_and_not_what_is_installed(tmp_path: Path) -> None:
+def test_a_real_process_imports_its_checkout_and_not_the_installed_package(tmp_path: Path) -> None:
     root = tmp_path / "other"
     (root / "src" / "clarion").mkdir(parents=True)
     (root / "src" / "clarion" / "__init__.py").write_text("")
@@ -70,9 +70,9 @@ def test_a_real_process_imports_the_checkout_it_is_given_and_not_what_is_install
     environment = dict(os.environ) | product.environment
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        told = process.stdout.readline().decode().strip()
+        result = process.stdout.readline().decode().strip()
         product.verify([psutil.Process(process.pid)])
-        with pytest.raises(RunError, match="did not tell"):
+        with pytest.raises(RunError, match="did not report"):
             Product(HERE, tmp_path / "others").verify([psutil.Process(process.pid)])
         process.communicate(b"\n")
-    assert told == str(root / "src" / "clarion" / "__init__.py")
+    assert result == str(root / "src" / "clarion" / "__init__.py")

@@ -1,39 +1,40 @@
-"""The workflow machine: a state, a cause and facts give the next state, what to do, and perhaps how it ended.
+"""The workflow state machine: a state, a cause and facts give the next state, effects, and the ending if there is one.
 
-A cause that does not fit where the instance stands changes nothing, so late and repeated causes are harmless. Steps form
-no cycle, so every move ends: in a step that waits, or at the end.
+A cause that does not match the instance's current step changes nothing, so late and repeated causes are harmless. Steps
+form no cycle, so every move terminates: in a step that waits, or at the end.
 """
 
 from typing import Any, Final, TypeAlias
 
 from clarion.domain import workflow as steps
-from clarion.domain.limits_deciding import FETCH_LOST_MAX, FETCH_PAUSE_MS_MAX, INSTANCE_STEPS_MAX
+from clarion.domain.limits import FETCH_PAUSE_MS_MAX, INSTANCE_STEPS_MAX
+from clarion.domain.limits_processes import FETCH_LOST_MAX
 from clarion.domain.workflow import END, Workflow
 from clarion.plan.rules.workflow.enter import begin_call, enter
 from clarion.plan.rules.workflow.moments import instant_text
 from clarion.plan.rules.workflow.run import Run
 from clarion.plan.rules.workflow.state import (
-    Answered,
-    Begin,
     Cause,
-    Closed,
-    Due,
-    Facts,
-    Happened,
+    DigestClosed,
+    FetchAnswered,
+    InstanceFacts,
     Move,
     NoValue,
+    SignalReceived,
     State,
+    TimerFired,
+    Triggered,
     Waiting,
 )
 
 _FETCH_PAUSE_MS: Final = 1_000
 Resumed: TypeAlias = str | None
-"""The name of the step to go to, or None where the instance goes on waiting."""
+"""The name of the next step, or None while the instance keeps waiting."""
 
 
-def advance(state: State, workflow: Workflow, cause: Cause, facts: Facts) -> Move:
-    """Return what a cause comes to at `facts.now_ms`. An expression without a value ends the instance as failed, saying in
-    which step and why; what earlier steps of the same move asked for still happens."""
+def advance(state: State, workflow: Workflow, cause: Cause, facts: InstanceFacts) -> Move:
+    """Return the move that a cause makes at `facts.now_ms`. An expression without a value ends the instance as failed,
+    with the step and the reason; the effects of earlier steps of the same move still happen."""
     run = Run(state, workflow, facts)
     if state.expires_ms is not None and facts.now_ms >= state.expires_ms:
         return run.end("expired", f"at {instant_text(state.expires_ms)}")
@@ -42,7 +43,7 @@ def advance(state: State, workflow: Workflow, cause: Cause, facts: Facts) -> Mov
         while place is not None and run.ended is None:
             if place == END:
                 return run.end("completed")
-            if run.state.taken >= INSTANCE_STEPS_MAX:
+            if run.state.steps_taken >= INSTANCE_STEPS_MAX:
                 return run.end("failed", f"took more than {INSTANCE_STEPS_MAX} steps")
             place = enter(run, place)
     except NoValue as error:
@@ -53,24 +54,24 @@ def advance(state: State, workflow: Workflow, cause: Cause, facts: Facts) -> Mov
 def _resume(run: Run, cause: Cause) -> Resumed:
     waiting = run.state.waiting
     if waiting is None:
-        if isinstance(cause, Begin) and not run.state.step:
-            run.told("started")
+        if isinstance(cause, Triggered) and not run.state.step:
+            run.log_progress("started")
             return run.workflow.steps[0].name
         return None
     match run.step, cause:
-        case steps.Delay(), Due():
+        case steps.Delay(), TimerFired():
             return _delay_due(run, waiting)
-        case steps.Digest() as step, Closed(items):
+        case steps.Digest() as step, DigestClosed(items):
             run.state.digest = {"items": items, "count": len(items), "first": items[: step.first]}
             run.result(count=len(items))
             return run.go()
-        case steps.WaitUntil() as step, Due(at_ms):
+        case steps.WaitUntil() as step, TimerFired(at_ms):
             return _wait_due(run, step, waiting, at_ms)
-        case steps.WaitUntil() as step, Happened(data):
-            return _happened(run, step, data)
-        case steps.Fetch() as step, Answered() as answer:
-            return _answered(run, step, waiting, answer)
-        case steps.Fetch() as step, Due():
+        case steps.WaitUntil() as step, SignalReceived(data):
+            return _receive_signal(run, step, data)
+        case steps.Fetch() as step, FetchAnswered() as answer:
+            return _receive_answer(run, step, waiting, answer)
+        case steps.Fetch() as step, TimerFired():
             return _call_again(run, step, waiting)
         case _:
             return None
@@ -78,28 +79,30 @@ def _resume(run: Run, cause: Cause) -> Resumed:
 
 def _delay_due(run: Run, waiting: Waiting) -> Resumed:
     if run.facts.now_ms < waiting.until_ms:
-        run.park(waiting)  # the clock was set back since the timer fired
+        run.wait(waiting)  # the clock was set back since the timer fired
         return None
     return run.go()
 
 
 def _wait_due(run: Run, step: steps.WaitUntil, waiting: Waiting, at_ms: int) -> Resumed:
-    """Go on at the end of the wait. A timer before that is there to look once more for what was seen meanwhile."""
-    if step.seen is not None and run.saw(step.seen):
-        run.seen(step.seen)
+    """Continue at the end of the wait. An earlier timer checks once more whether the notification was seen
+    meanwhile."""
+    if step.seen is not None and run.was_seen(step.seen):
+        run.end_wait_seen(step.seen)
         return run.go()
     if run.facts.now_ms >= waiting.until_ms:
         run.result(outcome="timeout")
         return run.go("on_timeout")
     if at_ms >= waiting.until_ms:
-        run.park(waiting)  # the clock was set back since the timer fired
+        run.wait(waiting)  # the clock was set back since the timer fired
     return None
 
 
-def _happened(run: Run, step: steps.WaitUntil, data: dict[str, Any]) -> Resumed:
-    """Go on, if `where` holds. One without a value for this event does not: events need not have every field."""
+def _receive_signal(run: Run, step: steps.WaitUntil, data: dict[str, Any]) -> Resumed:
+    """Continue if `where` is true. A condition without a value for this event is false: events need not have every
+    field."""
     if step.seen is not None:
-        run.seen(step.seen)
+        run.end_wait_seen(step.seen)
         return run.go()
     try:
         holds = step.where is None or run.value(step.where, event=data) is True
@@ -111,7 +114,7 @@ def _happened(run: Run, step: steps.WaitUntil, data: dict[str, Any]) -> Resumed:
     return run.go()
 
 
-def _answered(run: Run, step: steps.Fetch, waiting: Waiting, answer: Answered) -> Resumed:
+def _receive_answer(run: Run, step: steps.Fetch, waiting: Waiting, answer: FetchAnswered) -> Resumed:
     if not answer.error:
         run.result(status=answer.status, body=answer.body)
         return run.go()
@@ -119,12 +122,12 @@ def _answered(run: Run, step: steps.Fetch, waiting: Waiting, answer: Answered) -
     if tries >= step.attempts:
         return _fetch_failed(run, step, answer.error)
     pause_ms = min(_FETCH_PAUSE_MS << (tries - 1), FETCH_PAUSE_MS_MAX)
-    run.park(Waiting("pause", run.facts.now_ms + pause_ms, tries=tries, lost=waiting.lost), answer.error)
+    run.wait(Waiting("pause", run.facts.now_ms + pause_ms, tries=tries, lost=waiting.lost), answer.error)
     return None
 
 
 def _call_again(run: Run, step: steps.Fetch, waiting: Waiting) -> Resumed:
-    """Make the next call: the pause is over, or an answer stayed out because whoever made the call has died."""
+    """Make the next call: the pause is over, or no response came because the process that made the call has died."""
     lost = waiting.lost + (waiting.kind == "fetch")
     if lost > FETCH_LOST_MAX:
         return _fetch_failed(run, step, f"no answer came back from {lost} calls")

@@ -1,18 +1,19 @@
-"""Digests: when one closes, and when it is full. Its members' places are kept beside it, in the order they came."""
+"""Digests: when one closes, and when it is full. Its members' places are stored separately, in order of arrival."""
 
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from clarion.domain.duration import duration_ms
-from clarion.domain.limits_deciding import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX, WAIT_MS_MAX
+from clarion.domain.limits import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX, WAIT_MS_MAX
 from clarion.domain.workflow import Window
 from clarion.plan.rules.workflow.moments import next_at
 
 
 class Digest(msgspec.Struct, frozen=True, array_like=True):
-    """An open digest. `opener` is the instance that opened it, and so tells it from earlier ones of the same key. `places`
-    counts all who joined, also those who have ended since, `size_bytes` what they keep."""
+    """An open digest. `opener` is the instance that opened it, which distinguishes it from earlier ones of the same
+    key. `places` counts all members that joined, also those that have ended since; `size_bytes` is the size of their
+    data."""
 
     opener: bytes
     opened_ms: int
@@ -21,13 +22,13 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int = 0
 
 
-def opened(opener: bytes, window: Window, now_ms: int, zone: ZoneInfo) -> Digest:
-    """Return the digest that a first event opens; the event has yet to join it."""
+def open_digest(opener: bytes, window: Window, now_ms: int, zone: ZoneInfo) -> Digest:
+    """Return the digest that a first event opens; the event joins it separately."""
     return Digest(opener, now_ms, _closes_ms(window, now_ms, now_ms, zone))
 
 
-def joined(digest: Digest, window: Window, now_ms: int, size_bytes: int) -> Digest:
-    """Return the digest with one more member of that much data."""
+def join_digest(digest: Digest, window: Window, now_ms: int, size_bytes: int) -> Digest:
+    """Return the digest with one more member, whose data has the given size."""
     closes_ms = digest.closes_ms
     if window.sliding is not None:
         closes_ms = max(closes_ms, _slides_to_ms(window, digest.opened_ms, now_ms))
@@ -39,8 +40,8 @@ def joined(digest: Digest, window: Window, now_ms: int, size_bytes: int) -> Dige
     )
 
 
-def full(digest: Digest) -> bool:
-    """Return whether a digest takes no more and closes before its time."""
+def is_full(digest: Digest) -> bool:
+    """Return whether a digest takes no more members and closes early."""
     return digest.places >= DIGEST_ITEMS_MAX or digest.size_bytes >= DIGEST_BYTES_MAX
 
 

@@ -1,21 +1,21 @@
-"""When a step goes on: local times of day, and what expressions give for an instant."""
+"""When a step continues: local times of day, and instants from expressions."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from clarion.domain.limits_deciding import WAIT_MS_MAX
+from clarion.domain.limits import WAIT_MS_MAX
 from clarion.domain.localtime import first_ms, local_time
 from clarion.plan.rules.workflow.state import NoValue
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS_TO_LOOK: Final = 9
-"""A week holds every weekday; today's time may be over, and a zone may leave out a day."""
+"""A week has every weekday; today's time may have passed, and a zone may skip a day."""
 
 
 def next_at(clock: str, days: tuple[int, ...], zone: ZoneInfo, now_ms: int) -> int:
     """Return the first instant after `now_ms` (Unix ms) at which it is `clock` (`HH:MM`) in the zone, on one of `days`
-    (ISO weekdays, none for any)."""
+    (ISO weekdays, none for any). Raises `NoValue` when there is none."""
     today, at = local_time(now_ms, zone).date(), time.fromisoformat(clock)
     for ahead in range(_DAYS_TO_LOOK):
         day = today + timedelta(days=ahead)
@@ -28,8 +28,8 @@ def next_at(clock: str, days: tuple[int, ...], zone: ZoneInfo, now_ms: int) -> i
 
 
 def instant_ms(value: Any, now_ms: int) -> int:
-    """Return the instant (Unix ms) that an expression gave as RFC 3339 text or timestamp. Raises `NoValue` when it is none
-    or further ahead than a workflow may wait."""
+    """Return the instant (Unix ms) of an expression's value, an RFC 3339 text or a timestamp. Raises `NoValue` when it
+    is neither or further ahead than a workflow may wait."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else value
         at_ms = (at - _EPOCH) // timedelta(milliseconds=1)
@@ -41,5 +41,5 @@ def instant_ms(value: Any, now_ms: int) -> int:
 
 
 def instant_text(at_ms: int) -> str:
-    """Return an instant (Unix ms) as RFC 3339 in UTC, as expressions and stories show it."""
+    """Return an instant (Unix ms) as RFC 3339 in UTC, as expressions and progress lines show it."""
     return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

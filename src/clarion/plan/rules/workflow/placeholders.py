@@ -1,4 +1,4 @@
-"""Text with `{expression}` in it, as fetch steps write addresses and header values."""
+"""Text with `{expression}` placeholders, in the addresses and header values of fetch steps."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,7 +11,7 @@ _SAFE_TYPES: Final = (str, int, float, bool)
 
 
 def filled_url(text: str, evaluate: Callable[[str], Any]) -> str:
-    """Return an address with every value percent-encoded: data never becomes another path, host or query field. Raises
+    """Return an address with every value percent-encoded: data cannot change the path, host or query fields. Raises
     `NoValue` for a path with `.` or `..` as a segment, which would lead elsewhere and cannot be encoded."""
     filled = PLACEHOLDER.sub(lambda place: quote(_written(evaluate(place[1]), place[1]), safe=""), text)
     if not {".", ".."}.isdisjoint(urlsplit(filled).path.split("/")):

@@ -1,4 +1,4 @@
-"""The words of a running workflow: where an instance stands, what can move it, and what moving it asks for."""
+"""Types of a running workflow: an instance's state, the causes that move it, and the effects of a move."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
@@ -14,12 +14,12 @@ WaitKind: TypeAlias = Literal["delay", "digest", "seen", "event", "fetch", "paus
 
 
 class NoValue(ValueError):
-    """An expression has no value for these facts, or one that is of no use; the text says why in one sentence."""
+    """An expression has no value for these facts, or an unusable one; the text gives the reason in one sentence."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
-    """What an instance stands still for, at most until `until_ms` (Unix ms). `key` is that of the signal it waits for; of
-    a fetch `tries` have failed and `lost` got no answer at all, and a `pause` lies between two of its calls."""
+    """The wait of an instance, at most until `until_ms` (Unix ms). `key` is the key of the awaited signal. For a fetch,
+    `tries` counts failed calls and `lost` those without any response; `pause` is the wait between two of its calls."""
 
     kind: WaitKind
     until_ms: int
@@ -29,8 +29,8 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True):
 
 
 class State(msgspec.Struct, array_like=True):
-    """Where an instance stands. `seq` grows each time it begins to wait: what was set off for an earlier wait comes too
-    late. `variables` are `vars` of expressions, `results` their `steps`."""
+    """The state of an instance. `seq` grows each time it begins to wait, so that timers and answers of an earlier wait
+    are ignored. Expressions read `variables` as `vars` and `results` as `steps`."""
 
     workflow: str
     version: int
@@ -38,79 +38,79 @@ class State(msgspec.Struct, array_like=True):
     expires_ms: int | None = None
     step: str = ""
     seq: int = 0
-    taken: int = 0
+    steps_taken: int = 0
     variables: dict[str, Any] = {}
     results: dict[str, dict[str, Any]] = {}
     digest: dict[str, Any] = {}
     waiting: Waiting | None = None
 
 
-class Past(Protocol):
-    """What has been before a move: look-ups of what was gathered, without any effect."""
+class InstanceHistory(Protocol):
+    """Look-ups of an instance's history in gathered facts, without side effects."""
 
     def seen_ms(self) -> int | None:
-        """Return when the person last saw the notification (Unix ms)."""
+        """Return when the user last saw the notification (Unix ms), None if never."""
         ...
 
     def passed(self, step: str, key: str) -> tuple[int, ...]:
-        """Return the times (Unix ms) a throttle step let someone pass with a key."""
+        """Return the times (Unix ms) at which a throttle step let the user pass with a key."""
         ...
 
 
-class Facts(NamedTuple):
-    """What an instance may look at. `evaluate` gives the value of an expression over named values or raises `NoValue`; the
-    same text and values always give the same."""
+class InstanceFacts(NamedTuple):
+    """The facts that a move may use. `evaluate` returns the value of an expression over named values or raises
+    `NoValue`; it is deterministic."""
 
     now_ms: int
     zone: ZoneInfo
     data: Mapping[str, Any]
     user: Mapping[str, Any]
     evaluate: Callable[[str, Mapping[str, Any]], Any]
-    past: Past
+    history: InstanceHistory
 
 
-class Begin(NamedTuple):
+class Triggered(NamedTuple):
     """The workflow was triggered."""
 
 
-class Due(NamedTuple):
+class TimerFired(NamedTuple):
     """A timer set for `at_ms` (Unix ms) has fired."""
 
     at_ms: int
 
 
-class Happened(NamedTuple):
-    """What the instance waits for has happened; `data` came with it."""
+class SignalReceived(NamedTuple):
+    """The awaited event has happened; `data` is its data."""
 
     data: dict[str, Any]
 
 
-class Answered(NamedTuple):
-    """A fetch came back: `status` and `body`, or why it failed."""
+class FetchAnswered(NamedTuple):
+    """A fetch has ended: `status` and `body` of the response, or the `error`."""
 
     status: int = 0
     body: Any = None
     error: str = ""
 
 
-class Closed(NamedTuple):
-    """The digest closed, and this instance goes on with it."""
+class DigestClosed(NamedTuple):
+    """The digest has closed, and this instance continues with its items."""
 
     items: list[dict[str, Any]]
 
 
-Cause: TypeAlias = Begin | Due | Happened | Answered | Closed
+Cause: TypeAlias = Triggered | TimerFired | SignalReceived | FetchAnswered | DigestClosed
 
 
 class Deliver(NamedTuple):
-    """Send what a step says, with this data."""
+    """Send the notification of a step, with this data."""
 
     step: steps.Send
     data: dict[str, Any]
 
 
-class Passed(NamedTuple):
-    """Keep when a throttle let someone pass, `per_ms` long."""
+class ThrottlePass(NamedTuple):
+    """Store the times at which a throttle let the user pass, for `per_ms`."""
 
     step: str
     key: str
@@ -126,7 +126,7 @@ class Join(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Make an HTTP call; its answer comes back as `Answered`."""
+    """Make an HTTP call; its response arrives as `FetchAnswered`."""
 
     step: steps.Fetch
     url: str
@@ -134,19 +134,20 @@ class Call(NamedTuple):
     body: Any
 
 
-class Told(NamedTuple):
-    """One line of the instance's story."""
+class ProgressLine(NamedTuple):
+    """One line of the instance's progress."""
 
     event: str
     step: str
     detail: str = ""
 
 
-Effect: TypeAlias = Deliver | Passed | Join | Call | Told
+Effect: TypeAlias = Deliver | ThrottlePass | Join | Call | ProgressLine
 
 
 class Move(NamedTuple):
-    """What a cause comes to: the next state (the very same one when nothing changed), what to do, and how it ended."""
+    """The result of a cause: the next state (the same object when nothing changed), the effects, and the ending, if
+    any."""
 
     state: State
     effects: list[Effect]

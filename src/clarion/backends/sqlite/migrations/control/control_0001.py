@@ -7,8 +7,8 @@ from alembic import op
 revision = "control_0001"
 down_revision = None
 
-# Users: AUTOINCREMENT, because audiences are kept as sets of ordinals and an erased user's must not come back.
-# users_page covers the columns planning reads, so that a page of an audience is one range scan.
+# Users: AUTOINCREMENT, because audiences are stored as sets of ordinals and an erased user's ordinal must not be
+# reused. users_page covers the columns planning reads, so that a page of an audience is one range scan.
 _STATEMENTS: Final = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE revisions (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL);

@@ -34,7 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away again."""
+    """Drop them."""
     for table in ("quotas", "consents", "definitions"):
         op.execute(f"DROP TABLE {table}")
     for table, column in (

@@ -1,6 +1,6 @@
-"""Templates with all their versions: what was written, and what was built of it.
+"""Templates with all their versions: the source, and the template built from it.
 
-What stood there before becomes the one version of its template, under the number it had, published.
+An existing template becomes its only version, under the number it had, published.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from alembic import op
 revision = "control_0003"
 down_revision = "control_0002"
 
-# The large columns are last: what walks versions does not read them.
+# The large columns are last: scans over versions do not read them.
 _UPGRADE: Final = (
     "ALTER TABLE templates RENAME TO templates_before",
     """CREATE TABLE templates (
@@ -48,12 +48,12 @@ _DOWNGRADE: Final = (
 
 
 def upgrade() -> None:
-    """Make versions of the templates there are."""
+    """Convert existing templates to versions."""
     for statement in _UPGRADE:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    """Keep current versions only, and of them only what is sent in their own locale."""
+    """Convert current versions back to templates; other versions and locales are dropped."""
     for statement in _DOWNGRADE:
         op.execute(statement)

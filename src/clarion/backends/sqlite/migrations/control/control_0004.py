@@ -1,4 +1,4 @@
-"""How accounts at providers are used: weight, limits, breaker and what an unknown end means."""
+"""Rules of provider accounts: weight, limits, breaker and the meaning of an unknown result."""
 
 from alembic import op
 

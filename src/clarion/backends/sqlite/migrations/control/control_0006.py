@@ -1,4 +1,4 @@
-"""Schedules call the recipient's own time `local_time`, as broadcasts do."""
+"""Schedules name the recipient's local time `local_time`, as broadcasts do."""
 
 from alembic import op
 
@@ -18,6 +18,6 @@ def downgrade() -> None:
 
 def _rename(old: str, new: str) -> None:
     op.execute(
-        f"UPDATE definitions SET body = json_set(json_remove(body, '$.{old}'), '$.{new}', json(body -> '$.{old}')) "  # noqa: S608 - names of ours
+        f"UPDATE definitions SET body = json_set(json_remove(body, '$.{old}'), '$.{new}', json(body -> '$.{old}')) "  # noqa: S608 - constant names
         f"WHERE kind = 'schedule' AND json_type(body, '$.{old}') IS NOT NULL"
     )

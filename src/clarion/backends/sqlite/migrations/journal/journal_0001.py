@@ -1,7 +1,8 @@
 """The journal's first schema.
 
 A frame's rowid is `stream_id << 40 | offset`, so a stream is one contiguous run of the table and needs no index. `total`
-is the number of events of the stream up to and including the frame. `streams` remembers the last frame trimmed away.
+is the number of events of the stream up to and including the frame. `streams` holds the offset of the last trimmed
+frame.
 """
 
 from alembic import op
@@ -34,7 +35,7 @@ _TABLES = (
         tenant TEXT NOT NULL, key TEXT NOT NULL, body_hash BLOB NOT NULL, answer BLOB NOT NULL,
         expires_ms INTEGER NOT NULL, PRIMARY KEY (tenant, key)) WITHOUT ROWID""",
     "CREATE INDEX idempotency_expires ON idempotency (expires_ms)",
-    # AUTOINCREMENT: a sequence number must not come again after the newest row was trimmed.
+    # AUTOINCREMENT: a sequence number must not be reused after the newest row was trimmed.
     """CREATE TABLE cancellations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, subject_id BLOB NOT NULL,
         at_ms INTEGER NOT NULL)""",

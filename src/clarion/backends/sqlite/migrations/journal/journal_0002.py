@@ -1,4 +1,4 @@
-"""What planning keeps (cells), who waits for which signal, cap times of users, and timers by urgency."""
+"""State of planning (cells), waits for signals, cap times of users, and timers by urgency."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ _STATEMENTS: Final = (
     """CREATE TABLE caps (
         tenant TEXT NOT NULL, rule BLOB NOT NULL, block INTEGER NOT NULL, times BLOB NOT NULL,
         PRIMARY KEY (tenant, block, rule)) WITHOUT ROWID""",
-    # The place of the lane the topic ends in, 0 for the most urgent; 4 is for topics without a lane.
+    # The rank of the lane that the topic ends in, 0 for the most urgent; 4 is for topics without a lane.
     "ALTER TABLE timers ADD COLUMN urgency INTEGER NOT NULL DEFAULT 4",
     """UPDATE timers SET urgency = CASE
         WHEN topic LIKE '%.critical' THEN 0 WHEN topic LIKE '%.high' THEN 1
@@ -29,6 +29,6 @@ _STATEMENTS: Final = (
 
 
 def upgrade() -> None:
-    """Add the tables, and give the timers there are their urgency."""
+    """Add the tables, and set the urgency of existing timers."""
     for statement in _STATEMENTS:
         op.execute(statement)

@@ -1,7 +1,7 @@
-"""Open intents beside the positions, which until now had to be searched for in `outcomes`, and numbers of producers.
+"""A table of open intents, which so far had to be searched for in `outcomes`, and the sequence numbers of producers.
 
-A group's mark said from which offset in `outcomes` its recovery had to read. What stands there above it is put into the
-new table, where deliveries are still uncommitted; then the marks are gone.
+A group's mark was the offset in `outcomes` from which its recovery had to read. Intents above it are put into the new
+table, where deliveries are still uncommitted; then the marks are dropped.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ down_revision = "journal_0002"
 
 _OFFSET_BITS: Final = 40
 _CLOCKS_APART_MS: Final = 60_000
-"""How much older than its frame an intent may look when clocks of two machines differ."""
+"""How much older than its frame an intent may appear when the clocks of two machines differ."""
 _INTENTS: Final = """CREATE TABLE intents (
     "group" TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL, payload BLOB NOT NULL,
     PRIMARY KEY ("group", partition, number)) WITHOUT ROWID"""
@@ -43,7 +43,7 @@ _OUTCOMES: Final = """SELECT payload FROM frames
 
 
 def upgrade() -> None:
-    """Add the table and the column, and keep what the marks pointed at."""
+    """Add the table and the column, and copy the intents that the marks pointed at."""
     _run(_INTENTS)
     for (group, partition), oldest_ms in _uncommitted().items():
         _keep(group, partition, oldest_ms)
@@ -72,7 +72,8 @@ def _keep(group: str, partition: int, oldest_ms: int) -> None:
 
 
 def _told(payload: bytes, channel: str) -> bytes:
-    """Return what a frame says of attempts on the channel. From a damaged one nothing can be learned, as ever."""
+    """Return the encoded intents and results of a frame on the channel; empty for a damaged frame, which
+    cannot be read."""
     try:
         event = decode(payload)
     except CorruptFrame:

@@ -1,7 +1,7 @@
 """The state store's first schema.
 
-Ids grow with time, so tables keyed by them grow at one end and need no index beside their key. `deliveries` and what
-hangs on them start with the id because the frames that change them bring no tenant; lists are by tenant.
+Ids grow with time, so tables keyed by them grow at one end and need no index except their key. Keys of `deliveries` and
+its dependent tables start with the id because the frames that change them hold no tenant; lists are by tenant.
 """
 
 from alembic import op
@@ -32,7 +32,7 @@ _TABLES = (
         vendor TEXT NOT NULL, vendor_message_id TEXT NOT NULL, retry_ms INTEGER, repeats INTEGER NOT NULL,
         applied INTEGER NOT NULL,
         PRIMARY KEY (delivery_id, tenant, attempt, finished_ms, event)) STRICT, WITHOUT ROWID""",
-    # The wide columns stand last: whoever reads only the head never walks their overflow pages.
+    # The wide columns are last: a query that reads only the first columns does not touch their overflow pages.
     """CREATE TABLE chunks (
         chunk_id BLOB, tenant TEXT, channel TEXT NOT NULL, locale TEXT NOT NULL, category TEXT NOT NULL,
         planned_ms INTEGER NOT NULL, expires_ms INTEGER, count INTEGER NOT NULL, min_ordinal INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""Workflow instances and what they did, who saw what, the step and the facts behind a delivery."""
+"""Workflow instances with their progress, seen receipts, and the step and the facts behind a delivery."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How accounts at providers stood, and the ids of providers that receipts name deliveries by."""
+"""Changes of account health, and an index of the provider message ids by which receipts name deliveries."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _STATEMENTS: Final = (
         tenant TEXT, at_ms INTEGER, provider TEXT, sequence INTEGER, channel TEXT NOT NULL, vendor TEXT NOT NULL,
         before TEXT NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL,
         PRIMARY KEY (tenant, at_ms, provider, sequence)) STRICT, WITHOUT ROWID""",
-    # Partial: only vendors that give nothing of ours back are looked up by their own ids.
+    # Partial: only vendors that do not return Clarion's reference are looked up by their own ids.
     """CREATE INDEX deliveries_by_vendor_id ON deliveries (vendor_message_id, tenant)
         WHERE vendor IN ('termii', 'twilio', 'ses') AND vendor_message_id <> ''""",
 )

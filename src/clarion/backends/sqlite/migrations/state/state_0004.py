@@ -1,4 +1,4 @@
-"""The numbers of producers beside the positions of the fold, by which repeated frames are known."""
+"""The sequence numbers of producers with the positions of the fold, by which repeated frames are recognised."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "state_0003"
 
 
 def upgrade() -> None:
-    """Add the column; nothing repeated before."""
+    """Add the column, empty: no frame was repeated before."""
     op.execute("ALTER TABLE positions ADD COLUMN numbers BLOB")
 
 

@@ -1,0 +1,155 @@
+"""`init`, `up`, `api`, `worker`, `scheduler`, `all-in-one` and `config`: the processes of this machine."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from clarion.app.commands.options import ConfigFile, DataDir, configuration
+from clarion.app.config import Config, defaults_text
+from clarion.app.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
+from clarion.domain.errors import OperatorError
+from clarion.ops import logging
+
+METRICS_DIR = "metrics"
+Stages = Annotated[str, typer.Option(help="only these stages, separated by commas")]
+
+
+def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Create the data directory with its keys and databases. `up` does this too."""
+    config = configuration(config_file, data_dir)
+    prepare(config)
+    typer.echo(f"Ready in {config.data_dir}. The operator's key is in operator.key there; start with: clarion up")
+
+
+def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run everything on this machine: API, workers and scheduler, restarted when they die. With stores in memory all of it
+    is one process."""
+    from clarion.app.image import process_starter
+
+    config = _start("up", config_file, data_dir)
+    with only_one(config.run_dir, "up"):
+        shutil.rmtree(config.run_dir / METRICS_DIR, ignore_errors=True)
+        prepare(config)
+        supervisor = Supervisor(
+            roles(config, config_file),
+            config.run_dir,
+            drain_timeout_ms=config.workers.drain_timeout_ms,
+            env=_env(config),
+            start=process_starter(shared=config.workers.shared_image),
+        )
+        structlog.get_logger().info(
+            "starting",
+            api=config.listening_url,
+            workers=config.worker_count,
+            data=str(config.data_dir),
+        )
+        code = supervisor.run()
+    raise typer.Exit(code)
+
+
+def api(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run the HTTP API alone."""
+    config = _shared(_start("api", config_file, data_dir))
+    from clarion.app.api import run
+
+    run(config)
+
+
+def worker(
+    index: Annotated[int, typer.Option(min=0, help="number of this worker, from 0")] = 0,
+    stages: Stages = "",
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run one worker alone."""
+    config = _shared(_start(f"worker-{index}", config_file, data_dir))
+    from clarion.app.workers import STAGES, run
+
+    wanted = stages.split(",") if stages else STAGES
+    for stage in wanted:
+        if stage not in STAGES:
+            raise OperatorError(
+                f"There is no stage {stage!r}. --stages takes {', '.join(STAGES)}, separated by commas."
+            )
+    run(config, index, wanted)
+
+
+def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run the scheduler alone."""
+    config = _shared(_start("scheduler", config_file, data_dir))
+    from clarion.app.scheduler import run
+
+    run(config)
+
+
+def all_in_one(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run API, worker and scheduler in one process, with stores in files or in memory."""
+    config = _start("all-in-one", config_file, data_dir)
+    from clarion.app.all_in_one import run
+
+    # A supervisor holds the lock for the processes it started.
+    supervised = PARENT_VARIABLE in os.environ
+    with contextlib.nullcontext() if supervised else only_one(config.run_dir, "all-in-one"):
+        run(config)
+
+
+def config() -> None:
+    """Print every setting with its default and its meaning. The output is a valid configuration file."""
+    typer.echo(defaults_text(), nl=False)
+
+
+def prepare(config: Config) -> None:
+    """Create keys and databases in the data directory, or bring them up to date."""
+    from clarion.app.operator_keys import operator_key
+    from clarion.backends.sqlite.consistency import upgrade_all
+    from clarion.ops.vault import FileVault
+
+    operator_key(config)
+    FileVault.load(config.data_dir, config.master_key or None)
+    if config.store == "sqlite":
+        upgrade_all(config.data_dir)
+
+
+def roles(config: Config, config_file: Path | None) -> list[Role]:
+    """Return the processes of an installation, in the order they are started."""
+    options = ["--config", str(config_file)] if config_file is not None else []
+    if config.store == "memory":
+        return [_role("all-in-one", "all-in-one", *options)]
+    workers = [
+        _role(f"worker-{index}", "worker", "--index", str(index), *options) for index in range(config.worker_count)
+    ]
+    return [_role("api", "api", *options), *workers, _role("scheduler", "scheduler", *options)]
+
+
+def _role(name: str, *words: str) -> Role:
+    return Role(name, [sys.executable, "-m", "clarion", *words], list(words))
+
+
+def _env(config: Config) -> dict[str, str]:
+    return {**os.environ, "CLARION_DATA_DIR": str(config.data_dir)}
+
+
+def _start(role: str, config_file: Path | None, data_dir: Path | None) -> Config:
+    # The API handles it when it has a certificate to reload; a supervisor passes it on to all processes.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    die_with_parent(os.environ)
+    config = configuration(config_file, data_dir)
+    logging.configure(config.log.level, config.log.format, role=role)
+    return config
+
+
+def _shared(config: Config) -> Config:
+    """Return the configuration of a process that shares its stores with other processes. Raises `OperatorError` when
+    the stores are in memory."""
+    if config.store == "memory":
+        raise OperatorError(
+            "With store = memory everything runs in one process: use 'clarion up' or 'clarion all-in-one'."
+        )
+    return config

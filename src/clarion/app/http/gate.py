@@ -1,0 +1,93 @@
+"""What a request passes before anything of its body is read: its credential, the limits on requests, and the slots of
+those under way."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from clarion.app.http.admission import SHARE_USED, Admission, ConcurrencyLimits
+from clarion.app.http.credentials import CREDENTIAL_NEEDED, Credentials
+from clarion.app.http.peers import peers_of
+from clarion.app.http.request_limits import Charge, RequestLimits
+from clarion.domain.errors import Forbidden, Overloaded, RequestLimited, Unauthorized
+from clarion.domain.security_events import SecurityEvent
+from clarion.ports.telemetry import Telemetry
+from clarion.ports.web import PUBLIC, USER, Caller, Route
+
+_ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
+_NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
+
+
+class Gate(NamedTuple):
+    """The limits that all routes of an API process share."""
+
+    credentials: Credentials
+    requests: RequestLimits
+    concurrency: ConcurrencyLimits
+    telemetry: Telemetry
+
+
+class Visitor(msgspec.Struct, frozen=True, gc=False):
+    """Who makes a request. `owners` are those of the slots it takes; `charge` is None where no limit counts it."""
+
+    caller: Caller
+    peers: tuple[str, ...]
+    owners: tuple[Hashable, ...]
+    charge: Charge | None
+
+
+class Entrance:
+    """The gate of one route."""
+
+    def __init__(self, route: Route, gate: Gate) -> None:
+        self._route = route
+        self._name = f"{route.method} {route.path}"
+        self._slots = gate.concurrency.of(route)
+        self._credentials, self._requests, _, self._telemetry = gate
+
+    async def identify(self, headers: Mapping[str, str], client: tuple[str, int] | None) -> Visitor:
+        """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `Forbidden`,
+        `RequestLimited`, and `Overloaded` when the credential cannot be checked now."""
+        route, peers, caller = self._route, peers_of(client), _ANYONE
+        if route.health:
+            return Visitor(caller, peers, peers, None)
+        try:
+            if route.scope == PUBLIC:
+                return Visitor(caller, peers, peers, self._requests.charge_peer(route.path, peers))
+            kind, _, secret = headers.get("authorization", "").partition(" ")
+            if kind.lower() != "bearer" or not (secret := secret.strip()):
+                self._record(SecurityEvent.CREDENTIAL_REFUSED, "missing", peers)
+                raise Unauthorized(CREDENTIAL_NEEDED, field="Authorization", reason="missing")
+            address = "" if client is None else client[0]
+            caller = await self._credentials.caller(secret, address, peers, self._name)
+            self._check_scope(caller, peers)
+            tenant, user = caller.tenant, caller.user_id
+            owners: tuple[Hashable, ...] = (tenant,) if user is None else (tenant, (tenant, user))
+            return Visitor(caller, peers, owners, await self._requests.charge_caller(caller))
+        except RequestLimited as refusal:
+            if refusal.request_status is not None:
+                self._record(SecurityEvent.REQUEST_LIMIT_REACHED, refusal.code, peers, caller)
+            raise
+
+    def admit(self, visitor: Visitor) -> Admission:
+        """Return the admission of a request to the slots. Raises `Overloaded`."""
+        try:
+            return self._slots.admit(visitor.owners)
+        except Overloaded as refusal:
+            if refusal.code == SHARE_USED:
+                self._record(SecurityEvent.REQUEST_LIMIT_REACHED, refusal.code, visitor.peers, visitor.caller)
+            raise
+
+    def _check_scope(self, caller: Caller, peers: tuple[str, ...]) -> None:
+        needed, scopes = self._route.scope, caller.scopes
+        if needed in scopes or ("*" in scopes and needed not in _NEVER_BY_WILDCARD):
+            return
+        if not (self._route.by_user and USER in scopes):
+            self._record(SecurityEvent.SCOPE_REFUSED, needed, peers, caller)
+            raise Forbidden(f"the key lacks the scope {needed!r}", field="Authorization")
+
+    def _record(self, event: SecurityEvent, reason: str, peers: tuple[str, ...], caller: Caller = _ANYONE) -> None:
+        known: dict[str, Any] = {"tenant": caller.tenant, "key_id": caller.key_id, "user": caller.user_id}
+        fields = {name: value for name, value in known.items() if value}
+        self._telemetry.security(event, reason=reason, peer=peers[0], route=self._name, **fields)

@@ -1,0 +1,33 @@
+"""How many connections the system permits an API process: each is an open file."""
+
+import resource
+from typing import Final
+
+from clarion.domain.limits_processes import CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX, OPEN_FILES_BESIDE_CONNECTIONS
+from clarion.ports.telemetry import Telemetry
+
+NEEDED: Final = CONNECTIONS_MAX + HEALTH_CONNECTIONS_MAX + OPEN_FILES_BESIDE_CONNECTIONS
+_LEAST: Final = 64
+
+
+def connections_for(open_files: int) -> int:
+    """Return how many connections fit into a number of open files."""
+    return max(_LEAST, min(CONNECTIONS_MAX, open_files - HEALTH_CONNECTIONS_MAX - OPEN_FILES_BESIDE_CONNECTIONS))
+
+
+def raise_open_files(telemetry: Telemetry) -> int:
+    """Raise this process's limit of open files to what it needs, as far as the system permits. Returns how many
+    connections it may have then; a warning says when these are fewer than `CONNECTIONS_MAX`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < NEEDED:
+        soft = NEEDED if hard == resource.RLIM_INFINITY else min(hard, NEEDED)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        except (OSError, ValueError):
+            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY or soft >= NEEDED:
+        return CONNECTIONS_MAX
+    connections = connections_for(soft)
+    advice = f"raise the hard limit of open files to {NEEDED} (ulimit -Hn, LimitNOFILE)"
+    telemetry.log("warning", "open_files_low", permitted=soft, connections_max=connections, advice=advice)
+    return connections

@@ -1,0 +1,51 @@
+"""Settings that are secrets and can be given by reference: `operator_key = { from = "file:/run/secrets/operator" }`.
+
+They are read when the process starts, from the stores of its machine alone: of the others, one would have to be set up
+first. The operator writes the settings, so no permission is needed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from clarion.backends.secrets.environment import EnvironmentStore
+from clarion.backends.secrets.files import FileStore, SystemdStore
+from clarion.domain.errors import InvalidField, OperatorError
+from clarion.domain.secret_reference import is_reference, parse
+from clarion.ops.secret_reader import text_of
+from clarion.ports.secret_stores import SecretStore, SecretUnavailable
+
+SECRET_SETTINGS: Final = ("operator_key", "master_key", "secrets.vault.token", "secrets.vault.secret_id")
+CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+"""The variable in which systemd names the folder of a service's credentials."""
+
+
+def read_secret_settings(tree: dict[str, Any], env: Mapping[str, str]) -> None:
+    """Replace references by their values. Raises `OperatorError` for one that cannot be used."""
+    stores: dict[str, SecretStore] = {
+        "env": EnvironmentStore(env),
+        "file": FileStore(),
+        "systemd": SystemdStore(env.get(CREDENTIALS_DIRECTORY)),
+    }
+    for path in SECRET_SETTINGS:
+        section, (*sections, key) = tree, path.split(".")
+        for name in sections:
+            section = section[name]
+        if isinstance(section[key], dict):
+            section[key] = _value(section[key], path, stores)
+
+
+def _value(given: dict[str, Any], path: str, stores: Mapping[str, SecretStore]) -> str:
+    if not is_reference(given):
+        raise OperatorError(f'Setting {path}: must be text or {{ from = "store:place" }}.')
+    try:
+        reference = parse(given, path)
+    except InvalidField as error:
+        raise OperatorError(f"Setting {path}: {error.detail}.") from None
+    store = stores.get(reference.store)
+    if store is None:
+        known = ", ".join(stores)
+        raise OperatorError(f"Setting {path}: a setting cannot be read from the store of {reference} (only {known}).")
+    try:
+        return text_of(store.read(reference.place, ""))
+    except SecretUnavailable as error:
+        raise OperatorError(f"Setting {path}: the secret {reference} {error.words} ({error.code}).") from None

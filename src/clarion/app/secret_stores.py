@@ -1,0 +1,61 @@
+"""The stores that accounts name secrets of: those of this machine, HashiCorp Vault when it is set up, and plug-ins."""
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Final
+
+import msgspec
+
+from clarion.app.config import Config, VaultServer
+from clarion.app.secret_settings import CREDENTIALS_DIRECTORY
+from clarion.backends.secrets.environment import EnvironmentStore
+from clarion.backends.secrets.files import FileStore, SystemdStore
+from clarion.domain.errors import OperatorError
+from clarion.domain.secret_reference import parse_permissions
+from clarion.ops.secret_reader import SecretReader
+from clarion.ports.clock import Clock
+from clarion.ports.secret_stores import SecretStore
+from clarion.ports.telemetry import Telemetry
+
+PLUGINS: Final = "clarion.secret_stores"
+"""The group of entry points: each is a function without arguments that returns a `ports.secret_stores.SecretStore`. Its
+name is the part of a reference before the colon."""
+_ALLOW: Final = "secrets.allow"
+
+
+def secret_reader(config: Config, env: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> SecretReader:
+    """Return the reader of the secrets that accounts name. Raises `OperatorError` for permissions that cannot be
+    understood, and for a store that cannot be set up."""
+    permissions = parse_permissions(config.secrets.allow, _ALLOW)
+    stores: dict[str, SecretStore] = {
+        "env": EnvironmentStore(env),
+        "file": FileStore([config.data_dir]),
+        "systemd": SystemdStore(env.get(CREDENTIALS_DIRECTORY)),
+    }
+    if config.secrets.vault.address:
+        stores["vault"] = _vault(config.secrets.vault)
+    for one in metadata.entry_points(group=PLUGINS) if permissions else ():
+        if one.name in stores:
+            raise OperatorError(f"The secret store {one.name!r} of the plug-in {one.value!r} has a name that is taken.")
+        try:
+            stores[one.name] = one.load()()
+        except Exception as error:
+            raise OperatorError(f"The secret store {one.name!r} cannot be set up ({type(error).__name__}).") from error
+    unknown = sorted({one.store for one in permissions} - stores.keys())
+    if unknown:
+        raise OperatorError(f"Setting {_ALLOW}: there is no store {unknown[0]!r} (there is {', '.join(stores)}).")
+    return SecretReader(stores, permissions, clock, telemetry)
+
+
+def _vault(server: VaultServer) -> SecretStore:
+    try:
+        from clarion.backends.secrets.vault import VaultAccess, VaultStore
+    except ImportError:
+        raise OperatorError(
+            "Setting secrets.vault.address: the client of Vault is not installed; run: pip install 'clarion[vault]'."
+        ) from None
+    needed = {"token": ("token",), "approle": ("role",), "kubernetes": ("role", "jwt_file")}[server.auth]
+    for name in needed:
+        if not getattr(server, name):
+            raise OperatorError(f"Setting secrets.vault.{name}: is needed to log in to Vault by {server.auth}.")
+    return VaultStore(VaultAccess(**msgspec.structs.asdict(server)))

@@ -1,0 +1,1 @@
+"""Stores of secrets that are given by reference, one file each."""

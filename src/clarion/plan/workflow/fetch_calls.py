@@ -1,0 +1,78 @@
+"""Calls of fetch steps: the HTTP request of a step, and the interpretation of its response."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from clarion.domain.channel import Lane
+from clarion.domain.depth import too_deep
+from clarion.domain.duration import duration_ms
+from clarion.domain.errors import InvalidField
+from clarion.domain.ids import INSTANCE_PREFIX, write
+from clarion.domain.json_numbers import numbers
+from clarion.domain.limits import FETCH_BODY_BYTES_MAX
+from clarion.domain.masking import MASK
+from clarion.domain.message import HttpRequest, HttpResponse
+from clarion.domain.workflow import SecretHeader
+from clarion.plan.rules.workflow.state import Call, FetchAnswered
+
+_JSON: Final = msgspec.json.Encoder()
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
+"""Retryable statuses below 500, which do not reject the request itself (RFC 9110, 8470, 6585)."""
+
+
+class FetchJob(msgspec.Struct, frozen=True):
+    """One call to make before `deadline_ms` (Unix ms); its response is for the instance's wait `seq`. Headers that are
+    secrets are added when it is made."""
+
+    instance_id: bytes
+    tenant: str
+    lane: Lane
+    partition: int
+    seq: int
+    deadline_ms: int
+    request: HttpRequest
+    by_reference: dict[str, SecretHeader] = {}
+
+
+def request_of(instance_id: bytes, call: Call) -> HttpRequest:
+    """Return the HTTP request of a call. A call that is repeated after a crash carries the same `Idempotency-Key`."""
+    step = call.step
+    body = b"" if call.body is None else _JSON.encode(call.body)
+    headers = {"accept": "application/json", "idempotency-key": f"{write(INSTANCE_PREFIX, instance_id)}:{step.name}"}
+    if body:
+        headers["content-type"] = "application/json"
+    headers.update({name.lower(): value for name, value in call.headers.items()})
+    return HttpRequest(step.method, call.url, headers, body, duration_ms(step.timeout))
+
+
+def with_secrets(job: FetchJob, values: Mapping[str, str]) -> HttpRequest:
+    """Return the request of a job with the values of its headers that are given by reference."""
+    if not values:
+        return job.request
+    filled = {name.lower(): job.by_reference[name].prefix + value for name, value in values.items()}
+    return msgspec.structs.replace(job.request, headers=job.request.headers | filled)
+
+
+def answer_of(response: HttpResponse, secrets: Iterable[str] = ()) -> FetchAnswered:
+    """Return the answer for the step: any final status is an answer, an overloaded or failing server is an error. A
+    JSON body becomes values, any other body text. Secrets of the request that the body repeats are masked."""
+    content = response.body
+    for secret in secrets:
+        for form in (secret.encode(), _JSON.encode(secret)[1:-1]):
+            content = content.replace(form, MASK.encode())
+    if response.status >= 500 or response.status in _TRY_AGAIN:
+        return FetchAnswered(error=f"status {response.status}")
+    if len(content) > FETCH_BODY_BYTES_MAX:
+        return FetchAnswered(error=f"the answer is longer than {FETCH_BODY_BYTES_MAX} bytes")
+    if too_deep(content):
+        return FetchAnswered(error="the answer is nested too deeply")
+    try:
+        body = msgspec.json.decode(content)
+        numbers(body, "body")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = content.decode(errors="replace")
+    except InvalidField as fault:
+        return FetchAnswered(error=f"the answer {fault.detail}")
+    return FetchAnswered(response.status, body)

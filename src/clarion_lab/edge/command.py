@@ -1,0 +1,82 @@
+"""`clarion chaos edge`: the run as a command, with its table and its line of JSON."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from clarion.domain.errors import OperatorError
+from clarion_lab.edge import attacks, verdict
+from clarion_lab.edge.run import EdgeRun
+from clarion_lab.edge.verdict import Figures
+from clarion_lab.load.programs import RunError, end_in_order
+
+ERRORS_SHOWN_MAX = 5
+
+
+def edge(only: str, *, keep: bool) -> None:
+    """Attack an installation; `only` are names of attacks, separated by commas, empty for all. Raises `typer.Exit` with
+    1 when a rule was not kept."""
+    chosen = _chosen(only)
+    end_in_order()
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-edge-"))
+    failed: list[str] = []
+    figures: Figures | None = None
+    with console.status("starting") as status:
+        run = EdgeRun(folder, chosen, status.update)
+        try:
+            figures = run.run()
+        except RunError as error:
+            failed.append(str(error))
+    if figures is not None:
+        console.print(_table(figures))
+        console.print(f"not offered by this installation: {', '.join(figures.not_offered)}", highlight=False)
+        failed += verdict.failed_rules(figures)
+    for text in run.errors[:ERRORS_SHOWN_MAX]:
+        console.print(f"error: {text}", highlight=False, markup=False)
+    for text in failed:
+        console.print(f"failed: {text}", style="red", highlight=False, markup=False)
+    if keep or failed:
+        console.print(f"data and logs are in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    if figures is not None:
+        typer.echo(msgspec.json.encode(figures.line() | {"failed": failed}).decode())
+    if failed:
+        raise typer.Exit(1)
+
+
+def _chosen(only: str) -> list[attacks.Attack]:
+    try:
+        return [attacks.named(name) for name in only.split(",")] if only else list(attacks.ATTACKS)
+    except KeyError as error:
+        names = ", ".join(attack.name for attack in attacks.ATTACKS)
+        raise OperatorError(f"There is no attack {error}; there is {names}.") from None
+
+
+def _table(figures: Figures) -> Table:
+    table = Table(
+        "attack", "landed", "floor", "statuses", "CPU", "API", "RSS", "lag", "p99", "calm p99", "probe p99", "errors"
+    )
+    for one in figures.attacks:
+        statuses = " ".join(f"{status}:{number}" for status, number in one.statuses.items())
+        table.add_row(
+            one.name,
+            f"{one.landed.number:,}",
+            f"{one.landed.floor:,}",
+            statuses,
+            f"{one.attacker_cpu:.2f}",
+            f"{one.api_cpu:.2f}",
+            f"{one.rss_mb_growth:+.1f}",
+            f"{one.loop_lag_ms:g}",
+            f"{one.p99_ms:g}",
+            f"{one.calm_p99_ms:g}",
+            f"{one.probe_p99_ms:g}",
+            f"{one.honest_errors}+{one.health_failures}",
+        )
+    return table

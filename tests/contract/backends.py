@@ -1,0 +1,59 @@
+"""The backends that contract suites run over, what each declares, and how a control store is opened on it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from clarion.backends.memory.account_health import MemoryAccountHealth
+from clarion.backends.memory.control import MemoryControl
+from clarion.backends.memory.control_state import ControlState
+from clarion.backends.memory.directory import MemoryDirectory
+from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.backends.sqlite.account_health import SqliteAccountHealth
+from clarion.backends.sqlite.control import SqliteControl
+from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.ports.clock import Clock
+from clarion.ports.control import Control
+from clarion.ports.secrets import Vault
+
+SURVIVES: Final = "survives_process_kill"
+SHARED: Final = "shared_by_processes"
+
+ONCE: Final = "carries_once"
+REPEATS: Final = "repeats"
+
+TRAITS: Final[dict[str, frozenset[str]]] = {
+    "memory": frozenset({ONCE}),
+    "repeating": frozenset({REPEATS}),
+    "sqlite": frozenset({ONCE, SURVIVES, SHARED}),
+}
+"""What a backend declares. A case marked `needs_trait` is left out on a backend that does not declare it."""
+
+EVERY_PORT: Final = ("memory", "sqlite")
+"""The backends that implement every port."""
+
+Opened = tuple[Control, Any]
+"""A control store and its directory, which can be closed, too."""
+
+
+def memory(_folder: Path, vault: Vault, clock: Clock) -> Opened:
+    state = ControlState()
+    return MemoryControl(state, vault, clock), MemoryDirectory(state, vault, clock)
+
+
+def sqlite(folder: Path, vault: Vault, clock: Clock) -> Opened:
+    control = SqliteControl(folder, vault, clock)
+    return control, SqliteDirectory(folder, vault, clock, control.changes)
+
+
+CONTROLS: Final[dict[str, Callable[[Path, Vault, Clock], Opened]]] = {"memory": memory, "sqlite": sqlite}
+
+Quotas = MemoryQuotas | SqliteQuotas
+QUOTAS: Final[dict[str, Callable[[Path], Quotas]]] = {"memory": lambda _folder: MemoryQuotas(), "sqlite": SqliteQuotas}
+
+AnyAccountHealth = MemoryAccountHealth | SqliteAccountHealth
+ACCOUNT_HEALTH: Final[dict[str, Callable[[Path], AnyAccountHealth]]] = {
+    "memory": lambda _folder: MemoryAccountHealth(),
+    "sqlite": SqliteAccountHealth,
+}

@@ -1,0 +1,64 @@
+"""A head without its offer to upgrade says the same as before in all else."""
+
+import httptools
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clarion.app.http.heads import end_of_head, without_upgrade
+
+TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=12).map(str.encode)
+VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=20).map(
+    lambda text: text.encode("latin-1")
+)
+FRAMING = {b"content-length", b"transfer-encoding", b"upgrade", b"connection", b"http2-settings", b"keep-alive"}
+
+
+class Head:
+    """The head that a parser reads."""
+
+    def __init__(self, head):
+        self.target, self.headers, self.parser = b"", [], httptools.HttpRequestParser(self)
+        self.complete = 0
+        try:
+            self.parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            self.complete = -1
+
+    def on_url(self, part):
+        self.target += part
+
+    def on_header(self, name, value):
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self):
+        self.complete += 1
+
+
+@given(st.lists(st.tuples(TOKENS.filter(lambda name: name not in FRAMING), VALUES), max_size=8))
+def test_only_the_offer_is_left_out(headers):
+    offered = [
+        *headers[:3], (b"connection", b"Upgrade , HTTP2-Settings"), (b"upgrade", b"h2c"), (b"http2-settings", b"AAE"), *headers[3:],
+    ]  # fmt: skip
+    read = Head(without_upgrade(b"POST", b"/a?b", "1.1", offered))
+    assert read.complete == 1
+    assert (read.parser.get_method(), read.target, read.parser.get_http_version()) == (b"POST", b"/a?b", "1.1")
+    assert read.headers == headers
+    assert not read.parser.should_upgrade()
+
+
+def test_other_options_of_the_connection_stay():
+    kept = Head(
+        without_upgrade(b"GET", b"/", "1.1", [(b"connection", b"close, upgrade"), (b"upgrade", b"a"), (b"x", b"")])
+    )
+    assert kept.headers == [(b"connection", b"close"), (b"x", b"")]
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a"]), max_size=12), st.integers(0, 30))
+def test_the_end_of_a_head_is_found_wherever_it_is_cut(pieces, cut):
+    whole = b"".join(pieces)
+    before, data = whole[:cut], whole[cut:]
+    if b"\r\n\r\n" in before:
+        return
+    found = end_of_head(before[-3:], data, 0)
+    end = whole.find(b"\r\n\r\n")
+    assert found == (len(data) if end < 0 else end + 4 - len(before))
