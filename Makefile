@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
+.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
 
 test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers" $(ARGS)
+
+search: $(STAMP)  ## Search every law with examples that no run has tried before (for every night)
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests

@@ -16,9 +16,11 @@ FOLDERS_WITH_LOOPBACK = {"e2e", "peers", "providers"}
 FOLDERS_WITH_MARKS = {"e2e", "peers"}
 
 # A busy machine must not fail a property, so there is no deadline; the printed blob reproduces a failure. The profile
-# sets the number of examples: `quick` on every change, `thorough` by `make test-slow`.
-settings.register_profile("quick", deadline=None, print_blob=True, max_examples=15)
+# sets the number of examples: `quick` on every change, `thorough` by `make test-slow`; both try the same examples each
+# time, so that a change is judged by what it changes. `search` tries new ones in each run of `make search`.
+settings.register_profile("quick", deadline=None, print_blob=True, max_examples=15, derandomize=True)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
+settings.register_profile("search", deadline=None, print_blob=True, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
