@@ -6,12 +6,14 @@ import http.client
 import re
 import socket
 import threading
+import time
 
 from clarion.domain.limits_processes import PUBLIC_BODIES_PER_PEER_BYTES_MAX, PUBLIC_REQUESTS_PER_PEER_MAX
 from clarion_lab.edge.wire import DOCS, UNSUBSCRIBE, receipt
 from tests.e2e.outside import HOST, new_tenant, until
 
 OTHER_PEER = "127.0.0.9"
+LIMITED_NEVER = 'clarion_security_events_total{event="request_limit_reached"} 0'
 HEALTH = ("/healthz", "/readyz", "/metrics")
 
 
@@ -23,6 +25,17 @@ def status_of(port, path, peer=HOST, method="GET", body=None):
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def limited(port):
+    """Return how often a limit on requests or connections was reached."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return float(
+        re.search(r'clarion_security_events_total{event="request_limit_reached"} (\S+)', text + LIMITED_NEVER)[1]
+    )
 
 
 @contextlib.contextmanager
@@ -65,6 +78,22 @@ def test_bodies_without_an_end_take_the_memory_of_their_address_alone(operator):
     assert until(
         lambda: status_of(tenant.port, "/v1/receipts/a/b", method="POST", body=large) != 503, "the slots are free"
     )
+
+
+def test_a_flood_of_connections_takes_the_rate_of_its_address_alone(operator):
+    tenant = new_tenant(operator)
+    with contextlib.ExitStack() as stack:
+        many = []
+        for _ in range(1_800):
+            many.append(
+                stack.enter_context(socket.create_connection((HOST, tenant.port), source_address=(OTHER_PEER, 0)))
+            )
+            many[-1].setblocking(False)
+        assert until(lambda: limited(tenant.port) >= 100, "connections are closed")
+        began_s = time.monotonic()
+        is_served(tenant)
+        assert time.monotonic() - began_s < 2
+    assert until(lambda: status_of(tenant.port, "/docs", OTHER_PEER) == 200, "the others had their turn")
 
 
 def test_clients_that_send_ahead_and_never_read_delay_no_one(operator):

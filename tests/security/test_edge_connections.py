@@ -9,8 +9,9 @@ import pytest
 
 from clarion.app.http import deadlines, lingering, protocol, sent_ahead
 from clarion.app.http.byte_budget import ByteBudget
+from clarion.app.http.connections import Connections
 from clarion.domain.limits import HEAD_BYTES_MAX
-from tests.security.served import answer_of, served, until
+from tests.security.served import answer_of, hello, served, until
 
 pytestmark = [pytest.mark.allow_hosts(["127.0.0.1"]), pytest.mark.slow]
 
@@ -105,6 +106,29 @@ async def test_a_connection_has_one_request_at_a_time():
         for _ in range(50):
             await asyncio.wait_for(reader.readuntil(b"ok"), 5)
         writer.close()
+
+
+async def test_the_first_request_of_a_connection_can_vouch_for_it():
+    vouches, vouched = [], []
+
+    class Arrivals:
+        vouch = vouched.append
+
+    async def app(scope, receive, send):
+        vouches.append(scope["state"].get(protocol.VOUCH))
+        if vouches[-1] is not None:
+            vouches[-1]()
+        await hello(scope, receive, send)
+
+    async with served(app, Connections(arrivals=Arrivals())) as connect:
+        for _ in range(2):
+            reader, writer = await connect()
+            for _ in range(3):
+                writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                await reader.readuntil(b"ok")
+            writer.close()
+    assert [vouch is not None for vouch in vouches] == [True, False, False] * 2
+    assert vouched == ["127.0.0.1"] * 2
 
 
 @pytest.mark.parametrize("bound", ["PIPELINED_BYTES_MAX", "_ALL"])

@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import ssl
 import subprocess
+import time
 from datetime import timedelta
 from functools import partial
 
@@ -12,6 +13,7 @@ import pytest
 import uvicorn
 
 from clarion.app.http import protocol
+from clarion.app.http.arrivals import Arrivals
 from clarion.app.http.connections import Connections
 from clarion.app.tls import listener
 from clarion.app.tls.listener import TlsListener
@@ -42,7 +44,8 @@ class Running:
         config.load()
         self.state = uvicorn.server.ServerState()
         make = partial(protocol.BoundedHttp, Connections(), config=config, server_state=self.state, app_state={})
-        self.listener = TlsListener(self.tls, make, self.notes)
+        arrivals = Arrivals(None, 0, self.notes, bool, time.monotonic_ns)
+        self.listener = TlsListener(self.tls, make, self.notes, arrivals)
 
     @property
     def port(self):

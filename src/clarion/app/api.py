@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
@@ -26,8 +27,9 @@ from clarion.app import gc_tuning
 from clarion.app.config import Config
 from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.http.application import application
+from clarion.app.http.arrivals import Arrivals
 from clarion.app.http.connections import Connections
-from clarion.app.http.forwarded import TrustedProxies, trusted_networks
+from clarion.app.http.forwarded import TrustedProxies, is_among, trusted_networks
 from clarion.app.http.listener import Listener
 from clarion.app.http.open_files import raise_open_files
 from clarion.app.http.protocol import BoundedHttp
@@ -43,7 +45,14 @@ from clarion.control.providers.verify import Verifier
 from clarion.control.schedules.timers import repair_timers
 from clarion.control.unsubscribe import routes as unsubscribe_routes
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits_processes import INTERPRETER_SWITCH_MS, SCHEDULE_REPAIR_MS, STOP_SHARE
+from clarion.domain.limits_processes import (
+    CONNECTIONS_WAITING_SHARE,
+    INTERPRETER_SWITCH_MS,
+    SCHEDULE_REPAIR_MS,
+    STOP_SHARE,
+    TLS_CONNECTION_COST,
+)
+from clarion.domain.request_rate import RequestRate
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
 from clarion.journal import topics
@@ -80,7 +89,9 @@ async def serve(parts: Parts) -> None:
     """Answer requests until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken or a commit has failed."""
     config = parts.config
     failed, identity = asyncio.Event(), Identity(parts, operator_keys(config, parts.telemetry))
-    connections = Connections(parts.telemetry, raise_open_files(parts.telemetry))
+    permitted = raise_open_files(parts.telemetry)
+    arrivals = _arrivals(parts, permitted)
+    connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
     ops = _ops(parts, connections)
     app = _application(parts, identity, ops, failed.set)
     tls = None if not _has_tls(config) else ServerTls(config.api.tls, parts.telemetry, parts.clock)
@@ -88,6 +99,7 @@ async def serve(parts: Parts) -> None:
         uvicorn.Config(app, host=config.api.host, port=config.api.port, headers=hsts(config), **settings(connections)),
         parts,
         connections,
+        arrivals,
         tls,
         _health(app, ops, parts),
     )
@@ -113,6 +125,21 @@ def _check_host(setting: str, host: str, port: int) -> None:
         socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise OperatorError(f"Setting {setting}: {host} is no address of this machine: {error.strerror}.") from None
+
+
+def _arrivals(parts: Parts, connections: int) -> Arrivals:
+    """Return the bound of new connections of an API process that may have so many."""
+    config = parts.config
+    networks, limits = trusted_networks(config.api.trusted_proxies), config.api.limits
+    cost = TLS_CONNECTION_COST if _has_tls(config) else 1
+    per_s, burst = limits.connections_per_s, limits.connections_burst
+    return Arrivals(
+        RequestRate(max(1, per_s // cost), max(1, burst // cost)) if per_s else None,
+        int(connections * CONNECTIONS_WAITING_SHARE),
+        parts.telemetry,
+        lambda address: is_among(address, networks),
+        time.monotonic_ns,
+    )
 
 
 def _health(app: ASGIApp, ops: list[Route], parts: Parts) -> HealthListener | None:
@@ -174,11 +201,13 @@ class _Server(BoundedServer):
         config: uvicorn.Config,
         parts: Parts,
         connections: Connections,
+        arrivals: Arrivals,
         tls: ServerTls | None,
         health: HealthListener | None,
     ) -> None:
         super().__init__(config, connections, parts.config.workers.drain_timeout_ms / 1000 * STOP_SHARE)
         self._parts = parts
+        self._arrivals = arrivals
         self._tls = tls
         self._health = health
         self._exiting = asyncio.Event()
@@ -219,8 +248,8 @@ class _Server(BoundedServer):
 
     async def _listen(self) -> None:
         make = partial(BoundedHttp, self._connections, config=self.config, server_state=self.server_state, app_state={})
-        telemetry = self._parts.telemetry
-        listener = Listener(make, telemetry) if self._tls is None else TlsListener(self._tls, make, telemetry)
+        tls, shared = self._tls, (make, self._parts.telemetry, self._arrivals)
+        listener = Listener(*shared) if tls is None else TlsListener(tls, *shared)
         try:
             await listener.start(self.config.host, self.config.port)
         except OSError:

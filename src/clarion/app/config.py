@@ -58,7 +58,7 @@ Burst = Annotated[int, msgspec.Meta(ge=1, le=REQUESTS_BURST_MAX)]
 
 class Limits(_Section, frozen=True):
     """Limits on requests: a second, where 0 is no limit, and at once. `refused_keys` is the number of refused API keys of
-    a peer without a wait; 0 is never to let one wait."""
+    a peer without a wait; 0 is never to let one wait. `connections` are new ones of a peer."""
 
     key_per_s: PerSecond
     key_burst: Burst
@@ -68,6 +68,8 @@ class Limits(_Section, frozen=True):
     user_burst: Burst
     public_per_s: PerSecond
     public_burst: Burst
+    connections_per_s: PerSecond
+    connections_burst: Burst
     refused_keys: Counting
 
 

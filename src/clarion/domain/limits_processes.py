@@ -108,6 +108,14 @@ INTERPRETER_SWITCH_MS: Final = 0.5
 ms, each system call of the event loop would wait as long beside a thread that reads a large batch."""
 ACCEPTS_PER_TURN_MAX: Final = 32
 """Connections that are accepted in one turn of the event loop."""
+ARRIVALS_PER_TURN_MAX: Final = 8
+"""Connections of a peer above its rate that are begun in one turn of the event loop, once their turn has come."""
+ARRIVAL_PEERS_KEPT_MAX: Final = 10_000
+"""Peers whose new connections a process counts."""
+CONNECTIONS_WAITING_SHARE: Final = 1 / 8
+"""Connections above the rate of their peers that wait for their turn, as a share of those that a process may have."""
+TLS_CONNECTION_COST: Final = 4
+"""New TLS connections count as so many others: a handshake takes as much time."""
 STOPPING_RETRY_S: Final = 1
 """When a client may repeat a request that was refused because the process stops."""
 STOP_SHARE: Final = 0.7

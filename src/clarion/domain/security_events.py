@@ -28,7 +28,7 @@ class SecurityEvent(StrEnum):
     OPERATOR_KEY_CHANGED = "operator_key_changed"
     """The operator key was rotated; the one before is refused from now on, or at the end of the overlap."""
     REQUEST_LIMIT_REACHED = "request_limit_reached"
-    """A key, user, tenant or peer has made more requests than its limit permits."""
+    """A key, user, tenant or peer has made more requests, or new connections, than its limit permits."""
     REQUEST_REFUSED = "request_refused"
     """A connection sent an ambiguous or malformed request, or exceeded one of its bounds."""
     ORIGIN_REFUSED = "origin_refused"

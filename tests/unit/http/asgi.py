@@ -28,6 +28,7 @@ async def call(
     key: str | None = "good",
     headers: dict[str, str] | None = None,
     gone: bool = False,
+    state: dict[str, Any] | None = None,
 ) -> Answer:
     """Make one request. Several pieces come as several messages without a content length; `gone` hangs up after them."""
     pieces = [body] if isinstance(body, bytes) else list(body)
@@ -39,6 +40,7 @@ async def call(
         "path": path,
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
+        "state": state or {},
     }
     messages = [
         {"type": "http.request", "body": piece, "more_body": gone or place < len(pieces) - 1}

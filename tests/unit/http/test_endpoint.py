@@ -8,6 +8,7 @@ import pytest
 
 from clarion.app import config
 from clarion.app.http.application import application
+from clarion.app.http.protocol import VOUCH
 from clarion.app.http.safe_headers import SAFE
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
 from clarion.domain.limits import BODY_WAIT_MS_MAX
@@ -125,6 +126,22 @@ def test_a_key_reaches_what_its_scopes_name():
 
 def test_authentication_precedes_reading():
     is_problem(Site().ask("POST", "/things", b"x" * (LIMIT + 1), key="wrong"), 401, "unauthorized", "Authorization")
+
+
+@pytest.mark.parametrize(
+    ("target", "key", "calls"),
+    [
+        ("/things/7", "good", 1),
+        ("/inbox", "ria", 1),
+        ("/things/7", "wrong", 0),
+        ("/things/7", "poor", 0),
+        ("/docs", "good", 0),
+    ],
+)
+def test_a_valid_credential_vouches_for_its_connection(target, key, calls):
+    vouched = []
+    Site().ask("GET", target, key=key, state={VOUCH: lambda: vouched.append(1)})
+    assert len(vouched) == calls
 
 
 def test_unknown_paths_and_methods():

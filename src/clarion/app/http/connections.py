@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
+from clarion.app.http.arrivals import Arrivals
 from clarion.app.http.peers import peer_of
 from clarion.domain.limits_processes import (
     CONNECTIONS_CLOSED_SHARE,
@@ -46,8 +47,10 @@ class Connections:
         most: int = CONNECTIONS_MAX,
         most_of_peer: int = CONNECTIONS_PER_PEER_MAX,
         now_s: Callable[[], float] = time.monotonic,
+        arrivals: Arrivals | None = None,
     ) -> None:
-        """Bound all connections, and those of one peer: half of all at most."""
+        """Bound all connections, and those of one peer: half of all at most. `arrivals` counts new ones."""
+        self._arrivals = arrivals
         self._telemetry = telemetry
         self._most = most
         self._most_of_peer = min(most_of_peer, most // 2)
@@ -86,6 +89,11 @@ class Connections:
         if len(own) < LINGERING_PER_PEER_MAX:
             own.add(connection)
         return connection in own
+
+    def vouch(self, client: tuple[str, int] | None) -> None:
+        """Record that a new connection of a client brought a valid credential."""
+        if self._arrivals is not None and client is not None:
+            self._arrivals.vouch(client[0])
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""

@@ -18,7 +18,7 @@ from clarion.app.http import toml
 from clarion.app.http.admission import Admission
 from clarion.app.http.cors import EXCHANGE
 from clarion.app.http.gate import Entrance, Gate, Visitor
-from clarion.app.http.protocol import IDLE_MS
+from clarion.app.http.protocol import IDLE_MS, VOUCH
 from clarion.app.http.rate_limit_fields import rate_limit_fields
 from clarion.app.http.request_limits import Charge
 from clarion.app.http.safe_headers import OF_PAGES, SAFE
@@ -41,7 +41,7 @@ from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS
 from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import shown
-from clarion.ports.web import TOML, Call, Reply, Route, invalid_field
+from clarion.ports.web import PUBLIC, TOML, Call, Reply, Route, invalid_field
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -96,6 +96,9 @@ class Endpoint:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             visitor = await entrance.identify(headers, scope.get("client"))
             charge = visitor.charge
+            vouch = scope.get("state", _NO_STATE).get(VOUCH)
+            if vouch is not None and route.scope != PUBLIC:
+                vouch()
             with entrance.admit(visitor) as admission:
                 reply = await self._answer(route, visitor, headers, scope, receive, admission)
         except CallerError as error:

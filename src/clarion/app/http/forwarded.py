@@ -39,6 +39,12 @@ def trusted_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(networks)
 
 
+def is_among(text: str, networks: Iterable[Network]) -> bool:
+    """Return whether an address, in one of the forms that `parsed_address` reads, is in one of the networks."""
+    address = parsed_address(text)
+    return address is not None and any(address in one for one in networks if one.version == address.version)
+
+
 class TrustedProxies:
     """An ASGI application behind proxies: it gets the client's address and scheme in `client` and `scheme`. Headers of a
     peer that is no trusted proxy change nothing."""
@@ -61,7 +67,7 @@ class TrustedProxies:
         address = parsed_address(text)
         if address is None:
             return "", False
-        return str(address), any(address in network for network in self._networks if network.version == address.version)
+        return str(address), is_among(text, self._networks)
 
     def _client(self, peer: str, scope: Scope) -> tuple[str, int]:
         """Return the client's address, and 0 for its unknown port. Where an entry cannot be read, the proxy that wrote it

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from clarion.app.http.arrivals import Arrivals
 from clarion.domain.limits_processes import ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX
 from clarion.ports.telemetry import Telemetry
 
@@ -15,9 +16,10 @@ _BACKLOG: Final = 2_048
 class Listener:
     """The listening sockets of an address. It has the methods of `asyncio.Server` that uvicorn calls."""
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], telemetry: Telemetry) -> None:
+    def __init__(self, make: Callable[[], asyncio.Protocol], telemetry: Telemetry, arrivals: Arrivals) -> None:
         """`make` makes the protocol of a connection."""
         self._make = make
+        self._arrivals = arrivals
         self._telemetry = telemetry
         self._accepting: list[asyncio.Task[None]] = []
         self._beginning: set[asyncio.Task[None]] = set()
@@ -32,6 +34,7 @@ class Listener:
         """Accept no more."""
         for task in self._accepting:
             task.cancel()
+        self._arrivals.close()
         for one in self.sockets:
             one.close()
 
@@ -43,18 +46,21 @@ class Listener:
         loop, in_turn = asyncio.get_running_loop(), 0
         while True:
             try:
-                connection, _ = await loop.sock_accept(listening)
+                connection, address = await loop.sock_accept(listening)
             except OSError as error:
                 self._telemetry.log("error", "connection_not_accepted", error=str(error))
                 await asyncio.sleep(ACCEPT_PAUSE_MS / 1000)
                 continue
-            beginning = asyncio.create_task(self._begin(connection))
-            self._beginning.add(beginning)
-            beginning.add_done_callback(self._beginning.discard)
+            self._arrivals.arrive(connection, address, self._start)
             in_turn += 1
             if in_turn >= ACCEPTS_PER_TURN_MAX:
                 in_turn = 0
                 await asyncio.sleep(0)  # an accept that need not wait does not yield
+
+    def _start(self, connection: socket.socket, _peer: str) -> None:
+        beginning = asyncio.create_task(self._begin(connection))
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
 
     async def _begin(self, connection: socket.socket) -> None:
         try:

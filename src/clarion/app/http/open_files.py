@@ -3,16 +3,22 @@
 import resource
 from typing import Final
 
-from clarion.domain.limits_processes import CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX, OPEN_FILES_BESIDE_CONNECTIONS
+from clarion.domain.limits_processes import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_WAITING_SHARE,
+    HEALTH_CONNECTIONS_MAX,
+    OPEN_FILES_BESIDE_CONNECTIONS,
+)
 from clarion.ports.telemetry import Telemetry
 
-NEEDED: Final = CONNECTIONS_MAX + HEALTH_CONNECTIONS_MAX + OPEN_FILES_BESIDE_CONNECTIONS
+_BESIDE: Final = HEALTH_CONNECTIONS_MAX + OPEN_FILES_BESIDE_CONNECTIONS
+NEEDED: Final = int(CONNECTIONS_MAX * (1 + CONNECTIONS_WAITING_SHARE)) + _BESIDE
 _LEAST: Final = 64
 
 
 def connections_for(open_files: int) -> int:
     """Return how many connections fit into a number of open files."""
-    return max(_LEAST, min(CONNECTIONS_MAX, open_files - HEALTH_CONNECTIONS_MAX - OPEN_FILES_BESIDE_CONNECTIONS))
+    return max(_LEAST, min(CONNECTIONS_MAX, int((open_files - _BESIDE) / (1 + CONNECTIONS_WAITING_SHARE))))
 
 
 def raise_open_files(telemetry: Telemetry) -> int:

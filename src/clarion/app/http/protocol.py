@@ -10,6 +10,7 @@ that closes its sending side after a request.
 
 import asyncio
 import math
+from functools import partial
 from typing import Any, Final, cast
 
 import httptools
@@ -42,6 +43,8 @@ from clarion.domain.limits_processes import (
 IDLE_MS: Final = "idle_ms"
 """Key of the scope's state: how long the connection was idle after the response before; infinite for its first
 request."""
+VOUCH: Final = "vouch"
+"""Key of the state of a connection's first request: a function to call once its credential is known to be valid."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -157,7 +160,10 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self._once = {}
         now_s = self._deadline.set(HEAD_WAIT_MS_MAX / 1000)
-        self.scope["state"][IDLE_MS] = (now_s - self._ready_s) * 1_000
+        state, idle_s = self.scope["state"], now_s - self._ready_s
+        state[IDLE_MS] = idle_s * 1_000
+        if idle_s == math.inf:
+            state[VOUCH] = partial(self._others.vouch, self.client)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Record a header; the trailers of a body are ignored."""

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from clarion.app.http.arrivals import Arrivals
 from clarion.app.http.listener import listening_sockets
-from clarion.app.http.peers import peer_of
 from clarion.app.tls.renewal import ServerTls
 from clarion.domain.limits_processes import (
     ACCEPT_PAUSE_MS,
@@ -27,11 +27,14 @@ _NO_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 class TlsListener:
     """The listening sockets of an address. It has the methods of `asyncio.Server` that uvicorn calls."""
 
-    def __init__(self, tls: ServerTls, make: Callable[[], asyncio.Protocol], telemetry: Telemetry) -> None:
+    def __init__(
+        self, tls: ServerTls, make: Callable[[], asyncio.Protocol], telemetry: Telemetry, arrivals: Arrivals
+    ) -> None:
         """`make` makes the protocol of a connection, which begins when its handshake is complete."""
         self._tls = tls
         self._make = make
         self._telemetry = telemetry
+        self._arrivals = arrivals
         self._accepting: list[asyncio.Task[None]] = []
         self._handshakes: dict[asyncio.Task[None], str] = {}
         """Handshakes under way with their peers, the oldest first."""
@@ -52,6 +55,7 @@ class TlsListener:
         """Accept no more, and end the handshakes under way."""
         for task in [*self._accepting, *self._handshakes]:
             task.cancel()
+        self._arrivals.close()
         for one in self.sockets:
             one.close()
 
@@ -68,20 +72,22 @@ class TlsListener:
                 self._telemetry.log("error", "connection_not_accepted", error=str(error))
                 await asyncio.sleep(ACCEPT_PAUSE_MS / 1000)
                 continue
-            peer = peer_of((str(address[0]).partition("%")[0], address[1]))
-            if self._of_peers[peer] >= TLS_HANDSHAKES_PER_PEER_MAX:
-                connection.close()
-                continue
-            if len(self._handshakes) >= TLS_HANDSHAKES_MAX:
-                # A client that means it takes a few round trips; the oldest took the longest.
-                oldest = next(iter(self._handshakes))
-                self._forget(oldest)
-                oldest.cancel()
-            task = loop.create_task(self._shake(connection, peer))
-            self._handshakes[task] = peer
-            self._of_peers[peer] += 1
-            task.add_done_callback(self._forget)
+            self._arrivals.arrive(connection, address, self._start)
             await asyncio.sleep(0)  # many connections may wait, and an accept that need not wait does not yield
+
+    def _start(self, connection: socket.socket, peer: str) -> None:
+        if self._of_peers[peer] >= TLS_HANDSHAKES_PER_PEER_MAX:
+            connection.close()
+            return
+        if len(self._handshakes) >= TLS_HANDSHAKES_MAX:
+            # A client that means it takes a few round trips; the oldest took the longest.
+            oldest = next(iter(self._handshakes))
+            self._forget(oldest)
+            oldest.cancel()
+        task = asyncio.get_running_loop().create_task(self._shake(connection, peer))
+        self._handshakes[task] = peer
+        self._of_peers[peer] += 1
+        task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         peer = self._handshakes.pop(task, None)
