@@ -19,25 +19,32 @@ ERRORS_SHOWN_MAX = 5
 
 
 def edge(only: str, *, keep: bool) -> None:
-    """Attack an installation; `only` are names of attacks, separated by commas, empty for all. Raises `typer.Exit` with
-    1 when a rule was not kept."""
+    """Attack an installation with plain HTTP, and one with TLS by the attacks that need it; `only` are names of attacks,
+    separated by commas, empty for all. Raises `typer.Exit` with 1 when a rule was not kept."""
     chosen = _chosen(only)
     end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-edge-"))
     failed: list[str] = []
-    figures: Figures | None = None
+    errors: list[str] = []
+    done: list[Figures] = []
     with console.status("starting") as status:
-        run = EdgeRun(folder, chosen, status.update)
-        try:
-            figures = run.run()
-        except RunError as error:
-            failed.append(str(error))
+        for needs in (attacks.PLAIN, attacks.TLS):
+            own = [attack for attack in chosen if attack.needs == needs]
+            if not own:
+                continue
+            (folder / needs).mkdir()
+            run = EdgeRun(folder / needs, own, status.update)
+            try:
+                done.append(run.run())
+            except RunError as error:
+                failed.append(str(error))
+            errors += run.errors
+    figures = verdict.combined(done) if done else None
     if figures is not None:
         console.print(_table(figures))
-        console.print(f"not offered by this installation: {', '.join(figures.not_offered)}", highlight=False)
         failed += verdict.failed_rules(figures)
-    for text in run.errors[:ERRORS_SHOWN_MAX]:
+    for text in errors[:ERRORS_SHOWN_MAX]:
         console.print(f"error: {text}", highlight=False, markup=False)
     for text in failed:
         console.print(f"failed: {text}", style="red", highlight=False, markup=False)

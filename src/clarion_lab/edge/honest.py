@@ -7,6 +7,7 @@ is not a 202 is an error.
 """
 
 import asyncio
+import ssl
 import sys
 import time
 from collections import deque
@@ -33,7 +34,8 @@ NS: Final = 1_000_000_000
 
 
 class HonestSpec(msgspec.Struct, frozen=True):
-    """The load: bodies of single notifications, one a line of a file, used in rotation, with the key of a tenant."""
+    """The load: bodies of single notifications, one a line of a file, used in rotation, with the key of a tenant.
+    `ca_file` is the CA of a server with TLS, empty for one without."""
 
     host: str
     port: int
@@ -41,6 +43,7 @@ class HonestSpec(msgspec.Struct, frozen=True):
     bodies: str
     rate: float
     out: str
+    ca_file: str = ""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
@@ -69,13 +72,14 @@ class Honest:
         lines = Path(spec.bodies).read_bytes().splitlines()
         self._requests = cycle(request_bytes("POST", "/v1/notifications", host, spec.secret, line) for line in lines)
         self._probes = cycle(request_bytes("GET", path, host, "", b"") for path in PROBED)
+        self._tls = ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else None
         self._idle: deque[Connection] = deque()
         self._result = HonestResult([], [])
 
     async def run(self, ended: asyncio.Event) -> HonestResult:
         """Send until the event is set, and return what happened."""
         for _ in range(CONNECTIONS):
-            self._idle.append(await connect(self._spec.host, self._spec.port))
+            self._idle.append(await connect(self._spec.host, self._spec.port, self._tls))
         say(READY)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._open_loop(group, self._spec.rate, self._notify, ended))
@@ -98,7 +102,7 @@ class Honest:
         try:
             async with asyncio.timeout(ANSWER_S_MAX - (time.time_ns() - intended_ns) / NS):
                 if connection is None or not connection.open:
-                    connection = await connect(self._spec.host, self._spec.port)
+                    connection = await connect(self._spec.host, self._spec.port, self._tls)
                 answer = await connection.request(next(self._requests))
             found = read_ids(answer, batch=False)
             id_, error = ("", f"{answer.status}: {answer.body[:200]!r}") if found is None else (found[0], "")
@@ -114,7 +118,7 @@ class Honest:
         error, connection = "", None
         try:
             async with asyncio.timeout(PROBE_S_MAX):
-                connection = await connect(self._spec.host, self._spec.port)
+                connection = await connect(self._spec.host, self._spec.port, self._tls)
                 answer = await connection.request(next(self._probes))
             error = "" if answer.status == 200 else f"{answer.status}: {answer.body[:200]!r}"
         except (WireError, TimeoutError) as failure:

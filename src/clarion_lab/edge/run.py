@@ -2,6 +2,7 @@
 turn. After each attack, harmless processes take as much CPU as the attacker and the attacked API did."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -13,10 +14,10 @@ from typing import Final, NamedTuple
 import msgspec
 import psutil
 
-from clarion.app.commands.remote import Refused, Unreachable
+from clarion.app.commands.remote import CA_FILE_VARIABLE, Refused, Unreachable
 from clarion_lab.edge import offers, verdict
 from clarion_lab.edge.attacker import AttackResult, AttackSpec
-from clarion_lab.edge.attacks import OPEN, Attack
+from clarion_lab.edge.attacks import OPEN, TLS, Attack
 from clarion_lab.edge.dialogue import READY
 from clarion_lab.edge.honest import HonestResult, HonestSpec, Sample
 from clarion_lab.edge.metrics import stretches
@@ -25,6 +26,7 @@ from clarion_lab.load import people, receipts, seed_data
 from clarion_lab.load.accounting import facts
 from clarion_lab.load.growth import LineCount
 from clarion_lab.load.programs import HOST, RunError, Simulator, System, running, wait_while_growing
+from clarion_lab.simulate.certificates import identity
 
 RATE: Final = 200.0
 USERS: Final = 1_000
@@ -151,13 +153,13 @@ class ApiWatch:
 
 
 class EdgeRun:
-    """Runs attacks against one installation. `run` returns the figures; `errors` are the reasons of all
-    errors of honest clients then."""
+    """Runs attacks against one installation, all of which need the same of it: TLS or plain HTTP. `run` returns the figures;
+    `errors` are the reasons of all errors of honest clients then."""
 
     def __init__(self, folder: Path, attacks: Sequence[Attack], report: Callable[[str], None]) -> None:
         self._folder = folder
         self._attacks = attacks
-        self._not_offered: list[str] = []
+        self._tls = identity(folder / "tls", HOST) if attacks[0].needs == TLS else None
         self._report = report
         self.errors: list[str] = []
 
@@ -165,12 +167,24 @@ class EdgeRun:
         """Run. Raises `RunError` when the installation did not start, or the API process has ended."""
         simulator = Simulator(self._folder / "simulator")
         try:
-            system = System(self._folder, seed_data.environment(simulator.ready, DEFAULT_WORKERS))
+            system = System(
+                self._folder, seed_data.environment(simulator.ready, DEFAULT_WORKERS) | self._tls_settings()
+            )
             with running(system):
                 secret = self._seed_data(system, simulator)
                 return self._measure(system, simulator, secret)
         finally:
             simulator.stop()
+
+    def _tls_settings(self) -> dict[str, str]:
+        files = self._tls
+        if files is None:
+            return {}
+        os.environ[CA_FILE_VARIABLE] = str(files.ca_file)  # for the calls of this process
+        return {
+            "CLARION_API_TLS_CERTIFICATE_FILE": str(files.certificate_file),
+            "CLARION_API_TLS_KEY_FILE": str(files.key_file),
+        }
 
     def _seed_data(self, system: System, simulator: Simulator) -> str:
         secret = seed_data.tenant(system)
@@ -182,13 +196,13 @@ class EdgeRun:
 
     def _measure(self, system: System, simulator: Simulator, secret: str) -> Figures:
         attacker = seed_data.tenant(system, ATTACKER_TENANT)
-        offered = offers.offered(HOST, system.port)
-        attacks = [attack for attack in self._attacks if attack.needs == offered]
-        self._not_offered = [attack.name for attack in self._attacks if attack.needs != offered]
+        offered, needs = offers.offered(HOST, system.port), {attack.needs for attack in self._attacks}
+        if needs != {offered}:
+            raise RunError(f"the installation offers {offered}, and the attacks need {', '.join(sorted(needs))}")
         phases: list[Phase] = []
         watch = ApiWatch(system)
         try:
-            with _honest(self._folder, system.port, secret) as out:
+            with _honest(self._folder, system.port, secret, "" if self._tls is None else str(self._tls.ca_file)) as out:
                 self._report("warming up")
                 time.sleep(WARM_UP_S)
                 began_s, used_s = time.monotonic(), watch.cpu_s()
@@ -196,8 +210,8 @@ class EdgeRun:
                 base = (watch.cpu_s() - used_s) / (time.monotonic() - began_s)
                 watch.lag_ms()
                 rss_before, uss_before = watch.rss_bytes, watch.uss_mb
-                for number, attack in enumerate(attacks, 1):
-                    self._report(f"attack {number}/{len(attacks)}: {attack.name}")
+                for number, attack in enumerate(self._attacks, 1):
+                    self._report(f"attack {number}/{len(self._attacks)}: {attack.name}")
                     phases.append(_phase(attack, number, system.port, attacker, watch, base))
                 rss_after, uss_after, restarts = watch.rss_bytes, watch.uss_mb, watch.restarts()
         finally:
@@ -232,7 +246,6 @@ class EdgeRun:
         self.errors = verdict.errors(sent) + verdict.errors(probes)
         return Figures(
             attacks=[_attack_figures(phase, sent, probes) for phase in phases],
-            not_offered=self._not_offered,
             honest=len(sent),
             lost=lost,
             restarts=restarts,
@@ -306,11 +319,11 @@ def _burners(shares: Sequence[float]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _honest(folder: Path, port: int, secret: str) -> Iterator[Path]:
+def _honest(folder: Path, port: int, secret: str, ca_file: str) -> Iterator[Path]:
     """Run the honest clients; their result is in the file at the end of the context."""
     bodies, out = folder / "bodies.ndjson", folder / "honest.json"
     bodies.write_bytes(b"\n".join(people.bodies(USERS, 1, USERS, CHANNEL)))
-    spec = HonestSpec(HOST, port, secret, str(bodies), RATE, str(out))
+    spec = HonestSpec(HOST, port, secret, str(bodies), RATE, str(out), ca_file)
     with _program("honest", msgspec.json.encode(spec).decode()) as process:
         yield out
         process.communicate(timeout=EXIT_S_MAX)

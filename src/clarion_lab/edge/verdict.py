@@ -50,7 +50,6 @@ class Figures(NamedTuple):
     before and after."""
 
     attacks: Sequence[AttackFigures]
-    not_offered: Sequence[str]
     honest: int
     lost: int
     restarts: int
@@ -91,7 +90,6 @@ class Figures(NamedTuple):
             "attacks": len(self.attacks),
             "attacks_landed": {attack.name: attack.landed.number for attack in self.attacks},
             "floors": {attack.name: attack.landed.floor for attack in self.attacks},
-            "not_offered": list(self.not_offered),
             "honest": self.honest,
             "health_failures": self.health_failures,
             "honest_errors": self.honest_errors,
@@ -109,6 +107,28 @@ class Figures(NamedTuple):
             "worst_p99_ratio": {worst.name: ratio(worst.p99_ms, worst.calm_p99_ms)} if worst else {},
             "health_p99_ms": self.probe_p99_ms,
         }
+
+
+def combined(runs: Sequence[Figures]) -> Figures:
+    """Return the figures of several installations as those of one: sums of what must not be, and of the installations'
+    latencies and memory the worst."""
+    slowest = max(runs, key=lambda one: one.honest_p99_ratio)
+    largest = max(runs, key=lambda one: one.rss_mb_growth)
+    busiest = max(runs, key=lambda one: one.loop_lag_ms_max)
+    return Figures(
+        attacks=[attack for one in runs for attack in one.attacks],
+        honest=sum(one.honest for one in runs),
+        lost=sum(one.lost for one in runs),
+        restarts=sum(one.restarts for one in runs),
+        rss_mb=largest.rss_mb,
+        uss_mb=largest.uss_mb,
+        loop_lag_by=busiest.loop_lag_by,
+        p99_ms=slowest.p99_ms,
+        calm_p99_ms=slowest.calm_p99_ms,
+        probe_p99_ms=max(one.probe_p99_ms for one in runs),
+        honest_errors=sum(one.honest_errors for one in runs),
+        health_failures=sum(one.health_failures for one in runs),
+    )
 
 
 def failed_rules(figures: Figures) -> list[str]:

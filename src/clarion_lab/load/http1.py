@@ -6,6 +6,7 @@ generator shares the machine with the processes that it measures.
 """
 
 import asyncio
+import ssl
 from typing import Final, cast
 
 import msgspec
@@ -158,10 +159,10 @@ class Connection(asyncio.Protocol):
             self._waiting.set_exception(error)
 
 
-async def connect(host: str, port: int) -> Connection:
-    """Open a connection. Raises `WireError` when that fails."""
+async def connect(host: str, port: int, tls: ssl.SSLContext | None = None) -> Connection:
+    """Open a connection, with TLS where a context is given. Raises `WireError` when that fails."""
     try:
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port, ssl=tls)
     except OSError as error:
         raise WireError(str(error), sent=False) from error
     return connection

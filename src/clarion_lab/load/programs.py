@@ -120,6 +120,8 @@ class System:
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
         self._environment = inherited | own | self.settings | dict(environment)
+        scheme = "https" if "CLARION_API_TLS_CERTIFICATE_FILE" in self._environment else "http"
+        self.url = f"{scheme}://{HOST}:{self.port}"
         self._log = (folder / "clarion.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
@@ -136,7 +138,7 @@ class System:
 
     def client(self, secret: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Remote:
         """Return a client of its API."""
-        return Remote(f"http://{HOST}:{self.port}", secret, timeout_s)
+        return Remote(self.url, secret, timeout_s)
 
     def wait_ready(self) -> None:
         """Return when `/readyz` reports ready. Raises `RunError` when it ends or is not ready in time."""

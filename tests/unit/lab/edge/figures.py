@@ -5,7 +5,6 @@ from clarion_lab.edge.verdict import AttackFigures, Figures, Landed
 ATTACK = AttackFigures("flood", Landed(5, 5), {"401": 9}, 0.5, 0.4, 50.0, 100.0, 20.0, 10.0, 30.0, 0, 0)
 KEPT = Figures(
     attacks=[ATTACK] * 14,
-    not_offered=[],
     honest=1_000,
     lost=0,
     restarts=0,

@@ -33,13 +33,15 @@ def run(monkeypatch):
 def test_a_run_that_kept_every_rule(run):
     done = run(KEPT)
     line = json.loads(done.stdout.splitlines()[-1])
-    assert (done.exit_code, line["attacks"], line["failed"]) == (0, 14, [])
+    assert (done.exit_code, line["attacks"], line["failed"]) == (0, 28, []), (
+        "an installation with plain HTTP and one with TLS"
+    )
 
 
 def test_a_broken_rule_gives_exit_code_1_and_is_named(run):
     done = run(KEPT._replace(honest_errors=3))
     assert done.exit_code == 1
-    assert json.loads(done.stdout.splitlines()[-1])["failed"] == ["honest_errors is 3, at most 0 permitted"]
+    assert json.loads(done.stdout.splitlines()[-1])["failed"] == ["honest_errors is 6, at most 0 permitted"]
 
 
 def test_a_run_that_could_not_end_gives_exit_code_1(run):

@@ -38,6 +38,10 @@ def test_figures_at_their_bounds_keep_every_rule():
 )
 def test_a_broken_rule_is_named_with_its_figure(figures, says):
     (said,) = verdict.failed_rules(figures)
+    for runs in ([figures, KEPT], [KEPT, figures]):
+        said_of_both = verdict.failed_rules(verdict.combined(runs))
+        # Together with another run's, there are enough attacks.
+        assert said_of_both == ([] if said.startswith("attacks is") else [said])
     assert said.startswith(says)
 
 
