@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from clarion.app import api, config
+from clarion.app import api, config, ops_routes
 from clarion.app.http.application import application
 from clarion.app.http.connections import Connections
 from clarion.app.operator_keys import OperatorKeys
@@ -55,7 +55,7 @@ class Api:
         }
         settings = config.load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
         self.parts = Shared(settings, clock, ProcessTelemetry(Metrics()), in_files)
-        self.routes = [*api.routes(self.parts), *api._ops(self.parts, Connections())]
+        self.routes = [*api.routes(self.parts), *ops_routes.routes(self.parts, Connections())]
         self.tokens = UserTokens(self.parts.vault)
         self.failures: list[str] = []
         self.parts.telemetry.log = self._log

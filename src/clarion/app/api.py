@@ -23,7 +23,7 @@ from clarion.accept.intake_lifecycle import Known, Lifecycle
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
-from clarion.app import gc_tuning
+from clarion.app import gc_tuning, malloc, ops_routes
 from clarion.app.config import Config
 from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.http.application import application
@@ -57,11 +57,9 @@ from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
 from clarion.journal import topics
 from clarion.journal.find import find_accepted
-from clarion.ops import health
-from clarion.ops.metrics import CONTENT_TYPE
 from clarion.plan import routes as plan_routes
 from clarion.plan.gather_explanation import ExplanationGatherer
-from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ports.web import Route
 from clarion.realtime import routes as realtime_routes
 from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
@@ -78,6 +76,7 @@ async def _serve(config: Config) -> None:
     parts = Parts(config, "api")
     parts.telemetry.follow_loop()
     gc_tuning.tune()
+    malloc.return_large_blocks()
     sys.setswitchinterval(INTERPRETER_SWITCH_MS / 1000)
     try:
         await serve(parts)
@@ -92,7 +91,7 @@ async def serve(parts: Parts) -> None:
     permitted = raise_open_files(parts.telemetry)
     arrivals = _arrivals(parts, permitted)
     connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
-    ops = _ops(parts, connections)
+    ops = ops_routes.routes(parts, connections)
     app = _application(parts, identity, ops, failed.set)
     tls = None if not _has_tls(config) else ServerTls(config.api.tls, parts.telemetry, parts.clock)
     server = _Server(
@@ -362,27 +361,3 @@ def _receipts(parts: Shared) -> list[Route]:
         parts.secrets,
     )
     return feedback_routes.routes(feedback, parts.config.public_url)
-
-
-def _ops(parts: Parts, connections: Connections) -> list[Route]:
-    async def healthz(_call: Call) -> Reply:
-        return Reply({"status": "ok"})
-
-    async def readyz(_call: Call) -> Reply:
-        (backlog,) = (await parts.store.backlog_of([topics.GROUP_PLAN])).values()
-        checks = [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
-        if connections.stopping:
-            checks.append(health.Check("stopping", ok=False, detail="the process stops"))
-        report = health.report(checks)
-        return Reply(report, 200 if report.ready else 503)
-
-    async def metrics(_call: Call) -> Reply:
-        return Reply(raw=parts.telemetry.metrics.exposition(), content_type=CONTENT_TYPE)
-
-    return [
-        Route("GET", "/healthz", healthz, PUBLIC, "Whether the process lives", tag="about", health=True),
-        Route(
-            "GET", "/readyz", readyz, PUBLIC, "Whether it can take work", reply=health.Report, tag="about", health=True
-        ),
-        Route("GET", "/metrics", metrics, PUBLIC, "Metrics of all processes (Prometheus)", tag="about", health=True),
-    ]

@@ -172,6 +172,8 @@ class RequestLimited(CallerError):
         super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
         self.request_status = request_status
+        self.is_anonymous = False
+        """Whether the request had no valid credential, so that its connection is closed."""
 
 
 class QuotaExceeded(CallerError):

@@ -76,7 +76,7 @@ HEALTH_REQUESTS_MAX: Final = 100
 HEALTH_REQUESTS_PER_PEER_MAX: Final = 20
 PIPELINED_BYTES_MAX: Final = 256 * 1024
 """Bytes that one connection holds of requests sent ahead of the response under way: one read of the event loop."""
-PIPELINED_TOTAL_BYTES_MAX: Final = 32 * 1024 * 1024
+PIPELINED_TOTAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """Bytes that all connections of one API process hold of requests sent ahead."""
 CONNECTIONS_MAX: Final = 4_096
 """Connections to one API process, if it may open as many files."""
@@ -107,9 +107,9 @@ INTERPRETER_SWITCH_MS: Final = 0.5
 """How long a thread of the API that computes keeps the interpreter's lock while another one waits for it. At Python's 5
 ms, each system call of the event loop would wait as long beside a thread that reads a large batch."""
 ACCEPTS_PER_TURN_MAX: Final = 32
-"""Connections that are accepted in one turn of the event loop."""
-ARRIVALS_PER_TURN_MAX: Final = 8
-"""Connections of a peer above its rate that are begun in one turn of the event loop, once their turn has come."""
+"""Connections that are accepted in one turn of the event loop, if they are closed at once or wait."""
+ARRIVALS_PER_TURN_MAX: Final = 4
+"""Connections that are begun in one turn of the event loop."""
 ARRIVAL_PEERS_KEPT_MAX: Final = 10_000
 """Peers whose new connections a process counts."""
 CONNECTIONS_WAITING_SHARE: Final = 1 / 8

@@ -10,26 +10,27 @@ NS_PER_S: Final = 1_000_000_000
 
 
 class RequestRate:
-    """A rate. `window_s` is how long a used-up burst takes to become whole."""
+    """A rate. `window_s` is how long a used-up burst takes to become whole, and `gap_ns` one request of it."""
 
-    __slots__ = ("_burst_ns", "_gap_ns", "burst", "per_s", "window_s")
+    __slots__ = ("_burst_ns", "burst", "gap_ns", "per_s", "window_s")
 
     def __init__(self, per_s: int, burst: int) -> None:
         """`per_s` is 1 to `NS_PER_S`, `burst` at least 1."""
         self.per_s = per_s
         self.burst = burst
-        self._gap_ns = NS_PER_S // per_s
-        self._burst_ns = burst * self._gap_ns
+        self.gap_ns = NS_PER_S // per_s
+        self._burst_ns = burst * self.gap_ns
         self.window_s = -(-burst // per_s)
 
-    def charged(self, whole_ns: int, now_ns: int) -> int:
-        """Return when the burst is whole again after a request at `now_ns`, 0 when the request does not fit."""
-        charged_ns = (whole_ns if whole_ns > now_ns else now_ns) + self._gap_ns
+    def charged(self, whole_ns: int, now_ns: int, cost: int = 1) -> int:
+        """Return when the burst is whole again after a request at `now_ns` that counts as `cost` ones, and at most
+        as the burst; 0 when it does not fit."""
+        charged_ns = (whole_ns if whole_ns > now_ns else now_ns) + min(cost, self.burst) * self.gap_ns
         return charged_ns if charged_ns - now_ns <= self._burst_ns else 0
 
-    def wait_ns(self, whole_ns: int, now_ns: int) -> int:
-        """Return how long it takes until a request fits; 0 or less when it fits now."""
-        return max(whole_ns, now_ns) + self._gap_ns - now_ns - self._burst_ns
+    def wait_ns(self, whole_ns: int, now_ns: int, cost: int = 1) -> int:
+        """Return how long it takes until a request that counts as `cost` ones fits; 0 or less when it fits now."""
+        return max(whole_ns, now_ns) + min(cost, self.burst) * self.gap_ns - now_ns - self._burst_ns
 
     def settled(self, whole_ns: int, now_ns: int) -> int:
         """Return when the burst is whole again, at the latest. A later time was charged to a larger burst; nobody should
@@ -38,7 +39,7 @@ class RequestRate:
 
     def remaining(self, whole_ns: int, now_ns: int) -> int:
         """Return the number of requests that fit at once."""
-        return (self._burst_ns - max(0, whole_ns - now_ns)) // self._gap_ns
+        return (self._burst_ns - max(0, whole_ns - now_ns)) // self.gap_ns
 
 
 def seconds(time_ns: int) -> int:

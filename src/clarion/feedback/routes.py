@@ -15,11 +15,11 @@ def routes(feedback: Feedback, public_url: str) -> list[Route]:
     return [
         Route(
             "POST", PATH, handlers.post, PUBLIC, "Delivery receipts and inbound messages, signed by the provider",
-            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, values_max=RECEIPT_VALUES_MAX, tag="receipts",
+            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, values_max=RECEIPT_VALUES_MAX, tag="receipts", proves=True,
         ),
         Route(
             "GET", PATH, handlers.get, PUBLIC, "A provider's handshake, or receipts in a query",
-            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, values_max=RECEIPT_VALUES_MAX, tag="receipts",
+            raw=True, limit_bytes=RECEIPT_BODY_BYTES_MAX, values_max=RECEIPT_VALUES_MAX, tag="receipts", proves=True,
         ),
     ]  # fmt: skip
 

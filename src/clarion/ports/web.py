@@ -84,7 +84,9 @@ class Route(msgspec.Struct, frozen=True):
     may also call a `by_user` route, for its own user and without a body; an `optional` body may be left out. `media`
     are the accepted types of the body: JSON, which is assumed for any type not named, and `TOML`. A `raw` route gets
     the bytes of its body, up to `limit_bytes`, and nothing is decoded. `values_max`
-    bounds the values of a JSON body. Requests to a `health` route are bounded apart from all others."""
+    bounds the values of a JSON body. Requests to a `health` route are bounded apart from all others. A request to a route
+    without a credential counts as `cost` ones at the limit of its peer, and as none where its success `proves` who the
+    caller is."""
 
     method: str
     path: str
@@ -105,6 +107,8 @@ class Route(msgspec.Struct, frozen=True):
     tag: str = ""
     health: bool = False
     media: tuple[str, ...] = (JSON,)
+    cost: int = 1
+    proves: bool = False
 
 
 _AT = re.compile(r" - at `(.+)`$")

@@ -282,7 +282,7 @@ def renegotiate(connections: int) -> Behaviour:
             client = await asyncio.create_subprocess_exec("openssl", *words, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL)
             try:
                 async with asyncio.timeout(peer.left_s):
-                    while client.returncode is None and client.stdin is not None:
+                    while client.returncode is None and client.stdin is not None and not client.stdin.is_closing():
                         client.stdin.write(b"R\n")
                         await client.stdin.drain()
                         peer.landed["asked"] += 1

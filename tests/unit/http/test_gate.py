@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from clarion.app.http.application import application
-from clarion.domain.errors import QuotaExceeded, QuotaStatus
+from clarion.app.http.protocol import VOUCH
+from clarion.domain.errors import QuotaExceeded, QuotaStatus, Unauthorized
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 from tests.stages.virtual import run
 from tests.unit.http.asgi import call
@@ -80,8 +81,42 @@ def test_a_public_route_is_limited_and_health_is_not():
     assert [run(call(app, "GET", "/page", key=None)).status for _ in range(3)] == [200, 200, 429]
     assert [run(call(app, "GET", "/health", key=None)).status for _ in range(9)] == [200] * 9
     assert run(call(app, "GET", "/docs", key=None)).status == 200
-    assert [fields["route"] for _, fields in events] == ["GET /page"]
+    refused = run(call(app, "GET", "/docs", key=None))
+    assert refused.status == 429, "it counts as many requests, and as all that fit at most"
+    assert refused.headers["connection"] == "close"
+    assert [fields["route"] for _, fields in events] == ["GET /page", "GET /docs"]
     assert list(parsed(run(call(app, "GET", "/health", key=None)).headers["ratelimit"])) == ["events"]
+
+
+def test_a_request_that_proves_its_caller_costs_nothing_unless_it_fails():
+    site, vouched = Site(), []
+    statuses = iter([200] * 9 + [401] * 3)
+
+    async def checked(_: Call) -> Reply:
+        if next(statuses) == 401:
+            raise Unauthorized("forged")
+        return Reply()
+
+    app = application(
+        [Route("POST", "/receipts", checked, PUBLIC, "Signed", proves=True)],
+        identify,
+        site.notes,
+        api=limits_of(public_per_s=1, public_burst=2),
+        quotas=no_quotas,
+        on_durability_lost=site.stop,
+    )
+    state = {VOUCH: lambda: vouched.append(1)}
+    answers = [run(call(app, "POST", "/receipts", key=None, state=state)).status for _ in range(13)]
+    assert answers == [200] * 9 + [401, 401, 429, 429]
+    assert len(vouched) == 9
+
+
+def test_a_caller_over_its_own_limit_keeps_its_connection():
+    site = Site(key_per_s=1, key_burst=1)
+    assert site.ask("GET", "/things/7").status == 200
+    refused = site.ask("GET", "/things/7")
+    assert refused.status == 429
+    assert "connection" not in refused.headers
 
 
 def test_a_guessing_peer_waits_and_a_known_key_goes_on():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
+from typing import Final
 
 from starlette.routing import Route as PathRoute
 from starlette.routing import Router
@@ -14,6 +15,7 @@ from clarion.app.http.cors import CrossOrigin, takes_user_tokens
 from clarion.app.http.credentials import Credentials, Identify
 from clarion.app.http.endpoint import Endpoint, problem
 from clarion.app.http.gate import Gate
+from clarion.app.http.one_a_turn import OneATurn
 from clarion.app.http.openapi import document, page
 from clarion.app.http.request_limits import QuotasOf, RequestLimits
 from clarion.app.origins import Origins
@@ -22,6 +24,9 @@ from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
 from clarion.domain.renamed import renamed_path
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Reply, Route
+
+_PAGE_COST: Final = 20
+"""How many requests one for the description counts as at the limit of an address: it is a hundred times as large as others."""
 
 
 def _nobody(_secret: str) -> bool:
@@ -53,6 +58,7 @@ def application(
         RequestLimits(limits, quotas, now_ns),
         ConcurrencyLimits(api.max_requests, api.max_requests_per_tenant),
         telemetry,
+        OneATurn(),
     )
     endpoints: dict[str, ASGIApp] = {}
     for path, methods in by_path.items():
@@ -88,8 +94,8 @@ def _description(routes: Sequence[Route]) -> list[Route]:
     openapi = _made_once(document, routes, "application/json")
     html = _made_once(page, routes, "text/html; charset=utf-8")
     return [
-        Route("GET", "/openapi.json", openapi, PUBLIC, "This description", tag="about"),
-        Route("GET", "/docs", html, PUBLIC, "This description, to read", tag="about"),
+        Route("GET", "/openapi.json", openapi, PUBLIC, "This description", tag="about", cost=_PAGE_COST),
+        Route("GET", "/docs", html, PUBLIC, "This description, to read", tag="about", cost=_PAGE_COST),
     ]
 
 

@@ -48,8 +48,8 @@ class Arrivals:
         self._queues: dict[str, _Queue] = {}
         self._waiting = 0
 
-    def arrive(self, connection: socket.socket, address: Sequence[Any], begin: Begin) -> None:
-        """Begin a connection from an address now or in its turn, or close it."""
+    def arrive(self, connection: socket.socket, address: Sequence[Any], begin: Begin) -> bool:
+        """Begin a connection from an address now or in its turn, or close it. Returns whether it has begun."""
         host = str(address[0]).partition("%")[0]
         peers = peers_of((host, 0))
         peer = peers[0]
@@ -57,18 +57,17 @@ class Arrivals:
         if queue is None:
             if not self._rates or self._charge(peers) or self._is_exempt(host):
                 begin(connection, peer)
-                return
+                return True
         elif len(queue.connections) >= self._waiting_max // 2:
-            self._close(connection, peer)
-            return
+            return self._close(connection, peer)
         if self._waiting >= self._waiting_max:
-            self._close(connection, peer)
-            return
+            return self._close(connection, peer)
         self._waiting += 1
         if queue is None:
             queue = self._queues[peer] = _Queue(peers)
             queue.timer = self._later(queue)
         queue.connections.append((connection, begin))
+        return False
 
     def vouch(self, address: str) -> None:
         """Take back the charge of a connection: its client has a valid credential."""
@@ -76,7 +75,7 @@ class Arrivals:
         for rate, peer in zip(self._rates, peers_of((address, 0)), strict=False):
             whole_ns = entries.get(peer, 0)
             if whole_ns > now_ns:
-                entries[peer] = whole_ns - NS_PER_S // rate.per_s
+                entries[peer] = whole_ns - rate.gap_ns
 
     def close(self) -> None:
         """Close the connections that wait."""
@@ -117,9 +116,10 @@ class Arrivals:
             begin(connection, queue.peers[0])
         queue.timer = self._later(queue)
 
-    def _close(self, connection: socket.socket, peer: str) -> None:
+    def _close(self, connection: socket.socket, peer: str) -> bool:
         connection.close()
         self._telemetry.security(SecurityEvent.REQUEST_LIMIT_REACHED, reason=CONNECTION_LIMIT, peer=peer)
+        return False
 
 
 class _Queue:

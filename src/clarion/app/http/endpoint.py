@@ -4,6 +4,7 @@ Errors of the caller become RFC 9457 problem documents; any other error is a 500
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from functools import partial
@@ -77,6 +78,7 @@ class Endpoint:
         self._entrances = {method: Entrance(route, gate) for method, route in routes.items()}
         self._on_durability_lost = on_durability_lost
         self._telemetry = telemetry
+        self._heavy = gate.heavy
         self._decoders = {
             method: msgspec.json.Decoder(route.body) for method, route in routes.items() if route.body is not None
         }
@@ -101,6 +103,10 @@ class Endpoint:
                 vouch()
             with entrance.admit(visitor) as admission:
                 reply = await self._answer(route, visitor, headers, scope, receive, admission)
+            if route.proves:
+                entrance.refund(visitor)
+                if vouch is not None:
+                    vouch()
         except CallerError as error:
             self._telemetry.count("refused", 1, code=error.code)
             await problem(send, error, charge=charge)
@@ -140,7 +146,8 @@ class Endpoint:
             call.stream = _pieces(receive)
         elif route.raw:
             call.raw = await _in_time(_read(receive, call.headers, route.limit_bytes, admission))
-            check_values(call.raw, route.values_max, "the body")
+            async with self._heavy if len(call.raw) > LOOP_BODY_BYTES_MAX else contextlib.nullcontext():
+                check_values(call.raw, route.values_max, "the body")
             call.target = _target(scope)
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, call.headers, route.limit_bytes, admission))
@@ -158,17 +165,23 @@ class Endpoint:
             large = len(raw) > LOOP_BODY_BYTES_MAX
             call.body = await asyncio.to_thread(_from_toml, route, raw) if large else _from_toml(route, raw)
             return await route.handler(call)
+        if len(raw) > LOOP_BODY_BYTES_MAX:
+            async with self._heavy:
+                body = self._decoded(route, raw)
+        else:
+            body = self._decoded(route, raw)
+        call.body = await self._decode_pruned(route, raw) if body is _TOO_DEEP else body
+        return await route.handler(call)
+
+    def _decoded(self, route: Route, raw: bytes) -> Any:
         if route.itemwise:
             check_marks(raw, route.values_max, "the body")
         else:
             check_values(raw, route.values_max, "the body")
         try:
-            call.body = self._decode(route, raw)
+            return self._decode(route, raw)
         except RecursionError:
-            call.body = await self._decode_pruned(route, raw)
-        if len(raw) > LOOP_BODY_BYTES_MAX:
-            await asyncio.sleep(0)
-        return await route.handler(call)
+            return _TOO_DEEP
 
     async def _decode_pruned(self, route: Route, raw: bytes) -> Any:
         deep = Malformed("the body is nested too deeply")
@@ -201,6 +214,7 @@ def _part(route: Route) -> str:
     return route.handler.__module__.removeprefix("clarion.").partition(".")[0]
 
 
+_TOO_DEEP: Final = object()
 _NO_STATE: Final[dict[str, Any]] = {}
 _REPLACEMENT: Final = "\ufffd"
 
@@ -347,6 +361,8 @@ async def problem(
         headers.append((b"retry-after", b"%d" % retry_after_s))
     if code == Unauthorized.status:
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, RequestLimited) and error.is_anonymous:
+        headers.append((b"connection", b"close"))
     headers += rate_limit_fields(*_statuses(error, charge))
     headers += [(name.lower().encode(), value.encode()) for name, value in (extra or {}).items()]
     await send({"type": "http.response.start", "status": code, "headers": headers})

@@ -8,6 +8,7 @@ import msgspec
 
 from clarion.app.http.admission import SHARE_USED, Admission, ConcurrencyLimits
 from clarion.app.http.credentials import CREDENTIAL_NEEDED, Credentials
+from clarion.app.http.one_a_turn import OneATurn
 from clarion.app.http.peers import peers_of
 from clarion.app.http.request_limits import Charge, RequestLimits
 from clarion.domain.errors import Forbidden, Overloaded, RequestLimited, Unauthorized
@@ -26,6 +27,7 @@ class Gate(NamedTuple):
     requests: RequestLimits
     concurrency: ConcurrencyLimits
     telemetry: Telemetry
+    heavy: OneATurn
 
 
 class Visitor(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +46,7 @@ class Entrance:
         self._route = route
         self._name = f"{route.method} {route.path}"
         self._slots = gate.concurrency.of(route)
-        self._credentials, self._requests, _, self._telemetry = gate
+        self._credentials, self._requests, self._telemetry = gate.credentials, gate.requests, gate.telemetry
 
     async def identify(self, headers: Mapping[str, str], client: tuple[str, int] | None) -> Visitor:
         """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `Forbidden`,
@@ -54,7 +56,7 @@ class Entrance:
             return Visitor(caller, peers, peers, None)
         try:
             if route.scope == PUBLIC:
-                return Visitor(caller, peers, peers, self._requests.charge_peer(route.path, peers))
+                return Visitor(caller, peers, peers, self._requests.charge_peer(route.path, peers, route.cost))
             kind, _, secret = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not (secret := secret.strip()):
                 self._record(SecurityEvent.CREDENTIAL_REFUSED, "missing", peers)
@@ -66,9 +68,14 @@ class Entrance:
             owners: tuple[Hashable, ...] = (tenant,) if user is None else (tenant, (tenant, user))
             return Visitor(caller, peers, owners, await self._requests.charge_caller(caller))
         except RequestLimited as refusal:
+            refusal.is_anonymous = caller is _ANYONE
             if refusal.request_status is not None:
                 self._record(SecurityEvent.REQUEST_LIMIT_REACHED, refusal.code, peers, caller)
             raise
+
+    def refund(self, visitor: Visitor) -> None:
+        """Take back the charge of a request without a credential whose caller has proved who it is."""
+        self._requests.refund_peer(self._route.path, visitor.peers, self._route.cost)
 
     def admit(self, visitor: Visitor) -> Admission:
         """Return the admission of a request to the slots. Raises `Overloaded`."""

@@ -29,17 +29,23 @@ class RateTable:
         self.rate = RequestRate(per_s, burst) if per_s else None
         self.used = BoundedTable[int](REQUEST_RATES_KEPT_MAX, is_whole)
 
-    def charged(self, name: Hashable, rate: RequestRate, now_ns: int) -> int:
-        """Return when the burst of an owner is whole again after one more request, without storing it. Raises
-        `RequestLimited` when the request does not fit."""
+    def charged(self, name: Hashable, rate: RequestRate, now_ns: int, cost: int = 1) -> int:
+        """Return when the burst of an owner is whole again after a request that counts as `cost` ones, without storing it.
+        Raises `RequestLimited` when the request does not fit."""
         whole_ns = self.used.entries.get(name, 0)
-        return rate.charged(whole_ns, now_ns) or self._refuse(name, rate, whole_ns, now_ns)
+        return rate.charged(whole_ns, now_ns, cost) or self._refuse(name, rate, whole_ns, now_ns, cost)
 
-    def _refuse(self, name: Hashable, rate: RequestRate, whole_ns: int, now_ns: int) -> NoReturn:
+    def refund(self, name: Hashable, cost: int) -> None:
+        """Take back the charge of a request."""
+        whole_ns = self.used.entries.get(name)
+        if whole_ns is not None and self.rate is not None:
+            self.used.entries[name] = whole_ns - min(cost, self.rate.burst) * self.rate.gap_ns
+
+    def _refuse(self, name: Hashable, rate: RequestRate, whole_ns: int, now_ns: int, cost: int) -> NoReturn:
         settled_ns = rate.settled(whole_ns, now_ns)
         if settled_ns < whole_ns:
             self.used.put(name, settled_ns, now_ns)
-        retry_after_s = seconds(rate.wait_ns(settled_ns, now_ns))
+        retry_after_s = seconds(rate.wait_ns(settled_ns, now_ns, cost))
         raise RequestLimited(
             f"the limit of {self.owner} is {rate.per_s} requests a second, {rate.burst} at once",
             retry_after_s=retry_after_s,
@@ -99,12 +105,18 @@ class RequestLimits:
         name, rate, whole = (tenant, caller.key_id), rates.keys.get(caller.key_id), self._tenant
         return _charge(now_ns, self._key, name, rate or self._key.rate, whole, tenant, rates.tenant or whole.rate)
 
-    def charge_peer(self, path: str, peers: tuple[str, ...]) -> Charge | None:
-        """Charge a request to a public route by its path, as `charge_caller` does. `peers` are those of `peers_of`."""
+    def charge_peer(self, path: str, peers: tuple[str, ...], cost: int = 1) -> Charge | None:
+        """Charge a request to a public route by its path, as `charge_caller` does; it counts as `cost` requests. `peers`
+        are those of `peers_of`."""
         now_ns, own, whole = self._now_ns(), self._peer, self._network
         if len(peers) == 1:
-            return _charge(now_ns, own, (path, peers[0]), own.rate)
-        return _charge(now_ns, own, (path, peers[0]), own.rate, whole, (path, peers[1]), whole.rate)
+            return _charge(now_ns, own, (path, peers[0]), own.rate, cost=cost)
+        return _charge(now_ns, own, (path, peers[0]), own.rate, whole, (path, peers[1]), whole.rate, cost=cost)
+
+    def refund_peer(self, path: str, peers: tuple[str, ...], cost: int) -> None:
+        """Take back the charge of a request to a public route."""
+        for table, peer in zip((self._peer, self._network), peers, strict=False):
+            table.refund((path, peer), cost)
 
     async def _read(self, tenant: str, before: TenantRates | None, now_ns: int) -> TenantRates:
         """Return the limits of a tenant, those before if they cannot be read."""
@@ -132,18 +144,20 @@ def _charge(
     whole: RateTable | None = None,
     whole_name: Hashable = None,
     whole_rate: RequestRate | None = None,
+    *,
+    cost: int = 1,
 ) -> Charge | None:
     """Charge a request to the limit of its owner, and to one that owners share: to both or to none."""
     if whole is None or whole_rate is None:
         if rate is None:
             return None
-        own_ns = own.charged(name, rate, now_ns)
+        own_ns = own.charged(name, rate, now_ns, cost)
         own.used.put(name, own_ns, now_ns)
         return Charge(rate, rate.remaining(own_ns, now_ns), own_ns - now_ns)
-    whole_ns = whole.charged(whole_name, whole_rate, now_ns)
+    whole_ns = whole.charged(whole_name, whole_rate, now_ns, cost)
     remaining = whole_rate.remaining(whole_ns, now_ns)
     if rate is not None:
-        own_ns = own.charged(name, rate, now_ns)
+        own_ns = own.charged(name, rate, now_ns, cost)
         own.used.put(name, own_ns, now_ns)
         own_remaining = rate.remaining(own_ns, now_ns)
         if own_remaining <= remaining:

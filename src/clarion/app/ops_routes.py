@@ -1,0 +1,36 @@
+"""The routes for probes and metrics, which need no credential."""
+
+from clarion.app.http.connections import Connections
+from clarion.app.http.one_a_turn import OneATurn
+from clarion.app.wiring import Parts
+from clarion.journal import topics
+from clarion.ops import health
+from clarion.ops.metrics import CONTENT_TYPE
+from clarion.ports.web import PUBLIC, Call, Reply, Route
+
+
+def routes(parts: Parts, connections: Connections) -> list[Route]:
+    """Return the routes. `connections` tells whether the process stops."""
+    metrics_turn = OneATurn()
+
+    async def healthz(_call: Call) -> Reply:
+        return Reply({"status": "ok"})
+
+    async def readyz(_call: Call) -> Reply:
+        (backlog,) = (await parts.store.backlog_of([topics.GROUP_PLAN])).values()
+        checks = [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
+        if connections.stopping:
+            checks.append(health.Check("stopping", ok=False, detail="the process stops"))
+        report = health.report(checks)
+        return Reply(report, 200 if report.ready else 503)
+
+    async def metrics(_call: Call) -> Reply:
+        async with metrics_turn:
+            return Reply(raw=parts.telemetry.metrics.exposition(), content_type=CONTENT_TYPE)
+
+    tag = "about"
+    return [
+        Route("GET", "/healthz", healthz, PUBLIC, "Whether the process lives", tag=tag, health=True),
+        Route("GET", "/readyz", readyz, PUBLIC, "Whether it can take work", reply=health.Report, tag=tag, health=True),
+        Route("GET", "/metrics", metrics, PUBLIC, "Metrics of all processes (Prometheus)", tag=tag, health=True),
+    ]
