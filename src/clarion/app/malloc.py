@@ -3,8 +3,8 @@
 import ctypes
 from typing import Final
 
-LARGE_BYTES: Final = 128 * 1024
-"""The size from which a block has pages of its own: the allocator's initial one."""
+LARGE_BYTES: Final = 32 * 1024
+"""The size from which a block has pages of its own. Bodies come in pieces of 64 KiB."""
 _M_MMAP_THRESHOLD: Final = -3
 
 

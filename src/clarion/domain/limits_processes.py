@@ -70,7 +70,7 @@ PUBLIC_REQUESTS_PER_PEER_MAX: Final = 250
 """Those of one peer: an IPv4 address, or the first 64 bits of an IPv6 address."""
 PUBLIC_BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bodies of all requests to routes that need no credential that one API process handles at the same time."""
-PUBLIC_BODIES_PER_PEER_BYTES_MAX: Final = 16 * 1024 * 1024
+PUBLIC_BODIES_PER_PEER_BYTES_MAX: Final = 8 * 1024 * 1024
 HEALTH_REQUESTS_MAX: Final = 100
 """Requests for health and metrics that one API process handles at the same time, besides all others."""
 HEALTH_REQUESTS_PER_PEER_MAX: Final = 20
@@ -106,14 +106,15 @@ LINGERING_PER_PEER_MAX: Final = 32
 INTERPRETER_SWITCH_MS: Final = 0.5
 """How long a thread of the API that computes keeps the interpreter's lock while another one waits for it. At Python's 5
 ms, each system call of the event loop would wait as long beside a thread that reads a large batch."""
-ACCEPTS_PER_TURN_MAX: Final = 32
-"""Connections that are accepted in one turn of the event loop, if they are closed at once or wait."""
-ARRIVALS_PER_TURN_MAX: Final = 4
+ACCEPTS_PER_TURN_MAX: Final = 16
+"""Connections that are accepted in one turn of the event loop."""
+ARRIVALS_PER_TURN_MAX: Final = 2
 """Connections that are begun in one turn of the event loop."""
 ARRIVAL_PEERS_KEPT_MAX: Final = 10_000
 """Peers whose new connections a process counts."""
 CONNECTIONS_WAITING_SHARE: Final = 1 / 8
-"""Connections above the rate of their peers that wait for their turn, as a share of those that a process may have."""
+"""Connections that wait for their turn, and those above the rate of their peers that wait for longer, as a share of those
+that a process may have."""
 TLS_CONNECTION_COST: Final = 4
 """New TLS connections count as so many others: a handshake takes as much time."""
 STOPPING_RETRY_S: Final = 1

@@ -1,13 +1,15 @@
-"""New connections of a peer, at a rate. A connection costs the event loop more than a request on one that is kept, and it is
-there before anything is known of its client. Those above the rate wait, unread, for their turn; when too many wait, further ones
-are closed, which costs least. A connection that brings a valid credential is not counted: the limits of that credential count.
+"""New connections, a few in each turn of the event loop, of each peer at a rate and of all peers by turns.
+
+A connection costs the event loop more than a request on one that is kept, and it is there before anything is known of its
+client. So connections are accepted at once, which is cheap, and begin when their turn has come: those of many peers in
+rotation, so that nobody waits behind another peer's flood. Those above the rate of their peer wait, unread; when too many do,
+further ones are closed. A connection that brings a valid credential is not counted: the limits of that credential count.
 """
 
 import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from clarion.app.http.bounded_table import BoundedTable
@@ -35,8 +37,8 @@ class Arrivals:
         now_ns: Callable[[], int],
     ) -> None:
         """`rate` is that of a peer, None without a limit; a network has `NETWORK_PEERS` times as much. `waiting_max` bounds
-        the connections that wait; those of one peer may be half of them. `is_exempt` returns whether an address has no
-        limit. `now_ns` is a clock that never goes back."""
+        the connections that wait: of those above their rate, one peer may have half. `is_exempt` returns whether an
+        address has no limit. `now_ns` is a clock that never goes back."""
         self._rates = (
             () if rate is None else (rate, RequestRate(NETWORK_PEERS * rate.per_s, NETWORK_PEERS * rate.burst))
         )
@@ -46,28 +48,37 @@ class Arrivals:
         self._now_ns = now_ns
         self._used = BoundedTable[int](ARRIVAL_PEERS_KEPT_MAX, is_whole)
         self._queues: dict[str, _Queue] = {}
-        self._waiting = 0
+        self._ready: deque[_Queue] = deque()
+        """Queues within the rates of their peers, in rotation."""
+        self._ready_connections = self._late_connections = 0
+        self._begun = 0
+        """Connections that have begun in this turn of the loop."""
+        self._next_turn: asyncio.Handle | None = None
 
-    def arrive(self, connection: socket.socket, address: Sequence[Any], begin: Begin) -> bool:
-        """Begin a connection from an address now or in its turn, or close it. Returns whether it has begun."""
+    async def room(self) -> None:
+        """Wait until there is room for more connections; those not accepted wait in the system's queue."""
+        while self._ready_connections >= self._waiting_max:  # noqa: ASYNC110 - each turn makes room
+            await asyncio.sleep(0)
+
+    def arrive(self, connection: socket.socket, address: Sequence[Any], begin: Begin) -> None:
+        """Begin a connection from an address now or in its turn, or close it."""
         host = str(address[0]).partition("%")[0]
         peers = peers_of((host, 0))
-        peer = peers[0]
-        queue = self._queues.get(peer)
+        queue = self._queues.get(peers[0])
         if queue is None:
-            if not self._rates or self._charge(peers) or self._is_exempt(host):
-                begin(connection, peer)
-                return True
-        elif len(queue.connections) >= self._waiting_max // 2:
-            return self._close(connection, peer)
-        if self._waiting >= self._waiting_max:
-            return self._close(connection, peer)
-        self._waiting += 1
-        if queue is None:
-            queue = self._queues[peer] = _Queue(peers)
-            queue.timer = self._later(queue)
+            if self._begun < ARRIVALS_PER_TURN_MAX and self._charge(peers, host):
+                self._count()
+                begin(connection, peers[0])
+                return
+            queue = self._queues[peers[0]] = _Queue(peers, host)
+            self._ready.append(queue)
+            self._await_turn()
         queue.connections.append((connection, begin))
-        return False
+        if queue.timer is None:
+            self._ready_connections += 1
+        else:
+            self._late_connections += 1
+            self._close_surplus(queue)
 
     def vouch(self, address: str) -> None:
         """Take back the charge of a connection: its client has a valid credential."""
@@ -79,55 +90,94 @@ class Arrivals:
 
     def close(self) -> None:
         """Close the connections that wait."""
+        if self._next_turn is not None:
+            self._next_turn.cancel()
         for queue in self._queues.values():
-            queue.timer.cancel()
+            if queue.timer is not None:
+                queue.timer.cancel()
             for connection, _ in queue.connections:
                 connection.close()
         self._queues.clear()
-        self._waiting = 0
+        self._ready.clear()
+        self._ready_connections = self._late_connections = 0
 
-    def _charge(self, peers: Sequence[str]) -> bool:
+    def _charge(self, peers: Sequence[str], host: str) -> bool:
         """Return whether a connection fits into the rates of its peer and network, and is charged to them."""
         now_ns, entries = self._now_ns(), self._used.entries
         charged = [rate.charged(entries.get(peer, 0), now_ns) for rate, peer in zip(self._rates, peers, strict=False)]
         if not all(charged):
-            return False
-        for peer, whole_ns in zip(peers, charged, strict=True):
+            return self._is_exempt(host)
+        for peer, whole_ns in zip(peers, charged, strict=False):
             self._used.put(peer, whole_ns, now_ns)
         return True
 
-    def _later(self, queue: "_Queue") -> asyncio.TimerHandle:
-        now_ns, entries = self._now_ns(), self._used.entries
-        wait_ns = max(
-            rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(self._rates, queue.peers, strict=False)
-        )
-        return asyncio.get_running_loop().call_later(max(wait_ns, 0) / NS_PER_S, partial(self._go_on, queue))
+    def _count(self) -> None:
+        self._begun += 1
+        self._await_turn()
 
-    def _go_on(self, queue: "_Queue") -> None:
-        """Begin the connections whose turn has come: a few, so that others have theirs."""
-        for _ in range(ARRIVALS_PER_TURN_MAX):
+    def _await_turn(self) -> None:
+        if self._next_turn is None:
+            self._next_turn = asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Begin the next connections, one of each peer."""
+        self._next_turn, self._begun = None, 0
+        ready = self._ready
+        while ready and self._begun < ARRIVALS_PER_TURN_MAX:
+            queue = ready.popleft()
             if not queue.connections:
                 del self._queues[queue.peers[0]]
-                return
-            if not self._charge(queue.peers):
-                break
+                continue
+            if not self._charge(queue.peers, queue.host):
+                self._wait(queue)
+                continue
             connection, begin = queue.connections.popleft()
-            self._waiting -= 1
+            self._ready_connections -= 1
+            if queue.connections:
+                ready.append(queue)
+            else:
+                del self._queues[queue.peers[0]]
+            self._count()
             begin(connection, queue.peers[0])
-        queue.timer = self._later(queue)
+        if ready:
+            self._await_turn()
 
-    def _close(self, connection: socket.socket, peer: str) -> bool:
-        connection.close()
-        self._telemetry.security(SecurityEvent.REQUEST_LIMIT_REACHED, reason=CONNECTION_LIMIT, peer=peer)
-        return False
+    def _wait(self, queue: "_Queue") -> None:
+        """Let the connections of a peer wait until one of them fits into its rate."""
+        now_ns, entries = self._now_ns(), self._used.entries
+        waits = (
+            rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(self._rates, queue.peers, strict=False)
+        )
+        queue.timer = asyncio.get_running_loop().call_later(max(0, *waits) / NS_PER_S, self._go_on, queue)
+        self._ready_connections -= len(queue.connections)
+        self._late_connections += len(queue.connections)
+        self._close_surplus(queue)
+
+    def _go_on(self, queue: "_Queue") -> None:
+        queue.timer = None
+        self._late_connections -= len(queue.connections)
+        self._ready_connections += len(queue.connections)
+        self._ready.append(queue)
+        self._await_turn()
+
+    def _close_surplus(self, queue: "_Queue") -> None:
+        """Close the last of the connections above the rate of a peer that are too many."""
+        own, most = queue.connections, self._waiting_max
+        while own and (len(own) > most // 2 or self._late_connections > most):
+            connection, _ = own.pop()
+            self._late_connections -= 1
+            connection.close()
+            peer, reason = queue.peers[0], CONNECTION_LIMIT
+            self._telemetry.security(SecurityEvent.REQUEST_LIMIT_REACHED, reason=reason, peer=peer)
 
 
 class _Queue:
-    """The connections of a peer that wait."""
+    """The connections of a peer that wait. While the peer is above its rate, `timer` ends the wait."""
 
-    __slots__ = ("connections", "peers", "timer")
+    __slots__ = ("connections", "host", "peers", "timer")
 
-    def __init__(self, peers: tuple[str, ...]) -> None:
+    def __init__(self, peers: tuple[str, ...], host: str) -> None:
         self.peers = peers
+        self.host = host
         self.connections: deque[tuple[socket.socket, Begin]] = deque()
-        self.timer: asyncio.TimerHandle
+        self.timer: asyncio.TimerHandle | None = None

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from clarion.app.http.arrivals import Arrivals
-from clarion.domain.limits_processes import ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX, ARRIVALS_PER_TURN_MAX
+from clarion.domain.limits_processes import ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX
 from clarion.ports.telemetry import Telemetry
 
 _BACKLOG: Final = 2_048
-_BEGUN: Final = ACCEPTS_PER_TURN_MAX // ARRIVALS_PER_TURN_MAX
 
 
 class Listener:
@@ -52,11 +51,12 @@ class Listener:
                 self._telemetry.log("error", "connection_not_accepted", error=str(error))
                 await asyncio.sleep(ACCEPT_PAUSE_MS / 1000)
                 continue
-            begun = self._arrivals.arrive(connection, address, self._start)
-            in_turn += _BEGUN if begun else 1
+            self._arrivals.arrive(connection, address, self._start)
+            in_turn += 1
             if in_turn >= ACCEPTS_PER_TURN_MAX:
                 in_turn = 0
                 await asyncio.sleep(0)  # an accept that need not wait does not yield
+            await self._arrivals.room()
 
     def _start(self, connection: socket.socket, _peer: str) -> None:
         beginning = asyncio.create_task(self._begin(connection))

@@ -73,6 +73,7 @@ class TlsListener:
                 await asyncio.sleep(ACCEPT_PAUSE_MS / 1000)
                 continue
             self._arrivals.arrive(connection, address, self._start)
+            await self._arrivals.room()
             await asyncio.sleep(0)  # many connections may wait, and an accept that need not wait does not yield
 
     def _start(self, connection: socket.socket, peer: str) -> None:
