@@ -134,7 +134,7 @@ def _arrivals(parts: Parts, connections: int) -> Arrivals:
     per_s, burst = limits.connections_per_s, limits.connections_burst
     return Arrivals(
         RequestRate(max(1, per_s // cost), max(1, burst // cost)) if per_s else None,
-        int(connections * CONNECTIONS_WAITING_SHARE) // 2,
+        int(connections * CONNECTIONS_WAITING_SHARE),
         parts.telemetry,
         lambda address: is_among(address, networks),
         time.monotonic_ns,

@@ -24,7 +24,7 @@ BODY_BYTES_PER_S_MIN: Final = 256
 BODY_GRACE_MS: Final = 5_000
 BODY_TOTAL_MS_MAX: Final = 3600 * 1000
 """How long a streamed body may take in all."""
-CHUNK_OVERHEAD_BYTES_MAX: Final = 64 * 1024
+CHUNK_OVERHEAD_BYTES_MAX: Final = 16 * 1024
 """What a chunked body may have besides its content: chunk sizes, extensions, trailers. As many bytes as it has content
 are allowed in addition."""
 BULK_LINE_BYTES_MAX: Final = 256 * 1024

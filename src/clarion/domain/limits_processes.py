@@ -112,7 +112,7 @@ ARRIVALS_PER_TURN_MAX: Final = 2
 """Connections that are begun in one turn of the event loop."""
 ARRIVAL_PEERS_KEPT_MAX: Final = 10_000
 """Peers whose new connections a process counts."""
-CONNECTIONS_WAITING_SHARE: Final = 1 / 8
+CONNECTIONS_WAITING_SHARE: Final = 1 / 4
 """Connections that wait for their turn, and those above the rate of their peers that wait for longer, as a share of those
 that a process may have."""
 TLS_CONNECTION_COST: Final = 4

@@ -35,7 +35,7 @@ class Notes:
 class Door:
     """Arrivals, and the connections that have begun."""
 
-    def __init__(self, rate, waiting_max=8, exempt=()):
+    def __init__(self, rate, waiting_max=32, exempt=()):
         self.notes, self.begun, self.turns = Notes(), [], asyncio.Queue()
         self.arrivals = Arrivals(rate, waiting_max, self.notes, exempt.__contains__, time.monotonic_ns)
 
@@ -89,7 +89,7 @@ async def test_connections_above_the_rate_begin_in_order_when_their_turn_comes(d
 
 
 async def test_beyond_the_bound_they_are_closed_and_other_peers_wait_beside_them(door):
-    own = door(SLOW, 8)
+    own = door(SLOW, 32)
     made = [own.arrive() for _ in range(10)]
     await turns()
     assert [one.closed for one in made] == [False] * 6 + [True] * 4
@@ -126,8 +126,8 @@ async def test_few_begin_in_each_turn_of_the_loop(door):
 
 
 async def test_no_more_are_accepted_while_many_wait_for_their_turn(door):
-    own = door(None, 8)
-    for _ in range(8 + ARRIVALS_PER_TURN_MAX):
+    own = door(None, 12)
+    for _ in range(9 + ARRIVALS_PER_TURN_MAX):
         own.arrive()
     waiting = asyncio.create_task(own.arrivals.room())
     await asyncio.sleep(0)

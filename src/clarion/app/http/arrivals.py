@@ -37,12 +37,13 @@ class Arrivals:
         now_ns: Callable[[], int],
     ) -> None:
         """`rate` is that of a peer, None without a limit; a network has `NETWORK_PEERS` times as much. `waiting_max` bounds
-        the connections that wait: of those above their rate, one peer may have half. `is_exempt` returns whether an
+        the connections that wait, a quarter of which may be above their rates, half of these of one peer. `is_exempt` returns whether an
         address has no limit. `now_ns` is a clock that never goes back."""
         self._rates = (
             () if rate is None else (rate, RequestRate(NETWORK_PEERS * rate.per_s, NETWORK_PEERS * rate.burst))
         )
-        self._waiting_max = waiting_max
+        self._late_max = waiting_max // 4
+        self._ready_max = waiting_max - self._late_max
         self._telemetry = telemetry
         self._is_exempt = is_exempt
         self._now_ns = now_ns
@@ -57,7 +58,7 @@ class Arrivals:
 
     async def room(self) -> None:
         """Wait until there is room for more connections; those not accepted wait in the system's queue."""
-        while self._ready_connections >= self._waiting_max:  # noqa: ASYNC110 - each turn makes room
+        while self._ready_connections >= self._ready_max:  # noqa: ASYNC110 - each turn makes room
             await asyncio.sleep(0)
 
     def arrive(self, connection: socket.socket, address: Sequence[Any], begin: Begin) -> None:
@@ -162,7 +163,7 @@ class Arrivals:
 
     def _close_surplus(self, queue: "_Queue") -> None:
         """Close the last of the connections above the rate of a peer that are too many."""
-        own, most = queue.connections, self._waiting_max
+        own, most = queue.connections, self._late_max
         while own and (len(own) > most // 2 or self._late_connections > most):
             connection, _ = own.pop()
             self._late_connections -= 1

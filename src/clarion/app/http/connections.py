@@ -83,12 +83,21 @@ class Connections:
         return room
 
     def linger(self, connection: Connection) -> bool:
-        """Return whether a refused connection may be read to its end. Many that send much would take the loop's time from
+        """Return whether a refused request or connection may be read to its end. Many that send much would take the loop's time from
         new ones."""
         own = self._lingering.setdefault(peer_of(connection.client), set())
         if len(own) < LINGERING_PER_PEER_MAX:
             own.add(connection)
         return connection in own
+
+    def stop_lingering(self, connection: Connection) -> None:
+        """Record that a refused connection was read to the end of its request."""
+        peer = peer_of(connection.client)
+        lingering = self._lingering.get(peer)
+        if lingering is not None:
+            lingering.discard(connection)
+            if not lingering:
+                del self._lingering[peer]
 
     def vouch(self, client: tuple[str, int] | None) -> None:
         """Record that a new connection of a client brought a valid credential."""
@@ -97,12 +106,8 @@ class Connections:
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""
+        self.stop_lingering(connection)
         peer = peer_of(connection.client)
-        lingering = self._lingering.get(peer)
-        if lingering is not None:
-            lingering.discard(connection)
-            if not lingering:
-                del self._lingering[peer]
         own = self._peers.get(peer)
         if own is None or connection not in own:
             return

@@ -34,11 +34,7 @@ from clarion.domain.limits import (
     RESPONSE_WAIT_MS_MAX,
     TARGET_BYTES_MAX,
 )
-from clarion.domain.limits_processes import (
-    LINGER_BYTES_MAX,
-    STOPPING_RETRY_S,
-    UNSENT_BYTES_MAX,
-)
+from clarion.domain.limits_processes import LINGER_BYTES_MAX, STOPPING_RETRY_S, UNSENT_BYTES_MAX
 
 IDLE_MS: Final = "idle_ms"
 """Key of the scope's state: how long the connection was idle after the response before; infinite for its first
@@ -230,6 +226,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._tracks_body = False
             self._deadline.forget_body()
         if cycle.response_complete:
+            self._others.stop_lingering(self)
             self._await_head()
             return
         self._whole, self._head_bytes = True, 0
@@ -247,6 +244,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._deadline.set(RESPONSE_WAIT_MS_MAX / 1000)
         elif self._whole:
             self._begin_next()
+        elif not self._others.linger(self):
+            self.transport.close()
         else:
             self.flow.resume_reading()
             self._deadline.forget_body()
@@ -307,7 +306,8 @@ class BoundedHttp(HttpToolsProtocol):
             end = min(len(data), at + self._body_left)
             self._body_left -= end - at
             return end
-        return heads.end_of_head(self._tail, data, at)
+        end = heads.end_of_head(self._tail, data, at)
+        return end if self._in_head or not self._chunked else min(end, at + CHUNK_OVERHEAD_BYTES_MAX)
 
     def _parse(self, part: bytes) -> bool:
         """Return whether a part of a request was accepted."""
@@ -318,9 +318,8 @@ class BoundedHttp(HttpToolsProtocol):
             except httptools.HttpParserUpgrade:
                 self._ignore_upgrade()
         except httptools.HttpParserError as error:
-            self._refuse(
-                heads.cause_of(error)
-            )  # without a variable: it and its traceback would hold the data in a cycle
+            # Without a variable: it and its traceback would hold the data in a cycle.
+            self._refuse(heads.cause_of(error))
             return False
         if self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(heads.target_too_long() if len(self.url) > TARGET_BYTES_MAX else heads.head_too_large())
