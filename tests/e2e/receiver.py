@@ -1,6 +1,7 @@
 """A webhook endpoint of a third party: responds as configured, and records the calls."""
 
 import contextlib
+import json
 import ssl
 import threading
 from collections import defaultdict
@@ -21,12 +22,14 @@ class Call(NamedTuple):
 
 
 class Receiver:
-    """`answers` maps a path to the statuses (and headers) of its next answers; 204 when there are none."""
+    """`answers` maps a path to the statuses (and headers) of its next answers; 204 when there are none. Answers of the
+    paths in `echoes` are the headers of the call, as JSON."""
 
     def __init__(self, port: int, scheme: str) -> None:
         self.url = f"{scheme}://{HOST}:{port}"
         self.calls: list[Call] = []
         self.connections = 0
+        self.echoes: set[str] = set()
         self.answers: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
 
     def at(self, path: str) -> list[Call]:
@@ -45,13 +48,15 @@ def receiving(certificate: Path | None = None, key: Path | None = None) -> Itera
             body = self.rfile.read(int(self.headers["content-length"] or 0))
             receiver.calls.append(Call(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             queued = receiver.answers[self.path]
-            status, headers = queued.pop(0) if queued else (204, {})
+            echo = json.dumps(receiver.calls[-1].headers).encode() if self.path in receiver.echoes else b""
+            status, headers = queued.pop(0) if queued else (200 if echo else 204, {})
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             if status != 204:
-                self.send_header("content-length", "0")
+                self.send_header("content-length", str(len(echo)))
             self.end_headers()
+            self.wfile.write(echo)
 
         def log_message(self, *_: object) -> None:
             pass

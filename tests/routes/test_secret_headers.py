@@ -45,7 +45,7 @@ async def secrets():
 async def answered(secrets, source, prefix="Bearer "):
     place, server = Place(), Echo()
     pool = FetchPool(place.journal, server, place.clock, place.notes, secrets)
-    pool.begin([msgspec.structs.replace(job(), by_reference={"X-Token": SecretHeader(source, prefix)})])
+    pool.begin([msgspec.structs.replace(job(), headers={"X-Token": SecretHeader(source=source, prefix=prefix)})])
     await pool.idle()
     (frame,) = place.answers()
     assert b"s3cret" not in frame.payloads[0]
@@ -76,7 +76,7 @@ def body(value):
 @pytest.fixture
 async def plane(empty, tmp_path, secrets):
     made = ControlPlane.copy_of(empty, tmp_path, "memory")
-    made.routes = routes(made.control, CelExpressions(), secrets)
+    made.routes = routes(made.control, CelExpressions(), made.vault, secrets, made.notes)
     yield made
     await made.close()
 

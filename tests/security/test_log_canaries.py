@@ -22,18 +22,27 @@ from clarion.app.http.connections import Connections
 from clarion.app.http.protocol import BoundedHttp
 from clarion.backends.memory.control_accounts import MemoryProviders
 from clarion.backends.memory.control_state import ControlState
+from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.net.http import GuardedHttp
 from clarion.deliver.send.worker import Sender
-from clarion.domain.channel import Channel
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.fetch_headers import record_of
 from clarion.domain.message import HttpRequest
 from clarion.domain.planned import PlannedDelivery
+from clarion.journal import topics
 from clarion.ops import logging
 from clarion.ops.crashes import write_crash
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
+from clarion.ops.vault import FileVault
+from clarion.plan.workflow.fetch_calls import FetchJob
+from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
+from clarion.ports.sealed_headers import seal_header
 from clarion.providers.email import postmark
 from clarion.testing import Clarion
+from tests.contract.journals import START_MS, VirtualClock
+from tests.look import Glance
 from tests.providers import battery
 
 KEY = "clk_0190c_canarykey" + "x" * 24
@@ -171,6 +180,27 @@ async def test_an_attempt_that_crashes_is_written_without_what_it_touched(layer,
     await sender.attempt(Channel.SMS, row, account)
     assert "attempt_crashed" in stream.getvalue()
     assert leaks(stream.getvalue() + "".join(capfd.readouterr())) == []
+
+
+async def test_a_call_of_a_fetch_step_that_crashes_is_written_without_its_secret(stream, capfd):
+    vault, url, seen = FileVault(bytes(32)), "https://x.test/", []
+
+    async def send(request):
+        seen.append(request.headers)
+        crash(request)
+
+    header = seal_header(vault, "acme", record_of("w", "ask", "X-Key", url), PASSWORD)
+    request = HttpRequest("GET", url, {}, b"")
+    job = FetchJob(bytes(24), "acme", Lane.HIGH, 0, 1, START_MS + 1, request, "w", "ask", {"X-Key": header})
+    journal = MemoryJournal(VirtualClock(), 1)
+    pool = FetchPool(journal, SimpleNamespace(send=send), VirtualClock(), ProcessTelemetry(Metrics()), vault=vault)
+    pool.begin([job])
+    await pool.idle()
+    assert seen == [{"x-key": PASSWORD}]
+    frames = Glance(journal).read(topics.accepted(Lane.HIGH), 0, 0, 10)
+    assert len(frames) == 1 and b"canary" not in frames[0].payload
+    assert "fetch_crashed" in stream.getvalue()
+    assert leaks(stream.getvalue() + "".join(capfd.readouterr()) + repr(job)) == []
 
 
 @pytest.mark.allow_hosts(["127.0.0.1"])

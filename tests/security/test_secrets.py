@@ -75,6 +75,30 @@ async def test_a_credential_is_nowhere_but_sealed(api, tmp_path, capfd):
     assert files_with(tmp_path, CANARY) == []
 
 
+async def test_a_secret_of_a_fetch_step_is_nowhere_but_sealed(api, tmp_path, capfd):
+    stream = io.StringIO()
+    logging.configure("debug", "json", stream=stream)
+
+    def body(value, **more):
+        step = {"kind": "fetch", "name": "ask", "url": "https://x.test/", "headers": {"X-Key": value}}
+        return {"steps": [step | more]}
+
+    path, given = "/v1/workflows/w", {"secret": f"key-{CANARY}", "prefix": "Bearer "}
+    said = [await api.ok("PUT", path, body(given)), await api.ok("PUT", path, body(f"text-{CANARY}"))]
+    said += [await api.ok("GET", one) for one in (path, f"{path}?version=1", "/v1/workflows")]
+    bad = [given | {"secret": f"{CANARY}\n"}, given | {"sealed": True}, {"secret": [CANARY]}, {"sealed": CANARY}]
+    said += [await api.call("PUT", path, body(value)) for value in bad]
+    said.append(await api.call("PUT", path, body({"sealed": True}, url="https://y.test/")))
+    said.append(await api.call("PUT", path, msgspec.json.encode(body(given))[:-1]))
+    toml = f'[[steps]]\nkind = "fetch"\nname = "ask"\nurl = "https://x.test/"\nheaders = {{X-Key = "{CANARY}"'
+    said.append(await api.call("PUT", path, toml.encode(), headers=[(b"content-type", b"application/toml")]))
+    assert [answer.status for answer in said] == [200] * 5 + [422] * 5 + [400] * 2
+    assert CANARY.encode() not in b"".join(answer.body for answer in said)
+    assert CANARY not in stream.getvalue() + "".join(api.failures) + "".join(capfd.readouterr())
+    assert CANARY.encode() not in api.parts.telemetry.metrics.exposition()
+    assert files_with(tmp_path, CANARY) == []
+
+
 async def test_keys_and_tokens_are_nowhere_at_all(api, tmp_path):
     made = (await api.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)).json
     token = (await api.ok("POST", "/v1/users/ada/tokens", {}, key=made["key"])).json["token"]

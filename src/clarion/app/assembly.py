@@ -54,7 +54,7 @@ def plan_worker(
 
 def fetch_pool(parts: Shared) -> FetchPool:
     """Return the pool that makes the calls of fetch steps."""
-    return FetchPool(parts.store, parts.http(), parts.clock, parts.telemetry, parts.secrets)
+    return FetchPool(parts.store, parts.http(), parts.clock, parts.telemetry, parts.secrets, parts.vault)
 
 
 def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker:

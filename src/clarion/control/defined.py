@@ -1,5 +1,6 @@
 """Handlers shared by the endpoints of all kinds of definitions: view, get, list and remove."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,12 +25,20 @@ def view(record: DefinitionRecord) -> dict[str, Any]:
 
 
 class Reading:
-    """Handlers that get, list and remove definitions of a kind; `noun` is its name in errors (`segment`)."""
+    """Handlers that get, list and remove definitions of a kind; `noun` is its name in errors (`segment`), `shown`
+    returns its API view."""
 
-    def __init__(self, definitions: Definitions, kind: str, noun: str) -> None:
+    def __init__(
+        self,
+        definitions: Definitions,
+        kind: str,
+        noun: str,
+        shown: Callable[[DefinitionRecord], dict[str, Any]] = view,
+    ) -> None:
         self._definitions = definitions
         self._kind = kind
         self._noun = noun
+        self._shown = shown
 
     async def record(self, tenant: str, key: str) -> DefinitionRecord:
         """Return the newest version. Raises `NotFound`."""
@@ -40,13 +49,13 @@ class Reading:
 
     async def get(self, call: Call) -> Reply:
         """Return a reply with the newest version of a definition. Raises `NotFound`."""
-        return Reply(view(await self.record(call.caller.tenant, call.path["key"])))
+        return Reply(self._shown(await self.record(call.caller.tenant, call.path["key"])))
 
     async def page(self, call: Call) -> Reply:
         """Return a reply with a page of newest versions."""
         (after,), limit = page_of(call.query)
         records = await self._definitions.page(call.caller.tenant, self._kind, after, limit + 1)
-        return page_reply(records, limit, lambda record: [record.key], view)
+        return page_reply(records, limit, lambda record: [record.key], self._shown)
 
     async def remove(self, call: Call) -> Reply:
         """Remove a definition. Raises `NotFound`."""

@@ -60,7 +60,7 @@ def routes(
         *segments.routes(control, clock),
         *schedules.routes(control, schemas, store, clock),
         *event_rules.routes(control, expressions),
-        *workflows.routes(control, expressions, secrets),
+        *workflows.routes(control, expressions, vault, secrets, telemetry),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
         *origins.routes(control.definitions),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 MASK: Final = "***"
-_SECRET_CHARS_MIN: Final = 6
+SECRET_CHARS_MIN: Final = 6
 """A shorter text is not a secret, and masking it would only garble the words around it."""
 _ENCODED: Final = re.compile(r"(\bBasic\s+)?([A-Za-z0-9+/_-]{8,})={0,2}", re.IGNORECASE)
 """Text that may be base64, and whether it is in the place of user name and password (RFC 7617)."""
@@ -19,7 +19,7 @@ _UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def secrets_of(credentials: Mapping[str, Any], token: str | None = None) -> list[str]:
     """Return the texts to mask, the longest first, so that masking one never leaves a part of another."""
     found = [value for value in (*credentials.values(), token) if isinstance(value, str)]
-    forms = {form for text in found if len(text) >= _SECRET_CHARS_MIN for form in (text, quote(text, safe=""))}
+    forms = {form for text in found if len(text) >= SECRET_CHARS_MIN for form in (text, quote(text, safe=""))}
     return sorted(forms, key=len, reverse=True)
 
 

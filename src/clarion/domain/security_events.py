@@ -36,7 +36,7 @@ class SecurityEvent(StrEnum):
     RECEIPT_REFUSED = "receipt_refused"
     """A delivery receipt had a wrong signature, or a token that was used for another one."""
     CREDENTIALS_REQUIRED = "credentials_required"
-    """An account's destination was to be changed without its credentials."""
+    """An account's destination, or the origin of a fetch step, was to be changed without its credentials."""
     SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - a name
     """A secret given by reference cannot be read."""
     CERTIFICATE_CHANGED = "certificate_changed"

@@ -5,9 +5,10 @@ Texts called expressions are CEL over `data`, `user`, `steps` (results by step n
 """
 
 import re
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from clarion.domain.channel import Channel
 from clarion.domain.route import Route
@@ -96,18 +97,33 @@ class WaitUntil(_Step, frozen=True, kw_only=True, tag="wait_until"):
     on_timeout: str | None = None
 
 
-class SecretHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """The value of a header that is a secret: `prefix`, such as `Bearer ` with its space, and the secret that the
-    reference `from` names. It is read when the call is made."""
+class SecretHeader(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"source": "from"}
+):
+    """The value of a header that is a secret: `prefix`, such as `Bearer ` with its space, and exactly one of: `from`, a
+    reference to a secret, read when the call is made; `secret`, the secret itself, stored encrypted and never shown;
+    `sealed`, which is true and stands for the secret stored before."""
 
-    source: str
+    source: str | UnsetType = UNSET
+    secret: str | UnsetType = UNSET
+    sealed: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})] | UnsetType = UNSET
     prefix: str = ""
+
+    @property
+    def ciphertext(self) -> str | None:
+        """What a stored definition holds of a secret: `secret` beside `sealed` is its ciphertext, as base64. A request
+        may not give both."""
+        return None if self.sealed is UNSET or self.secret is UNSET else self.secret
+
+    def __repr__(self) -> str:
+        return f"SecretHeader(source={self.source!r}, prefix={self.prefix!r})"
 
 
 class Fetch(_Step, frozen=True, kw_only=True, tag="fetch"):
     """Call an address over guarded HTTP. `url` and header values are text with `{expression}` in it, `body` an expression
-    sent as JSON; a header that is a secret is given by reference. Result: `steps.<name>` with `status` and `body`. When all `attempts` failed, `on_error` decides
-    whether the workflow ends or continues with `steps.<name>.error`."""
+    sent as JSON; a header may be a secret, and text is one in a header that carries credentials. Result: `steps.<name>`
+    with `status` and `body`. When all `attempts` failed, `on_error` decides whether the workflow ends or continues with
+    `steps.<name>.error`."""
 
     url: str
     method: Literal["GET", "POST"] = "GET"
@@ -119,13 +135,16 @@ class Fetch(_Step, frozen=True, kw_only=True, tag="fetch"):
 
     @property
     def secret_headers(self) -> dict[str, SecretHeader]:
-        """The headers that are given by reference."""
+        """The headers that are secrets, sealed or given by reference."""
         return {name: value for name, value in self.headers.items() if isinstance(value, SecretHeader)}
 
     @property
     def plain_headers(self) -> dict[str, str]:
         """The other headers."""
         return {name: value for name, value in self.headers.items() if isinstance(value, str)}
+
+    def __repr__(self) -> str:
+        return f"Fetch(name={self.name!r}, method={self.method!r})"
 
 
 class Set(_Step, frozen=True, kw_only=True, tag="set"):

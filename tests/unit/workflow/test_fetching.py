@@ -42,6 +42,22 @@ def test_what_an_answer_means(status, body, answer):
     assert answer_of(HttpResponse(status, {}, body)) == answer
 
 
+VALUES = {"Authorization": "Bearer c4nary/token", "cookie": "a=c4nary-one; b=c4nary-two", "x-key": "12"}
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'["Bearer c4nary/token", "c4nary/token", "x c4nary\\/token"]', ["***", "***", "x ***"]),
+        (b'{"\\u00634nary-one": ["c4nary-two"]}', {"***": ["***"]}),
+        (b"c4nary/token c4nary-two", "*** ***"),
+        (b'{"rides": 12, "x": "12"}', {"rides": 12, "x": "12"}),
+    ],
+)
+def test_secrets_that_an_answer_repeats_are_masked(body, shown):
+    assert answer_of(HttpResponse(200, {}, body), VALUES) == FetchAnswered(200, shown)
+
+
 class Slow:
     """A server that answers when the test allows it, and counts the waiting calls."""
 

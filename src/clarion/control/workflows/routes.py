@@ -6,22 +6,28 @@ from collections.abc import Collection, Container
 from datetime import datetime
 
 import msgspec
+from msgspec import UNSET
 
-from clarion.control.defined import Reading, view
+from clarion.control.defined import Reading
 from clarion.control.references import values_of
 from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
 from clarion.control.workflows.schema import encoded_schema
+from clarion.control.workflows.secrets import CREDENTIALS_REQUIRED, HeaderSealer, shown
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX
+from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Workflow
 from clarion.ports.control import Control
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.secret_stores import Secrets
+from clarion.ports.secrets import Vault
+from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
 
 _ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Workflow)
 _VERSION_DIGITS_MAX = 9
 
 
@@ -35,11 +41,15 @@ class WorkflowView(Workflow, frozen=True, kw_only=True):
 
 
 class _Handlers(Reading):
-    def __init__(self, control: Control, expressions: Expressions, secrets: Secrets | None) -> None:
-        super().__init__(control.definitions, Workflow.KIND, "workflow")
+    def __init__(
+        self, control: Control, expressions: Expressions, vault: Vault, secrets: Secrets | None, telemetry: Telemetry
+    ) -> None:
+        super().__init__(control.definitions, Workflow.KIND, "workflow", shown)
         self._control = control
         self._expressions = expressions
+        self._vault = vault
         self._secrets = secrets
+        self._telemetry = telemetry
 
     async def put(self, call: Call) -> Reply:
         tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
@@ -48,9 +58,27 @@ class _Handlers(Reading):
         check_references(workflow, await self._known(tenant, workflow))
         for place, step in enumerate(workflow.steps):
             if isinstance(step, Fetch):
-                sources = {header: {"from": one.source} for header, one in step.secret_headers.items()}
+                headers = step.secret_headers.items()
+                sources = {header: {"from": one.source} for header, one in headers if one.source is not UNSET}
                 await values_of(self._secrets, tenant, sources, f"steps[{place}].headers")
-        return Reply(view(await self._control.definitions.put(tenant, Workflow.KIND, name, _ENCODER.encode(workflow))))
+        body = _ENCODER.encode(await self._sealed(call, workflow, name))
+        return Reply(shown(await self._control.definitions.put(tenant, Workflow.KIND, name, body)))
+
+    async def _sealed(self, call: Call, workflow: Workflow, name: str) -> Workflow:
+        """Return a workflow with its secrets sealed. Raises `InvalidField` when one that is stored should stay and may
+        not."""
+        if not any(isinstance(step, Fetch) and step.headers for step in workflow.steps):
+            return workflow
+        tenant, key_id = call.caller.tenant, call.caller.key_id
+        newest = await self._control.definitions.get(tenant, Workflow.KIND, name)
+        stored = None if newest is None else _DECODER.decode(newest.body)
+        try:
+            return HeaderSealer(self._vault, tenant, name, stored).sealed(workflow)
+        except InvalidField as error:
+            if error.code == CREDENTIALS_REQUIRED:
+                event = SecurityEvent.CREDENTIALS_REQUIRED
+                self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=name)
+            raise
 
     async def get(self, call: Call) -> Reply:
         version = call.query.get("version")
@@ -63,7 +91,7 @@ class _Handlers(Reading):
         )  # fmt: skip
         if found is None:
             raise NotFound("no such version of a workflow")
-        return Reply(view(found))
+        return Reply(shown(found))
 
     async def schema(self, call: Call) -> Reply:
         return Reply(raw=encoded_schema(), content_type="application/schema+json")
@@ -85,9 +113,12 @@ class _Handlers(Reading):
         return Known(templates, await self._control.categories.keys(tenant))
 
 
-def routes(control: Control, expressions: Expressions, secrets: Secrets | None = None) -> list[Route]:
-    """Return the endpoints of this area."""
-    do = _Handlers(control, expressions, secrets)
+def routes(
+    control: Control, expressions: Expressions, vault: Vault, secrets: Secrets | None, telemetry: Telemetry
+) -> list[Route]:
+    """Return the endpoints of this area. `vault` seals secrets in headers, `secrets` reads those given by reference,
+    `telemetry` gets the events of the security log."""
+    do = _Handlers(control, expressions, vault, secrets, telemetry)
     read, write, path, tag = "content:read", "content:write", "/v1/workflows", "workflows"
     version = Query("version", "A version other than the newest", kind="integer")
     return [

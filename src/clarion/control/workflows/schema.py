@@ -18,4 +18,6 @@ def encoded_schema() -> bytes:
 
 def workflow_schema() -> dict[str, Any]:
     """Return the schema. Rules beyond a schema (existing names, no cycles) are checked when a workflow is stored."""
-    return {"$schema": _DIALECT, "title": "Clarion workflow", **msgspec.json.schema(Workflow)}
+    schema = msgspec.json.schema(Workflow)
+    schema["$defs"]["SecretHeader"]["oneOf"] = [{"required": [name]} for name in ("from", "secret", "sealed")]
+    return {"$schema": _DIALECT, "title": "Clarion workflow", **schema}

@@ -56,7 +56,8 @@ class EffectCollector:
         self.fetches.append(
             FetchJob(
                 instance_id, instance.tenant, instance.lane, self._partition, instance.state.seq,
-                self._now_ms + FETCH_GRACE_MS, request_of(instance_id, call), call.step.secret_headers,
+                self._now_ms + FETCH_GRACE_MS, request_of(instance_id, call),
+                instance.state.workflow, call.step.name, call.step.secret_headers,
             )
         )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Calls of fetch steps: the HTTP request of a step, and the interpretation of its response."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -12,19 +13,20 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.ids import INSTANCE_PREFIX, write
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import FETCH_BODY_BYTES_MAX
-from clarion.domain.masking import MASK
+from clarion.domain.masking import MASK, SECRET_CHARS_MIN
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.domain.workflow import SecretHeader
 from clarion.plan.rules.workflow.state import Call, FetchAnswered
 
 _JSON: Final = msgspec.json.Encoder()
+_NO_SECRETS: Final[Mapping[str, str]] = MappingProxyType({})
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 """Retryable statuses below 500, which do not reject the request itself (RFC 9110, 8470, 6585)."""
 
 
 class FetchJob(msgspec.Struct, frozen=True):
-    """One call to make before `deadline_ms` (Unix ms); its response is for the instance's wait `seq`. Headers that are
-    secrets are added when it is made."""
+    """One call to make before `deadline_ms` (Unix ms); its response is for the instance's wait `seq`. `headers`
+    are those of the step `step` of `workflow` that are secrets; they are added when it is made."""
 
     instance_id: bytes
     tenant: str
@@ -33,7 +35,9 @@ class FetchJob(msgspec.Struct, frozen=True):
     seq: int
     deadline_ms: int
     request: HttpRequest
-    by_reference: dict[str, SecretHeader] = {}
+    workflow: str = ""
+    step: str = ""
+    headers: dict[str, SecretHeader] = {}
 
 
 def request_of(instance_id: bytes, call: Call) -> HttpRequest:
@@ -48,18 +52,19 @@ def request_of(instance_id: bytes, call: Call) -> HttpRequest:
 
 
 def with_secrets(job: FetchJob, values: Mapping[str, str]) -> HttpRequest:
-    """Return the request of a job with the values of its headers that are given by reference."""
+    """Return the request of a job with the values of its headers that are secrets."""
     if not values:
         return job.request
-    filled = {name.lower(): job.by_reference[name].prefix + value for name, value in values.items()}
+    filled = {name.lower(): job.headers[name].prefix + value for name, value in values.items()}
     return msgspec.structs.replace(job.request, headers=job.request.headers | filled)
 
 
-def answer_of(response: HttpResponse, secrets: Iterable[str] = ()) -> FetchAnswered:
+def answer_of(response: HttpResponse, secrets: Mapping[str, str] = _NO_SECRETS) -> FetchAnswered:
     """Return the answer for the step: any final status is an answer, an overloaded or failing server is an error. A
-    JSON body becomes values, any other body text. Secrets of the request that the body repeats are masked."""
-    content = response.body
-    for secret in secrets:
+    JSON body becomes values, any other body text. `secrets` are those of the request's headers, by the names of the
+    headers; they are masked where the body repeats them."""
+    content, hidden = response.body, _hidden(secrets)
+    for secret in hidden:
         for form in (secret.encode(), _JSON.encode(secret)[1:-1]):
             content = content.replace(form, MASK.encode())
     if response.status >= 500 or response.status in _TRY_AGAIN:
@@ -71,8 +76,33 @@ def answer_of(response: HttpResponse, secrets: Iterable[str] = ()) -> FetchAnswe
     try:
         body = msgspec.json.decode(content)
         numbers(body, "body")
+        body = _masked(body, hidden) if hidden else body
     except (msgspec.DecodeError, UnicodeDecodeError):
         body = content.decode(errors="replace")
     except InvalidField as fault:
         return FetchAnswered(error=f"the answer {fault.detail}")
     return FetchAnswered(response.status, body)
+
+
+def _hidden(secrets: Mapping[str, str]) -> list[str]:
+    """Return the texts to mask, the longest first: every secret, and the credentials in it after an authentication
+    scheme or the name of a cookie, which servers repeat alone. A short text is no secret: it would be masked within
+    other words and numbers."""
+    found = set(secrets.values()) | {value.partition(" ")[2] for value in secrets.values()}
+    for name, value in secrets.items():
+        if name.lower() == "cookie":
+            found.update(pair.partition("=")[2].strip() for pair in value.split(";"))
+    return sorted((text for text in found if len(text) >= SECRET_CHARS_MIN), key=len, reverse=True)
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    """Return a decoded value with secrets masked that were escaped otherwise than by this encoder."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, list):
+        return [_masked(one, secrets) for one in value]
+    if isinstance(value, dict):
+        return {_masked(key, secrets): _masked(one, secrets) for key, one in value.items()}
+    return value

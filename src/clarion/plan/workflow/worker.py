@@ -11,9 +11,11 @@ from clarion.journal.append_retry import commit_with_retry
 from clarion.plan.rules.workflow.state import FetchAnswered
 from clarion.plan.workflow.fetch_calls import FetchJob, answer_of, with_secrets
 from clarion.plan.workflow.instance import AdvanceRow, advance_frames
+from clarion.plan.workflow.worker_secrets import HeaderSecrets
 from clarion.ports.clock import Clock
 from clarion.ports.egress import HttpEgress
 from clarion.ports.secret_stores import Secrets, SecretUnavailable
+from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.telemetry import Telemetry
 
@@ -23,13 +25,19 @@ class FetchPool:
     instance's timer fires without an answer."""
 
     def __init__(
-        self, store: StageStore, egress: HttpEgress, clock: Clock, telemetry: Telemetry, secrets: Secrets | None = None
+        self,
+        store: StageStore,
+        egress: HttpEgress,
+        clock: Clock,
+        telemetry: Telemetry,
+        secrets: Secrets | None = None,
+        vault: Vault | None = None,
     ) -> None:
         self._store = store
         self._egress = egress
         self._clock = clock
         self._telemetry = telemetry
-        self._secrets = secrets
+        self._secrets = HeaderSecrets(vault, secrets)
         self._places = asyncio.Semaphore(FETCHES_UNDER_WAY_MAX)
         self._running: set[asyncio.Task[None]] = set()
 
@@ -74,8 +82,8 @@ class FetchPool:
 
     async def _answer(self, job: FetchJob) -> FetchAnswered:
         try:
-            secrets = await self._values(job)
-            return answer_of(await self._egress.send(with_secrets(job, secrets)), secrets.values())
+            secrets = await self._secrets.values(job)
+            return answer_of(await self._egress.send(with_secrets(job, secrets)), secrets)
         except SecretUnavailable as error:
             return FetchAnswered(error=str(error))
         except EgressError as error:
@@ -83,18 +91,3 @@ class FetchPool:
         except Exception as error:  # noqa: BLE001 - any error that a response causes is reported to the step at once
             self._telemetry.log("error", "fetch_crashed", tenant=job.tenant, error=type(error).__name__)
             return FetchAnswered(error=f"internal error: {type(error).__name__}")
-
-    async def _values(self, job: FetchJob) -> dict[str, str]:
-        """Return the values of a job's headers that are given by reference. Raises `SecretUnavailable`."""
-        if not job.by_reference:
-            return {}
-        sources = {name: header.source for name, header in job.by_reference.items()}
-        if self._secrets is None:
-            unavailable = SecretUnavailable("secret_unavailable", "cannot be read by this process")
-            raise unavailable.of("headers", ", ".join(sources.values()))
-        values = await self._secrets.values(job.tenant, sources, "headers")
-        for name, value in values.items():
-            if not value.isascii() or not value.isprintable():
-                unfit = SecretUnavailable("secret_not_text", "is not one line of ASCII text, as a header has to be")
-                raise unfit.of(f"headers.{name}", sources[name])
-        return values
