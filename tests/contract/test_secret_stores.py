@@ -9,6 +9,7 @@ from clarion.backends.secrets.environment import EnvironmentStore
 from clarion.backends.secrets.files import FileStore, SystemdStore
 from clarion.domain.limits import SECRET_BYTES_MAX
 from clarion.ports.secret_stores import SecretUnavailable
+from tests.contract.cloud_answers import Aws, Azure, Gcp
 
 SECRETS = {"KEY": "s3cret ü", "LINES": "one\ntwo", "LARGE": "x" * (SECRET_BYTES_MAX + 1), "EMPTY": ""}
 
@@ -28,7 +29,14 @@ def in_systemd(folder):
     return SystemdStore(str(folder)), "", ""
 
 
-@pytest.fixture(params=[in_environment, in_files, in_systemd])
+def in_cloud(kind):
+    def made(_folder):
+        return kind(SECRETS).store(), kind.prefix, ""
+
+    return pytest.param(made, id=kind.__name__)
+
+
+@pytest.fixture(params=[in_environment, in_files, in_systemd, *map(in_cloud, (Aws, Gcp, Azure))])
 def store(request, tmp_path):
     return request.param(tmp_path)
 

@@ -205,11 +205,33 @@ class VaultServer(_Section, frozen=True):
         return f"VaultServer(address={self.address!r}, auth={self.auth!r})"
 
 
+class AwsSecrets(_Section, frozen=True):
+    """AWS Secrets Manager. Empty: as the library finds them."""
+
+    region: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]*$")]
+    endpoint: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
+
+
+class GcpSecrets(_Section, frozen=True):
+    """Google Secret Manager."""
+
+    endpoint: Annotated[str, msgspec.Meta(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")]
+
+
+class AzureSecrets(_Section, frozen=True):
+    """Azure Key Vault."""
+
+    domain: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+
+
 class Secrets(_Section, frozen=True):
     """Which secrets accounts may name instead of giving them, and where else than on this machine."""
 
     allow: list[str]
     vault: VaultServer
+    aws: AwsSecrets
+    gcp: GcpSecrets
+    azure: AzureSecrets
 
 
 class Record(_Section, frozen=True):

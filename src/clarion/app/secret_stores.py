@@ -1,12 +1,13 @@
-"""The stores that accounts name secrets of: those of this machine, HashiCorp Vault when it is set up, and plug-ins."""
+"""The stores that accounts name secrets of: those of this machine, HashiCorp Vault and clouds when they are set up, and
+plug-ins."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Final
 
 import msgspec
 
-from clarion.app.config import Config, VaultServer
+from clarion.app.config import Config, Secrets, VaultServer
 from clarion.app.secret_settings import CREDENTIALS_DIRECTORY
 from clarion.backends.secrets.environment import EnvironmentStore
 from clarion.backends.secrets.files import FileStore, SystemdStore
@@ -34,6 +35,9 @@ def secret_reader(config: Config, env: Mapping[str, str], clock: Clock, telemetr
     }
     if config.secrets.vault.address:
         stores["vault"] = _vault(config.secrets.vault)
+    for name, make in _CLOUDS.items():
+        if any(one.store == name for one in permissions):
+            stores[name] = _cloud(name, make, config.secrets)
     for one in metadata.entry_points(group=PLUGINS) if permissions else ():
         if one.name in stores:
             raise OperatorError(f"The secret store {one.name!r} of the plug-in {one.value!r} has a name that is taken.")
@@ -44,7 +48,8 @@ def secret_reader(config: Config, env: Mapping[str, str], clock: Clock, telemetr
     unknown = sorted({one.store for one in permissions} - stores.keys())
     if unknown:
         raise OperatorError(f"Setting {_ALLOW}: there is no store {unknown[0]!r} (there is {', '.join(stores)}).")
-    return SecretReader(stores, permissions, clock, telemetry)
+    absent = {name: words for name, words in _ABSENT.items() if name not in stores}
+    return SecretReader(stores, permissions, clock, telemetry, absent)
 
 
 def _vault(server: VaultServer) -> SecretStore:
@@ -59,3 +64,47 @@ def _vault(server: VaultServer) -> SecretStore:
         if not getattr(server, name):
             raise OperatorError(f"Setting secrets.vault.{name}: is needed to log in to Vault by {server.auth}.")
     return VaultStore(VaultAccess(**msgspec.structs.asdict(server)))
+
+
+def _cloud(name: str, make: Callable[[Secrets], SecretStore], settings: Secrets) -> SecretStore:
+    try:
+        return make(settings)
+    except ImportError:
+        raise OperatorError(
+            f"Setting {_ALLOW}: the client of the store {name!r} is not installed; run: pip install 'clarion[{name}]'."
+        ) from None
+    except OperatorError:
+        raise
+    except Exception as error:
+        raise OperatorError(f"The secret store {name!r} cannot be set up ({type(error).__name__}).") from error
+
+
+def _aws(settings: Secrets) -> SecretStore:
+    from clarion.backends.secrets.aws import AwsAccess, AwsStore
+
+    store = AwsStore(AwsAccess(settings.aws.region, settings.aws.endpoint))
+    if not store.region:
+        raise OperatorError(
+            "Setting secrets.aws.region: is needed, as neither AWS_DEFAULT_REGION nor a profile has one."
+        )
+    return store
+
+
+def _gcp(settings: Secrets) -> SecretStore:
+    from clarion.backends.secrets.gcp import GcpAccess, GcpStore
+
+    return GcpStore(GcpAccess(settings.gcp.endpoint))
+
+
+def _azure(settings: Secrets) -> SecretStore:
+    from clarion.backends.secrets.azure import AzureAccess, AzureStore
+
+    return AzureStore(AzureAccess(settings.azure.domain))
+
+
+_CLOUDS: Final = {"aws": _aws, "azure": _azure, "gcp": _gcp}
+_ABSENT: Final = {
+    "vault": "it needs 'clarion[vault]' to be installed and the setting secrets.vault.address",
+    **{name: f"it needs 'clarion[{name}]' to be installed and an entry in the setting {_ALLOW}" for name in _CLOUDS},
+}
+"""What the stores need that are not set up by themselves."""

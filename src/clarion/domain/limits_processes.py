@@ -315,5 +315,8 @@ SECRET_READS_MAX: Final = 8
 """Threads of one process that read secrets of one store."""
 VAULT_CALL_S_MAX: Final = 2
 """How long one call of HashiCorp Vault may take; a read takes up to four."""
+CLOUD_CALL_S_MAX: Final = 2
+"""How long connecting to the secret manager of a cloud may take, and then each wait for its response. A read is one
+call, and one or two more when the installation's access has ended."""
 SECRETS_HELD_MAX: Final = 10_000
 """Secrets that one process caches."""

@@ -23,8 +23,8 @@ PERSONAL_KEYS: Final = frozenset({"address", "email", "phone", "recipient", "to"
 """Fields that are written as their first two characters only."""
 _DEPTH_MAX: Final = 6
 _TRACEBACKS: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-_QUIET: Final = ("alembic", "asyncio", "uvicorn")
-"""Libraries whose lines are written only at `warning` or above."""
+_QUIET: Final = ("alembic", "asyncio", "azure", "botocore", "google", "msal", "uvicorn")
+"""Libraries whose lines are written only at `warning` or above: below it, botocore writes whole responses."""
 
 
 def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

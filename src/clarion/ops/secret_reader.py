@@ -7,6 +7,7 @@ delivery waits for its store. When the store cannot be read, the last value is u
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -66,11 +67,14 @@ class SecretReader:
         permissions: Sequence[Permission],
         clock: Clock,
         telemetry: Telemetry,
+        absent: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`absent` says of stores that could be set up what is needed for it."""
         self._stores = stores
         self._permissions = permissions
         self._clock = clock
         self._telemetry = telemetry
+        self._absent = absent
         self._held: dict[_Key, _Held] = {}
         self._reads: dict[_Key, asyncio.Task[_Held]] = {}
         self._accounts: dict[tuple[str, str], _Resolved] = {}
@@ -196,8 +200,9 @@ class SecretReader:
     async def _fetch(self, tenant: str, reference: Reference) -> str:
         store = self._stores.get(reference.store)
         if store is None:
-            known = ", ".join(sorted(self._stores))
-            raise SecretUnavailable("secret_store_unknown", f"is of a store that is not set up here (there is {known})")
+            known = f"there is {', '.join(sorted(self._stores))}"
+            known = self._absent.get(reference.store, known)
+            raise SecretUnavailable("secret_store_unknown", f"is of a store that is not set up here ({known})")
         root = permitted(self._permissions, tenant, reference)
         if root is None:
             raise SecretUnavailable("secret_not_permitted", _NOT_PERMITTED)

@@ -1,6 +1,8 @@
 """The stores that accounts name secrets of, as settings and installed packages define them."""
 
 import importlib.metadata
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from clarion.app import secret_stores
 from clarion.app.config import load
 from clarion.domain.errors import OperatorError
+from clarion.ports.secret_stores import SecretUnavailable
 
 
 class Shelf:
@@ -53,6 +56,44 @@ def test_what_cannot_be_set_up_stops_the_start_with_one_sentence(tmp_path, insta
     installed.append(entry(name, make))
     with pytest.raises(OperatorError, match=words):
         reader(tmp_path, allow)
+
+
+CLOUDS = {"aws": "botocore.session", "azure": "azure.identity", "gcp": "google.auth"}
+
+
+@pytest.mark.parametrize(("name", "library"), CLOUDS.items())
+async def test_a_cloud_is_set_up_when_it_is_permitted(tmp_path, installed, monkeypatch, name, library):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    await reader(tmp_path, f"{name}:shop/{{tenant}}/*").close()
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"clarion.backends.secrets.{name}")
+    with pytest.raises(OperatorError, match=rf"^Setting secrets.allow: .* run: pip install 'clarion\[{name}\]'\.$"):
+        reader(tmp_path, f"{name}:shop/{{tenant}}/*")
+    secrets = reader(tmp_path)
+    with pytest.raises(
+        SecretUnavailable, match=rf"secret_store_unknown: .*it needs 'clarion\[{name}\]' to be installed"
+    ):
+        await secrets.check("acme", {"key": {"from": f"{name}:x"}}, "credentials")
+    await secrets.close()
+
+
+def test_aws_has_a_region_or_one_sentence_at_the_start(tmp_path, installed, monkeypatch):
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(OperatorError, match=r"^Setting secrets.aws.region: is needed"):
+        reader(tmp_path, "acme aws:*")
+    monkeypatch.setenv("AWS_PROFILE", "none")
+    with pytest.raises(OperatorError, match=r"'aws' cannot be set up \(ProfileNotFound\)"):
+        reader(tmp_path, "acme aws:*")
+
+
+@pytest.mark.slow
+def test_no_library_of_a_cloud_is_imported_before_it_is_needed():
+    heavy = ("azure", "boto", "google", "hvac", "msal", "requests")
+    code = f"import clarion.app.wiring, sys; print([name for name in sys.modules if name.startswith({heavy})])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 async def test_the_folder_of_the_installation_is_never_read(tmp_path, installed):

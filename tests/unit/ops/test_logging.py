@@ -61,3 +61,9 @@ def test_the_console_form_is_for_people():
     structlog.get_logger().debug("hello", n=1)
     assert "hello" in stream.getvalue()
     assert "n=1" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["azure.core", "botocore.parsers", "google.auth", "msal.application"])
+def test_libraries_of_secret_stores_write_no_responses(name):
+    configure("debug", "json", stream=io.StringIO())
+    assert not logging.getLogger(name).isEnabledFor(logging.INFO)
