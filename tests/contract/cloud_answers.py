@@ -16,7 +16,7 @@ from google.oauth2.credentials import Credentials
 from requests.adapters import BaseAdapter
 
 from clarion.backends.secrets.aws import AwsAccess, AwsStore
-from clarion.backends.secrets.azure import AzureAccess, AzureStore, connected
+from clarion.backends.secrets.azure import AzureAccess, AzureStore, transport_over
 from clarion.backends.secrets.gcp import GcpAccess, GcpStore
 from clarion.domain.limits_processes import CLOUD_CALL_S_MAX
 
@@ -122,7 +122,7 @@ class Gcp(Cloud):
 
     def mount(self, store):
         """Answer the calls that a store makes in this thread."""
-        store._session().mount("https://", _Adapter(self))
+        store._get_session().mount("https://", _Adapter(self))
 
 
 class Azure(Cloud):
@@ -155,4 +155,4 @@ class Azure(Cloud):
         """Answer the calls that a store makes in this thread."""
         session = requests.Session()
         session.mount("https://", _Adapter(self))
-        store._own.transport = connected(session)
+        store._own.transport = transport_over(session)

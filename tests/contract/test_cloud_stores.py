@@ -187,7 +187,7 @@ def test_the_endpoint_is_the_operators():
 
 def test_calls_to_aws_are_bounded_those_for_credentials_too():
     store = Aws(SECRETS).store()
-    for client in (store._made(), store._session.create_client("sts", region_name="eu-central-1")):
+    for client in (store._get_client(), store._session.create_client("sts", region_name="eu-central-1")):
         config = client.meta.config
         assert (config.connect_timeout, config.read_timeout) == (CLOUD_CALL_S_MAX, CLOUD_CALL_S_MAX)
         assert config.retries["total_max_attempts"] == 1

@@ -34,12 +34,6 @@ def now_ms():
     return time.time_ns() // 1_000_000
 
 
-@pytest.fixture(scope="session")
-def moto():
-    with processes.serving(processes.program("moto_server"), "-H", "127.0.0.1", "-p", "0") as port:
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture
 async def http():
     http = GuardedHttp(("127.0.0.0/8",), allow_plain=True)

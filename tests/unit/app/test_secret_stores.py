@@ -88,6 +88,23 @@ def test_aws_has_a_region_or_one_sentence_at_the_start(tmp_path, installed, monk
         reader(tmp_path, "acme aws:*")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT", "vpce-1.example.com"),
+        ("AWS_REGION", "eu/central"),
+        ("GCP_ENDPOINT", "http://secretmanager.googleapis.com"),
+        ("GCP_ENDPOINT", "https://secretmanager.googleapis.com/v1"),
+        ("AZURE_DOMAIN", "https://vault.azure.net"),
+        ("AZURE_DOMAIN", "vault.azure.net/x"),
+        ("AZURE_DOMAIN", ""),
+    ],
+)
+def test_an_endpoint_that_is_none_stops_the_start(name, value):
+    with pytest.raises(OperatorError, match=f"secrets.{name.replace('_', '.').lower()}"):
+        load(None, {f"CLARION_SECRETS_{name}": value})
+
+
 @pytest.mark.slow
 def test_no_library_of_a_cloud_is_imported_before_it_is_needed():
     heavy = ("azure", "boto", "google", "hvac", "msal", "requests")

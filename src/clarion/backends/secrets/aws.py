@@ -48,7 +48,7 @@ class AwsStore:
                 max_pool_connections=SECRET_READS_MAX,
             )
         )
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
         self._client: Any = None
 
     @property
@@ -60,7 +60,7 @@ class AwsStore:
         """Return a secret, or a field of it. Raises `SecretUnavailable`."""
         name, field = split_place(place)
         try:
-            found = self._made().get_secret_value(SecretId=name)
+            found = self._get_client().get_secret_value(SecretId=name)
         except ClientError as error:
             raise _unavailable(error) from None
         except (BotoCoreError, OSError) as error:
@@ -71,9 +71,9 @@ class AwsStore:
         text = found.get("SecretString")
         return field_of(found.get("SecretBinary", b"") if text is None else text.encode(), field)
 
-    def _made(self) -> Any:
+    def _get_client(self) -> Any:
         """Return the client. Making one looks for credentials, which may be a call of its own."""
-        with self._making:
+        with self._lock:
             if self._client is None:
                 self._client = self._session.create_client(
                     "secretsmanager", region_name=self.region, endpoint_url=self._access.endpoint or None
@@ -91,6 +91,6 @@ def _unavailable(error: ClientError) -> SecretUnavailable:
     if code in _INVALID:
         return SecretUnavailable("secret_reference_invalid", "is not the name or ARN of a secret")
     words = "cannot be read from AWS"
-    if code in _REFUSED:
+    if code in _REFUSED or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (401, 403):
         words = "cannot be read: AWS refuses this installation"
     return SecretUnavailable("secret_unavailable", words, lasting=False)

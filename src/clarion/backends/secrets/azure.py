@@ -31,7 +31,7 @@ class AzureStore:
 
     def __init__(self, access: AzureAccess) -> None:
         self._access = access
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
         self._credential: Any = None
         self._own = threading.local()
 
@@ -55,12 +55,14 @@ class AzureStore:
         """Return a client of a vault. It costs no call: connections and tokens are kept elsewhere."""
         transport: RequestsTransport | None = getattr(self._own, "transport", None)
         if transport is None:
-            transport = self._own.transport = connected()
+            transport = self._own.transport = transport_over()
         address = f"https://{vault}.{self._access.domain}"
-        return SecretClient(address, self._found(), transport=transport, retry_total=0, permit_redirects=False)
+        return SecretClient(
+            address, self._get_credentials(), transport=transport, retry_total=0, permit_redirects=False
+        )
 
-    def _found(self) -> Any:
-        with self._looking:
+    def _get_credentials(self) -> Any:
+        with self._lock:
             if self._credential is None:
                 self._credential = DefaultAzureCredential(
                     process_timeout=CLOUD_CALL_S_MAX,
@@ -74,7 +76,7 @@ class AzureStore:
         return f"AzureStore({self._access!r})"
 
 
-def connected(session: Any = None) -> RequestsTransport:
+def transport_over(session: Any = None) -> RequestsTransport:
     """Return the connections of a thread, over a session of `requests` that is given or new."""
     return RequestsTransport(session=session, connection_timeout=CLOUD_CALL_S_MAX, read_timeout=CLOUD_CALL_S_MAX)
 

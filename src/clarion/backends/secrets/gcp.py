@@ -40,7 +40,7 @@ class GcpStore:
 
     def __init__(self, access: GcpAccess) -> None:
         self._access = access
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
         self._credentials: Credentials | None = None
         self._own = threading.local()
 
@@ -52,7 +52,7 @@ class GcpStore:
             raise SecretUnavailable("secret_reference_invalid", "is not projects/p/secrets/s[/versions/v]")
         address = f"{self._access.endpoint}/v1/{parts[1]}/versions/{parts[2] or 'latest'}:access"
         try:
-            response = self._session().get(address, timeout=CLOUD_CALL_S_MAX, allow_redirects=False)
+            response = self._get_session().get(address, timeout=CLOUD_CALL_S_MAX, allow_redirects=False)
             answer = response.json() if response.status_code in (200, 400) else {}
             if response.status_code == 200:
                 return field_of(base64.b64decode(answer["payload"].get("data", ""), validate=True), field)
@@ -61,18 +61,18 @@ class GcpStore:
             raise SecretUnavailable("secret_unavailable", words, lasting=False) from None
         raise _unavailable(response.status_code, answer)
 
-    def _session(self) -> AuthorizedSession:
+    def _get_session(self) -> AuthorizedSession:
         session: AuthorizedSession | None = getattr(self._own, "session", None)
         if session is None:
             # Without a session of its own, the library would fetch access tokens with three more attempts.
             tokens = Request(requests.Session())
             session = self._own.session = AuthorizedSession(  # type: ignore[no-untyped-call]
-                self._found(), auth_request=tokens
+                self._get_credentials(), auth_request=tokens
             )
         return session
 
-    def _found(self) -> Credentials:
-        with self._looking:
+    def _get_credentials(self) -> Credentials:
+        with self._lock:
             if self._credentials is None:
                 self._credentials, _ = google.auth.default(scopes=[_SCOPE])
             return self._credentials
