@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.processes]
 
 FIRST, AFTER = "## The first notification\n", "\n## Templates that are ready\n"
 OF_THE_RIGS = ("clarion_lab", "aiosmtpd", "hpack", "psutil", "standardwebhooks")
+OF_EXTRAS = ("apprise", "botocore", "hvac", "msal", "requests")
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +51,20 @@ def test_the_first_notification_of_the_readme_is_sent_and_all_of_it_stays_small(
 
 
 def test_neither_the_rigs_nor_their_libraries_are_there(run):
-    asked = f"import importlib.util as u; print([n for n in {OF_THE_RIGS} if u.find_spec(n)])"
+    asked = f"import importlib.util as u; print([n for n in {OF_THE_RIGS + OF_EXTRAS} if u.find_spec(n)])"
     assert run("python", "-c", asked).stdout == "[]\n"
     imported = run(
         "python", "-c", "import clarion.testing, clarion.app.api, clarion.app.workers, clarion.app.scheduler"
     )
     assert (imported.returncode, imported.stderr) == (0, "")
+
+
+def test_a_store_whose_extra_is_missing_is_one_sentence(run, monkeypatch):
+    monkeypatch.setenv("CLARION_SECRETS_ALLOW", "gcp:projects/{tenant}/secrets/*")
+    ended = run("clarion", "api")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "pip install 'clarion[gcp]'" in ended.stderr
 
 
 @pytest.mark.parametrize(
