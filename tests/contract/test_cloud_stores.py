@@ -20,6 +20,8 @@ from clarion.domain.limits_processes import CLOUD_CALL_S_MAX
 from clarion.ports.secret_stores import SecretUnavailable
 from tests.contract.cloud_answers import CHALLENGE, TOKEN, Aws, Azure, Gcp
 
+pytestmark = pytest.mark.slow  # the libraries take seconds to import
+
 FIELDS = json.dumps({"key": "s3cret ü", "number": 7, "empty": "", "half": "\ud800", "none": None})
 SECRETS = {"mail": "s3cret", "fields": FIELDS, "list": '["s3cret"]', "deep": "[" * 50_000,
            "large": json.dumps({"key": "x" * SECRET_BYTES_MAX})}  # fmt: skip

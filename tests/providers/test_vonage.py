@@ -101,6 +101,7 @@ def test_the_delivery_id_fits_the_reference():
 
 
 @given(TEXT)
+@pytest.mark.slow
 def test_every_text_arrives_as_it_is(text):
     made = request((), {"signature_secret": SECRET}, parts={"body": text})
     assert made.body.isascii()

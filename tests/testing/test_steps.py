@@ -16,6 +16,7 @@ def states(clarion, *notifications):
 SEND = {"kind": "send", "name": "tell", "template": "note"}
 
 
+@pytest.mark.slow
 def test_two_hundred_comments_within_an_hour_give_one_digest(clarion):
     put_workflow(
         clarion,

@@ -77,6 +77,7 @@ def count(db: apsw.Connection) -> int:
     return db.execute("SELECT count(*) FROM rows").fetchone()[0]
 
 
+@pytest.mark.slow
 def test_after_a_write_error_nothing_is_acknowledged(tmp_path):
     child = [sys.executable, "-c", DISK_FAILS, tmp_path]
     done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=60)

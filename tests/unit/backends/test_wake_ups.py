@@ -217,6 +217,7 @@ async def test_more_streams_than_a_message_holds_are_any_streams(follower, sende
     assert follower.streams is None
 
 
+@pytest.mark.slow
 async def test_after_a_missed_message_any_stream_may_have_grown(follower, sender):
     follower.wakes._listening[0].remove_reader(follower.wakes._listening[1])
     for _ in range(100_000):
@@ -290,6 +291,7 @@ async def test_a_journal_follows_the_commits_of_another_process(tmp_path):
     assert min(await latency_s(tmp_path)) < 0.1
 
 
+@pytest.mark.slow
 async def test_a_commit_whose_wake_up_is_lost_is_found_within_a_second(tmp_path, monkeypatch):
     monkeypatch.setattr(WakeUps, "send", lambda self, streams: None)
     found = await latency_s(tmp_path, times=2)

@@ -79,6 +79,7 @@ def test_a_folder_describes_a_whole_template():
 
 
 @given(FOLDERS)
+@pytest.mark.slow
 def test_a_written_folder_reads_back_equal_and_is_written_the_same_again(folder):
     files = written(folder)
     reading = Reading(files)
