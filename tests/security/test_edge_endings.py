@@ -11,7 +11,13 @@ import pytest
 
 from clarion.app.http import deadlines, lingering, protocol
 from clarion.app.http.connections import Connections
-from clarion.domain.limits import CHUNK_OVERHEAD_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
+from clarion.domain.limits import (
+    CHUNK_OVERHEAD_BYTES_MAX,
+    CHUNKS_TINY_MAX,
+    HEAD_BYTES_MAX,
+    HEADERS_MAX,
+    TARGET_BYTES_MAX,
+)
 from clarion.domain.security_events import SecurityEvent
 from tests.security.served import answer_of, hello, served, until
 from tests.security.test_edge_connections import GET, LARGE, Gated, echo
@@ -206,6 +212,7 @@ async def test_an_offer_to_upgrade_is_ignored(size):
         (431, b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * HEAD_BYTES_MAX + b"\r\n\r\n"),
         (431, b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 2 * HEAD_BYTES_MAX),
         (400, CHUNKED + b"1\r\nx\r\n" * (CHUNK_OVERHEAD_BYTES_MAX // 4) + b"0\r\n\r\n"),
+        (400, CHUNKED + b"3\r\nabc\r\n" * (CHUNKS_TINY_MAX + 1) + b"0\r\n\r\n"),
         (400, CHUNKED + b"1;" + b"e" * 50_000 + b"\r\nx\r\n1;" + b"e" * 50_000 + b"\r\nx\r\n0\r\n\r\n"),
         (431, CHUNKED + b"1;" + b"e" * 2 * HEAD_BYTES_MAX),
     ],

@@ -24,9 +24,15 @@ BODY_BYTES_PER_S_MIN: Final = 256
 BODY_GRACE_MS: Final = 5_000
 BODY_TOTAL_MS_MAX: Final = 3600 * 1000
 """How long a streamed body may take in all."""
-CHUNK_OVERHEAD_BYTES_MAX: Final = 16 * 1024
+CHUNK_OVERHEAD_BYTES_MAX: Final = 64 * 1024
 """What a chunked body may have besides its content: chunk sizes, extensions, trailers. As many bytes as it has content
 are allowed in addition."""
+CHUNK_TINY_BYTES_MAX: Final = 3
+"""Size of a chunk that is tiny: parsing one takes as long as parsing hundreds of bytes."""
+CHUNKS_TINY_MAX: Final = 4_096
+"""Tiny chunks of one body."""
+CHUNKED_PART_BYTES_MAX: Final = 16 * 1024
+"""Bytes of a chunked body that are parsed before its chunks are checked."""
 BULK_LINE_BYTES_MAX: Final = 256 * 1024
 BULK_LINE_VALUES_MAX: Final = 10_000
 """Values of one line of a bulk import."""

@@ -4,8 +4,7 @@ A connection has one request at a time. What a client sends ahead is held, up to
 request before is answered and the client has taken its response. A client that sends or takes nothing for too long is
 disconnected, and a request whose meaning or length is ambiguous is refused.
 
-A client that still sends when its request is refused gets the response before the connection is closed, and so does one
-that closes its sending side after a request.
+A client that still sends when it is refused gets the response first, and so does one that closes its sending side.
 """
 
 import asyncio
@@ -28,6 +27,9 @@ from clarion.domain.errors import CallerError, Overloaded, TooSlow
 from clarion.domain.limits import (
     BODY_WAIT_MS_MAX,
     CHUNK_OVERHEAD_BYTES_MAX,
+    CHUNK_TINY_BYTES_MAX,
+    CHUNKED_PART_BYTES_MAX,
+    CHUNKS_TINY_MAX,
     HEAD_BYTES_MAX,
     HEAD_WAIT_MS_MAX,
     HEADERS_MAX,
@@ -53,15 +55,14 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         """Whether a head is expected or has begun."""
         self._whole = False
-        """Whether the request under way has been read to its end; nothing after it is parsed before its response is
-        complete."""
+        """Whether the request under way has been read to its end; what follows waits for its response."""
         self._head_bytes = 0
         """Bytes since the last one of a body: of a head, or of the trailers of a body."""
         self._body_left = 0
         """Bytes that the body of a known length still lacks."""
         self._chunked = self._offers_upgrade = False
-        self._overhead_bytes = 0
-        """Bytes of a chunked body beyond twice its content."""
+        self._overhead_bytes = self._tiny_chunks = 0
+        """Bytes of a chunked body beyond twice its content, and its tiny chunks."""
         self._unread_bytes = 0
         """Bytes of a body that came after its request was answered."""
         self._tracks_body = False
@@ -198,7 +199,7 @@ class BoundedHttp(HttpToolsProtocol):
             # A client that gets another response than 100 need not send its body: what comes next would be ambiguous.
             self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
         self._chunked = b"transfer-encoding" in once
-        self._overhead_bytes, self._unread_bytes = -self._head_bytes, 0
+        self._overhead_bytes, self._tiny_chunks, self._unread_bytes = -self._head_bytes, 0, 0
         self._in_head, self._head_bytes = False, 0
         self._body_left = int(once[b"content-length"]) if b"content-length" in once else 0
         self._deadline.due_s = math.inf
@@ -208,6 +209,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         if self._chunked:
             self._overhead_bytes -= 2 * len(body)
+            self._tiny_chunks += len(body) <= CHUNK_TINY_BYTES_MAX
         cycle = self.cycle
         if cycle.response_complete:
             self._unread_bytes += len(body)
@@ -307,7 +309,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._body_left -= end - at
             return end
         end = heads.end_of_head(self._tail, data, at)
-        return end if self._in_head or not self._chunked else min(end, at + CHUNK_OVERHEAD_BYTES_MAX)
+        return end if self._in_head or not self._chunked else min(end, at + CHUNKED_PART_BYTES_MAX)
 
     def _parse(self, part: bytes) -> bool:
         """Return whether a part of a request was accepted."""
@@ -326,7 +328,7 @@ class BoundedHttp(HttpToolsProtocol):
             return False
         if self._chunked and not self._in_head:
             self._overhead_bytes += len(part)
-            if self._overhead_bytes > CHUNK_OVERHEAD_BYTES_MAX:
+            if self._overhead_bytes > CHUNK_OVERHEAD_BYTES_MAX or self._tiny_chunks > CHUNKS_TINY_MAX:
                 self._refuse(heads.RefusedRequest("the chunks of the body are too small"))
                 return False
         self._tail = (self._tail + part[-3:])[-3:]
