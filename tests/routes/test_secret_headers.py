@@ -8,12 +8,13 @@ import pytest
 
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.control.workflows.routes import routes
-from clarion.domain.errors import CallerError
+from clarion.domain.errors import CallerError, Forbidden
 from clarion.domain.message import HttpResponse
 from clarion.domain.secret_reference import parse_permissions
-from clarion.domain.workflow import SecretHeader
+from clarion.domain.workflow import SecretHeader, Workflow
 from clarion.ops.secret_reader import SecretReader
 from clarion.plan.workflow.worker import FetchPool
+from clarion.ports.web import Call, Caller
 from tests.contract.controls import ControlPlane
 from tests.unit.workflow.test_fetching import Place, job
 
@@ -100,6 +101,20 @@ async def test_a_reference_that_cannot_be_used_is_refused(plane, value, code, fi
     with pytest.raises(CallerError) as found:
         await plane.say("PUT", "/v1/workflows/w", body(value))
     assert (found.value.code, found.value.field) == (code, field)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "named"), [({"content:write"}, False), ({"content:write", "providers:write"}, True)]
+)
+async def test_who_names_a_secret_may_also_give_accounts_theirs(scopes, named, plane):
+    caller = Caller("acme", "k", frozenset(scopes))
+    (put,) = [route for route in plane.routes if route.method == "PUT"]
+    call = Call(caller, {"key": "w"}, {}, {}, b"", body=msgspec.convert(body({"from": "env:TOKEN"}), Workflow))
+    if named:
+        assert (await put.handler(call)).status == 200
+    else:
+        with pytest.raises(Forbidden, match="providers:write"):
+            await put.handler(call)
 
 
 async def test_another_tenant_may_not_name_it(plane):

@@ -44,7 +44,7 @@ class Running:
         config.load()
         self.state = uvicorn.server.ServerState()
         make = partial(protocol.BoundedHttp, Connections(), config=config, server_state=self.state, app_state={})
-        arrivals = Arrivals(None, 0, self.notes, bool, time.monotonic_ns)
+        arrivals = Arrivals(None, 100, self.notes, bool, time.monotonic_ns)
         self.listener = TlsListener(self.tls, make, self.notes, arrivals)
 
     @property
@@ -208,8 +208,13 @@ async def test_handshakes_that_do_not_end_are_bounded_and_honest_ones_go_on(tmp_
         assert await asked(reader, writer) == b"https"
         writer.close()
         monkeypatch.setattr(listener, "TLS_HANDSHAKES_PER_PEER_MAX", 7)
+        before = server.listener.handshakes
         reader, writer = await server.connect()
-        assert await answer_of(reader) == b""
+        assert await answer_of(silent[12 - before][0]) == b"", "the peer's oldest handshake made room"
+        assert server.listener.handshakes == before
+        writer.close()
+        reader, writer = await server.connect(trusting(files))
+        assert await asked(reader, writer) == b"https", "an honest client behind the same address is served"
         for _, one in [*silent, (reader, writer)]:
             one.close()
         await until(lambda: not server.listener.handshakes)

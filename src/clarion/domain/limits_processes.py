@@ -112,6 +112,10 @@ ARRIVALS_PER_TURN_MAX: Final = 2
 """Connections that are begun in one turn of the event loop."""
 ARRIVAL_PEERS_KEPT_MAX: Final = 10_000
 """Peers whose new connections a process counts."""
+VOUCHED_MS: Final = 60_000
+"""How long an address has a higher rate of new connections after one of them brought a valid credential."""
+VOUCHED_RATE_FACTOR: Final = 8
+"""How many times as high it is."""
 CONNECTIONS_WAITING_SHARE: Final = 1 / 4
 """Connections that wait for their turn, and those above the rate of their peers that wait for longer, as a share of those
 that a process may have."""
@@ -129,7 +133,7 @@ TLS_HANDSHAKES_MAX: Final = 250
 """TLS handshakes under way in an API process; a further one ends the oldest. The event loop may have to do a step of all of
 them at once."""
 TLS_HANDSHAKES_PER_PEER_MAX: Final = 125
-"""Those of one IPv4 address or IPv6 /64; further connections are closed."""
+"""Those of one IPv4 address or IPv6 /64; a further one ends the oldest of these."""
 TLS_CLOSE_MS_MAX: Final = 5_000
 """How long a client may take to confirm the end of a TLS connection."""
 TLS_CONTEXT_MS_MAX: Final = 24 * 3600 * 1000

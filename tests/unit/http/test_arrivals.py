@@ -6,7 +6,7 @@ import time
 import pytest
 
 from clarion.app.http.arrivals import CONNECTION_LIMIT, Arrivals
-from clarion.domain.limits_processes import ARRIVALS_PER_TURN_MAX, NETWORK_PEERS
+from clarion.domain.limits_processes import ARRIVALS_PER_TURN_MAX, NETWORK_PEERS, VOUCHED_RATE_FACTOR
 from clarion.domain.request_rate import RequestRate
 
 PEER, OTHER = ("192.0.2.1", 1), ("192.0.2.2", 1)
@@ -146,10 +146,20 @@ async def test_a_valid_credential_makes_a_connection_free(door):
         own.arrivals.vouch(PEER[0])
     assert own.count(PEER) == 50
     own.arrivals.vouch("192.0.2.9")
-    for _ in range(3):
+    for _ in range(20):
         own.arrive()
     await turns()
-    assert own.count(PEER) == 52
+    assert own.count(PEER) == 50 + 2 * VOUCHED_RATE_FACTOR
+
+
+async def test_an_address_with_a_valid_credential_has_a_higher_rate(door):
+    own = door(RequestRate(1, 2), 10_000)
+    own.arrivals.vouch(PEER[0])
+    for _ in range(100):
+        own.arrive()
+        own.arrive(OTHER)
+    await turns(200)
+    assert (own.count(PEER), own.count(OTHER)) == (2 * VOUCHED_RATE_FACTOR, 2)
 
 
 async def test_connections_that_wait_begin_when_credentials_make_room(door):

@@ -105,7 +105,7 @@ class Remote:
         except BuilderError as error:
             raise OperatorError(f"{self.url}{path} is not a URL that can be called.") from error
         except RequestError as error:
-            raise Unreachable(f"No answer from {self.url}: is `clarion up` running there?") from error
+            raise Unreachable(_no_answer(self.url, error)) from error
         if not 200 <= response.status < 300:
             raise _refused(method, path, response.status, content)
         return content
@@ -115,6 +115,17 @@ class Remote:
             return msgspec.json.decode(content) if content else None
         except msgspec.DecodeError as error:
             raise OperatorError(f"The server at {self.url} is not Clarion.") from error
+
+
+def _no_answer(url: str, error: RequestError) -> str:
+    """Return why a server did not answer, as a sentence for the operator."""
+    details = getattr(error, "details", None) or {}
+    last = str((details.get("causes") or [{}])[-1].get("message", ""))
+    if "invalid peer certificate" in last:
+        return f"The certificate of {url} is not trusted ({last}): {CA_FILE_VARIABLE} can name its CA."
+    if "fatal alert" in last:
+        return f"{url} refused the TLS connection ({last}): {CLIENT_FILE_VARIABLE} can name a certificate with its key."
+    return f"No answer from {url}: is `clarion up` running there?"
 
 
 def _with_certificates(builder: SyncClientBuilder, env: Mapping[str, str]) -> SyncClientBuilder:

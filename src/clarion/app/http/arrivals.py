@@ -4,6 +4,7 @@ A connection costs the event loop more than a request on one that is kept, and i
 client. So connections are accepted at once, which is cheap, and begin when their turn has come: those of many peers in
 rotation, so that nobody waits behind another peer's flood. Those above the rate of their peer wait, unread; when too many do,
 further ones are closed. A connection that brings a valid credential is not counted: the limits of that credential count.
+An address from which one came lately has a higher rate, so that honest clients behind it go on beside a flood from it.
 """
 
 import asyncio
@@ -14,7 +15,13 @@ from typing import Any, Final
 
 from clarion.app.http.bounded_table import BoundedTable
 from clarion.app.http.peers import peers_of
-from clarion.domain.limits_processes import ARRIVAL_PEERS_KEPT_MAX, ARRIVALS_PER_TURN_MAX, NETWORK_PEERS
+from clarion.domain.limits_processes import (
+    ARRIVAL_PEERS_KEPT_MAX,
+    ARRIVALS_PER_TURN_MAX,
+    NETWORK_PEERS,
+    VOUCHED_MS,
+    VOUCHED_RATE_FACTOR,
+)
 from clarion.domain.request_rate import NS_PER_S, RequestRate, is_whole
 from clarion.domain.security_events import SecurityEvent
 from clarion.ports.telemetry import Telemetry
@@ -39,11 +46,12 @@ class Arrivals:
         """`rate` is that of a peer, None without a limit; a network has `NETWORK_PEERS` times as much. `waiting_max` bounds
         the connections that wait, a quarter of which may be above their rates, half of these of one peer. `is_exempt` returns whether an
         address has no limit. `now_ns` is a clock that never goes back."""
-        self._rates = (
-            () if rate is None else (rate, RequestRate(NETWORK_PEERS * rate.per_s, NETWORK_PEERS * rate.burst))
-        )
+        self._rates = () if rate is None else (rate, _times(NETWORK_PEERS, rate))
+        self._vouched_rates = tuple(_times(VOUCHED_RATE_FACTOR, one) for one in self._rates)
+        self._vouched = BoundedTable[int](ARRIVAL_PEERS_KEPT_MAX, is_whole)
+        """Until when a peer has the higher rate."""
         self._late_max = waiting_max // 4
-        self._ready_max = waiting_max - self._late_max
+        self._ready_max = max(1, waiting_max - self._late_max)
         self._telemetry = telemetry
         self._is_exempt = is_exempt
         self._now_ns = now_ns
@@ -83,11 +91,12 @@ class Arrivals:
 
     def vouch(self, address: str) -> None:
         """Take back the charge of a connection: its client has a valid credential."""
-        now_ns, entries = self._now_ns(), self._used.entries
-        for rate, peer in zip(self._rates, peers_of((address, 0)), strict=False):
+        now_ns, entries, peers = self._now_ns(), self._used.entries, peers_of((address, 0))
+        for rate, peer in zip(self._rates_of(peers, now_ns), peers, strict=False):
             whole_ns = entries.get(peer, 0)
             if whole_ns > now_ns:
                 entries[peer] = whole_ns - rate.gap_ns
+        self._vouched.put(peers[0], now_ns + VOUCHED_MS * 1_000_000, now_ns)
 
     def close(self) -> None:
         """Close the connections that wait."""
@@ -102,10 +111,14 @@ class Arrivals:
         self._ready.clear()
         self._ready_connections = self._late_connections = 0
 
+    def _rates_of(self, peers: Sequence[str], now_ns: int) -> tuple[RequestRate, ...]:
+        return self._rates if self._vouched.entries.get(peers[0], 0) <= now_ns else self._vouched_rates
+
     def _charge(self, peers: Sequence[str], host: str) -> bool:
         """Return whether a connection fits into the rates of its peer and network, and is charged to them."""
         now_ns, entries = self._now_ns(), self._used.entries
-        charged = [rate.charged(entries.get(peer, 0), now_ns) for rate, peer in zip(self._rates, peers, strict=False)]
+        rates = self._rates_of(peers, now_ns)
+        charged = [rate.charged(entries.get(peer, 0), now_ns) for rate, peer in zip(rates, peers, strict=False)]
         if not all(charged):
             return self._is_exempt(host)
         for peer, whole_ns in zip(peers, charged, strict=False):
@@ -146,9 +159,8 @@ class Arrivals:
     def _wait(self, queue: "_Queue") -> None:
         """Let the connections of a peer wait until one of them fits into its rate."""
         now_ns, entries = self._now_ns(), self._used.entries
-        waits = (
-            rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(self._rates, queue.peers, strict=False)
-        )
+        rates = self._rates_of(queue.peers, now_ns)
+        waits = (rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(rates, queue.peers, strict=False))
         queue.timer = asyncio.get_running_loop().call_later(max(0, *waits) / NS_PER_S, self._go_on, queue)
         self._ready_connections -= len(queue.connections)
         self._late_connections += len(queue.connections)
@@ -170,6 +182,10 @@ class Arrivals:
             connection.close()
             peer, reason = queue.peers[0], CONNECTION_LIMIT
             self._telemetry.security(SecurityEvent.REQUEST_LIMIT_REACHED, reason=reason, peer=peer)
+
+
+def _times(factor: int, rate: RequestRate) -> RequestRate:
+    return RequestRate(factor * rate.per_s, factor * rate.burst)
 
 
 class _Queue:

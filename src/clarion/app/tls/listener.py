@@ -77,18 +77,19 @@ class TlsListener:
             await asyncio.sleep(0)  # many connections may wait, and an accept that need not wait does not yield
 
     def _start(self, connection: socket.socket, peer: str) -> None:
+        # A client that means it takes a few round trips; the oldest took the longest.
         if self._of_peers[peer] >= TLS_HANDSHAKES_PER_PEER_MAX:
-            connection.close()
-            return
-        if len(self._handshakes) >= TLS_HANDSHAKES_MAX:
-            # A client that means it takes a few round trips; the oldest took the longest.
-            oldest = next(iter(self._handshakes))
-            self._forget(oldest)
-            oldest.cancel()
+            self._end(next(task for task, its in self._handshakes.items() if its == peer))
+        elif len(self._handshakes) >= TLS_HANDSHAKES_MAX:
+            self._end(next(iter(self._handshakes)))
         task = asyncio.get_running_loop().create_task(self._shake(connection, peer))
         self._handshakes[task] = peer
         self._of_peers[peer] += 1
         task.add_done_callback(self._forget)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._forget(task)
+        task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         peer = self._handshakes.pop(task, None)

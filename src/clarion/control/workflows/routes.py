@@ -15,7 +15,7 @@ from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import CREDENTIALS_REQUIRED, HeaderSealer, shown
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
-from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Workflow
@@ -29,6 +29,7 @@ from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Workflow)
 _VERSION_DIGITS_MAX = 9
+_NAMES_SECRETS = "providers:write"
 
 
 class WorkflowView(Workflow, frozen=True, kw_only=True):
@@ -60,9 +61,19 @@ class _Handlers(Reading):
             if isinstance(step, Fetch):
                 headers = step.secret_headers.items()
                 sources = {header: {"from": one.source} for header, one in headers if one.source is not UNSET}
+                if sources:
+                    self._check_scope(call, f"steps[{place}].headers")
                 await values_of(self._secrets, tenant, sources, f"steps[{place}].headers")
         body = _ENCODER.encode(await self._sealed(call, workflow, name))
         return Reply(shown(await self._control.definitions.put(tenant, Workflow.KIND, name, body)))
+
+    def _check_scope(self, call: Call, field: str) -> None:
+        """Raise `Forbidden` unless the caller may also give accounts their secrets: a workflow can send them anywhere."""
+        caller = call.caller
+        if not caller.scopes & {_NAMES_SECRETS, "*"}:
+            fields = {"tenant": caller.tenant, "key_id": caller.key_id, "reason": _NAMES_SECRETS}
+            self._telemetry.security(SecurityEvent.SCOPE_REFUSED, route="PUT /v1/workflows/{key}", **fields)
+            raise Forbidden(f"naming a secret needs the scope {_NAMES_SECRETS!r}, too", field=field)
 
     async def _sealed(self, call: Call, workflow: Workflow, name: str) -> Workflow:
         """Return a workflow with its secrets sealed. Raises `InvalidField` when one that is stored should stay and may
