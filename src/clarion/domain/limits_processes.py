@@ -112,11 +112,16 @@ ARRIVALS_PER_TURN_MAX: Final = 2
 """Connections that are begun in one turn of the event loop."""
 ARRIVAL_PEERS_KEPT_MAX: Final = 10_000
 """Peers whose new connections a process counts."""
+ARRIVAL_PAUSE_MS: Final = 10
+"""How long new connections of a peer wait that has too many TLS handshakes under way."""
+LATE_SHARE_OF_PEER: Final = 8
+"""The part of the connections above the rates of their peers that may be of one peer: one in so many. A peer from which a
+valid credential came lately may have all of them."""
 VOUCHED_MS: Final = 60_000
 """How long an address has a higher rate of new connections after one of them brought a valid credential."""
 VOUCHED_RATE_FACTOR: Final = 8
 """How many times as high it is."""
-CONNECTIONS_WAITING_SHARE: Final = 1 / 4
+CONNECTIONS_WAITING_SHARE: Final = 1 / 2
 """Connections that wait for their turn, and those above the rate of their peers that wait for longer, as a share of those
 that a process may have."""
 TLS_CONNECTION_COST: Final = 4
@@ -130,10 +135,12 @@ UNSENT_BYTES_MAX: Final = 64 * 1024
 TLS_HANDSHAKE_MS_MAX: Final = 60_000
 """The longest time that may be configured for a TLS handshake."""
 TLS_HANDSHAKES_MAX: Final = 250
-"""TLS handshakes under way in an API process; a further one ends the oldest. The event loop may have to do a step of all of
-them at once."""
+"""TLS handshakes under way in an API process; a further one waits, or ends the oldest after `TLS_HANDSHAKE_GRACE_MS`. The
+event loop may have to do a step of all of them at once."""
 TLS_HANDSHAKES_PER_PEER_MAX: Final = 125
-"""Those of one IPv4 address or IPv6 /64; a further one ends the oldest of these."""
+"""Those of one IPv4 address or IPv6 /64; a further one waits, or ends the oldest of these."""
+TLS_HANDSHAKE_GRACE_MS: Final = 1_000
+"""How long a handshake may take before it can be ended for another one."""
 TLS_CLOSE_MS_MAX: Final = 5_000
 """How long a client may take to confirm the end of a TLS connection."""
 TLS_CONTEXT_MS_MAX: Final = 24 * 3600 * 1000

@@ -72,7 +72,7 @@ async def turns(number=60):
 
 
 async def test_connections_above_the_rate_begin_in_order_when_their_turn_comes(door):
-    own = door(RequestRate(100, 2))
+    own = door(RequestRate(100, 2), 64)
     made = [own.arrive() for _ in range(6)]
     await turns()
     assert len(own.begun) == 2
@@ -89,18 +89,18 @@ async def test_connections_above_the_rate_begin_in_order_when_their_turn_comes(d
 
 
 async def test_beyond_the_bound_they_are_closed_and_other_peers_wait_beside_them(door):
-    own = door(SLOW, 32)
+    own = door(SLOW, 64)
     made = [own.arrive() for _ in range(10)]
     await turns()
     assert [one.closed for one in made] == [False] * 6 + [True] * 4
     assert own.notes.lines == [("request_limit_reached", CONNECTION_LIMIT, PEER[0])] * 4
     made += [own.arrive(), own.arrive()]
     assert [one.closed for one in made[10:]] == [True] * 2
-    others = [own.arrive((f"192.0.2.{number}", 1)) for number in (2, 3, 4) for _ in range(5)]
+    others = [own.arrive((f"192.0.2.{number}", 1)) for number in range(2, 14) for _ in range(5)]
     await turns()
     late = len(made + others) - len(own.begun) - sum(one.closed for one in made + others)
-    assert late == 8, "so many wait in all"
-    assert len(own.begun) == 2 * 4
+    assert late == 32, "so many wait in all"
+    assert len(own.begun) == 2 * 13
 
 
 async def test_a_flood_of_one_peer_does_not_delay_another(door):
@@ -126,7 +126,7 @@ async def test_few_begin_in_each_turn_of_the_loop(door):
 
 
 async def test_no_more_are_accepted_while_many_wait_for_their_turn(door):
-    own = door(None, 12)
+    own = door(None, 18)
     for _ in range(9 + ARRIVALS_PER_TURN_MAX):
         own.arrive()
     waiting = asyncio.create_task(own.arrivals.room())
@@ -160,6 +160,28 @@ async def test_an_address_with_a_valid_credential_has_a_higher_rate(door):
         own.arrive(OTHER)
     await turns(200)
     assert (own.count(PEER), own.count(OTHER)) == (2 * VOUCHED_RATE_FACTOR, 2)
+
+
+async def test_more_of_an_address_with_a_valid_credential_may_wait(door):
+    own = door(SLOW, 64)
+    own.arrivals.vouch(PEER[0])
+    made = [own.arrive() for _ in range(2 * VOUCHED_RATE_FACTOR + 33)]
+    await turns()
+    assert [one.closed for one in made] == [False] * (len(made) - 1) + [True]
+
+
+async def test_what_a_listener_cannot_begin_waits_and_delays_no_other_peer(door):
+    own, full = door(None), True
+    own.arrivals.can_begin = lambda peer: peer != PEER[0] or not full
+    late = own.arrive()
+    own.arrive(OTHER)
+    await turns()
+    assert [peer for _, peer in own.begun] == [OTHER[0]]
+    full = False
+    async with asyncio.timeout(1):
+        await own.turns.get()
+        await own.turns.get()
+    assert own.begun[-1] == (late, PEER[0])
 
 
 async def test_connections_that_wait_begin_when_credentials_make_room(door):

@@ -102,7 +102,7 @@ def test_what_has_left_counts_no_more():
         ((1_024, 1_048_576), open_files.NEEDED, CONNECTIONS_MAX),
         ((1_024, resource.RLIM_INFINITY), open_files.NEEDED, CONNECTIONS_MAX),
         ((resource.RLIM_INFINITY,) * 2, None, CONNECTIONS_MAX),
-        ((1_024, 2_048), 2_048, (2_048 - 612) * 4 // 5),
+        ((1_024, 2_048), 2_048, (2_048 - 612) * 2 // 3),
         ((256, 256), 256, 64),
     ],
 )

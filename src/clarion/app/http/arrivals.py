@@ -16,8 +16,10 @@ from typing import Any, Final
 from clarion.app.http.bounded_table import BoundedTable
 from clarion.app.http.peers import peers_of
 from clarion.domain.limits_processes import (
+    ARRIVAL_PAUSE_MS,
     ARRIVAL_PEERS_KEPT_MAX,
     ARRIVALS_PER_TURN_MAX,
+    LATE_SHARE_OF_PEER,
     NETWORK_PEERS,
     VOUCHED_MS,
     VOUCHED_RATE_FACTOR,
@@ -44,14 +46,16 @@ class Arrivals:
         now_ns: Callable[[], int],
     ) -> None:
         """`rate` is that of a peer, None without a limit; a network has `NETWORK_PEERS` times as much. `waiting_max` bounds
-        the connections that wait, a quarter of which may be above their rates, half of these of one peer. `is_exempt` returns whether an
+        the connections that wait, half of which may be late: above the rates of their peers. `is_exempt` returns whether an
         address has no limit. `now_ns` is a clock that never goes back."""
         self._rates = () if rate is None else (rate, _times(NETWORK_PEERS, rate))
         self._vouched_rates = tuple(_times(VOUCHED_RATE_FACTOR, one) for one in self._rates)
         self._vouched = BoundedTable[int](ARRIVAL_PEERS_KEPT_MAX, is_whole)
         """Until when a peer has the higher rate."""
-        self._late_max = waiting_max // 4
+        self._late_max = waiting_max // 2
         self._ready_max = max(1, waiting_max - self._late_max)
+        self.can_begin: Callable[[str], bool] = _always
+        """Returns whether the listener can begin a connection of a peer now; if not, it waits."""
         self._telemetry = telemetry
         self._is_exempt = is_exempt
         self._now_ns = now_ns
@@ -75,7 +79,7 @@ class Arrivals:
         peers = peers_of((host, 0))
         queue = self._queues.get(peers[0])
         if queue is None:
-            if self._begun < ARRIVALS_PER_TURN_MAX and self._charge(peers, host):
+            if self._begun < ARRIVALS_PER_TURN_MAX and self.can_begin(peers[0]) and self._charge(peers, host):
                 self._count()
                 begin(connection, peers[0])
                 return
@@ -83,11 +87,11 @@ class Arrivals:
             self._ready.append(queue)
             self._await_turn()
         queue.connections.append((connection, begin))
-        if queue.timer is None:
-            self._ready_connections += 1
-        else:
+        if queue.late:
             self._late_connections += 1
             self._close_surplus(queue)
+        else:
+            self._ready_connections += 1
 
     def vouch(self, address: str) -> None:
         """Take back the charge of a connection: its client has a valid credential."""
@@ -142,6 +146,9 @@ class Arrivals:
             if not queue.connections:
                 del self._queues[queue.peers[0]]
                 continue
+            if not self.can_begin(queue.peers[0]):
+                queue.timer = asyncio.get_running_loop().call_later(ARRIVAL_PAUSE_MS / 1000, self._go_on, queue)
+                continue
             if not self._charge(queue.peers, queue.host):
                 self._wait(queue)
                 continue
@@ -160,23 +167,28 @@ class Arrivals:
         """Let the connections of a peer wait until one of them fits into its rate."""
         now_ns, entries = self._now_ns(), self._used.entries
         rates = self._rates_of(queue.peers, now_ns)
-        waits = (rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(rates, queue.peers, strict=False))
+        waits = [rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(rates, queue.peers, strict=False)]
         queue.timer = asyncio.get_running_loop().call_later(max(0, *waits) / NS_PER_S, self._go_on, queue)
+        queue.late = True
         self._ready_connections -= len(queue.connections)
         self._late_connections += len(queue.connections)
         self._close_surplus(queue)
 
     def _go_on(self, queue: "_Queue") -> None:
         queue.timer = None
-        self._late_connections -= len(queue.connections)
-        self._ready_connections += len(queue.connections)
+        if queue.late:
+            queue.late = False
+            self._late_connections -= len(queue.connections)
+            self._ready_connections += len(queue.connections)
         self._ready.append(queue)
         self._await_turn()
 
     def _close_surplus(self, queue: "_Queue") -> None:
-        """Close the last of the connections above the rate of a peer that are too many."""
+        """Close the last of the connections of a peer that are late and too many."""
         own, most = queue.connections, self._late_max
-        while own and (len(own) > most // 2 or self._late_connections > most):
+        vouched = self._vouched.entries.get(queue.peers[0], 0) > self._now_ns()
+        own_most = most if vouched else most // LATE_SHARE_OF_PEER
+        while own and (len(own) > own_most or self._late_connections > most):
             connection, _ = own.pop()
             self._late_connections -= 1
             connection.close()
@@ -184,17 +196,23 @@ class Arrivals:
             self._telemetry.security(SecurityEvent.REQUEST_LIMIT_REACHED, reason=reason, peer=peer)
 
 
+def _always(_peer: str) -> bool:
+    return True
+
+
 def _times(factor: int, rate: RequestRate) -> RequestRate:
     return RequestRate(factor * rate.per_s, factor * rate.burst)
 
 
 class _Queue:
-    """The connections of a peer that wait. While the peer is above its rate, `timer` ends the wait."""
+    """The connections of a peer that wait. `timer` ends the wait of a peer that is above its rate (`late`), or whose
+    connections cannot begin now."""
 
-    __slots__ = ("connections", "host", "peers", "timer")
+    __slots__ = ("connections", "host", "late", "peers", "timer")
 
     def __init__(self, peers: tuple[str, ...], host: str) -> None:
         self.peers = peers
         self.host = host
         self.connections: deque[tuple[socket.socket, Begin]] = deque()
         self.timer: asyncio.TimerHandle | None = None
+        self.late = False

@@ -14,6 +14,7 @@ from clarion.app.tls.renewal import ServerTls
 from clarion.domain.limits_processes import (
     ACCEPT_PAUSE_MS,
     TLS_CLOSE_MS_MAX,
+    TLS_HANDSHAKE_GRACE_MS,
     TLS_HANDSHAKES_MAX,
     TLS_HANDSHAKES_PER_PEER_MAX,
 )
@@ -35,9 +36,10 @@ class TlsListener:
         self._make = make
         self._telemetry = telemetry
         self._arrivals = arrivals
+        arrivals.can_begin = self._can_begin
         self._accepting: list[asyncio.Task[None]] = []
-        self._handshakes: dict[asyncio.Task[None], str] = {}
-        """Handshakes under way with their peers, the oldest first."""
+        self._handshakes: dict[asyncio.Task[None], tuple[str, float]] = {}
+        """Handshakes under way with their peers and when they began on the loop's clock, the oldest first."""
         self._of_peers: Counter[str] = Counter()
         self.sockets: list[socket.socket] = []
 
@@ -76,24 +78,32 @@ class TlsListener:
             await self._arrivals.room()
             await asyncio.sleep(0)  # many connections may wait, and an accept that need not wait does not yield
 
-    def _start(self, connection: socket.socket, peer: str) -> None:
-        # A client that means it takes a few round trips; the oldest took the longest.
+    def _can_begin(self, peer: str) -> bool:
+        """Return whether there is room for a handshake of a peer, if need be for the oldest one: a client that means it takes
+        a few round trips."""
         if self._of_peers[peer] >= TLS_HANDSHAKES_PER_PEER_MAX:
-            self._end(next(task for task, its in self._handshakes.items() if its == peer))
+            oldest = next(task for task, (its, _) in self._handshakes.items() if its == peer)
         elif len(self._handshakes) >= TLS_HANDSHAKES_MAX:
-            self._end(next(iter(self._handshakes)))
-        task = asyncio.get_running_loop().create_task(self._shake(connection, peer))
-        self._handshakes[task] = peer
+            oldest = next(iter(self._handshakes))
+        else:
+            return True
+        if asyncio.get_running_loop().time() - self._handshakes[oldest][1] < TLS_HANDSHAKE_GRACE_MS / 1000:
+            return False
+        self._forget(oldest)
+        oldest.cancel()
+        return True
+
+    def _start(self, connection: socket.socket, peer: str) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._shake(connection, peer))
+        self._handshakes[task] = peer, loop.time()
         self._of_peers[peer] += 1
         task.add_done_callback(self._forget)
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._forget(task)
-        task.cancel()
-
     def _forget(self, task: asyncio.Task[None]) -> None:
-        peer = self._handshakes.pop(task, None)
-        if peer is not None:
+        found = self._handshakes.pop(task, None)
+        if found is not None:
+            peer, _ = found
             self._of_peers[peer] -= 1
             if not self._of_peers[peer]:
                 del self._of_peers[peer]
