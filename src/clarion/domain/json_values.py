@@ -32,7 +32,13 @@ def check_values(text: bytes, values_max: int, owner: str) -> None:
 def check_marks(text: bytes, marks_max: int, owner: str) -> None:
     """Raise `TooLarge` when text has more brackets and commas than allowed, also in its strings: for text so long that
     its strings should not be searched for."""
-    if len(text) > marks_max and marks_in(text) > marks_max:
+    if len(text) > marks_max:
+        check_number_of_marks(marks_in(text), marks_max, owner)
+
+
+def check_number_of_marks(marks: int, marks_max: int, owner: str) -> None:
+    """Raise `TooLarge` when text has more brackets and commas than allowed."""
+    if marks > marks_max:
         raise _too_many(owner, f"{marks_max} brackets and commas")
 
 

@@ -144,6 +144,33 @@ def test_a_valid_credential_vouches_for_its_connection(target, key, calls):
     assert len(vouched) == calls
 
 
+def test_a_body_of_items_with_too_many_values_is_refused_before_the_rest_is_read():
+    site, left = Site(), [b"0," * 60, b"0," * 60, b"0," * 60, b"0]"]
+
+    async def refused() -> Any:
+        route = Route(
+            "POST", "/items", site.take, "things:write", "Many", body=list[int], itemwise=True, values_max=100
+        )
+        app = application(
+            [route], identify, site.notes, api=limits_of(), quotas=no_quotas, on_durability_lost=site.stop
+        )
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": left.pop(0), "more_body": len(left) > 0}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"authorization", b"Bearer good")]
+        scope = {"type": "http", "method": "POST", "path": "/items", "query_string": b"", "headers": headers}
+        await app(scope, receive, send)
+        return sent[0]["status"], msgspec.json.decode(sent[1]["body"])["code"]
+
+    assert run(refused()) == (413, "too_many_values")
+    assert len(left) == 2
+
+
 def test_unknown_paths_and_methods():
     site = Site()
     is_problem(site.ask("GET", "/nothing"), 404, "not_found")

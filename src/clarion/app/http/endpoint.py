@@ -37,7 +37,7 @@ from clarion.domain.errors import (
     TooSlow,
     Unauthorized,
 )
-from clarion.domain.json_values import check_marks, check_values
+from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
 from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
 from clarion.ports.telemetry import Telemetry
@@ -145,12 +145,12 @@ class Endpoint:
         if route.stream:
             call.stream = _pieces(receive)
         elif route.raw:
-            call.raw = await _in_time(_read(receive, call.headers, route.limit_bytes, admission))
+            call.raw = await _in_time(_read(receive, call.headers, route, admission))
             async with self._heavy if len(call.raw) > LOOP_BODY_BYTES_MAX else contextlib.nullcontext():
                 check_values(call.raw, route.values_max, "the body")
             call.target = _target(scope)
         elif route.body is not None:
-            call.raw = await _in_time(_read(receive, call.headers, route.limit_bytes, admission))
+            call.raw = await _in_time(_read(receive, call.headers, route, admission))
             if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
                 media = call.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if len(call.raw) < METERED_BODY_BYTES_MIN:
@@ -256,7 +256,8 @@ def _resumed(work: Coroutine[Any, Any, _T], awaited: Any) -> Generator[Any, Any,
             return cast("_T", done.value)
 
 
-async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, admission: Admission) -> bytes:
+async def _read(receive: Receive, headers: Mapping[str, str], route: Route, admission: Admission) -> bytes:
+    limit_bytes = route.limit_bytes
     declared = headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > _LENGTH_DIGITS or int(declared) > limit_bytes):
         raise TooLarge(f"the body is larger than {limit_bytes} bytes")
@@ -266,13 +267,16 @@ async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, 
     body: bytes = first.get("body", b"")
     admission.allocate(len(body))
     if first.get("more_body"):
-        parts, size = [body], len(body)
+        parts, size, marks = [body], len(body), marks_in(body)
         async for part in _pieces(receive):
             admission.allocate(len(part))
             parts.append(part)
             size += len(part)
             if size > limit_bytes:
                 raise TooLarge(f"the body is larger than {limit_bytes} bytes")
+            if route.itemwise:
+                marks += marks_in(part)
+                check_number_of_marks(marks, route.values_max, "the body")  # before memory is filled with the rest
         body = b"".join(parts)
     if len(body) > limit_bytes:
         raise TooLarge(f"the body is larger than {limit_bytes} bytes")
