@@ -50,11 +50,22 @@ def test_idle_connections_of_one_address_keep_no_one_out(own):
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(socket.create_connection((HOST, system.port))) for _ in range(IDLE)]
         assert until(lambda: closed(idle) >= IDLE - CONNECTIONS_PER_PEER_MAX, "idle connections are closed")
+        assert [status_of(system.port, path, OTHER_PEER) for path in HEALTH] == [200] * 3
         for peer in (HOST, OTHER_PEER):
-            assert [status_of(system.port, path, peer) for path in HEALTH] == [200] * 3
             assert [status_of(health_port, path, peer) for path in HEALTH] == [200] * 3
+        # New connections of the same address have their turn after those that came before.
+        assert until(lambda: answers(system.port), "the same address is served")
+        assert [status_of(system.port, path) for path in HEALTH] == [200] * 3
         assert status_of(health_port, "/docs") == 404
         new_tenant(operator_of(system)).put("/v1/topics/fans", {})
+
+
+def answers(port):
+    """Return whether a new connection gets a response."""
+    try:
+        return status_of(port, "/healthz") == 200
+    except OSError:
+        return False
 
 
 def closed(connections):

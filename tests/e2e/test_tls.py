@@ -134,7 +134,7 @@ def test_the_command_line_talks_to_an_api_with_certificates_of_private_cas(tmp_p
         Shell(tmp_path, **good)("keys", "list", "acme")
         for name in (CA_FILE_VARIABLE, CLIENT_FILE_VARIABLE):
             left = {known: value for known, value in good.items() if known != name}
-            assert "No answer from https://" in Shell(tmp_path, **left)("keys", "list", "acme", code=2)
+            assert name in Shell(tmp_path, **left)("keys", "list", "acme", code=2)
             assert name in Shell(tmp_path, **good | {name: str(tmp_path / "none.pem")})("keys", "list", "acme", code=2)
         until(lambda: "client_certificate_refused" in system.events(), "the refused client")
 

@@ -125,6 +125,8 @@ def _no_answer(url: str, error: RequestError) -> str:
         return f"The certificate of {url} is not trusted ({last}): {CA_FILE_VARIABLE} can name its CA."
     if "fatal alert" in last:
         return f"{url} refused the TLS connection ({last}): {CLIENT_FILE_VARIABLE} can name a certificate with its key."
+    if url.startswith("https:"):  # a server may refuse a client without a certificate by closing the connection alone
+        return f"No answer from {url}: is `clarion up` running there, and does it want a certificate ({CLIENT_FILE_VARIABLE})?"
     return f"No answer from {url}: is `clarion up` running there?"
 
 
