@@ -48,6 +48,10 @@ REQUEST_RATES_KEPT_MAX: Final = 10_000
 """Keys, tenants, users and peers, each, whose use of a limit on requests a process keeps."""
 PEERS_KEPT_MAX: Final = 10_000
 """Addresses whose networks a process caches."""
+HEADER_LINES_KEPT_MAX: Final = 1_024
+"""Lines of headers of responses that an API process caches."""
+REQUEST_POLICIES_KEPT_MAX: Final = 128
+"""Limits on requests whose header an API process caches."""
 NETWORK_PEERS: Final = 8
 """Limits of one peer that all peers of an IPv6 /48 have together."""
 CREDENTIAL_DELAY_MS_MIN: Final = 1_000

@@ -6,6 +6,8 @@ used is one number: the time at which the whole burst is available again. A time
 
 from typing import Final
 
+from clarion.domain.errors import QuotaStatus
+
 NS_PER_S: Final = 1_000_000_000
 
 
@@ -37,9 +39,11 @@ class RequestRate:
         wait until that is whole at a lower rate."""
         return min(whole_ns, now_ns + self._burst_ns)
 
-    def remaining(self, whole_ns: int, now_ns: int) -> int:
-        """Return the number of requests that fit at once."""
-        return (self._burst_ns - max(0, whole_ns - now_ns)) // self.gap_ns
+    def status(self, left_ns: int) -> QuotaStatus:
+        """Return the state of the rate when its burst is whole again in this time."""
+        return QuotaStatus(
+            self.burst, (self._burst_ns - left_ns) // self.gap_ns, -(-left_ns // NS_PER_S), self.window_s
+        )
 
 
 def seconds(time_ns: int) -> int:

@@ -19,7 +19,7 @@ def test_what_is_admitted_is_what_fits_into_a_leaky_bucket(rate, pauses, now_ns)
         level = max(Fraction(0), level - Fraction(rate.per_s * (now_ns - last_ns), NS_PER_S))
         last_ns = now_ns
         room = int(rate.burst - level)
-        assert rate.remaining(whole_ns, now_ns) == room
+        assert rate.status(max(0, whole_ns - now_ns)).remaining == room
         charged_ns, wait_ns = rate.charged(whole_ns, now_ns), rate.wait_ns(whole_ns, now_ns)
         assert (charged_ns > 0) == (wait_ns <= 0) == (room >= 1)
         if charged_ns:
@@ -32,8 +32,9 @@ def test_what_is_admitted_is_what_fits_into_a_leaky_bucket(rate, pauses, now_ns)
 
 def test_an_unused_burst_is_whole_whenever_it_was_used():
     rate = RequestRate(10, 30)
-    assert rate.remaining(0, 5) == rate.remaining(5, 5) == 30
-    assert rate.remaining(rate.charged(0, 5), 5) == 29
+    assert rate.charged(0, 5) == rate.charged(5, 5)
+    assert rate.status(0) == (30, 30, 0, 3)
+    assert rate.status(rate.charged(0, 5) - 5) == (30, 29, 1, 3)
     assert (rate.window_s, RequestRate(10, 5).window_s, RequestRate(3, 10).window_s) == (3, 1, 4)
 
 
@@ -42,7 +43,7 @@ def test_after_a_change_nobody_waits_longer_than_for_one_request(rate, whole_ns,
     settled_ns = rate.settled(whole_ns, now_ns)
     assert settled_ns <= whole_ns
     assert rate.wait_ns(settled_ns, now_ns) <= NS_PER_S // rate.per_s
-    assert 0 <= rate.remaining(settled_ns, now_ns) <= rate.burst
+    assert 0 <= rate.status(max(0, settled_ns - now_ns)).remaining <= rate.burst
 
 
 def test_seconds_are_rounded_up():

@@ -76,14 +76,14 @@ async def test_a_refused_request_costs_nothing_of_another_limit(clock):
     for _ in range(3):
         await admitted(limits.charge_caller, K1)
     clock.now_ns += 3 * NS_PER_S
-    assert (await limits.charge_caller(K1)).status().remaining == 2
+    assert (await limits.charge_caller(K1)).remaining == 2
 
 
 async def test_the_state_of_the_limit_with_the_least_room_is_told(clock):
     limits = made(clock, key_per_s=3, key_burst=7)
-    assert (await limits.charge_caller(K1)).status() == (5, 4, 1, 5)
+    assert (await limits.charge_caller(K1)) == (5, 4, 1, 5)
     limits = made(clock, tenant_burst=9)
-    assert (await limits.charge_caller(K1)).status() == (3, 2, 1, 3)
+    assert (await limits.charge_caller(K1)) == (3, 2, 1, 3)
     with pytest.raises(RequestLimited, match="of this key is 1 requests a second, 3 at once") as refusal:
         [await limits.charge_caller(K1) for _ in range(3)]
     assert (refusal.value.retry_after_s, refusal.value.request_status) == (1, (3, 0, 1, 3))

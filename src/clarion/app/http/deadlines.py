@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from clarion.app.http.write_coalescing import Coalesced
+from clarion.app.http.output import Output
 from clarion.domain.limits import (
     BODY_BYTES_PER_S_MIN,
     BODY_GRACE_MS,
@@ -53,7 +53,7 @@ class Deadline:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        output: Coalesced,
+        output: Output,
         *,
         on_late: Callable[[], None],
         on_late_body: Callable[[], None],

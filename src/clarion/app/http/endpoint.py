@@ -21,7 +21,6 @@ from clarion.app.http.cors import EXCHANGE
 from clarion.app.http.gate import Entrance, Gate, Visitor
 from clarion.app.http.protocol import IDLE_MS, VOUCH
 from clarion.app.http.rate_limit_fields import rate_limit_fields
-from clarion.app.http.request_limits import Charge
 from clarion.app.http.safe_headers import OF_PAGES, SAFE
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
@@ -200,7 +199,7 @@ class Endpoint:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"the body is not valid JSON: {error}") from None
 
-    async def _fail(self, send: Send, route: Route, error: Exception, charge: Charge | None) -> None:
+    async def _fail(self, send: Send, route: Route, error: Exception, charge: QuotaStatus | None) -> None:
         self._telemetry.log("error", "request_failed", path=route.path, error=f"{type(error).__name__}: {error}")
         if isinstance(error, DurabilityError):
             self._on_durability_lost()
@@ -326,7 +325,7 @@ def _query(raw: bytes) -> dict[str, str]:
         raise Malformed("the query is not valid UTF-8") from None
 
 
-async def _reply(send: Send, reply: Reply, charge: Charge | None) -> None:
+async def _reply(send: Send, reply: Reply, charge: QuotaStatus | None) -> None:
     raw = reply.raw
     content_type = reply.content_type.encode()
     if raw is None:
@@ -335,7 +334,7 @@ async def _reply(send: Send, reply: Reply, charge: Charge | None) -> None:
         *SAFE,
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(raw)),
-        *rate_limit_fields(None if charge is None else charge.status(), reply.quota),
+        *rate_limit_fields(charge, reply.quota),
     ]
     if content_type[:9] == b"text/html":
         headers += OF_PAGES
@@ -351,7 +350,7 @@ async def problem(
     error: CallerError,
     status: int | None = None,
     extra: Mapping[str, str] | None = None,
-    charge: Charge | None = None,
+    charge: QuotaStatus | None = None,
 ) -> None:
     """Send an error of the caller as a problem document. `charge` is what the request was charged, if any."""
     code = status or error.status
@@ -373,8 +372,8 @@ async def problem(
     await send({"type": "http.response.body", "body": raw})
 
 
-def _statuses(error: CallerError, charge: Charge | None) -> tuple[QuotaStatus | None, QuotaStatus | None]:
+def _statuses(error: CallerError, charge: QuotaStatus | None) -> tuple[QuotaStatus | None, QuotaStatus | None]:
     """Return the states of the limit on requests and of the quota of events after a refusal."""
     if isinstance(error, RequestLimited):
         return error.request_status, None
-    return None if charge is None else charge.status(), error.quota_status if isinstance(error, QuotaExceeded) else None
+    return charge, error.quota_status if isinstance(error, QuotaExceeded) else None

@@ -10,8 +10,8 @@ from clarion.app.http.admission import SHARE_USED, Admission, ConcurrencyLimits
 from clarion.app.http.credentials import CREDENTIAL_NEEDED, Credentials
 from clarion.app.http.one_a_turn import OneATurn
 from clarion.app.http.peers import peers_of
-from clarion.app.http.request_limits import Charge, RequestLimits
-from clarion.domain.errors import Forbidden, Overloaded, RequestLimited, Unauthorized
+from clarion.app.http.request_limits import RequestLimits
+from clarion.domain.errors import Forbidden, Overloaded, QuotaStatus, RequestLimited, Unauthorized
 from clarion.domain.security_events import SecurityEvent
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, USER, Caller, Route
@@ -31,12 +31,12 @@ class Gate(NamedTuple):
 
 
 class Visitor(msgspec.Struct, frozen=True, gc=False):
-    """Who makes a request. `owners` are those of the slots it takes; `charge` is None where no limit counts it."""
+    """Who makes a request. `owners` are those of the slots it takes; `charge` is the state of the limit that it was charged to, None where none counts it."""
 
     caller: Caller
     peers: tuple[str, ...]
     owners: tuple[Hashable, ...]
-    charge: Charge | None
+    charge: QuotaStatus | None
 
 
 class Entrance:

@@ -14,15 +14,15 @@ from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clarion.app.http import heads
 from clarion.app.http.connections import Connections
+from clarion.app.http.cycle import CycleProtocol
 from clarion.app.http.deadlines import Deadline
 from clarion.app.http.lingering import Lingering
+from clarion.app.http.output import Output
 from clarion.app.http.refusals import refusal
 from clarion.app.http.sent_ahead import SentAhead
-from clarion.app.http.write_coalescing import Coalesced
 from clarion.domain.errors import CallerError, Overloaded, TooSlow
 from clarion.domain.limits import (
     BODY_WAIT_MS_MAX,
@@ -45,7 +45,7 @@ VOUCH: Final = "vouch"
 """Key of the state of a connection's first request: a function to call once its credential is known to be valid."""
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(CycleProtocol):
     """One connection."""
 
     def __init__(self, connections: Connections, *args: Any, **options: Any) -> None:
@@ -86,7 +86,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Start the deadline of the first request's head, unless there are too many connections."""
         self._wire = transport
         transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
-        self._coalesced = output = Coalesced(transport, self.loop, self._close)
+        output = Output(transport, self._close)
         super().connection_made(cast("asyncio.Transport", output))
         self._deadline = Deadline(
             self.loop, output, on_late=self._late, on_late_body=self._refuse_late_body, is_reading=transport.is_reading
@@ -97,7 +97,6 @@ class BoundedHttp(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Return whether the connection stays open for responses that a client still awaits (never with TLS)."""
-        self._coalesced.flush()
         self._eof = True
         awaited = bool(self._ahead.data) or (self._whole and not self.cycle.response_complete)
         return awaited and self._wire.can_write_eof()
@@ -254,10 +253,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._deadline.set(BODY_WAIT_MS_MAX / 1000)
 
     def _begin_next(self) -> None:
-        if self._ahead.data:
-            self._coalesced.flush()
-            if self.flow.write_paused:
-                return
+        if self._ahead.data and self.flow.write_paused:
+            return
         self._await_head()
         if self._ahead.data:
             self._feed(*self._ahead.take())
@@ -331,7 +328,8 @@ class BoundedHttp(HttpToolsProtocol):
             if self._overhead_bytes > CHUNK_OVERHEAD_BYTES_MAX or self._tiny_chunks > CHUNKS_TINY_MAX:
                 self._refuse(heads.RefusedRequest("the chunks of the body are too small"))
                 return False
-        self._tail = (self._tail + part[-3:])[-3:]
+        if self._in_head or self._chunked:
+            self._tail = (self._tail + part[-3:])[-3:]
         return True
 
     def _ignore_upgrade(self) -> None:

@@ -2,8 +2,10 @@
 of strings with parameters (RFC 9651)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from clarion.domain.errors import QuotaStatus
+from clarion.domain.limits_processes import REQUEST_POLICIES_KEPT_MAX
 
 
 def rate_limit_fields(requests: QuotaStatus | None, events: QuotaStatus | None) -> Sequence[tuple[bytes, bytes]]:
@@ -15,7 +17,7 @@ def rate_limit_fields(requests: QuotaStatus | None, events: QuotaStatus | None) 
             return ()
         limit, remaining, reset_s, window_s = requests
         return (
-            (b"ratelimit-policy", b'"requests";q=%d;w=%d' % (limit, window_s)),
+            _policy(limit, window_s),
             (b"ratelimit", b'"requests";r=%d;t=%d' % (remaining, reset_s)),
         )
     limit, remaining, reset_s, window_s = events
@@ -25,3 +27,8 @@ def rate_limit_fields(requests: QuotaStatus | None, events: QuotaStatus | None) 
         return (b"ratelimit-policy", policy), (b"ratelimit", state)
     (policy_name, policy_of_requests), (state_name, state_of_requests) = rate_limit_fields(requests, None)
     return (policy_name, policy_of_requests + b", " + policy), (state_name, state_of_requests + b", " + state)
+
+
+@lru_cache(REQUEST_POLICIES_KEPT_MAX)
+def _policy(limit: int, window_s: int) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", b'"requests";q=%d;w=%d' % (limit, window_s)

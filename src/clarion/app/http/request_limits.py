@@ -4,8 +4,6 @@ tenant, and of a peer on one public route. Requests that are refused for them co
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import NamedTuple, NoReturn
 
-import msgspec
-
 from clarion.app.config import Limits
 from clarion.app.http.bounded_table import BoundedTable
 from clarion.domain.errors import QuotaStatus, RequestLimited, StoreUnavailable
@@ -29,19 +27,15 @@ class RateTable:
         self.rate = RequestRate(per_s, burst) if per_s else None
         self.used = BoundedTable[int](REQUEST_RATES_KEPT_MAX, is_whole)
 
-    def charged(self, name: Hashable, rate: RequestRate, now_ns: int, cost: int = 1) -> int:
-        """Return when the burst of an owner is whole again after a request that counts as `cost` ones, without storing it.
-        Raises `RequestLimited` when the request does not fit."""
-        whole_ns = self.used.entries.get(name, 0)
-        return rate.charged(whole_ns, now_ns, cost) or self._refuse(name, rate, whole_ns, now_ns, cost)
-
     def refund(self, name: Hashable, cost: int) -> None:
         """Take back the charge of a request."""
         whole_ns = self.used.entries.get(name)
         if whole_ns is not None and self.rate is not None:
             self.used.entries[name] = whole_ns - min(cost, self.rate.burst) * self.rate.gap_ns
 
-    def _refuse(self, name: Hashable, rate: RequestRate, whole_ns: int, now_ns: int, cost: int) -> NoReturn:
+    def refuse(self, name: Hashable, rate: RequestRate, now_ns: int, cost: int) -> NoReturn:
+        """Raise `RequestLimited` for a request that does not fit."""
+        whole_ns = self.used.entries.get(name, 0)
         settled_ns = rate.settled(whole_ns, now_ns)
         if settled_ns < whole_ns:
             self.used.put(name, settled_ns, now_ns)
@@ -51,18 +45,6 @@ class RateTable:
             retry_after_s=retry_after_s,
             request_status=QuotaStatus(rate.burst, 0, retry_after_s, rate.window_s),
         )
-
-
-class Charge(msgspec.Struct, frozen=True, gc=False):
-    """A request charged to a limit: how many more fit at once, and how long it takes until the burst is whole again."""
-
-    rate: RequestRate
-    remaining: int
-    left_ns: int
-
-    def status(self) -> QuotaStatus:
-        """Return the state of the limit."""
-        return QuotaStatus(self.rate.burst, self.remaining, seconds(self.left_ns), self.rate.window_s)
 
 
 class TenantRates(NamedTuple):
@@ -90,8 +72,8 @@ class RequestLimits:
         self._network = RateTable("this network", NETWORK_PEERS * per_s, NETWORK_PEERS * burst)
         self._rates: dict[str, TenantRates] = {}
 
-    async def charge_caller(self, caller: Caller) -> Charge | None:
-        """Charge a request with a credential, and return the charge with the least room; None without a limit. Raises
+    async def charge_caller(self, caller: Caller) -> QuotaStatus | None:
+        """Charge a request with a credential, and return the limit with the least room; None without a limit. Raises
         `RequestLimited`."""
         tenant, now_ns = caller.tenant, self._now_ns()
         if not tenant:  # the operator
@@ -105,7 +87,7 @@ class RequestLimits:
         name, rate, whole = (tenant, caller.key_id), rates.keys.get(caller.key_id), self._tenant
         return _charge(now_ns, self._key, name, rate or self._key.rate, whole, tenant, rates.tenant or whole.rate)
 
-    def charge_peer(self, path: str, peers: tuple[str, ...], cost: int = 1) -> Charge | None:
+    def charge_peer(self, path: str, peers: tuple[str, ...], cost: int = 1) -> QuotaStatus | None:
         """Charge a request to a public route by its path, as `charge_caller` does; it counts as `cost` requests. `peers`
         are those of `peers_of`."""
         now_ns, own, whole = self._now_ns(), self._peer, self._network
@@ -146,22 +128,22 @@ def _charge(
     whole_rate: RequestRate | None = None,
     *,
     cost: int = 1,
-) -> Charge | None:
+) -> QuotaStatus | None:
     """Charge a request to the limit of its owner, and to one that owners share: to both or to none."""
     if whole is None or whole_rate is None:
         if rate is None:
             return None
-        own_ns = own.charged(name, rate, now_ns, cost)
+        own_ns = rate.charged(own.used.entries.get(name, 0), now_ns, cost) or own.refuse(name, rate, now_ns, cost)
         own.used.put(name, own_ns, now_ns)
-        return Charge(rate, rate.remaining(own_ns, now_ns), own_ns - now_ns)
-    whole_ns = whole.charged(whole_name, whole_rate, now_ns, cost)
-    remaining = whole_rate.remaining(whole_ns, now_ns)
+        return rate.status(own_ns - now_ns)
+    charged_ns = whole_rate.charged(whole.used.entries.get(whole_name, 0), now_ns, cost)
+    whole_ns = charged_ns or whole.refuse(whole_name, whole_rate, now_ns, cost)
+    shown = whole_rate.status(whole_ns - now_ns)
     if rate is not None:
-        own_ns = own.charged(name, rate, now_ns, cost)
+        own_ns = rate.charged(own.used.entries.get(name, 0), now_ns, cost) or own.refuse(name, rate, now_ns, cost)
         own.used.put(name, own_ns, now_ns)
-        own_remaining = rate.remaining(own_ns, now_ns)
-        if own_remaining <= remaining:
-            whole.used.put(whole_name, whole_ns, now_ns)
-            return Charge(rate, own_remaining, own_ns - now_ns)
+        own_shown = rate.status(own_ns - now_ns)
+        if own_shown.remaining <= shown.remaining:
+            shown = own_shown
     whole.used.put(whole_name, whole_ns, now_ns)
-    return Charge(whole_rate, remaining, whole_ns - now_ns)
+    return shown
