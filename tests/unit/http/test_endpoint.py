@@ -8,7 +8,7 @@ import pytest
 
 from clarion.app import config
 from clarion.app.http.application import application
-from clarion.app.http.protocol import VOUCH
+from clarion.app.http.cycle import VOUCH
 from clarion.app.http.safe_headers import SAFE
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
 from clarion.domain.limits import BODY_WAIT_MS_MAX

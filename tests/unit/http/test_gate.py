@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from clarion.app.http.application import application
-from clarion.app.http.protocol import VOUCH
+from clarion.app.http.cycle import VOUCH
 from clarion.domain.errors import QuotaExceeded, QuotaStatus, Unauthorized
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 from tests.stages.virtual import run

@@ -10,9 +10,15 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from clarion.app.http.flow import Flow, OneWaiterEvent
 from clarion.app.http.output import Output
 from clarion.domain.limits_processes import HEADER_LINES_KEPT_MAX
 
+IDLE_MS: Final = "idle_ms"
+"""Key of the scope's state: how long the connection was idle after the response before; infinite for its first
+request."""
+VOUCH: Final = "vouch"
+"""Key of the state of a connection's first request: a function to call once its credential is known to be valid."""
 _NOT_IN_NAME: Final = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH: Final = b"content-length"
@@ -89,7 +95,14 @@ def _line(header: tuple[bytes, bytes]) -> bytes:
 class CycleProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with `Cycle`. A connection has one request at a time, and upgrades are ignored."""
 
+    __slots__ = ()
     cycle: Cycle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection. What uvicorn has for several requests at a time is left out: it takes a kilobyte."""
+        super().connection_made(transport)
+        self.flow = Flow(transport)
+        del self.pipeline
 
     def on_headers_complete(self) -> None:
         """Start the request."""
@@ -111,7 +124,7 @@ class CycleProtocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=False,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=cast("asyncio.Event", OneWaiterEvent()),
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,

@@ -18,8 +18,8 @@ from starlette.types import Message, Receive, Scope, Send
 from clarion.app.http import toml
 from clarion.app.http.admission import Admission
 from clarion.app.http.cors import EXCHANGE
+from clarion.app.http.cycle import IDLE_MS, VOUCH
 from clarion.app.http.gate import Entrance, Gate, Visitor
-from clarion.app.http.protocol import IDLE_MS, VOUCH
 from clarion.app.http.rate_limit_fields import rate_limit_fields
 from clarion.app.http.safe_headers import OF_PAGES, SAFE
 from clarion.domain.depth import pruned

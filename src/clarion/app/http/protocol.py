@@ -10,14 +10,14 @@ A client that still sends when it is refused gets the response first, and so doe
 import asyncio
 import math
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from clarion.app.http import heads
 from clarion.app.http.connections import Connections
-from clarion.app.http.cycle import CycleProtocol
+from clarion.app.http.cycle import IDLE_MS, VOUCH, CycleProtocol
 from clarion.app.http.deadlines import Deadline
 from clarion.app.http.lingering import Lingering
 from clarion.app.http.output import Output
@@ -38,15 +38,15 @@ from clarion.domain.limits import (
 )
 from clarion.domain.limits_processes import LINGER_BYTES_MAX, STOPPING_RETRY_S, UNSENT_BYTES_MAX
 
-IDLE_MS: Final = "idle_ms"
-"""Key of the scope's state: how long the connection was idle after the response before; infinite for its first
-request."""
-VOUCH: Final = "vouch"
-"""Key of the state of a connection's first request: a function to call once its credential is known to be valid."""
-
 
 class BoundedHttp(CycleProtocol):
     """One connection."""
+
+    __slots__ = (
+        "_ahead", "_body_left", "_chunked", "_deadline", "_eof", "_head_bytes", "_host", "_in_head", "_keep_alive", "_lingering",
+        "_offers_upgrade", "_once", "_others", "_overhead_bytes", "_ready_s", "_refused", "_since_s", "_stopped", "_tail",
+        "_tiny_chunks", "_tracks_body", "_unread_bytes", "_whole", "_wire",
+    )  # fmt: skip
 
     def __init__(self, connections: Connections, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
