@@ -58,7 +58,7 @@ class Listener:
                 await asyncio.sleep(0)  # an accept that need not wait does not yield
             await self._arrivals.room()
 
-    def _start(self, connection: socket.socket, _peer: str) -> None:
+    def _start(self, connection: socket.socket, peer: str) -> None:
         beginning = asyncio.create_task(self._begin(connection))
         self._beginning.add(beginning)
         beginning.add_done_callback(self._beginning.discard)

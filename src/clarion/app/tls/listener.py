@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from clarion.app.http.arrivals import Arrivals
-from clarion.app.http.listener import listening_sockets
+from clarion.app.http.listener import Listener
 from clarion.app.tls.renewal import ServerTls
 from clarion.domain.limits_processes import (
-    ACCEPT_PAUSE_MS,
     TLS_CLOSE_MS_MAX,
     TLS_HANDSHAKE_GRACE_MS,
     TLS_HANDSHAKES_MAX,
@@ -25,28 +24,19 @@ _EXPIRED: Final = 10
 _NO_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
-class TlsListener:
-    """The listening sockets of an address. It has the methods of `asyncio.Server` that uvicorn calls."""
+class TlsListener(Listener):
+    """The listening sockets of an address, whose connections begin with a handshake."""
 
     def __init__(
         self, tls: ServerTls, make: Callable[[], asyncio.Protocol], telemetry: Telemetry, arrivals: Arrivals
     ) -> None:
         """`make` makes the protocol of a connection, which begins when its handshake is complete."""
+        super().__init__(make, telemetry, arrivals)
         self._tls = tls
-        self._make = make
-        self._telemetry = telemetry
-        self._arrivals = arrivals
         arrivals.can_begin = self._can_begin
-        self._accepting: list[asyncio.Task[None]] = []
         self._handshakes: dict[asyncio.Task[None], tuple[str, float]] = {}
         """Handshakes under way with their peers and when they began on the loop's clock, the oldest first."""
         self._of_peers: Counter[str] = Counter()
-        self.sockets: list[socket.socket] = []
-
-    async def start(self, host: str, port: int) -> None:
-        """Listen on all addresses of a host. Raises `OSError`."""
-        self.sockets = await listening_sockets(host, port)
-        self._accepting = [asyncio.create_task(self._accept(one)) for one in self.sockets]
 
     @property
     def handshakes(self) -> int:
@@ -55,45 +45,35 @@ class TlsListener:
 
     def close(self) -> None:
         """Accept no more, and end the handshakes under way."""
-        for task in [*self._accepting, *self._handshakes]:
+        super().close()
+        for task in self._handshakes:
             task.cancel()
-        self._arrivals.close()
-        for one in self.sockets:
-            one.close()
 
     async def wait_closed(self) -> None:
         """Wait until nothing is accepted any more."""
-        await asyncio.gather(*self._accepting, *self._handshakes, return_exceptions=True)
-
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, address = await loop.sock_accept(listening)
-            except OSError as error:
-                self._telemetry.log("error", "connection_not_accepted", error=str(error))
-                await asyncio.sleep(ACCEPT_PAUSE_MS / 1000)
-                continue
-            self._arrivals.arrive(connection, address, self._start)
-            await self._arrivals.room()
-            await asyncio.sleep(0)  # many connections may wait, and an accept that need not wait does not yield
+        await super().wait_closed()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
 
     def _can_begin(self, peer: str) -> bool:
-        """Return whether there is room for a handshake of a peer, if need be for the oldest one: a client that means it takes
-        a few round trips."""
+        """Return whether there is room for a handshake of a peer, if need be that of the oldest one: a client that means it
+        takes a few round trips."""
+        oldest = self._surplus(peer)
+        return oldest is None or self._age_s(oldest) >= TLS_HANDSHAKE_GRACE_MS / 1000
+
+    def _surplus(self, peer: str) -> asyncio.Task[None] | None:
+        """Return the handshake that has to end before another one of a peer may begin."""
         if self._of_peers[peer] >= TLS_HANDSHAKES_PER_PEER_MAX:
-            oldest = next(task for task, (its, _) in self._handshakes.items() if its == peer)
-        elif len(self._handshakes) >= TLS_HANDSHAKES_MAX:
-            oldest = next(iter(self._handshakes))
-        else:
-            return True
-        if asyncio.get_running_loop().time() - self._handshakes[oldest][1] < TLS_HANDSHAKE_GRACE_MS / 1000:
-            return False
-        self._forget(oldest)
-        oldest.cancel()
-        return True
+            return next(task for task, (its, _) in self._handshakes.items() if its == peer)
+        return next(iter(self._handshakes)) if len(self._handshakes) >= TLS_HANDSHAKES_MAX else None
+
+    def _age_s(self, handshake: asyncio.Task[None]) -> float:
+        return asyncio.get_running_loop().time() - self._handshakes[handshake][1]
 
     def _start(self, connection: socket.socket, peer: str) -> None:
+        oldest = self._surplus(peer)
+        if oldest is not None:
+            self._forget(oldest)
+            oldest.cancel()
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._shake(connection, peer))
         self._handshakes[task] = peer, loop.time()
