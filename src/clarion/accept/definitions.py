@@ -86,6 +86,15 @@ def implied_names(found: Definitions, wanted: DefinitionNames) -> DefinitionName
     return DefinitionNames(templates.difference(wanted.templates), (), categories.difference(wanted.categories), (), ())
 
 
+def has_all(found: Definitions, wanted: DefinitionNames) -> bool:
+    """Return whether all wanted names are among the found definitions."""
+    for names, definitions in zip(wanted, found, strict=True):
+        for name in names:
+            if name not in definitions:
+                return False
+    return True
+
+
 def missing_names(found: Definitions, wanted: DefinitionNames) -> DefinitionNames:
     """Return the wanted names that are not among the found definitions."""
     return DefinitionNames(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from clarion.accept.definitions import DefinitionNames, Definitions, implied_names, missing_names
+from clarion.accept.definitions import DefinitionNames, Definitions, has_all, implied_names
 from clarion.accept.gather import gather_definitions, gather_rules
 from clarion.domain.event_rule import EventRule
 from clarion.domain.limits_processes import INTAKE_DEFINITIONS_MAX
@@ -25,7 +25,7 @@ class TenantSnapshot:
     def is_missing(self, wants: DefinitionNames) -> bool:
         """Return whether any wanted definition, or any that these imply, is missing."""
         found = self.definitions
-        return any(missing_names(found, wants)) or any(missing_names(found, implied_names(found, wants)))
+        return not (has_all(found, wants) and has_all(found, implied_names(found, wants)))
 
     def size(self) -> int:
         """Return the number of definitions in the snapshot, plus one for the snapshot itself."""
