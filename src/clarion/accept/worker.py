@@ -153,9 +153,11 @@ class AcceptWriter:
 
     def end_check(self) -> None:
         """Tell a commit that waits for checks that this request's has ended."""
-        self._checking.discard(asyncio.current_task())
-        if not self._checking:
-            self._checked.set()
+        checking = self._checking
+        if checking:
+            checking.discard(asyncio.current_task())
+            if not checking:
+                self._checked.set()
 
     async def _wait_with_others(self, may_wait_ms: float) -> None:
         loop, next_commit = asyncio.get_running_loop(), self._next_commit

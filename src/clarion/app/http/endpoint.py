@@ -101,7 +101,10 @@ class Endpoint:
             if vouch is not None and route.scope != PUBLIC:
                 vouch()
             with entrance.admit(visitor) as admission:
-                reply = await self._answer(route, visitor, headers, scope, receive, admission)
+                call = _call_of(scope, visitor, headers)
+                if EXCHANGE in scope:
+                    await scope[EXCHANGE].check(call.caller)
+                reply = await self._handled(route, call, scope, receive, admission)
             if route.proves:
                 entrance.refund(visitor)
                 if vouch is not None:
@@ -114,31 +117,9 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 - the outermost handler; the caller gets no details
             await self._fail(send, route, error, charge)
         else:
+            if visitor.caller.expires_ms is not None:
+                reply.headers = {**reply.headers, KEY_EXPIRES_AT: shown(visitor.caller.expires_ms).isoformat()}
             await _reply(send, reply, charge)
-
-    async def _answer(
-        self,
-        route: Route,
-        visitor: Visitor,
-        headers: Mapping[str, str],
-        scope: Scope,
-        receive: Receive,
-        admission: Admission,
-    ) -> Reply:
-        call = Call(
-            caller=visitor.caller,
-            path=_path(scope),
-            query=_query(scope["query_string"]),
-            headers=headers,
-            raw=b"",
-            may_wait_ms=scope.get("state", _NO_STATE).get(IDLE_MS, math.inf),
-        )
-        if EXCHANGE in scope:
-            await scope[EXCHANGE].check(call.caller)
-        reply = await self._handled(route, call, scope, receive, admission)
-        if call.caller.expires_ms is not None:
-            reply.headers = {**reply.headers, KEY_EXPIRES_AT: shown(call.caller.expires_ms).isoformat()}
-        return reply
 
     async def _handled(self, route: Route, call: Call, scope: Scope, receive: Receive, admission: Admission) -> Reply:
         if route.stream:
@@ -151,23 +132,20 @@ class Endpoint:
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, call.headers, route, admission))
             if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
-                media = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-                if len(call.raw) < METERED_BODY_BYTES_MIN:
-                    return await self._accepted(route, call, media)
-                # Metering costs more than a small request could ever take.
-                return await self._telemetry.cpu_of(_part(route), self._accepted(route, call, media))
+                if len(call.raw) >= METERED_BODY_BYTES_MIN:
+                    # Metering costs more than a small request could ever take.
+                    return await self._telemetry.cpu_of(_part(route), self._handled_large(route, call))
+                body = _from_toml(route, call.raw) if _is_toml(route, call) else self._decoded(route, call.raw)
+                call.body = await self._decode_pruned(route, call.raw) if body is _TOO_DEEP else body
         return await route.handler(call)
 
-    async def _accepted(self, route: Route, call: Call, media: str) -> Reply:
+    async def _handled_large(self, route: Route, call: Call) -> Reply:
         raw = call.raw
-        if media == TOML and TOML in route.media:
+        if _is_toml(route, call):
             large = len(raw) > LOOP_BODY_BYTES_MAX
             call.body = await asyncio.to_thread(_from_toml, route, raw) if large else _from_toml(route, raw)
             return await route.handler(call)
-        if len(raw) > LOOP_BODY_BYTES_MAX:
-            async with self._heavy:
-                body = self._decoded(route, raw)
-        else:
+        async with self._heavy if len(raw) > LOOP_BODY_BYTES_MAX else contextlib.nullcontext():
             body = self._decoded(route, raw)
         call.body = await self._decode_pruned(route, raw) if body is _TOO_DEEP else body
         return await route.handler(call)
@@ -206,6 +184,21 @@ class Endpoint:
             await problem(send, Overloaded("nothing can be stored now", retry_after_s=5), charge=charge)
             return
         await problem(send, CallerError("internal error", code="internal"), 500, charge=charge)
+
+
+def _call_of(scope: Scope, visitor: Visitor, headers: Mapping[str, str]) -> Call:
+    return Call(
+        caller=visitor.caller,
+        path=_path(scope),
+        query=_query(scope["query_string"]),
+        headers=headers,
+        raw=b"",
+        may_wait_ms=scope.get("state", _NO_STATE).get(IDLE_MS, math.inf),
+    )
+
+
+def _is_toml(route: Route, call: Call) -> bool:
+    return TOML in route.media and call.headers.get("content-type", "").partition(";")[0].strip().lower() == TOML
 
 
 def _part(route: Route) -> str:
