@@ -41,7 +41,7 @@ def chaos(
     seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     only: Annotated[
-        str, typer.Option(help="attacks of edge, by their names, separated by commas; all by default")
+        str, typer.Option(help="attacks or load of edge, by their names, separated by commas; all by default")
     ] = "",
     keep: Annotated[bool, typer.Option("--keep", help="do not delete data, ledger and receipts of the run")] = False,
 ) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from clarion.domain.errors import OperatorError
 from clarion_lab.edge import attacks, verdict
+from clarion_lab.edge.connections import CONNECTIONS_MANY
 from clarion_lab.edge.run import EdgeRun
 from clarion_lab.edge.verdict import Figures
 from clarion_lab.load.programs import RunError, end_in_order
@@ -19,9 +20,10 @@ ERRORS_SHOWN_MAX = 5
 
 
 def edge(only: str, *, keep: bool) -> None:
-    """Attack an installation with plain HTTP, and one with TLS by the attacks that need it; `only` are names of attacks,
-    separated by commas, empty for all. Raises `typer.Exit` with 1 when a rule was not kept."""
-    chosen = _chosen(only)
+    """Attack an installation with plain HTTP, and one with TLS by the attacks that need it; both get the honest load
+    `connections_many`, too. `only` are names of attacks or of that load, separated by commas, empty for all. Raises
+    `typer.Exit` with 1 when a rule was not kept."""
+    chosen, many = _chosen(only)
     end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-edge-"))
@@ -31,10 +33,10 @@ def edge(only: str, *, keep: bool) -> None:
     with console.status("starting") as status:
         for needs in (attacks.PLAIN, attacks.TLS):
             own = [attack for attack in chosen if attack.needs == needs]
-            if not own:
+            if not (own or many):
                 continue
             (folder / needs).mkdir()
-            run = EdgeRun(folder / needs, own, status.update)
+            run = EdgeRun(folder / needs, needs, own, status.update, many=many)
             try:
                 done.append(run.run())
             except RunError as error:
@@ -58,12 +60,16 @@ def edge(only: str, *, keep: bool) -> None:
         raise typer.Exit(1)
 
 
-def _chosen(only: str) -> list[attacks.Attack]:
+def _chosen(only: str) -> tuple[list[attacks.Attack], bool]:
+    """Return the attacks, and whether `connections_many` is made."""
+    if not only:
+        return list(attacks.ATTACKS), True
+    names = only.split(",")
     try:
-        return [attacks.named(name) for name in only.split(",")] if only else list(attacks.ATTACKS)
+        return [attacks.named(name) for name in names if name != CONNECTIONS_MANY], CONNECTIONS_MANY in names
     except KeyError as error:
-        names = ", ".join(attack.name for attack in attacks.ATTACKS)
-        raise OperatorError(f"There is no attack {error}; there is {names}.") from None
+        names = [*(attack.name for attack in attacks.ATTACKS), CONNECTIONS_MANY]
+        raise OperatorError(f"There is no attack {error}; there is {', '.join(names)}.") from None
 
 
 def _table(figures: Figures) -> Table:

@@ -63,6 +63,11 @@ class HonestResult(msgspec.Struct, frozen=True):
     probes: list[Sample]
 
 
+def client_tls(ca_file: str) -> ssl.SSLContext | None:
+    """Return the TLS settings of a client that trusts a CA, None without one."""
+    return ssl.create_default_context(cafile=ca_file) if ca_file else None
+
+
 class Honest:
     """Both clients."""
 
@@ -72,7 +77,7 @@ class Honest:
         lines = Path(spec.bodies).read_bytes().splitlines()
         self._requests = cycle(request_bytes("POST", "/v1/notifications", host, spec.secret, line) for line in lines)
         self._probes = cycle(request_bytes("GET", path, host, "", b"") for path in PROBED)
-        self._tls = ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else None
+        self._tls = client_tls(spec.ca_file)
         self._idle: deque[Connection] = deque()
         self._result = HonestResult([], [])
 

@@ -18,6 +18,7 @@ from clarion.app.commands.remote import CA_FILE_VARIABLE, Refused, Unreachable
 from clarion_lab.edge import offers, verdict
 from clarion_lab.edge.attacker import AttackResult, AttackSpec
 from clarion_lab.edge.attacks import OPEN, TLS, Attack
+from clarion_lab.edge.connections import CONNECTIONS_MANY, ConnectionsResult, ConnectionsSpec
 from clarion_lab.edge.dialogue import READY
 from clarion_lab.edge.honest import HonestResult, HonestSpec, Sample
 from clarion_lab.edge.metrics import stretches
@@ -41,6 +42,9 @@ AFTER_S: Final = 1.0
 """Seconds after an attack that count as part of it: its connections are closed then."""
 CALM_S: Final = 3.0
 EXIT_S_MAX: Final = 30.0
+CONNECTIONS_S_MAX: Final = 90.0
+CONNECTIONS_ADDRESS: Final = "127.0.1.1"
+"""Where the clients of `connections_many` are: nobody else is there."""
 RECOVER_S_MAX: Final = 20.0
 RECOVERED_S: Final = 0.5
 """The time in which each of `RECOVERED_PROBES` has to be answered."""
@@ -153,13 +157,18 @@ class ApiWatch:
 
 
 class EdgeRun:
-    """Runs attacks against one installation, all of which need the same of it: TLS or plain HTTP. `run` returns the figures;
-    `errors` are the reasons of all errors of honest clients then."""
+    """Runs attacks against one installation, all of which need the same of it: TLS or plain HTTP (`needs`). With `many`,
+    `connections_many` follows. `run` returns the figures; `errors` are the reasons of all errors of honest clients then."""
 
-    def __init__(self, folder: Path, attacks: Sequence[Attack], report: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, needs: str, attacks: Sequence[Attack], report: Callable[[str], None], *, many: bool
+    ) -> None:
         self._folder = folder
+        self._needs = needs
         self._attacks = attacks
-        self._tls = identity(folder / "tls", HOST) if attacks[0].needs == TLS else None
+        self._many = many
+        self._tls = identity(folder / "tls", HOST) if needs == TLS else None
+        self._ca_file = "" if self._tls is None else str(self._tls.ca_file)
         self._report = report
         self.errors: list[str] = []
 
@@ -196,13 +205,13 @@ class EdgeRun:
 
     def _measure(self, system: System, simulator: Simulator, secret: str) -> Figures:
         attacker = seed_data.tenant(system, ATTACKER_TENANT)
-        offered, needs = offers.offered(HOST, system.port), {attack.needs for attack in self._attacks}
-        if needs != {offered}:
-            raise RunError(f"the installation offers {offered}, and the attacks need {', '.join(sorted(needs))}")
+        offered = offers.offered(HOST, system.port)
+        if offered != self._needs:
+            raise RunError(f"the installation offers {offered}, and the attacks need {self._needs}")
         phases: list[Phase] = []
         watch = ApiWatch(system)
         try:
-            with _honest(self._folder, system.port, secret, "" if self._tls is None else str(self._tls.ca_file)) as out:
+            with _honest(self._folder, system.port, secret, self._ca_file) as out:
                 self._report("warming up")
                 time.sleep(WARM_UP_S)
                 began_s, used_s = time.monotonic(), watch.cpu_s()
@@ -213,7 +222,9 @@ class EdgeRun:
                 for number, attack in enumerate(self._attacks, 1):
                     self._report(f"attack {number}/{len(self._attacks)}: {attack.name}")
                     phases.append(_phase(attack, number, system.port, attacker, watch, base))
-                rss_after, uss_after, restarts = watch.rss_bytes, watch.uss_mb, watch.restarts()
+                rss_after, uss_after = watch.rss_bytes, watch.uss_mb
+                connections = self._connections(system.port, secret)
+                restarts = watch.restarts()
         finally:
             watch.stop()
         result = msgspec.json.decode(out.read_bytes(), type=HonestResult)
@@ -221,7 +232,19 @@ class EdgeRun:
         lost = self._lost(result.notifications, simulator)
         peak = max([rss_before, *(phase.rss_peak for phase in phases)])
         rss_mb = (rss_before / MIB, peak / MIB, rss_after / MIB)
-        return self._figures(phases, result, len(lost), restarts, rss_mb, (uss_before, uss_after))
+        return self._figures(phases, result, connections, len(lost), restarts, rss_mb, (uss_before, uss_after))
+
+    def _connections(self, port: int, secret: str) -> list[Sample]:
+        """Let the clients of `connections_many` connect, beside the other honest ones."""
+        if not self._many:
+            return []
+        self._report(CONNECTIONS_MANY)
+        spec = ConnectionsSpec(HOST, port, CONNECTIONS_ADDRESS, secret, ca_file=self._ca_file)
+        with _program("connections", msgspec.json.encode(spec).decode()) as clients:
+            printed, _ = clients.communicate("\n", timeout=CONNECTIONS_S_MAX)
+        if clients.returncode:
+            raise RunError(f"the clients of {CONNECTIONS_MANY} ended with {clients.returncode}")
+        return msgspec.json.decode(printed, type=ConnectionsResult).samples
 
     def _lost(self, samples: Sequence[Sample], simulator: Simulator) -> list[str]:
         acknowledged = [sample.id for sample in samples if sample.id]
@@ -234,6 +257,7 @@ class EdgeRun:
         self,
         phases: Sequence[Phase],
         result: HonestResult,
+        connections: Sequence[Sample],
         lost: int,
         restarts: int,
         rss_mb: tuple[float, float, float],
@@ -243,10 +267,13 @@ class EdgeRun:
         attacked = [sample for phase in phases for sample in verdict.between(sent, phase.from_ns, phase.to_ns)]
         calm = [sample for phase in phases for sample in verdict.between(sent, phase.to_ns, phase.calm_to_ns)]
         probed = [sample for phase in phases for sample in verdict.between(probes, phase.from_ns, phase.to_ns)]
-        self.errors = verdict.errors(sent) + verdict.errors(probes)
+        unanswered = verdict.errors(connections)
+        self.errors = verdict.errors(sent) + verdict.errors(probes) + unanswered
         return Figures(
             attacks=[_attack_figures(phase, sent, probes) for phase in phases],
-            honest=len(sent),
+            honest=len(sent) + len(connections),
+            connections=len(connections),
+            connections_answered=len(connections) - len(unanswered),
             lost=lost,
             restarts=restarts,
             rss_mb=rss_mb,
@@ -255,7 +282,7 @@ class EdgeRun:
             p99_ms=verdict.p99_ms(attacked),
             calm_p99_ms=verdict.p99_ms(calm),
             probe_p99_ms=verdict.p99_ms(probed),
-            honest_errors=len(verdict.errors(sent)),
+            honest_errors=len(verdict.errors(sent)) + len(unanswered),
             health_failures=len(verdict.errors(probes)),
         )
 

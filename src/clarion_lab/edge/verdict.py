@@ -45,12 +45,15 @@ class AttackFigures(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """A whole run. `lost` are acknowledged notifications that did not reach the provider; the `rss_mb` are the resident
+    """A whole run. `honest` counts notifications and the clients of `connections_many`, `connections`, of which
+    `connections_answered` got a 200. `lost` are acknowledged notifications that did not reach the provider; the `rss_mb` are the resident
     memory of the API process before the first attack, at its peak and after the last one, and `uss_mb` its own memory
     before and after."""
 
     attacks: Sequence[AttackFigures]
     honest: int
+    connections: int
+    connections_answered: int
     lost: int
     restarts: int
     rss_mb: tuple[float, float, float]
@@ -91,6 +94,8 @@ class Figures(NamedTuple):
             "attacks_landed": {attack.name: attack.landed.number for attack in self.attacks},
             "floors": {attack.name: attack.landed.floor for attack in self.attacks},
             "honest": self.honest,
+            "honest_connections": self.connections,
+            "honest_connections_answered": self.connections_answered,
             "health_failures": self.health_failures,
             "honest_errors": self.honest_errors,
             "lost": self.lost,
@@ -118,6 +123,8 @@ def combined(runs: Sequence[Figures]) -> Figures:
     return Figures(
         attacks=[attack for one in runs for attack in one.attacks],
         honest=sum(one.honest for one in runs),
+        connections=sum(one.connections for one in runs),
+        connections_answered=sum(one.connections_answered for one in runs),
         lost=sum(one.lost for one in runs),
         restarts=sum(one.restarts for one in runs),
         rss_mb=largest.rss_mb,
@@ -140,6 +147,10 @@ def failed_rules(figures: Figures) -> list[str]:
     ]
     if len(figures.attacks) < ATTACKS_MIN:
         failed.append(f"attacks is {len(figures.attacks)}, at least {ATTACKS_MIN} needed")
+    if figures.connections_answered < figures.connections:
+        failed.append(
+            f"honest_connections_answered is {figures.connections_answered}, at least {figures.connections} needed"
+        )
     for name, value, most in (
         ("health_failures", figures.health_failures, HEALTH_FAILURES_MAX),
         ("honest_errors", figures.honest_errors, HONEST_ERRORS_MAX),

@@ -159,10 +159,14 @@ class Connection(asyncio.Protocol):
             self._waiting.set_exception(error)
 
 
-async def connect(host: str, port: int, tls: ssl.SSLContext | None = None) -> Connection:
-    """Open a connection, with TLS where a context is given. Raises `WireError` when that fails."""
+async def connect(host: str, port: int, tls: ssl.SSLContext | None = None, address: str = "") -> Connection:
+    """Open a connection, with TLS where a context is given, and from an own `address` if given. Raises `WireError` when
+    that fails."""
+    own = (address, 0) if address else None
     try:
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port, ssl=tls)
+        _, connection = await asyncio.get_running_loop().create_connection(
+            Connection, host, port, ssl=tls, local_addr=own
+        )
     except OSError as error:
         raise WireError(str(error), sent=False) from error
     return connection

@@ -5,7 +5,9 @@ from clarion_lab.edge.verdict import AttackFigures, Figures, Landed
 ATTACK = AttackFigures("flood", Landed(5, 5), {"401": 9}, 0.5, 0.4, 50.0, 100.0, 20.0, 10.0, 30.0, 0, 0)
 KEPT = Figures(
     attacks=[ATTACK] * 14,
-    honest=1_000,
+    honest=3_000,
+    connections=2_000,
+    connections_answered=2_000,
     lost=0,
     restarts=0,
     rss_mb=(100.0, 150.0, 140.0),

@@ -17,7 +17,10 @@ from tests.unit.lab.edge.figures import KEPT
 @pytest.fixture
 def run(monkeypatch):
     def run(result, *words):
-        def measured(_self):
+        made = []
+
+        def measured(self):
+            made.append((self._needs, [attack.name for attack in self._attacks], self._many))
             if isinstance(result, Exception):
                 raise result
             return result
@@ -25,7 +28,9 @@ def run(monkeypatch):
         monkeypatch.setattr(EdgeRun, "run", measured)
         app = typer.Typer()
         app.command()(cli.chaos)
-        return CliRunner().invoke(app, ["edge", *words])
+        done = CliRunner().invoke(app, ["edge", *words])
+        done.made = made
+        return done
 
     return run
 
@@ -42,6 +47,12 @@ def test_a_broken_rule_gives_exit_code_1_and_is_named(run):
     done = run(KEPT._replace(honest_errors=3))
     assert done.exit_code == 1
     assert json.loads(done.stdout.splitlines()[-1])["failed"] == ["honest_errors is 6, at most 0 permitted"]
+
+
+def test_the_load_of_connections_is_made_against_both_installations(run):
+    assert [(needs, many) for needs, _, many in run(KEPT).made] == [("plain", True), ("tls", True)]
+    assert run(KEPT, "--only", "connections_many").made == [("plain", [], True), ("tls", [], True)]
+    assert run(KEPT, "--only", "tls_handshakes").made == [("tls", ["tls_handshakes"], False)]
 
 
 def test_a_run_that_could_not_end_gives_exit_code_1(run):

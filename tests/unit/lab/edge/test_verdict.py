@@ -27,6 +27,7 @@ def test_figures_at_their_bounds_keep_every_rule():
         (with_attack(landed=Landed(4, 5)), "attacks_landed: bad reached the server 4 times, at least 5"),
         (KEPT._replace(health_failures=1), "health_failures is 1, at most 0"),
         (KEPT._replace(honest_errors=2), "honest_errors is 2, at most 0"),
+        (KEPT._replace(connections_answered=1_999), "honest_connections_answered is 1999, at least 2000"),
         (KEPT._replace(lost=1), "lost is 1, at most 0"),
         (KEPT._replace(restarts=1), "api_restarts is 1, at most 0"),
         (with_attack(statuses={"500": 3}), "server_errors is 3, at most 0 permitted (bad)"),
@@ -40,8 +41,9 @@ def test_a_broken_rule_is_named_with_its_figure(figures, says):
     (said,) = verdict.failed_rules(figures)
     for runs in ([figures, KEPT], [KEPT, figures]):
         said_of_both = verdict.failed_rules(verdict.combined(runs))
-        # Together with another run's, there are enough attacks.
-        assert said_of_both == ([] if said.startswith("attacks is") else [said])
+        # Together with another run's, there are enough attacks, and twice as many connections.
+        both = said.replace("1999, at least 2000", "3999, at least 4000")
+        assert said_of_both == ([] if said.startswith("attacks is") else [both])
     assert said.startswith(says)
 
 
@@ -51,8 +53,13 @@ def test_the_attacks_that_broke_a_rule_are_named():
     assert figures.line()["worst_p99_ratio"] == {"bad": 9.9}
 
 
+def test_a_run_without_the_load_of_connections_is_judged_without_it():
+    assert verdict.failed_rules(KEPT._replace(connections=0, connections_answered=0)) == []
+
+
 def test_the_line_has_what_landed_and_the_floors():
     line = KEPT.line()
+    assert (line["honest"], line["honest_connections"], line["honest_connections_answered"]) == (3_000, 2_000, 2_000)
     assert (line["attacks"], line["attacks_landed"], line["floors"]) == (14, {"flood": 5}, {"flood": 5})
 
 
