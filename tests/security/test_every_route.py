@@ -11,6 +11,7 @@ import pytest
 
 from clarion.control.auth.tokens import TokenRefusal
 from clarion.domain.errors import NotFound
+from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from clarion.ports.web import OPERATOR, PUBLIC, USER
 from tests.security.api import OPERATOR_KEY
 from tests.security.route_examples import EXAMPLES
@@ -123,6 +124,17 @@ async def test_every_example_is_right_in_itself(site):
             wrong[route.method, route.path] = answer.status, answer.body
     assert not wrong
     assert not site.failures
+
+
+async def test_the_routes_that_take_an_idempotency_key_are_those_described_so(site):
+    headers = [(b"idempotency-key", b"x" * (IDEMPOTENCY_KEY_CHARS_MAX + 1))]
+    taking = set()
+    for route in site.routes:
+        answer = await site.call(route.method, path_of(route), body_of(route), key=key_of(route), headers=headers)
+        if answer.status == 422 and answer.json.get("field") == "Idempotency-Key":
+            taking.add((route.method, route.path))
+    assert taking == {(route.method, route.path) for route in site.routes if route.idempotency_key}
+    assert ("POST", "/v1/notifications") in taking
 
 
 CREDENTIALS = (

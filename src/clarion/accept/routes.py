@@ -46,6 +46,7 @@ def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
             reply=NotificationOut,
             status=202,
             tag="notifications",
+            idempotency_key=True,
         ),
         Route(
             "POST",
@@ -60,6 +61,7 @@ def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
             values_max=BATCH_VALUES_MAX,
             itemwise=True,
             tag="notifications",
+            idempotency_key=True,
         ),
         *routes_cancel.routes(lifecycle),
     ]

@@ -29,6 +29,7 @@ def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
             reply=BroadcastOut,
             status=202,
             tag="broadcasts",
+            idempotency_key=True,
         ),
         *(
             Route(

@@ -17,7 +17,7 @@ def routes(intake: Intake) -> list[Route]:
         Route(
             "POST", "/v1/events", handlers.create, "notifications:write",
             "Send an event; event rules turn it into notifications",
-            body=EventIn, reply=EventOut, status=202, tag="events",
+            body=EventIn, reply=EventOut, status=202, tag="events", idempotency_key=True,
         ),
         Route(
             "POST", "/v1/events/dry-run", handlers.dry_run, "notifications:read",

@@ -106,5 +106,5 @@ def routes(intake: Intake, templates: Templates) -> list[Route]:
     do = _Handlers(intake, templates)
     return [
         Route("POST", "/v1/templates/{key}/test", do.send, "content:write", "Send a template to an address, as a test",
-              body=SendTestIn, reply=NotificationOut, status=202, tag="templates"),
+              body=SendTestIn, reply=NotificationOut, status=202, tag="templates", idempotency_key=True),
     ]  # fmt: skip

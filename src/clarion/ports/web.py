@@ -86,7 +86,7 @@ class Route(msgspec.Struct, frozen=True):
     the bytes of its body, up to `limit_bytes`, and nothing is decoded. `values_max`
     bounds the values of a JSON body. Requests to a `health` route are bounded apart from all others. A request to a route
     without a credential counts as `cost` ones at the limit of its peer, and as none where its success `proves` who the
-    caller is."""
+    caller is. `idempotency_key` is whether the header `Idempotency-Key` makes a request safe to repeat."""
 
     method: str
     path: str
@@ -109,6 +109,7 @@ class Route(msgspec.Struct, frozen=True):
     media: tuple[str, ...] = (JSON,)
     cost: int = 1
     proves: bool = False
+    idempotency_key: bool = False
 
 
 _AT = re.compile(r" - at `(.+)`$")

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from clarion.app.http.application import application
+from clarion.domain.errors import NotFound
 from clarion.domain.origins import is_allowed
 from clarion.ports.web import USER, Caller, Reply, Route
 from tests.stages.world import Notes
@@ -35,6 +36,8 @@ class Site:
             Route("POST", "/seen/{id}", self.take, "things:write", "For both", by_user=True),
             Route("DELETE", "/seen/{id}", self.take, "things:write", "For keys"),
             Route("POST", "/things", self.take, "things:write", "For keys"),
+            Route("GET", "/gone/{id}", self.miss, USER, "Nothing"),
+            Route("POST", "/once", self.take, USER, "Write once", idempotency_key=True),
         ]
         self.app = application(
             routes,
@@ -52,6 +55,9 @@ class Site:
     async def take(self, _call):
         self.calls += 1
         return Reply({})
+
+    async def miss(self, _call):
+        raise NotFound("there is no such thing")
 
     def ask(self, method, path, origin, key="ria", **headers):
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -104,6 +110,30 @@ def test_api_keys_get_no_headers():
         assert answer.status == 200 and cors_of(answer) == {}
     assert cors_of(site.ask("GET", "/me", PAGE, key="key")) == {}
     assert site.notes.lines == ["scope_refused"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("DELETE", "/seen/7", 403), ("GET", "/gone/7", 404), ("GET", "/me?a=%FF", 400)]
+)
+def test_an_allowed_page_can_read_why_it_was_refused(method, path, status):
+    allowed = Site().ask(method, path, PAGE)
+    assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (status, PAGE)
+    assert "RateLimit" in allowed.headers["access-control-expose-headers"]
+    other = Site().ask(method, path, EVIL)
+    assert (other.status, cors_of(other)) == (status, {})
+    by_key = Site().ask(method, path, PAGE, key="key")
+    assert cors_of(by_key) == {}
+
+
+def test_every_page_can_read_that_a_path_has_no_such_method():
+    answer = Site().ask("PATCH", "/me", EVIL)
+    assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_preflight_permits_an_idempotency_key_where_a_method_takes_one():
+    answer = Site().ask("OPTIONS", "/once", PAGE, key=None, access_control_request_method="POST")
+    assert cors_of(answer)["access-control-allow-headers"] == "Authorization, Content-Type, Idempotency-Key"
 
 
 def test_every_page_can_read_that_its_token_has_ended():

@@ -74,6 +74,8 @@ def test_every_operation_is_whole(routes, description):
     for route in routes:
         operation = description["paths"][route.path][route.method.lower()]
         in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
+        in_header = [one["name"] for one in operation["parameters"] if one["in"] == "header"]
+        assert in_header == (["Idempotency-Key"] if route.idempotency_key else [])
         assert in_path == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
         assert {str(route.status), "default"} == operation["responses"].keys()
         assert ("security" in operation) == (route.scope != PUBLIC)

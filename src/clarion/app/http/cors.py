@@ -3,7 +3,7 @@
 A preflight has no credential, so its tenant is unknown. It gets the same response from every origin, which says nothing
 about any tenant; only a page that has a token can go on. Then the token's tenant decides: a change from a page of another
 origin is refused, and a response without `Access-Control-Allow-Origin` is withheld from the page. Credentials of the browser
-(cookies) are never allowed.
+(cookies) are never allowed. A page of an allowed origin can also read why its request was refused.
 """
 
 from collections.abc import Iterable
@@ -24,14 +24,15 @@ from clarion.ports.web import USER, Caller, Route
 EXCHANGE: Final = "clarion.cross_origin"
 """Key of the scope: the `Exchange` of a request with an `Origin`."""
 _READING: Final = frozenset({"GET", "HEAD"})
-_BEFORE_TENANT: Final = frozenset({401, 429, 503})
+_BEFORE_TENANT: Final = frozenset({401, 405, 429, 503})
 """Statuses of refusals that can precede the check of the credential, and say nothing about any tenant. Pages can read
-them, so that they see that a token has ended or when to come back."""
+them, so that they see that a token has ended, that a path has no such method, or when to come back."""
 _VARY: Final = (b"vary", b"Origin")
 _EXPOSED: Final = (
     b"access-control-expose-headers",
     b"RateLimit, RateLimit-Policy, Retry-After",
 )
+_SENT: Final = ("Authorization", "Content-Type")
 _ANY: Final = (b"access-control-allow-origin", b"*")
 
 
@@ -47,13 +48,15 @@ class CrossOrigin:
         self._endpoint = endpoint
         self._origins = origins
         self._telemetry = telemetry
+        routes = list(routes)
         taking = [route for route in routes if takes_user_tokens(route)]
+        sent = [*_SENT, *(["Idempotency-Key"] if any(route.idempotency_key for route in routes) else [])]
         self._path = taking[0].path
         self._preflight = (
             *SAFE,
             _ANY,
             (b"access-control-allow-methods", ", ".join(sorted(route.method for route in taking)).encode()),
-            (b"access-control-allow-headers", b"Authorization, Content-Type"),
+            (b"access-control-allow-headers", ", ".join(sent).encode()),
             (b"access-control-max-age", b"%d" % PREFLIGHT_S_MAX),
         )
 

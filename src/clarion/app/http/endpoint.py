@@ -19,7 +19,7 @@ from clarion.app.http import toml
 from clarion.app.http.admission import Admission
 from clarion.app.http.cors import EXCHANGE
 from clarion.app.http.cycle import IDLE_MS, VOUCH
-from clarion.app.http.gate import Entrance, Gate, Visitor
+from clarion.app.http.gate import Entrance, Gate, ScopeRefused, Visitor
 from clarion.app.http.rate_limit_fields import rate_limit_fields
 from clarion.app.http.safe_headers import OF_PAGES, SAFE
 from clarion.domain.depth import pruned
@@ -95,15 +95,20 @@ class Endpoint:
         entrance, charge = self._entrances[method], None
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            visitor = await entrance.identify(headers, scope.get("client"))
+            try:
+                visitor = await entrance.identify(headers, scope.get("client"))
+            except ScopeRefused as refusal:
+                if EXCHANGE in scope:
+                    await scope[EXCHANGE].check(refusal.caller)
+                raise
             charge = visitor.charge
             vouch = scope.get("state", _NO_STATE).get(VOUCH)
             if vouch is not None and route.scope != PUBLIC:
                 vouch()
             with entrance.admit(visitor) as admission:
-                call = _call_of(scope, visitor, headers)
                 if EXCHANGE in scope:
-                    await scope[EXCHANGE].check(call.caller)
+                    await scope[EXCHANGE].check(visitor.caller)
+                call = _call_of(scope, visitor, headers)
                 reply = await self._handled(route, call, scope, receive, admission)
             if route.proves:
                 entrance.refund(visitor)

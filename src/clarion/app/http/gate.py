@@ -20,6 +20,14 @@ _ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
 _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
 
 
+class ScopeRefused(Forbidden):
+    """The credential of a caller lacks a scope."""
+
+    def __init__(self, scope: str, caller: Caller) -> None:
+        super().__init__(f"the key lacks the scope {scope!r}", field="Authorization")
+        self.caller = caller
+
+
 class Gate(NamedTuple):
     """The limits that all routes of an API process share."""
 
@@ -49,7 +57,7 @@ class Entrance:
         self._credentials, self._requests, self._telemetry = gate.credentials, gate.requests, gate.telemetry
 
     async def identify(self, headers: Mapping[str, str], client: tuple[str, int] | None) -> Visitor:
-        """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `Forbidden`,
+        """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `ScopeRefused`,
         `RequestLimited`, and `Overloaded` when the credential cannot be checked now."""
         route, peers, caller = self._route, peers_of(client), _ANYONE
         if route.health:
@@ -92,7 +100,7 @@ class Entrance:
             return
         if not (self._route.by_user and USER in scopes):
             self._record(SecurityEvent.SCOPE_REFUSED, needed, peers, caller)
-            raise Forbidden(f"the key lacks the scope {needed!r}", field="Authorization")
+            raise ScopeRefused(needed, caller)
 
     def _record(self, event: SecurityEvent, reason: str, peers: tuple[str, ...], caller: Caller = _ANYONE) -> None:
         known: dict[str, Any] = {"tenant": caller.tenant, "key_id": caller.key_id, "user": caller.user_id}

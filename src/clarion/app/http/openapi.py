@@ -9,10 +9,12 @@ import msgspec
 
 from clarion import __version__
 from clarion.app.http.endpoint import Problem
+from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from clarion.ports.web import JSON, PUBLIC, USER, Route
 
 _LINES = "application/x-ndjson"
 _PARAMETER = re.compile(r"\{(\w+)\}")
+_KEY_SCHEMA = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX}
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
 h2{margin-top:2rem;text-transform:capitalize}summary{cursor:pointer;padding:.3rem 0}pre{background:#f4f6f9;padding:.8rem;
 overflow:auto;border-radius:6px}b{display:inline-block;min-width:4.5rem;color:#2456c4}small{color:#667}
@@ -49,6 +51,9 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
         {"name": query.name, "in": "query", "description": query.about, "schema": {"type": query.kind}}
         for query in route.queries
     ]
+    if route.idempotency_key:
+        about = "Makes the request safe to repeat"
+        parameters.append({"name": "Idempotency-Key", "in": "header", "description": about, "schema": _KEY_SCHEMA})
     reply: dict[str, Any] = {"description": "Done"}
     if route.reply is not None:
         reply["content"] = {"application/json": {"schema": by_type[id(route.reply)]}}
