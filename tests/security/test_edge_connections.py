@@ -233,6 +233,14 @@ REFUSED = {
     "an absolute target without a path": b"GET http://a HTTP/1.1\r\nhost: a\r\n\r\n",
     "a relative target": b"GET a HTTP/1.1\r\nhost: a\r\n\r\n",
     "a space in the target": b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
+    "two spaces before the target": b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
+    "two spaces before the version": b"GET /  HTTP/1.1\r\nhost: a\r\n\r\n",
+    "two spaces after an empty line": b"\r\nGET  / HTTP/1.1\r\nhost: a\r\n\r\n",
+    "another scheme": b"GET https://a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a scheme of its own": b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+    "another authority": b"GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n",
+    "another port": b"GET http://a:81/ HTTP/1.1\r\nhost: a:80\r\n\r\n",
+    "a user in the target": b"GET http://u@a/ HTTP/1.1\r\nhost: a\r\n\r\n",
 }
 
 
@@ -248,6 +256,42 @@ async def test_an_ambiguous_request_is_refused_and_the_connection_closed(head):
         assert answer.count(b"HTTP/1.1") == 1
         assert b'"code":"malformed_request"' in answer
         assert app.begun == 0
+        writer.close()
+
+
+TWO_SPACES = b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", range(1, TWO_SPACES.index(b"\r")))
+async def test_two_spaces_are_seen_wherever_the_line_is_cut(cut):
+    async with served() as connect:
+        reader, writer = await connect()
+        writer.write(GET)
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"ok"), 5)
+        writer.write(TWO_SPACES[:cut])
+        await asyncio.sleep(0.01)  # so that it comes as a piece of its own
+        writer.write(TWO_SPACES[cut:])
+        assert (await answer_of(reader)).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nhost: a\r\nx:  a  b\r\n\r\n",
+        b"\r\nGET / HTTP/1.1\r\nhost: a\r\nx:  a  b\r\n\r\n",
+        b"GET HTTP://A:80/b?c HTTP/1.1\r\nhost: a:80\r\n\r\n",
+        b"GET http://a/b HTTP/1.0\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1_000])
+async def test_what_only_looks_alike_is_answered(head, size):
+    async with served() as connect:
+        reader, writer = await connect()
+        for at in range(0, len(head), size):
+            writer.write(head[at : at + size])
+            await asyncio.sleep(0)
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"ok"), 5)
         writer.close()
 
 

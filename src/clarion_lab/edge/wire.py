@@ -34,6 +34,8 @@ AMBIGUOUS: Final = {
     "only LF": b"GET / HTTP/1.1\nhost: a\n\n",
     "a bare CR": b"GET / HTTP/1.1\r\nhost: a\rx: b\r\n\r\n",
     "a space before the colon": b"GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+    "two spaces": b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
+    "another authority": b"GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n",
     "version 0.9": b"GET /\r\n\r\n",
     "version 0.9, named": b"GET / HTTP/0.9\r\n\r\n",
     "version 2.0": b"GET / HTTP/2.0\r\nhost: a\r\n\r\n",

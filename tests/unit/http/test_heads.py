@@ -1,10 +1,11 @@
 """A head without its offer to upgrade says the same as before in all else."""
 
 import httptools
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.http.heads import end_of_head, without_upgrade
+from clarion.app.http.heads import RefusedRequest, check_head, end_of_head, line_goes_on, without_upgrade
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=12).map(str.encode)
 VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=20).map(
@@ -62,3 +63,21 @@ def test_the_end_of_a_head_is_found_wherever_it_is_cut(pieces, cut):
     found = end_of_head(before[-3:], data, 0)
     end = whole.find(b"\r\n\r\n")
     assert found == (len(data) if end < 0 else end + 4 - len(before))
+
+
+@given(st.integers(0, 16), st.booleans())
+def test_a_request_line_goes_on_until_it_ends_wherever_it_is_cut(cut, after_empty_line):
+    whole = b"\r\n" * after_empty_line + b"GET / HTTP/1.1\r\nx:  y"
+    goes_on = line_goes_on(b"", whole[:cut]) if cut else True
+    assert goes_on == (b"1\r\n" not in whole[:cut])
+    if goes_on:
+        assert not line_goes_on(whole[:cut][-3:], whole[cut:])
+
+
+@pytest.mark.parametrize(("scheme", "target"), [("http", b"http://a/b"), ("https", b"HTTPS://A/"), ("http", b"*")])
+def test_an_absolute_target_may_repeat_what_is_known(scheme, target):
+    check_head(target, "1.1", {b"host": b"a"}, scheme)
+    if target != b"*":
+        for host, own in ((b"b", scheme), (b"a", "other")):
+            with pytest.raises(RefusedRequest, match="target names another"):
+                check_head(target, "1.1", {b"host": host}, own)

@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import httptools
-
 from clarion.domain.errors import CallerError
 from clarion.domain.limits import HEADERS_MAX, TARGET_BYTES_MAX
 
@@ -15,7 +13,9 @@ ONCE: Final = frozenset({b"authorization", b"content-length", b"host", b"transfe
 _VERSIONS: Final = ("1.0", "1.1")
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+,;=%-]{1,255})(:[0-9]{0,5})?")
 """RFC 9110, section 7.2: a host and an optional port."""
-_END: Final = b"\r\n\r\n"
+_LINE_END: Final = b"\r\n"
+_SPACE: Final = ord(" ")
+_END: Final = _LINE_END * 2
 _OF_UPGRADE: Final = (b"upgrade", b"http2-settings")
 
 
@@ -29,9 +29,10 @@ class RefusedRequest(CallerError):
         self.status = status
 
 
-def cause_of(error: httptools.HttpParserError) -> CallerError:
-    """Return the error that a callback of the parser raised, or that the parser refuses what it reads."""
-    cause = error.__context__
+def cause_of(error: Exception) -> CallerError:
+    """Return an error of the caller itself, the one that a callback of the parser raised, or that the parser refuses what
+    it reads."""
+    cause = error if isinstance(error, CallerError) else error.__context__
     return cause if isinstance(cause, CallerError) else RefusedRequest("the request is not valid HTTP")
 
 
@@ -61,15 +62,38 @@ def end_of_head(tail: bytes, data: bytes, at: int) -> int:
     return found + len(_END) if found >= 0 else len(data)
 
 
-def check_head(target: bytes, version: str, once: Mapping[bytes, bytes]) -> None:
-    """Raise `RefusedRequest` for a target (path and query) that is too long, and for a version or an
-    encoding of the body that is not supported. `once` has the headers named in `ONCE`."""
+def line_goes_on(tail: bytes, part: bytes) -> bool:
+    """Return whether a request line does not end in a part of a head, which the parts before left off with `tail`.
+    Raises `RefusedRequest` for two spaces in a row (RFC 9112, section 3), which the parser permits."""
+    data = tail + part
+    if data[0] < _SPACE:
+        data = data.lstrip(_LINE_END)  # empty lines before a request are permitted (section 2.2)
+    end = data.find(_LINE_END)
+    if data.find(b"  ", 0, len(data) if end < 0 else end) >= 0:
+        raise RefusedRequest("the request line has two spaces in a row")
+    return end < 0
+
+
+def check_head(target: bytes, version: str, once: Mapping[bytes, bytes], scheme: str) -> None:
+    """Raise `RefusedRequest` for a target (path and query) that is too long, or that names another scheme than the
+    connection's or another host than the `Host` header; and for a version or an encoding of the body that is not
+    supported. `once` has the headers named in `ONCE`."""
     if len(target) > TARGET_BYTES_MAX:
         raise target_too_long()
+    if not target.startswith((b"/", b"*")):
+        _check_absolute(target, once.get(b"host"), scheme)
     if version not in _VERSIONS:
         raise RefusedRequest("the version of HTTP is not supported")
     if b"transfer-encoding" in once and (version == "1.0" or once[b"transfer-encoding"].lower() != b"chunked"):
         raise RefusedRequest("the transfer-encoding is not supported")
+
+
+def _check_absolute(target: bytes, host: bytes | None, scheme: str) -> None:
+    """Refuse a target in absolute form (RFC 9112, section 3.2.2) that does not repeat what is known."""
+    named, _, rest = target.partition(b"://")
+    authority = rest.partition(b"/")[0]
+    if named.lower() != scheme.encode() or (host is not None and authority.lower() != host.lower()):
+        raise RefusedRequest("the target names another scheme or host than the connection and the Host header")
 
 
 def check_host(version: str, host: bytes | None) -> None:

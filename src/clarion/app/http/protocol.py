@@ -43,7 +43,7 @@ class BoundedHttp(CycleProtocol):
     """One connection."""
 
     __slots__ = (
-        "_ahead", "_body_left", "_chunked", "_deadline", "_eof", "_head_bytes", "_host", "_in_head", "_keep_alive", "_lingering",
+        "_ahead", "_body_left", "_chunked", "_deadline", "_eof", "_head_bytes", "_host", "_in_head", "_in_line", "_keep_alive", "_lingering",
         "_offers_upgrade", "_once", "_others", "_overhead_bytes", "_ready_s", "_refused", "_since_s", "_stopped", "_tail",
         "_tiny_chunks", "_tracks_body", "_unread_bytes", "_whole", "_wire",
     )  # fmt: skip
@@ -52,8 +52,8 @@ class BoundedHttp(CycleProtocol):
         super().__init__(*args, **options)
         self._others = connections
         self.url = b""
-        self._in_head = True
-        """Whether a head is expected or has begun."""
+        self._in_head = self._in_line = True
+        """Whether a head is expected or has begun, and its request line has not ended."""
         self._whole = False
         """Whether the request under way has been read to its end; what follows waits for its response."""
         self._head_bytes = 0
@@ -181,7 +181,7 @@ class BoundedHttp(CycleProtocol):
         if self._head_bytes > HEAD_BYTES_MAX:
             raise heads.head_too_large()
         once, version = self._once, self.parser.get_http_version()
-        heads.check_head(self.url, version, once)
+        heads.check_head(self.url, version, once, self.scope["scheme"])
         host = once.get(b"host")
         if host is None or host != self._host:
             heads.check_host(version, host)
@@ -271,7 +271,7 @@ class BoundedHttp(CycleProtocol):
             self._wire.resume_reading()
 
     def _await_head(self) -> None:
-        self._whole, self._in_head, self._head_bytes, self._tail = False, True, 0, b""
+        self._whole, self._in_head, self._in_line, self._head_bytes, self._tail = False, True, True, 0, b""
         self._ready_s = self._deadline.set(self.timeout_keep_alive)
 
     def _hold(self, data: bytes, at: int) -> None:
@@ -313,10 +313,12 @@ class BoundedHttp(CycleProtocol):
         self._head_bytes += len(part)
         try:
             try:
+                if self._in_line:
+                    self._in_line = heads.line_goes_on(self._tail, part)
                 self.parser.feed_data(part)
             except httptools.HttpParserUpgrade:
                 self._ignore_upgrade()
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, heads.RefusedRequest) as error:
             # Without a variable: it and its traceback would hold the data in a cycle.
             self._refuse(heads.cause_of(error))
             return False
