@@ -55,6 +55,12 @@ class InvalidField(CallerError):
     code = "invalid_field"
 
 
+class CredentialsRequired(InvalidField):
+    """What decides where stored credentials are sent was to be changed without giving them again."""
+
+    code = "credentials_required"
+
+
 class Malformed(CallerError):
     """The body is not valid for its content type."""
 

@@ -13,7 +13,7 @@ from clarion.control.providers.verify import Verifier
 from clarion.control.references import values_of
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
-from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
 from clarion.domain.limits_delivery import ACCOUNT_WEIGHT_MAX
 from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.domain.secret_reference import is_reference
@@ -124,7 +124,7 @@ class _Handlers:
     ) -> ProviderRecord | None:
         try:
             return _checked(stored, call.body, traits, settings)
-        except InvalidField:
+        except CredentialsRequired:
             tenant, key_id = call.caller.tenant, call.caller.key_id
             event = SecurityEvent.CREDENTIALS_REQUIRED
             self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=stored.name)
@@ -151,8 +151,8 @@ class _Handlers:
 def _checked(
     stored: ProviderRecord, body: ProviderBody, traits: Traits, settings: Mapping[str, Any]
 ) -> ProviderRecord | None:
-    """Return the account when its credentials stay, None when it has none. Raises `InvalidField` when they would be sent
-    to another place: whoever names the place has to know them."""
+    """Return the account when its credentials stay, None when it has none. Raises `CredentialsRequired` when they would be
+    sent to another place: whoever names the place has to know them."""
     if not stored.credential_names:
         return None
     if stored.channel != body.channel:
@@ -163,10 +163,8 @@ def _checked(
         changed = f"settings.{name}"
     else:
         return stored
-    raise InvalidField(
-        "has changed and decides where credentials are sent: give the credentials again; nothing was stored",
-        field=changed, code="credentials_required",
-    )  # fmt: skip
+    detail = "has changed and decides where credentials are sent: give the credentials again; nothing was stored"
+    raise CredentialsRequired(detail, field=changed)
 
 
 def _rules(body: ProviderBody) -> AccountRules:

@@ -12,10 +12,10 @@ from clarion.control.defined import Reading
 from clarion.control.references import values_of
 from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
 from clarion.control.workflows.schema import encoded_schema
-from clarion.control.workflows.secrets import CREDENTIALS_REQUIRED, HeaderSealer, shown
+from clarion.control.workflows.secrets import HeaderSealer, shown
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
-from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, Forbidden, InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Workflow
@@ -76,7 +76,7 @@ class _Handlers(Reading):
             raise Forbidden(f"naming a secret needs the scope {_NAMES_SECRETS!r}, too", field=field)
 
     async def _sealed(self, call: Call, workflow: Workflow, name: str) -> Workflow:
-        """Return a workflow with its secrets sealed. Raises `InvalidField` when one that is stored should stay and may
+        """Return a workflow with its secrets sealed. Raises `CredentialsRequired` when one that is stored should stay and may
         not."""
         if not any(isinstance(step, Fetch) and step.headers for step in workflow.steps):
             return workflow
@@ -85,10 +85,9 @@ class _Handlers(Reading):
         stored = None if newest is None else _DECODER.decode(newest.body)
         try:
             return HeaderSealer(self._vault, tenant, name, stored).sealed(workflow)
-        except InvalidField as error:
-            if error.code == CREDENTIALS_REQUIRED:
-                event = SecurityEvent.CREDENTIALS_REQUIRED
-                self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=name)
+        except CredentialsRequired:
+            event = SecurityEvent.CREDENTIALS_REQUIRED
+            self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=name)
             raise
 
     async def get(self, call: Call) -> Reply:

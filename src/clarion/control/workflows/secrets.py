@@ -1,20 +1,18 @@
 """Secrets in headers of fetch steps: sealed before a workflow is stored, kept where they were given for, never shown."""
 
 import hmac
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from clarion.control.defined import view
-from clarion.domain.errors import InvalidField
+from clarion.domain.errors import CredentialsRequired
 from clarion.domain.fetch_headers import is_secret, origin_of, record_of
 from clarion.domain.workflow import Fetch, SecretHeader, Step, Workflow
 from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.sealed_headers import open_header, seal_header
 from clarion.ports.secrets import SealBroken, Vault
-
-CREDENTIALS_REQUIRED: Final = "credentials_required"
 
 
 class HeaderSealer:
@@ -28,8 +26,8 @@ class HeaderSealer:
         self._stored = {step.name: step for step in steps if isinstance(step, Fetch)}
 
     def sealed(self, workflow: Workflow) -> Workflow:
-        """Return the workflow as it is stored. An unchanged secret keeps its ciphertext. Raises `InvalidField` with the
-        code `credentials_required` for a secret that should stay and cannot."""
+        """Return the workflow as it is stored. An unchanged secret keeps its ciphertext. Raises
+        `CredentialsRequired` for a secret that should stay and cannot."""
         steps = tuple(self._step(step, f"steps[{index}].headers") for index, step in enumerate(workflow.steps))
         return msgspec.structs.replace(workflow, steps=steps)
 
@@ -55,7 +53,8 @@ class HeaderSealer:
         return seal_header(self._vault, self._tenant, record, value.secret, value.prefix)
 
     def _kept(self, step: Fetch, name: str, field: str) -> SecretHeader:
-        """Return the stored secret of a header. Raises `InvalidField` when there is none, or it was for another place."""
+        """Return the stored secret of a header. Raises `CredentialsRequired` when there is none, or it was for another
+        place."""
         before = self._before(step, name)
         if before is None:
             raise _required("there is no stored secret", field)
@@ -104,5 +103,5 @@ def _shown(name: str, value: Any) -> Any:
     return value if "from" in value else {key: value[key] for key in ("sealed", "prefix") if key in value}
 
 
-def _required(reason: str, field: str) -> InvalidField:
-    return InvalidField(f"{reason}: give the secret again; nothing was stored", field=field, code=CREDENTIALS_REQUIRED)
+def _required(reason: str, field: str) -> CredentialsRequired:
+    return CredentialsRequired(f"{reason}: give the secret again; nothing was stored", field=field)
