@@ -6,7 +6,9 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_of
 from clarion.domain.errors import Conflict
+from clarion.ports.clock import Clock
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -85,6 +87,21 @@ class Keys(Protocol):
         """Return keys that expire within a time, are neither revoked nor replaced, and were not returned for `again_ms`,
         by any process; the first to expire first."""
         ...
+
+
+def new_key(
+    clock: Clock, tenant: str, name: str, scopes: Sequence[str], expires_ms: int | None, networks: Sequence[str]
+) -> tuple[KeyRecord, str]:
+    """Return a new key and its secret."""
+    key_id, secret = new_secret(clock)
+    scopes, networks = tuple(sorted(set(scopes))), tuple(networks)
+    return KeyRecord(key_id, tenant, name, scopes, clock.now_ms(), expires_ms, None, networks), secret
+
+
+def new_secret(clock: Clock) -> tuple[str, str]:
+    """Return a new id of a key, and the secret of that key."""
+    key_id = clock.entropy(KEY_ID_BYTES).hex()
+    return key_id, key_of(key_id, clock.entropy(SECRET_BYTES))
 
 
 def successor(before: KeyRecord, key_id: str, now_ms: int, overlap_ms: int) -> tuple[KeyRecord, KeyRecord]:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from clarion.backends.memory.control_state import ControlState, StoredKey, keys_after
-from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_digest, key_of
+from clarion.domain.api_key import key_digest
 from clarion.domain.errors import NotFound
 from clarion.domain.limits_processes import KEY_NETWORKS_KEPT_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.control_keys import KeyRecord, KeyUse, successor
+from clarion.ports.control_keys import KeyRecord, KeyUse, new_key, new_secret, successor
 from clarion.ports.directory import OPERATOR_LEVEL
 
 
@@ -29,12 +29,8 @@ class MemoryKeys:
         networks: Sequence[str] = (),
     ) -> tuple[KeyRecord, str]:
         """Create a key and return it with its secret, which cannot be read again."""
-        key_id = self._clock.entropy(KEY_ID_BYTES).hex()
-        secret = key_of(key_id, self._clock.entropy(SECRET_BYTES))
-        record = KeyRecord(
-            key_id, tenant, name, tuple(sorted(set(scopes))), self._clock.now_ms(), expires_ms, None, tuple(networks)
-        )
-        self._state.keys[key_id] = StoredKey(record, key_digest(secret))
+        record, secret = new_key(self._clock, tenant, name, scopes, expires_ms, networks)
+        self._state.keys[record.key_id] = StoredKey(record, key_digest(secret))
         self._state.changed(OPERATOR_LEVEL)
         return record, secret
 
@@ -51,8 +47,7 @@ class MemoryKeys:
     async def rotate(self, tenant: str, key_id: str, overlap_ms: int) -> tuple[KeyRecord, str]:
         """Create the successor of a key, with its quota, and end the key after the overlap. Raises `NotFound` and
         `Conflict`."""
-        new_id = self._clock.entropy(KEY_ID_BYTES).hex()
-        secret = key_of(new_id, self._clock.entropy(SECRET_BYTES))
+        new_id, secret = new_secret(self._clock)
         before = self._found(tenant, key_id)
         ended, after = successor(before.record, new_id, self._clock.now_ms(), overlap_ms)
         self._state.keys[key_id] = replace(before, record=ended)
