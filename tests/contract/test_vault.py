@@ -1,14 +1,16 @@
 """Secrets in Vault, against a small server: both engines, tokens that end, and one clear reason for every refusal."""
 
 import pytest
+from msgspec.structs import replace
 
-from clarion.backends.secrets.vault import VaultAccess, VaultStore
+from clarion.backends.secrets.vault import VaultStore
+from clarion.backends.secrets.vault_server import VaultServer
 from clarion.ports.secret_stores import SecretUnavailable
 from tests.contract.vault_server import serving
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
-ACCESS = VaultAccess("", "", "token", "", "root", "", "", "", "")
-ROLE = ACCESS._replace(auth="approle", token="", role="role-1", secret_id="secret-1")
+ACCESS = VaultServer("", "", "token", "", "root", "", "", "", "")
+ROLE = replace(ACCESS, auth="approle", token="", role="role-1", secret_id="secret-1")
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def vault():
 
 
 def store(vault, access=ACCESS):
-    return VaultStore(access._replace(address=vault.address))
+    return VaultStore(replace(access, address=vault.address))
 
 
 def refused(made, place, code):
@@ -86,11 +88,11 @@ def test_a_role_logs_in_once_and_again_when_its_token_has_ended(vault):
 
 
 def test_a_login_that_fails_is_named_without_its_words(vault):
-    made = store(vault, ROLE._replace(secret_id="wrong-s3cret"))
+    made = store(vault, replace(ROLE, secret_id="wrong-s3cret"))
     assert not refused(made, "kv/acme/mail#key", "secret_unavailable").lasting
     assert "s3cret" not in repr(made)
 
 
 def test_a_token_that_is_refused_is_not_tried_again(vault):
-    refused(store(vault, ACCESS._replace(token="old")), "kv/acme/mail#key", "secret_unavailable")
+    refused(store(vault, replace(ACCESS, token="old")), "kv/acme/mail#key", "secret_unavailable")
     assert len(vault.calls) == 1

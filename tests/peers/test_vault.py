@@ -14,8 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import hvac
 import pytest
 import requests
+from msgspec.structs import replace
 
-from clarion.backends.secrets.vault import VaultAccess, VaultStore
+from clarion.backends.secrets.vault import VaultStore
+from clarion.backends.secrets.vault_server import VaultServer
 from clarion.ports.secret_stores import SecretUnavailable
 from clarion_lab.load.programs import free_port
 
@@ -70,7 +72,7 @@ def root(address):
 def access(root, address):
     """Return a token of the policy."""
     token = root.auth.token.create(policies=["clarion"])["auth"]["client_token"]
-    return VaultAccess(address, "", "token", "", token, "", "", "", "")
+    return VaultServer(address, "", "token", "", token, "", "", "", "")
 
 
 def refused(store, place, code):
@@ -110,11 +112,11 @@ def test_what_cannot_be_read_has_a_reason(access, place, code):
 def test_a_role_logs_in_and_again_when_its_token_has_ended(root, access):
     role = root.auth.approle.read_role_id("clarion")["data"]["role_id"]
     secret = root.auth.approle.generate_secret_id("clarion")["data"]["secret_id"]
-    store = VaultStore(access._replace(auth="approle", token="", role=role, secret_id=secret))
+    store = VaultStore(replace(access, auth="approle", token="", role=role, secret_id=secret))
     assert store.read("kv/acme/mail#key", "") == b"s3cret"
     root.auth.token.revoke(store._token)
     assert store.read("kv/acme/mail#key", "") == b"s3cret"
-    wrong = VaultStore(access._replace(auth="approle", token="", role=role, secret_id="s3cret-wrong"))
+    wrong = VaultStore(replace(access, auth="approle", token="", role=role, secret_id="s3cret-wrong"))
     refused(wrong, "kv/acme/mail#key", "secret_unavailable")
 
 
@@ -159,9 +161,9 @@ def test_a_service_account_of_kubernetes_logs_in(root, access, tmp_path):
             "clarion", bound_service_account_names=["clarion"], bound_service_account_namespaces=["shop"],
             policies=["clarion"],
         )  # fmt: skip
-        kubernetes = access._replace(auth="kubernetes", token="", role="clarion", jwt_file=str(tmp_path / "token"))
+        kubernetes = replace(access, auth="kubernetes", token="", role="clarion", jwt_file=str(tmp_path / "token"))
         assert VaultStore(kubernetes).read("kv/acme/mail#key", "") == b"s3cret"
-        refused(VaultStore(kubernetes._replace(role="another")), "kv/acme/mail#key", "secret_unavailable")
+        refused(VaultStore(replace(kubernetes, role="another")), "kv/acme/mail#key", "secret_unavailable")
         cluster.shutdown()
 
 

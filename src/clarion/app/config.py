@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from clarion.app.secret_settings import SECRET_SETTINGS, read_secret_settings
+from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import REQUESTS_BURST_MAX, REQUESTS_PER_S_MAX
 from clarion.domain.limits_delivery import AGE_MS_MAX, RETRY_PAUSES_MAX
@@ -186,23 +187,6 @@ class Egress(_Section, frozen=True):
     allow_private: list[str]
     allow_http: bool
     ca_file: str
-
-
-class VaultServer(_Section, frozen=True):
-    """HashiCorp Vault, and how to log in to it. Without an address there is none."""
-
-    address: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
-    namespace: str
-    auth: Literal["token", "approle", "kubernetes"]
-    mount: str
-    token: str
-    role: str
-    secret_id: str
-    jwt_file: str
-    ca_file: str
-
-    def __repr__(self) -> str:
-        return f"VaultServer(address={self.address!r}, auth={self.auth!r})"
 
 
 class AwsSecrets(_Section, frozen=True):

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Final
 
-import msgspec
-
-from clarion.app.config import Config, Secrets, VaultServer
+from clarion.app.config import Config, Secrets
 from clarion.app.secret_settings import CREDENTIALS_DIRECTORY
 from clarion.backends.secrets.environment import EnvironmentStore
 from clarion.backends.secrets.files import FileStore, SystemdStore
+from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.errors import OperatorError
 from clarion.domain.secret_reference import parse_permissions
 from clarion.ops.secret_reader import SecretReader
@@ -54,7 +53,7 @@ def secret_reader(config: Config, env: Mapping[str, str], clock: Clock, telemetr
 
 def _vault(server: VaultServer) -> SecretStore:
     try:
-        from clarion.backends.secrets.vault import VaultAccess, VaultStore
+        from clarion.backends.secrets.vault import VaultStore
     except ImportError:
         raise OperatorError(
             "Setting secrets.vault.address: the client of Vault is not installed; run: pip install 'clarion[vault]'."
@@ -63,7 +62,7 @@ def _vault(server: VaultServer) -> SecretStore:
     for name in needed:
         if not getattr(server, name):
             raise OperatorError(f"Setting secrets.vault.{name}: is needed to log in to Vault by {server.auth}.")
-    return VaultStore(VaultAccess(**msgspec.structs.asdict(server)))
+    return VaultStore(server)
 
 
 def _cloud(name: str, make: Callable[[Secrets], SecretStore], settings: Secrets) -> SecretStore:

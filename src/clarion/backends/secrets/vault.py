@@ -6,42 +6,25 @@ Which part of the path is the mount, and the engine's version, are asked of Vaul
 
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import hvac
 from hvac import exceptions as refusals
 from requests import RequestException
 
+from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.limits import VAULT_MOUNTS_MAX
 from clarion.domain.limits_processes import VAULT_CALL_S_MAX
 from clarion.ports.secret_stores import SecretUnavailable
 
 
-class VaultAccess(NamedTuple):
-    """The server, and how to log in: `token`, `approle` (`role` is the role id) or `kubernetes` (`role` is its name).
-    `mount` is where the method is enabled; empty is its default."""
-
-    address: str
-    namespace: str
-    auth: str
-    mount: str
-    token: str
-    role: str
-    secret_id: str
-    jwt_file: str
-    ca_file: str
-
-    def __repr__(self) -> str:
-        return f"VaultAccess({self.address!r}, {self.auth!r})"
-
-
 class VaultStore:
     """Reads fields of secrets. One client per thread; they share the token."""
 
-    def __init__(self, access: VaultAccess) -> None:
-        self._access = access
-        self._token = access.token
+    def __init__(self, server: VaultServer) -> None:
+        self._server = server
+        self._token = server.token
         self._logging_in = threading.Lock()
         self._own = threading.local()
         self._mounts: dict[str, tuple[str, str]] = {}
@@ -74,7 +57,7 @@ class VaultStore:
         try:
             return self._read(path, token)
         except (refusals.Forbidden, refusals.Unauthorized):
-            if self._access.auth == "token":
+            if self._server.auth == "token":
                 raise
             return self._read(path, self._log_in(token))
 
@@ -112,30 +95,30 @@ class VaultStore:
         return client
 
     def _made(self) -> hvac.Client:
-        access = self._access
+        server = self._server
         return hvac.Client(
-            url=access.address,
-            namespace=access.namespace or None,
-            verify=access.ca_file or True,
+            url=server.address,
+            namespace=server.namespace or None,
+            verify=server.ca_file or True,
             timeout=VAULT_CALL_S_MAX,
             allow_redirects=False,
         )
 
     def _log_in(self, refused: str) -> str:
         """Return a token other than the refused one, for all threads."""
-        access = self._access
+        server = self._server
         with self._logging_in:
             if self._token == refused:
                 client = self._made()
-                if access.auth == "approle":
+                if server.auth == "approle":
                     client.auth.approle.login(
-                        access.role, access.secret_id or None, mount_point=access.mount or "approle"
+                        server.role, server.secret_id or None, mount_point=server.mount or "approle"
                     )
                 else:
-                    jwt = Path(access.jwt_file).read_text().strip()
-                    client.auth.kubernetes.login(access.role, jwt, mount_point=access.mount or "kubernetes")
+                    jwt = Path(server.jwt_file).read_text().strip()
+                    client.auth.kubernetes.login(server.role, jwt, mount_point=server.mount or "kubernetes")
                 self._token = client.token
             return self._token
 
     def __repr__(self) -> str:
-        return f"VaultStore({self._access!r})"
+        return f"VaultStore({self._server!r})"
