@@ -56,6 +56,8 @@ def test_variables_take_the_type_of_their_setting():
     config = load(None, {"CLARION_EGRESS_ALLOW_PRIVATE": "10.0.0.0/8, ::1/128", "CLARION_EGRESS_ALLOW_HTTP": "true"})
     assert config.egress.allow_private == ["10.0.0.0/8", "::1/128"]
     assert config.egress.allow_http is True
+    config = load(None, {"CLARION_DELIVER_RETRY_PAUSES_MS_EMAIL": "60000,600000", "CLARION_EGRESS_ALLOW_PRIVATE": ""})
+    assert (config.deliver.retry_pauses_ms.email, config.egress.allow_private) == ([60_000, 600_000], [])
 
 
 def test_variables_of_the_command_line_are_no_settings():
