@@ -104,6 +104,34 @@ async def test_creating_and_revoking_are_recorded(api):
     assert (await listed(api))[key["id"]]["state"] == "revoked"
 
 
+async def test_changes_of_networks_quotas_and_origins_are_recorded_with_who_made_them(api):
+    key = await key_of(api)
+    networks, quota = f"{KEYS}/{key['id']}/networks", {"daily": 5}
+    api.events.clear()
+    await api.ok("PUT", networks, {"networks": ["192.0.2.0/24"]}, key=OPERATOR_KEY)
+    await api.ok("PUT", "/v1/tenants/acme/quota", quota, key=OPERATOR_KEY)
+    await api.ok("PUT", f"{KEYS}/{key['id']}/quota", quota, key=OPERATOR_KEY)
+    await api.ok("PUT", networks, {"networks": []}, key=OPERATOR_KEY)
+    await api.ok("PUT", "/v1/origins", {"origins": ["https://app.example.com"]}, key=key["key"])
+    of_key = {"tenant": "acme", "key_id": key["id"], "by": "operator"}
+    assert [one for one in api.events if one[0] != SecurityEvent.KEY_FROM_NEW_NETWORK] == [
+        (SecurityEvent.KEY_NETWORKS_CHANGED, of_key),
+        (SecurityEvent.QUOTA_CHANGED, {"tenant": "acme", "by": "operator"}),
+        (SecurityEvent.QUOTA_CHANGED, of_key),
+        (SecurityEvent.KEY_NETWORKS_CHANGED, of_key),
+        (SecurityEvent.ORIGINS_CHANGED, {"tenant": "acme", "by": key["id"]}),
+    ]
+    api.events.clear()
+    for path, body in (
+        (networks, {"networks": ["x"]}),
+        (f"{KEYS}/none/networks", {"networks": []}),
+        ("/v1/tenants/acme/quota", {"daily": -1}),
+    ):
+        assert (await api.call("PUT", path, body, key=OPERATOR_KEY)).status in (404, 422)
+    assert (await api.call("PUT", "/v1/origins", {"origins": ["*"]}, key=key["key"])).status == 422
+    assert api.events == []
+
+
 async def test_a_key_shows_when_and_from_where_it_was_used(api):
     key = await key_of(api)
     assert ((await listed(api))[key["id"]]["last_used_at"], key["last_used_from"]) == (None, None)

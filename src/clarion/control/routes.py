@@ -53,7 +53,7 @@ def routes(
     return [
         *tenants.routes(control),
         *keys.routes(control, clock, telemetry),
-        *quotas.routes(control.quotas),
+        *quotas.routes(control.quotas, telemetry),
         *users.routes(control),
         *auth.routes(control, UserTokens(vault), clock, telemetry),
         *topics.routes(control.topics),
@@ -63,7 +63,7 @@ def routes(
         *workflows.routes(control, expressions, vault, secrets, telemetry),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
-        *origins.routes(control.definitions),
+        *origins.routes(control.definitions, telemetry),
         *brand.routes(control.definitions),
         *layouts.routes(control, drafting),
         *templates.routes(control, drafting, schemas),

@@ -23,6 +23,12 @@ class SecurityEvent(StrEnum):
     KEY_CREATED = "key_created"
     KEY_ROTATED = "key_rotated"
     KEY_REVOKED = "key_revoked"
+    KEY_NETWORKS_CHANGED = "key_networks_changed"
+    """The networks that a key may be used from were replaced."""
+    QUOTA_CHANGED = "quota_changed"
+    """The quota of a tenant or of a key was replaced."""
+    ORIGINS_CHANGED = "origins_changed"
+    """The origins whose pages may use a tenant's user tokens were replaced."""
     TOKEN_KEY_ROTATED = "token_key_rotated"  # noqa: S105 - a name
     """A tenant replaced the key of its user tokens; those issued before end with the overlap."""
     OPERATOR_KEY_CHANGED = "operator_key_changed"

@@ -110,8 +110,11 @@ class _Handlers:
         return await self._rotate(call.caller.tenant, call.caller.key_id, call.body.overlap_s)
 
     async def put_networks(self, call: Call) -> Reply:
-        networks = check_networks(call.body.networks)
-        return Reply(self._view(await self._keys.set_networks(call.path["id"], call.path["key_id"], networks)))
+        tenant, key_id, networks = call.path["id"], call.path["key_id"], check_networks(call.body.networks)
+        record = await self._keys.set_networks(tenant, key_id, networks)
+        event, by = SecurityEvent.KEY_NETWORKS_CHANGED, call.caller.key_id
+        self._telemetry.security(event, tenant=tenant, key_id=key_id, by=by)
+        return Reply(self._view(record))
 
     async def revoke(self, call: Call) -> Reply:
         tenant, key_id = await self._tenant(call), call.path["key_id"]

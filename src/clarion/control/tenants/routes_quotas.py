@@ -2,17 +2,23 @@
 
 from clarion.control.tenants.rules import check_tenant
 from clarion.domain.quota import TENANT, Quota, check_quota
+from clarion.domain.security_events import SecurityEvent
 from clarion.ports.control import QuotaSettings
+from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import OPERATOR, Call, Reply, Route
 
 
 class _Handlers:
-    def __init__(self, quotas: QuotaSettings) -> None:
+    def __init__(self, quotas: QuotaSettings, telemetry: Telemetry) -> None:
         self._quotas = quotas
+        self._telemetry = telemetry
 
     async def put(self, call: Call) -> Reply:
         quota = check_quota(call.body)
-        await self._quotas.put(*_owner(call), quota)
+        tenant, key_id = _owner(call)
+        await self._quotas.put(tenant, key_id, quota)
+        of_key = {} if key_id == TENANT else {"key_id": key_id}
+        self._telemetry.security(SecurityEvent.QUOTA_CHANGED, tenant=tenant, **of_key, by=call.caller.key_id)
         return Reply(quota)
 
     async def get(self, call: Call) -> Reply:
@@ -23,9 +29,9 @@ def _owner(call: Call) -> tuple[str, str]:
     return check_tenant(call.path["id"]), call.path.get("key_id", TENANT)
 
 
-def routes(quotas: QuotaSettings) -> list[Route]:
+def routes(quotas: QuotaSettings, telemetry: Telemetry) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(quotas)
+    do = _Handlers(quotas, telemetry)
     tenant, key, tag = "/v1/tenants/{id}/quota", "/v1/tenants/{id}/keys/{key_id}/quota", "tenants"
     return [
         Route("PUT", tenant, do.put, OPERATOR, "Replace a tenant's quota", body=Quota, reply=Quota, tag=tag),
