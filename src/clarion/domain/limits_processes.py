@@ -121,6 +121,8 @@ ARRIVAL_PAUSE_MS: Final = 10
 LATE_SHARE_OF_PEER: Final = 8
 """The part of the connections above the rates of their peers that may be of one peer: one in so many. A peer from which a
 valid credential came lately may have all of them."""
+HELD_SHARE_OF_PEER: Final = 2
+"""The same for a peer within its rate that has too many TLS handshakes under way."""
 VOUCHED_MS: Final = 60_000
 """How long an address has a higher rate of new connections after one of them brought a valid credential."""
 VOUCHED_RATE_FACTOR: Final = 8

@@ -113,6 +113,24 @@ async def test_a_flood_of_one_peer_does_not_delay_another(door):
     assert own.count(PEER) <= 3 * ARRIVALS_PER_TURN_MAX
 
 
+async def test_connections_that_cannot_begin_yet_keep_no_other_peer_from_being_accepted(door):
+    own = door(None, 40)
+    own.arrivals.can_begin = lambda peer: peer != PEER[0]
+    held = [own.arrive() for _ in range(40)]
+    await turns()
+    async with asyncio.timeout(1):
+        await own.arrivals.room()
+    own.arrive(OTHER)
+    await turns()
+    assert (own.count(PEER), own.count(OTHER)) == (0, 1)
+    assert sum(one.closed for one in held) == 30, "half of those that may wait like this"
+    own.arrivals.can_begin = lambda _peer: True
+    async with asyncio.timeout(5):
+        for _ in range(11):
+            await own.turns.get()
+    assert [one for one, peer in own.begun if peer == PEER[0]] == held[:10]
+
+
 async def test_few_begin_in_each_turn_of_the_loop(door):
     own, before = door(None), 0
     for _ in range(20):

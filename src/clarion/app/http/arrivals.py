@@ -19,6 +19,7 @@ from clarion.domain.limits_processes import (
     ARRIVAL_PAUSE_MS,
     ARRIVAL_PEERS_KEPT_MAX,
     ARRIVALS_PER_TURN_MAX,
+    HELD_SHARE_OF_PEER,
     LATE_SHARE_OF_PEER,
     NETWORK_PEERS,
     VOUCHED_MS,
@@ -46,7 +47,7 @@ class Arrivals:
         now_ns: Callable[[], int],
     ) -> None:
         """`rate` is that of a peer, None without a limit; a network has `NETWORK_PEERS` times as much. `waiting_max` bounds
-        the connections that wait, half of which may be late: above the rates of their peers. `is_exempt` returns whether an
+        the connections that wait, half of which may be late: above the rates of their peers, or unable to begin. `is_exempt` returns whether an
         address has no limit. `now_ns` is a clock that never goes back."""
         self._rates = () if rate is None else (rate, _times(NETWORK_PEERS, rate))
         self._vouched_rates = tuple(_times(VOUCHED_RATE_FACTOR, one) for one in self._rates)
@@ -147,10 +148,10 @@ class Arrivals:
                 del self._queues[queue.peers[0]]
                 continue
             if not self.can_begin(queue.peers[0]):
-                queue.timer = asyncio.get_running_loop().call_later(ARRIVAL_PAUSE_MS / 1000, self._go_on, queue)
+                self._wait(queue, ARRIVAL_PAUSE_MS / 1000, HELD_SHARE_OF_PEER)
                 continue
             if not self._charge(queue.peers, queue.host):
-                self._wait(queue)
+                self._wait(queue, self._late_s(queue), LATE_SHARE_OF_PEER)
                 continue
             connection, begin = queue.connections.popleft()
             self._ready_connections -= 1
@@ -163,13 +164,18 @@ class Arrivals:
         if ready:
             self._await_turn()
 
-    def _wait(self, queue: "_Queue") -> None:
-        """Let the connections of a peer wait until one of them fits into its rate."""
+    def _late_s(self, queue: "_Queue") -> float:
+        """Return how long it takes until a connection of a peer fits into its rate."""
         now_ns, entries = self._now_ns(), self._used.entries
         rates = self._rates_of(queue.peers, now_ns)
         waits = [rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(rates, queue.peers, strict=False)]
-        queue.timer = asyncio.get_running_loop().call_later(max(0, *waits) / NS_PER_S, self._go_on, queue)
-        queue.late = True
+        return max(0, *waits) / NS_PER_S
+
+    def _wait(self, queue: "_Queue", wait_s: float, share: int) -> None:
+        """Let the connections of a peer wait. They do not keep those of other peers from being accepted: they are a part
+        of those that wait like this, at most."""
+        queue.timer = asyncio.get_running_loop().call_later(wait_s, self._go_on, queue)
+        queue.late, queue.share = True, share
         self._ready_connections -= len(queue.connections)
         self._late_connections += len(queue.connections)
         self._close_surplus(queue)
@@ -187,7 +193,7 @@ class Arrivals:
         """Close the last of the connections of a peer that are late and too many."""
         own, most = queue.connections, self._late_max
         vouched = self._vouched.entries.get(queue.peers[0], 0) > self._now_ns()
-        own_most = most if vouched else most // LATE_SHARE_OF_PEER
+        own_most = most if vouched else most // queue.share
         while own and (len(own) > own_most or self._late_connections > most):
             connection, _ = own.pop()
             self._late_connections -= 1
@@ -205,10 +211,10 @@ def _times(factor: int, rate: RequestRate) -> RequestRate:
 
 
 class _Queue:
-    """The connections of a peer that wait. `timer` ends the wait of a peer that is above its rate (`late`), or whose
-    connections cannot begin now."""
+    """The connections of a peer that wait. `timer` ends the wait of a peer that is above its rate, or whose connections
+    cannot begin now: they are `late`, and no more than this `share` of all late ones unless the peer is vouched."""
 
-    __slots__ = ("connections", "host", "late", "peers", "timer")
+    __slots__ = ("connections", "host", "late", "peers", "share", "timer")
 
     def __init__(self, peers: tuple[str, ...], host: str) -> None:
         self.peers = peers
@@ -216,3 +222,4 @@ class _Queue:
         self.connections: deque[tuple[socket.socket, Begin]] = deque()
         self.timer: asyncio.TimerHandle | None = None
         self.late = False
+        self.share = LATE_SHARE_OF_PEER
