@@ -101,9 +101,9 @@ async def test_a_body_that_was_answered_before_it_came_is_bounded(monkeypatch):
     monkeypatch.setattr(protocol, "LINGER_BYTES_MAX", 300_000)
     async with served() as connect:
         reader, writer = await connect()
-        writer.write(POST + b"content-length: 99999999\r\n\r\n")
+        writer.write(CHUNKED)
         assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"ok"), 5)
-        writer.write(bytes(1_000_000))
+        writer.write(b"100000\r\n" + bytes(1_000_000))
         await connect.until_alone()
         writer.transport.abort()
 
@@ -231,7 +231,8 @@ async def test_what_is_too_large_is_refused(status, sent):
 async def test_targets_that_are_accepted(target):
     async with served(echo) as connect:
         reader, writer = await connect()
-        for host in (b"a", b"a:80", b"[::1]:8400", b"127.0.0.1", b"a_b.example."):
+        hosts = (b"b",) if target.startswith(b"http") else (b"a", b"a:80", b"[::1]:8400", b"127.0.0.1", b"a_b.example.")
+        for host in hosts:
             writer.write(b"GET " + target + b" HTTP/1.1\r\nhost: " + host + b"\r\n\r\n")
             assert b"</1 " in await asyncio.wait_for(reader.readuntil(b">"), 5)
         writer.write(b"GET " + target + b" HTTP/1.0\r\n\r\n")
@@ -354,3 +355,28 @@ async def test_a_refused_request_is_in_the_security_log():
         assert (await answer_of(reader)).startswith(b"HTTP/1.1 400 ")
         writer.close()
     assert notes.lines == [(SecurityEvent.REQUEST_REFUSED, {"reason": "malformed_request", "peer": "127.0.0.1"})]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [(b"/" + b"a" * (TARGET_BYTES_MAX + 1), b"414"), (b"/ HTTP/1.1\r\nhost: a\r\nhost: b", b"400")]
+)
+async def test_a_refused_head_request_has_no_body(line, status):
+    async with served() as server:
+        reader, writer = await server()
+        writer.write(b"HEAD " + (line if b"HTTP" in line else line + b" HTTP/1.1\r\nhost: a") + b"\r\n\r\n")
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"content-length: 0" not in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_body_too_large_to_be_read_to_its_end_closes_the_connection():
+    async with served() as server:
+        for length, closes in ((protocol.LINGER_BYTES_MAX, False), (protocol.LINGER_BYTES_MAX + 1, True)):
+            reader, writer = await server()
+            writer.write(POST + b"content-length: %d\r\n\r\n" % length)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert (b"connection: close" in head) is closes
+            writer.close()

@@ -180,6 +180,18 @@ def test_unknown_paths_and_methods():
     assert answer.headers["allow"] == "POST"
 
 
+async def nothing(_called: Call) -> Reply:
+    return Reply(status=204)
+
+
+def test_a_response_without_content_says_nothing_of_one():
+    routes = [Route("DELETE", "/things", nothing, PUBLIC, "Delete")]
+    app = application(routes, identify, Notes(), api=limits_of(), quotas=no_quotas, on_durability_lost=lambda: None)
+    answer = run(call(app, "DELETE", "/things"))
+    assert (answer.status, answer.body) == (204, b"")
+    assert not {"content-length", "content-type"} & set(answer.headers)
+
+
 def test_every_response_has_the_headers_of_safety_and_pages_have_more():
     site = Site()
     answers = [

@@ -4,6 +4,7 @@ are checked and joined once, and a head is written together with its body."""
 import asyncio
 import re
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -52,13 +53,15 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError(f"a response has no {message['type']} here")
 
     def _start(self, status: int, headers: Any) -> bool:
-        """Return whether the head has a length, and keep it if so."""
+        """Return whether the length of the response is known, and keep its head if so."""
         length = -1
         for name, value in headers:
             if name == _LENGTH:
                 length = int(value)
         if length < 0:
-            return False
+            if status != HTTPStatus.NO_CONTENT:
+                return False
+            length = 0
         self.response_started, self.waiting_for_100_continue = True, False
         if self.keep_alive and _CLOSE in headers:
             self.keep_alive = False

@@ -8,6 +8,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from functools import partial
+from http import HTTPStatus
 from types import coroutine
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -328,12 +329,9 @@ async def _reply(send: Send, reply: Reply, charge: QuotaStatus | None) -> None:
     content_type = reply.content_type.encode()
     if raw is None:
         raw = b"" if reply.body is None else _JSON.encode(reply.body)
-    headers = [
-        *SAFE,
-        (b"content-type", content_type),
-        (b"content-length", b"%d" % len(raw)),
-        *rate_limit_fields(charge, reply.quota),
-    ]
+    headers = [*SAFE, *rate_limit_fields(charge, reply.quota)]
+    if reply.status != HTTPStatus.NO_CONTENT:  # which has neither (RFC 9110, section 8.6)
+        headers += (b"content-type", content_type), (b"content-length", b"%d" % len(raw))
     if content_type[:9] == b"text/html":
         headers += OF_PAGES
     if reply.headers:

@@ -201,6 +201,7 @@ class BoundedHttp(CycleProtocol):
         self._overhead_bytes, self._tiny_chunks, self._unread_bytes = -self._head_bytes, 0, 0
         self._in_head, self._head_bytes = False, 0
         self._body_left = int(once[b"content-length"]) if b"content-length" in once else 0
+        self.cycle.keep_alive &= self._body_left <= LINGER_BYTES_MAX  # a larger body is not read to its end
         self._deadline.due_s = math.inf
 
     def on_body(self, body: bytes) -> None:
@@ -369,7 +370,8 @@ class BoundedHttp(CycleProtocol):
             cycle.disconnected = not cycle.response_complete
             cycle.message_event.set()
         if not begun:
-            self.transport.write(refusal(error, self.server_state.default_headers))
+            head = self.parser.get_method() == b"HEAD"
+            self.transport.write(refusal(error, self.server_state.default_headers, head=head))
         self.transport.close()
 
     def _forget_request(self) -> None:

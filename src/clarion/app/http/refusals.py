@@ -16,9 +16,9 @@ _FIXED: Final = (
 )
 
 
-def refusal(error: CallerError, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def refusal(error: CallerError, headers: Iterable[tuple[bytes, bytes]], *, head: bool = False) -> bytes:
     """Return the whole response, a problem document (RFC 9457), after which the connection is closed. `headers` are
-    sent with it."""
+    sent with it. The response to a HEAD request (`head`) has no body."""
     body = msgspec.json.encode(
         {
             "type": f"urn:clarion:{error.code}",
@@ -33,4 +33,4 @@ def refusal(error: CallerError, headers: Iterable[tuple[bytes, bytes]]) -> bytes
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         lines.append(b"retry-after: %d" % retry_after_s)
-    return b"\r\n".join([*lines, b"", body])
+    return b"\r\n".join([*lines, b"", b"" if head else body])
