@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
+.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS_PIP) install --quiet --require-hashes --use-pep517 --no-build-isolation -r requirements-peers.lock
 	@touch $@
 
-test: test-fast test-slow test-e2e test-memory test-peers  ## Run every test (ARGS= goes to pytest)
+test: test-fast test-slow test-engines test-e2e test-memory test-peers  ## Run every test (ARGS= goes to pytest)
 
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
 test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
@@ -52,13 +52,13 @@ endif
 
 # Each worker starts with one half, so that what a folder prepares is mostly prepared once.
 test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
-	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers" $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers and not engines" $(ARGS)
 
 test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers" $(ARGS)
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
 
 search: $(STAMP)  ## Search every law with examples that no run has tried before (for every night)
-	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers" $(ARGS)
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers and not engines" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests
@@ -69,6 +69,13 @@ test-memory: $(STAMP)  ## Run the end-to-end tests that kill no process over sto
 
 test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
 	$(BIN)/pytest -m peers tests/peers $(ARGS)
+
+# Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
+test-engines: $(STAMP)  ## Run the tests over database servers, which they start themselves
+	$(BIN)/pytest -n 2 -m engines $(ARGS)
+
+engines: $(STAMP)  ## Print the database servers that were found, and start and stop one
+	PYTHONPATH=. $(BIN)/python -m tests.engines.postgres
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 

@@ -27,11 +27,15 @@ TRAITS: Final[dict[str, frozenset[str]]] = {
     "memory": frozenset({ONCE}),
     "repeating": frozenset({REPEATS}),
     "sqlite": frozenset({ONCE, SURVIVES, SHARED}),
+    "postgres": frozenset({ONCE, SURVIVES, SHARED}),
 }
 """What a backend declares. A case marked `needs_trait` is left out on a backend that does not declare it."""
 
 EVERY_PORT: Final = ("memory", "sqlite")
 """The backends that implement every port."""
+
+ENGINES: Final = frozenset({"postgres"})
+"""The backends over a server, which tests start. Their cases carry the mark `engines`."""
 
 Opened = tuple[Control, Any]
 """A control store and its directory, which can be closed, too."""

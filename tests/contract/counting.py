@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.contract.backends import EVERY_PORT, TRAITS
+from tests.contract.backends import ENGINES, EVERY_PORT, TRAITS
 
 CASE: Final = "contract case"
 """Under this name each report says port, backend and the trait that excluded its case, empty if none did."""
@@ -24,18 +24,30 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Counting(config), "contract-counting")
 
 
+@pytest.hookimpl(tryfirst=True)  # before cases are selected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deselect cases whose trait a backend does not declare, and note port and backend on each case."""
+    """Deselect cases whose trait a backend does not declare, and note port and backend on each case: on one over a server,
+    whose cases run by themselves, the number of cases of each other backend, too."""
+    model = Counter(port_of(item) for item in items if backend_of(item) == EVERY_PORT[0])
     for item in items:
         backend = backend_of(item)
-        port = getattr(getattr(item, "module", None), "PORT", None)
+        port = port_of(item)
+        if backend in ENGINES:
+            item.add_marker("engines")
         if port and not backend:
             raise pytest.UsageError(f"{item.nodeid} is a case of {port}, but its parameters do not name one backend")
         missing = missing_trait(item, backend) if backend else ""
         if missing:
             item.add_marker(pytest.mark.skip(reason=f"{backend} does not declare {missing}"))
         if port and backend:
-            item.user_properties.append((CASE, [port, backend, missing]))
+            expected = model[port] if backend in ENGINES else 0
+            item.user_properties.append((CASE, [port, backend, missing, expected]))
+
+
+def port_of(item: pytest.Item) -> str | None:
+    """Return the port that a case's module names, None without one."""
+    port: str | None = getattr(getattr(item, "module", None), "PORT", None)
+    return port
 
 
 def backend_of(item: pytest.Item) -> str | None:
@@ -60,6 +72,8 @@ class Cases:
     def __init__(self) -> None:
         self.run = 0
         self.excluded: Counter[str] = Counter()
+        self.expected = 0
+        """The number of cases of other backends in the same collection; 0 when it is counted from their own."""
 
     @property
     def total(self) -> int:
@@ -82,7 +96,8 @@ class Counting:
         for name, value in report.user_properties:
             if name != CASE or not isinstance(value, Iterable):
                 continue
-            port, backend, missing = value
+            port, backend, missing, expected = value
+            self._cases[port][backend].expected = expected
             if missing:
                 self._cases[port][backend].excluded[missing] += report.when == "setup"
             else:
@@ -107,11 +122,14 @@ class Counting:
 
     def unequal(self) -> list[str]:
         """Return the ports whose backends differ in the number of their cases."""
-        return [
-            port
-            for port, backends in sorted(self._cases.items())
-            if len({backends[backend].total for backend in {*EVERY_PORT, *backends}}) > 1
-        ]
+        return [port for port, backends in sorted(self._cases.items()) if self._differ(backends)]
+
+    def _differ(self, backends: dict[str, Cases]) -> bool:
+        served = {name: cases for name, cases in backends.items() if name in ENGINES}
+        others = backends.keys() - served.keys()
+        if served and not others:
+            return any(cases.total != cases.expected for cases in served.values())
+        return len({backends[backend].total for backend in {*EVERY_PORT, *others}}) > 1
 
     def _whole(self) -> bool:
         """Return whether whole suites were selected, not cases by name or by their last result."""

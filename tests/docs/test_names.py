@@ -11,7 +11,7 @@ from clarion.app.cli import COMMANDS
 from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, REFERENCE_VARIABLES, defaults_text
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal
-from clarion.domain import limits, limits_content, limits_delivery, limits_processes
+from clarion.domain import limits, limits_content, limits_delivery, limits_postgres, limits_processes
 from clarion.ops.metrics import COUNTERS
 from tests.docs.walk import API_PORT, ROOT
 
@@ -99,7 +99,8 @@ def test_bounds_are_as_the_architecture_page_says():
         for name in re.findall(r"\b[A-Z][A-Z_]+\b", path.read_text(encoding="utf-8"))
     }
     for name, value in rows:
-        module = next(one for one in (limits, limits_content, limits_delivery, limits_processes) if hasattr(one, name))
+        modules = (limits, limits_content, limits_delivery, limits_postgres, limits_processes)
+        module = next(one for one in modules if hasattr(one, name))
         assert getattr(module, name) == int(value.replace(",", "")), name
         assert name in used, f"{name} bounds nothing"
 

@@ -1,0 +1,205 @@
+"""A bounded pool of connections to one PostgreSQL database, and statements on it with translated errors.
+
+A statement is one round trip. Connections keep no state between two uses: no `SET`, no temporary tables, no advisory locks of
+a session, so that they may come from PgBouncer in transaction mode. There, `through_pooler` leaves out prepared statements
+and the settings that PgBouncer refuses at connecting; the role's own settings then bound statements
+(`ALTER ROLE ... SET statement_timeout`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from clarion.backends.postgres.errors import LOST, RETRIED, unreadable, unwritten, words
+from clarion.domain.errors import DurabilityError, OperatorError, StoreUnavailable
+from clarion.domain.limits_postgres import (
+    POSTGRES_ANSWER_S_MAX,
+    POSTGRES_CONNECT_S_MAX,
+    POSTGRES_CONNECTIONS_MAX,
+    POSTGRES_IDLE_IN_TRANSACTION_MS_MAX,
+    POSTGRES_IDLE_S_MAX,
+    POSTGRES_RETRIES_MAX,
+    POSTGRES_STATEMENT_MS_MAX,
+    POSTGRES_STATEMENTS_KEPT_MAX,
+)
+
+T = TypeVar("T")
+Work = Callable[["Connection"], Awaitable[T]]
+
+VERSION_MIN: Final = 150_000
+"""The oldest server that is supported, as `server_version_num` counts."""
+_RETRY_S: Final = 0.005
+
+
+class Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that is given back without a round trip, as no use of it leaves state behind."""
+
+    def get_reset_query(self) -> str:
+        """Return nothing to run."""
+        return ""
+
+
+class Database:
+    """Statements on the database that a DSN names. It connects at the first use and belongs to one event loop. The DSN
+    holds a password and appears in no text."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        role: str = "clarion",
+        connections: int = POSTGRES_CONNECTIONS_MAX,
+        through_pooler: bool = False,
+    ) -> None:
+        self._dsn = dsn
+        self._role = role
+        self._connections = connections
+        self._through_pooler = through_pooler
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"Database(role={self._role!r})"
+
+    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+        """Return the rows of a read. Raises `StoreUnavailable` when it cannot be done now."""
+        return await self.read(lambda db: db.fetch(statement, *values))
+
+    async def fetchrow(self, statement: str, *values: Any) -> Any:
+        """Return the first row of a read, None without one. Raises `StoreUnavailable`."""
+        return await self.read(lambda db: db.fetchrow(statement, *values))
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        """Return the first value of the first row of a read. Raises `StoreUnavailable`."""
+        return await self.read(lambda db: db.fetchval(statement, *values))
+
+    async def read(self, work: Work[T]) -> T:
+        """Return the result of a read. A connection that was lost is replaced once. Raises `StoreUnavailable`."""
+        for is_last in (False, True):
+            try:
+                pool = await self._opened()
+                async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
+                    return await work(connection)
+            except Exception as error:
+                if isinstance(error, (*LOST, *RETRIED)) and not is_last and not self._closed:
+                    continue
+                translated = unreadable(error)
+                if translated is None:
+                    raise
+                raise translated from None
+        raise AssertionError("unreachable")
+
+    async def run(self, work: Work[T]) -> T:
+        """Return the result of a write of one statement, which is its own transaction. See `transact`."""
+        return await self._write(work, in_transaction=False)
+
+    async def transact(self, work: Work[T]) -> T:
+        """Return the result of a write of several statements in one transaction.
+
+        It is run again as a whole, a bounded number of times, after a deadlock or serialization failure. Raises
+        `Overloaded` when nothing was stored and `DurabilityError` when the connection was lost so that nobody knows. Errors
+        of constraints and of the schema's functions pass.
+        """
+        return await self._write(work, in_transaction=True)
+
+    async def transact_once(self, work: Work[T]) -> T:
+        """Return the result of work in one transaction whose errors are those of the driver."""
+        pool = await self._opened()
+        async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
+            return await work(connection)
+
+    async def dedicated(self) -> Connection:
+        """Return a connection of its own, outside of the pool, for a listener, which closes it. It needs a session, so it
+        never goes through PgBouncer in transaction mode. Raises errors of the driver."""
+        connection: Connection = await asyncpg.connect(self._dsn, **self._options("listener"))
+        return connection
+
+    async def close(self) -> None:
+        """Finish running statements and close all connections."""
+        self._closed = True
+        async with self._opening:
+            if self._pool is not None:
+                pool, self._pool = self._pool, None
+                try:
+                    async with asyncio.timeout(POSTGRES_CONNECT_S_MAX):
+                        await pool.close()
+                except TimeoutError:
+                    pool.terminate()
+
+    async def _write(self, work: Work[T], *, in_transaction: bool) -> T:
+        for attempt in range(POSTGRES_RETRIES_MAX + 1):
+            sent = False
+            try:
+                pool = await self._opened()
+                async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
+                    sent = True
+                    if not in_transaction:
+                        return await work(connection)
+                    async with connection.transaction():
+                        sent = False
+                        result = await work(connection)
+                        sent = True
+                    return result
+            except Exception as error:
+                if isinstance(error, RETRIED) and attempt < POSTGRES_RETRIES_MAX:
+                    await asyncio.sleep(_RETRY_S * (attempt + 1))
+                    continue
+                translated = unwritten(error, sent=sent)
+                if translated is None:
+                    raise
+                raise translated from None
+        raise AssertionError("unreachable")
+
+    async def _opened(self) -> asyncpg.Pool:
+        if self._pool is None:
+            async with self._opening:
+                if self._closed:
+                    raise DurabilityError("the store is closed")
+                if self._pool is None:
+                    self._pool = await asyncpg.create_pool(
+                        self._dsn,
+                        min_size=0,
+                        max_size=self._connections,
+                        max_inactive_connection_lifetime=POSTGRES_IDLE_S_MAX,
+                        connection_class=Connection,
+                        **self._options(self._role),
+                    )
+        return self._pool
+
+    def _options(self, name: str) -> dict[str, Any]:
+        settings = {"application_name": f"clarion-{name}"}
+        if not self._through_pooler:
+            settings |= {
+                "statement_timeout": str(POSTGRES_STATEMENT_MS_MAX),
+                "idle_in_transaction_session_timeout": str(POSTGRES_IDLE_IN_TRANSACTION_MS_MAX),
+                "jit": "off",
+            }
+        return {
+            "timeout": POSTGRES_CONNECT_S_MAX,
+            "command_timeout": POSTGRES_ANSWER_S_MAX,
+            "server_settings": settings,
+            "statement_cache_size": 0 if self._through_pooler else POSTGRES_STATEMENTS_KEPT_MAX,
+            "max_cached_statement_lifetime": 0,
+        }
+
+
+async def check_server(database: Database) -> None:
+    """Raise `OperatorError` when the server cannot be reached, is too old or takes no writes."""
+    try:
+        row = await database.fetchrow(
+            "SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby"
+        )
+    except (StoreUnavailable, asyncpg.PostgresError, ValueError) as error:
+        raise OperatorError(f"PostgreSQL cannot be used: {words(error)}.") from None
+    if row["version"] < VERSION_MIN:
+        raise OperatorError(f"PostgreSQL {row['version'] // 10_000} is too old; Clarion needs 15 or newer.")
+    if row["standby"]:
+        raise OperatorError("PostgreSQL is a standby that takes no writes; give the address of the primary.")
+
+
+def columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
+    """Return rows as `count` lists, one per column, as `unnest` takes them; all lists are empty without rows."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]

@@ -1,0 +1,2 @@
+-- The journal: streams and stage store.
+CREATE SCHEMA journal;

@@ -1,0 +1,20 @@
+"""Named bounds of the stores on a PostgreSQL server. Times are in the unit of the name."""
+
+from typing import Final
+
+POSTGRES_CONNECTIONS_MAX: Final = 8
+"""Connections to PostgreSQL that one store of a process opens, besides the one that listens."""
+POSTGRES_CONNECT_S_MAX: Final = 10
+"""How long connecting to PostgreSQL may take, and waiting for a connection of the pool."""
+POSTGRES_STATEMENT_MS_MAX: Final = 30_000
+"""How long one statement may run before the server cancels it."""
+POSTGRES_ANSWER_S_MAX: Final = 35
+"""How long a process waits for the answer to one statement before it gives the connection up."""
+POSTGRES_IDLE_IN_TRANSACTION_MS_MAX: Final = 15_000
+"""How long a transaction may be open without a statement before the server ends its connection."""
+POSTGRES_IDLE_S_MAX: Final = 300
+"""How long a connection of the pool may be unused before it is closed."""
+POSTGRES_RETRIES_MAX: Final = 5
+"""How often a transaction is run again that the server refused because of concurrent ones."""
+POSTGRES_STATEMENTS_KEPT_MAX: Final = 200
+"""Prepared statements that each connection keeps."""

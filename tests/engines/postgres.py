@@ -1,0 +1,217 @@
+"""A PostgreSQL server for tests: one per test process, in a temporary folder, reached over a Unix socket.
+
+`database_of(folder)` gives each data folder a database without rows. A few databases take turns, so a test may have that
+many stores at a time; the folder remembers its database, so that a second process finds it, too.
+"""
+
+import asyncio
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Coroutine
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import pytest
+
+from clarion.backends.postgres.migrate import upgrade
+
+T = TypeVar("T")
+
+DATABASES: Final = 4
+"""Databases of one test process that take turns."""
+_DSN_FILE: Final = "postgres.dsn"
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "60",
+    "max_wal_size": "256MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "log_min_messages": "fatal",
+}
+_ROWS: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
+    WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'alembic_version'"""
+_MISSING: Final = (
+    "no PostgreSQL server can be started here: install PostgreSQL 15 or newer (Debian: apt install postgresql), or put"
+    " the folder of `initdb` into PATH"
+)
+
+
+def binaries() -> list[Path]:
+    """Return the folders that hold a server, newest first."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
+    found = shutil.which("initdb")
+    other = [Path(found).resolve().parent] if found else []
+    return [path for path in dict.fromkeys([*debian, *other]) if (path / "postgres").exists()]
+
+
+def version(folder: Path) -> str:
+    """Return the version of the server in a folder of binaries."""
+    said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
+class Server:
+    """A running server. It ends with the process that started it."""
+
+    def __init__(self, folder: Path) -> None:
+        room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder of its own is made in it
+        self.home = Path(tempfile.mkdtemp(prefix="clarion-pg-", dir=room))
+        self._data = self.home / "data"
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:  # initdb refuses root
+            user = _user()
+            os.chown(self.home, user.pw_uid, user.pw_gid)
+            self._as_user = [
+                "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT",
+            ]  # fmt: skip
+        try:
+            self._run(folder / "initdb", "-D", self._data, "-U", "clarion", "--no-sync", "-E", "UTF8", "--locale=C")
+            options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+            self._process = subprocess.Popen(
+                [*self._as_user, folder / "postgres", "-D", self._data, "-k", self.home, *options],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except BaseException:
+            shutil.rmtree(self.home, ignore_errors=True)
+            raise
+        atexit.register(self.stop)
+
+    def dsn(self, database: str) -> str:
+        """Return the address of a database."""
+        return f"postgresql://clarion@/{database}?host={self.home}"
+
+    def is_running(self) -> bool:
+        """Return whether the server process runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the server at once and delete its files."""
+        if self.is_running():
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(20)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _run(self, *command: object) -> None:
+        subprocess.run([*self._as_user, *map(str, command)], check=True, capture_output=True, cwd="/")
+
+
+def _user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+class Engine:
+    """A server with the schema, and the thread that prepares databases for tests, which have event loops of their
+    own."""
+
+    def __init__(self) -> None:
+        found = binaries()
+        if not found:
+            raise FileNotFoundError(_MISSING)
+        self.server = Server(found[0])
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="postgres-admin", daemon=True).start()
+        self._admins: dict[str, asyncpg.Connection] = {}
+        self._turn = 0
+        self.call(self._prepare())
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a coroutine that runs in the thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+    def empty(self) -> str:
+        """Return the address of the next database, emptied."""
+        self._turn += 1
+        name = f"clarion{self._turn % DATABASES}"
+        self.call(self._empty(name))
+        return self.server.dsn(name)
+
+    async def _prepare(self) -> None:
+        admin = await self._connected("postgres")
+        await admin.execute("CREATE DATABASE template_clarion")
+        await upgrade(self.server.dsn("template_clarion"))
+        for number in range(DATABASES):
+            await admin.execute(f"CREATE DATABASE clarion{number} TEMPLATE template_clarion")
+
+    async def _empty(self, name: str) -> None:
+        admin = self._admins.get(name)
+        if admin is None:
+            admin = self._admins[name] = await self._connected(name)
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        tables = [row[0] for row in await admin.fetch(_ROWS)]
+        used = tables and await admin.fetch(
+            " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})" for table in tables)  # noqa: S608
+        )
+        if used:
+            await admin.execute(f"TRUNCATE {', '.join(row[0] for row in used)} RESTART IDENTITY CASCADE")
+
+    async def _connected(self, name: str) -> asyncpg.Connection:
+        for _ in range(300):
+            try:
+                return await asyncpg.connect(self.server.dsn(name), statement_cache_size=0)
+            except (OSError, asyncpg.CannotConnectNowError):
+                if not self.server.is_running():
+                    break
+                await asyncio.sleep(0.05)
+        raise RuntimeError("the PostgreSQL server of the tests does not answer")
+
+
+@cache
+def _started() -> Engine | str:
+    try:
+        return Engine()
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+
+
+def engine() -> Engine:
+    """Return the server of this process. Where none can be started, the test is skipped, or fails with
+    CLARION_ENGINES_REQUIRED=1."""
+    found = _started()
+    if isinstance(found, Engine):
+        return found
+    if os.environ.get("CLARION_ENGINES_REQUIRED") == "1":
+        pytest.fail(found)
+    pytest.skip(found)
+
+
+def database_of(folder: Path) -> str:
+    """Return the address of the database of a data folder, empty when the folder is new."""
+    remembered = folder / _DSN_FILE
+    if not remembered.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(engine().empty())
+    return remembered.read_text()
+
+
+def main() -> None:
+    """Print the servers that were found, and start and stop the newest."""
+    for folder in binaries():
+        print(f"{version(folder)}: {folder}")  # noqa: T201
+    found = _started()
+    if not isinstance(found, Engine):
+        raise SystemExit(found)
+    print("started, migrated and stopped")  # noqa: T201
+    found.server.stop()
+
+
+if __name__ == "__main__":
+    main()
