@@ -4,14 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.postgres.journal import PostgresJournal, Start, start
+from clarion.backends.postgres.pool import Database
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Cursor, Lease, StageResult, Timer
 from clarion.ports.streams import Frame
+from tests.engines.postgres import database_of, in_thread
 from tests.look import Look
 from tests.stores import prepared
 
-Journal = MemoryJournal | SqliteJournal
+Journal = MemoryJournal | SqliteJournal | PostgresJournal
 """a backend that is both streams and stage store."""
 
 PARTITIONS = 4
@@ -51,10 +54,26 @@ def sqlite(data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journa
     return open_journal(prepared(data_dir, "journal"), clock, partitions)
 
 
+def postgres(data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journal:
+    dsn = database_of(data_dir)
+    return PostgresJournal(Database(dsn), clock, in_thread(_start(dsn, partitions)), clock.monotonic_ms)
+
+
+async def _start(dsn: str, partitions: int) -> Start:
+    database = Database(dsn)
+    try:
+        return await start(database, partitions)
+    finally:
+        await database.close()
+
+
 Opener = Callable[..., Journal]
 """Opens a backend over a folder, under a clock, with a number of partitions unless the usual one will do."""
 
-BACKENDS: dict[str, Opener] = {"memory": memory, "sqlite": sqlite}
+EMBEDDED: dict[str, Opener] = {"memory": memory, "sqlite": sqlite}
+"""The backends whose reads return without waiting."""
+
+BACKENDS: dict[str, Opener] = {**EMBEDDED, "postgres": postgres}
 
 
 def frame(topic: str = "t", partition: int = 0, payload: bytes = b"x", count: int = 1) -> Frame:

@@ -24,7 +24,7 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
 from tests.contract.controls import PARTITIONS, ControlPlane
-from tests.contract.journals import BACKENDS, Journal
+from tests.contract.journals import EMBEDDED, Journal
 from tests.look import Glance
 from tests.stages.world import Ledger, NoEgress, Notes
 
@@ -168,10 +168,10 @@ def furnished(empty, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=EMBEDDED)
 async def works(request, furnished, tmp_path):
     control_plane = ControlPlane.copy_of(furnished, tmp_path / "control")
-    works = Works(control_plane, BACKENDS[request.param](tmp_path / "journal", control_plane.clock, PARTITIONS))
+    works = Works(control_plane, EMBEDDED[request.param](tmp_path / "journal", control_plane.clock, PARTITIONS))
     yield works
     await works.journal.close()
     await control_plane.close()

@@ -62,6 +62,18 @@ def version(folder: Path) -> str:
     return said.stdout.strip()
 
 
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="engines", daemon=True).start()
+    return loop
+
+
+def in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that runs in a thread: tests have event loops of their own, which may be running."""
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result(120)
+
+
 class Server:
     """A running server. It ends with the process that started it."""
 
@@ -115,30 +127,30 @@ def _user() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
+class _Admin(asyncpg.Connection):
+    """A connection that is used until the process ends."""
+
+    def __del__(self) -> None:
+        """Say nothing about being open."""
+
+
 class Engine:
-    """A server with the schema, and the thread that prepares databases for tests, which have event loops of their
-    own."""
+    """A server with the schema, and its databases that take turns."""
 
     def __init__(self) -> None:
         found = binaries()
         if not found:
             raise FileNotFoundError(_MISSING)
         self.server = Server(found[0])
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="postgres-admin", daemon=True).start()
         self._admins: dict[str, asyncpg.Connection] = {}
         self._turn = 0
-        self.call(self._prepare())
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of a coroutine that runs in the thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+        in_thread(self._prepare())
 
     def empty(self) -> str:
         """Return the address of the next database, emptied."""
         self._turn += 1
         name = f"clarion{self._turn % DATABASES}"
-        self.call(self._empty(name))
+        in_thread(self._empty(name))
         return self.server.dsn(name)
 
     async def _prepare(self) -> None:
@@ -166,7 +178,7 @@ class Engine:
     async def _connected(self, name: str) -> asyncpg.Connection:
         for _ in range(300):
             try:
-                return await asyncpg.connect(self.server.dsn(name), statement_cache_size=0)
+                return await asyncpg.connect(self.server.dsn(name), statement_cache_size=0, connection_class=_Admin)
             except (OSError, asyncpg.CannotConnectNowError):
                 if not self.server.is_running():
                     break

@@ -18,3 +18,11 @@ POSTGRES_RETRIES_MAX: Final = 5
 """How often a transaction is run again that the server refused because of concurrent ones."""
 POSTGRES_STATEMENTS_KEPT_MAX: Final = 200
 """Prepared statements that each connection keeps."""
+POSTGRES_GROUP_STEPS_MAX: Final = 64
+"""Steps that one call commits. Each is a subtransaction, and with more than 64 of them PostgreSQL slows down all readers."""
+POSTGRES_GROUP_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Bytes of the frames of steps that one call commits, unless the first has more."""
+POSTGRES_DOUBT_S_MAX: Final = 30
+"""How long a process tries to find out whether a commit took effect whose connection was lost, before it stops."""
+POSTGRES_CHECK_MS: Final = 1_000
+"""How often a process that waits for growth looks for it by itself, as a wake-up may be lost."""

@@ -40,16 +40,27 @@ _REFUSED: Final = (
 """The server did not run the transaction, or rolled it back."""
 
 
+INVALID: Final = (ValueError, TypeError, OverflowError, asyncpg.DataError)
+"""A value that the driver cannot encode or the server cannot store: the caller's mistake."""
+
+
 def unreadable(error: Exception) -> ClarionError | None:
     """Return the error of a read that could not be done, None for an error with a meaning of its own."""
-    if isinstance(error, (*_REFUSED, *LOST)):
+    if not isinstance(error, INVALID) and isinstance(error, (*_REFUSED, *LOST)):
         return StoreUnavailable(f"PostgreSQL cannot be read now: {words(error)}")
     return None
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether it is not known from the error if the statement took effect."""
+    return isinstance(error, LOST) and not isinstance(error, (*INVALID, *_REFUSED))
 
 
 def unwritten(error: Exception, *, sent: bool) -> ClarionError | None:
     """Return the error of a write, None for an error with a meaning of its own. `sent` is whether the server may have
     been asked to commit: then a lost connection leaves the outcome unknown."""
+    if isinstance(error, INVALID):
+        return None
     if isinstance(error, _REFUSED):
         return Overloaded(f"PostgreSQL cannot write now: {words(error)}")
     if isinstance(error, LOST):

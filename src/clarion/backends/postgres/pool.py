@@ -80,7 +80,7 @@ class Database:
         """Return the result of a read. A connection that was lost is replaced once. Raises `StoreUnavailable`."""
         for is_last in (False, True):
             try:
-                pool = await self._opened()
+                pool = await self.opened()
                 async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
                     return await work(connection)
             except Exception as error:
@@ -92,9 +92,10 @@ class Database:
                 raise translated from None
         raise AssertionError("unreachable")
 
-    async def run(self, work: Work[T]) -> T:
-        """Return the result of a write of one statement, which is its own transaction. See `transact`."""
-        return await self._write(work, in_transaction=False)
+    async def run(self, work: Work[T], *, repeatable: bool = False) -> T:
+        """Return the result of a write of one statement, which is its own transaction. See `transact`. A caller may repeat
+        a write that is `repeatable` without harm, so an unknown outcome is `Overloaded`, too."""
+        return await self._write(work, in_transaction=False, repeatable=repeatable)
 
     async def transact(self, work: Work[T]) -> T:
         """Return the result of a write of several statements in one transaction.
@@ -105,11 +106,9 @@ class Database:
         """
         return await self._write(work, in_transaction=True)
 
-    async def transact_once(self, work: Work[T]) -> T:
-        """Return the result of work in one transaction whose errors are those of the driver."""
-        pool = await self._opened()
-        async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
-            return await work(connection)
+    def acquire(self) -> "Acquired":
+        """Return a context manager that yields a connection of the pool; errors are those of the driver."""
+        return Acquired(self)
 
     async def dedicated(self) -> Connection:
         """Return a connection of its own, outside of the pool, for a listener, which closes it. It needs a session, so it
@@ -129,11 +128,11 @@ class Database:
                 except TimeoutError:
                     pool.terminate()
 
-    async def _write(self, work: Work[T], *, in_transaction: bool) -> T:
+    async def _write(self, work: Work[T], *, in_transaction: bool, repeatable: bool = False) -> T:
         for attempt in range(POSTGRES_RETRIES_MAX + 1):
             sent = False
             try:
-                pool = await self._opened()
+                pool = await self.opened()
                 async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
                     sent = True
                     if not in_transaction:
@@ -147,13 +146,14 @@ class Database:
                 if isinstance(error, RETRIED) and attempt < POSTGRES_RETRIES_MAX:
                     await asyncio.sleep(_RETRY_S * (attempt + 1))
                     continue
-                translated = unwritten(error, sent=sent)
+                translated = unwritten(error, sent=sent and not repeatable)
                 if translated is None:
                     raise
                 raise translated from None
         raise AssertionError("unreachable")
 
-    async def _opened(self) -> asyncpg.Pool:
+    async def opened(self) -> asyncpg.Pool:
+        """Return the pool. Raises `DurabilityError` once closed."""
         if self._pool is None:
             async with self._opening:
                 if self._closed:
@@ -184,6 +184,24 @@ class Database:
             "statement_cache_size": 0 if self._through_pooler else POSTGRES_STATEMENTS_KEPT_MAX,
             "max_cached_statement_lifetime": 0,
         }
+
+
+class Acquired:
+    """One use of a connection of a pool."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pool: Any = None
+        self._connection: Any = None
+
+    async def __aenter__(self) -> Connection:
+        self._pool = await self._database.opened()
+        self._connection = await self._pool.acquire(timeout=POSTGRES_CONNECT_S_MAX)
+        connection: Connection = self._connection
+        return connection
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._pool.release(self._connection)
 
 
 async def check_server(database: Database) -> None:

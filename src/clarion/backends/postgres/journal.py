@@ -1,0 +1,64 @@
+"""The journal in PostgreSQL, shared by the processes of any number of machines: streams and stage store in one database, so that a step
+and its frames are one commit.
+
+Leases expire by the server's clock; everything else that is dated has the time of the process that wrote it.
+"""
+
+import secrets
+from typing import Final, NamedTuple
+
+from clarion.backends.postgres.group_commit import GroupCommit, LeaseTime
+from clarion.backends.postgres.migrate import upgrade
+from clarion.backends.postgres.pool import Database, check_server
+from clarion.backends.postgres.stage_store import PostgresStageStore
+from clarion.backends.postgres.streams import PostgresStreams
+from clarion.backends.postgres.wake_ups import HEADS, WakeUps
+from clarion.domain.limits_processes import PARTITIONS_MAX
+from clarion.journal.watch import Stream
+from clarion.ports.clock import Clock
+
+_FIX: Final = """WITH fixed AS (
+        INSERT INTO journal.meta (name, value) VALUES ('partitions', $1) ON CONFLICT DO NOTHING RETURNING value
+    ) SELECT value FROM fixed UNION ALL SELECT value FROM journal.meta WHERE name = 'partitions'"""
+
+
+class Start(NamedTuple):
+    """What a process learns before it uses the journal: its number of partitions, and the heads of its streams."""
+
+    partitions: int
+    heads: dict[Stream, int]
+
+
+async def open_journal(dsn: str, clock: Clock, partitions: int, *, role: str = "clarion") -> "PostgresJournal":
+    """Bring the schema to the newest revision and return the open journal. Raises `OperatorError` when the server cannot be
+    used."""
+    await upgrade(dsn)
+    database = Database(dsn, role=role)
+    try:
+        await check_server(database)
+        return PostgresJournal(database, clock, await start(database, partitions))
+    except BaseException:
+        await database.close()
+        raise
+
+
+async def start(database: Database, partitions: int) -> Start:
+    """Return what a process has to know. `partitions` is used at the first start only; later starts use the stored
+    number."""
+    if not 1 <= partitions <= PARTITIONS_MAX:
+        raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
+    fixed = await database.run(lambda db: db.fetchval(_FIX, partitions), repeatable=True)
+    rows = await database.fetch(HEADS)
+    return Start(fixed, {(topic, partition): head for topic, partition, head in rows})
+
+
+class PostgresJournal(PostgresStreams, PostgresStageStore):
+    """Implements `ports.streams.Streams` and `ports.stage_store.StageStore` over a database with the newest schema. Used from
+    one event loop. `lease_time` replaces the server's clock, as tests need that move the time."""
+
+    def __init__(self, database: Database, clock: Clock, started: Start, lease_time: LeaseTime = lambda: None) -> None:
+        origin = secrets.token_hex(8)
+        wakes = WakeUps(database, origin, dict(started.heads))
+        writer = GroupCommit(database, clock, lease_time, secrets.token_bytes(16), origin, wakes.grew)
+        PostgresStreams.__init__(self, database, wakes, started.partitions)
+        PostgresStageStore.__init__(self, database, writer, wakes, clock, lease_time, origin, started.partitions)
