@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.contract.backends import CONTROLS
+from tests.contract.backends import CONTROLS, ENGINES
 from tests.contract.fixtures import bound, clock, control_plane, empty
 from tests.contract.journals import BACKENDS, CARRIERS, PARTITIONS
 from tests.contract.states import STATES
+from tests.engines.postgres import database_of
 
 __all__ = ["bound", "clock", "control_plane", "empty"]
 
@@ -25,6 +26,8 @@ def carrier(request):
 @pytest.fixture
 async def open_store(backend, tmp_path, clock):
     """Return a function that opens the stage store again, as another process or a restarted one does."""
+    if backend in ENGINES:
+        database_of(tmp_path)  # before a test starts a process that looks for it
     async for opening in _opening(BACKENDS[backend], tmp_path, clock):
         yield opening
 

@@ -34,7 +34,7 @@ from clarion.ports.stage_store import (
 )
 from clarion.ports.streams import Frame
 from tests.contract.journals import BACKENDS, START_MS, Journal, VirtualClock, cursor
-from tests.look import Glance
+from tests.look import Look
 
 TOPICS = ("accepted.bulk", "accepted.high", "outcomes")
 GROUPS = ("plan", "record")
@@ -80,6 +80,8 @@ moves = st.lists(st.builds(CursorMove, leases, ids, small, small, small, small, 
 class TwoBackends(RuleBasedStateMachine):
     """Runs every operation on both backends, under one clock."""
 
+    backend = "sqlite"
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
@@ -89,7 +91,7 @@ class TwoBackends(RuleBasedStateMachine):
         self.real = self.open()
 
     def open(self) -> Journal:
-        return BACKENDS["sqlite"](self.data_dir, self.clock, PARTITIONS)
+        return BACKENDS[self.backend](self.data_dir, self.clock, PARTITIONS)
 
     def both(self, name: str, *arguments: Any) -> Any:
         """Call one method of both and return their common result, which may be a refusal."""
@@ -210,25 +212,25 @@ class TwoBackends(RuleBasedStateMachine):
 
     def seen(self, journal: Any) -> list[Any]:
         """Return all state that the port exposes."""
+        return self.runner.run(self.look(journal))
+
+    async def look(self, journal: Any) -> list[Any]:
         streams = [(topic, partition) for topic in TOPICS for partition in range(PARTITIONS)]
+        look = Look(journal)
         return [
-            [Glance(journal).read(*stream, after, 2) for stream in streams for after in (0, 3)],
-            [Glance(journal).since(*stream, self.clock.now_ms() - 40) for stream in streams],
-            [Glance(journal).head(*stream) for stream in streams],
-            [Glance(journal).committed(group, partition) for group in GROUPS for partition in range(PARTITIONS)],
-            [self.runner.run(journal.open_intents(group, partition)) for group in GROUPS for partition in (0, 1)],
-            [Glance(journal).backlog(group) for group in GROUPS],
-            [Glance(journal).idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
-            [Glance(journal).cursors(0), Glance(journal).cursors(status="running"), Glance(journal).cursor(b"a")],
-            [Glance(journal).cells(partition, [b"a", b"b", b"none"]) for partition in range(PARTITIONS)],
-            [
-                Glance(journal).cells_under(0, prefix, 2, after)
-                for prefix in (b"", b"b", b"\xff")
-                for after in (b"", b"b")
-            ],
-            [Glance(journal).waits("acme", key, limit) for key in (b"a", b"b") for limit in (1, 9)],
-            [Glance(journal).caps("acme", rule, [0, 1, 2]) for rule in (b"a", b"b", b"c")],
-            [Glance(journal).cancelled_since(0), Glance(journal).cancelled_since(2), Glance(journal).next_due_ms()],
+            [await look.read(*stream, after, 2) for stream in streams for after in (0, 3)],
+            [await look.since(*stream, self.clock.now_ms() - 40) for stream in streams],
+            [await look.head(*stream) for stream in streams],
+            [await look.committed(group, partition) for group in GROUPS for partition in range(PARTITIONS)],
+            [await journal.open_intents(group, partition) for group in GROUPS for partition in (0, 1)],
+            [await look.backlog(group) for group in GROUPS],
+            [await look.idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
+            [await look.cursors(0), await look.cursors(status="running"), await look.cursor(b"a")],
+            [await look.cells(partition, [b"a", b"b", b"none"]) for partition in range(PARTITIONS)],
+            [await look.cells_under(0, prefix, 2, after) for prefix in (b"", b"b", b"\xff") for after in (b"", b"b")],
+            [await look.waits("acme", key, limit) for key in (b"a", b"b") for limit in (1, 9)],
+            [await look.caps("acme", rule, [0, 1, 2]) for rule in (b"a", b"b", b"c")],
+            [await look.cancelled_since(0), await look.cancelled_since(2), await look.next_due_ms()],
         ]
 
     def teardown(self) -> None:
@@ -237,5 +239,11 @@ class TwoBackends(RuleBasedStateMachine):
         shutil.rmtree(self.data_dir)
 
 
+class MemoryAndPostgres(TwoBackends):
+    backend = "postgres"
+
+
 TwoBackends.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+MemoryAndPostgres.TestCase.settings = settings(max_examples=15, stateful_step_count=25)
 test_sqlite_does_what_the_referee_does = pytest.mark.slow(TwoBackends.TestCase)
+test_postgres_does_what_the_referee_does = pytest.mark.engines(MemoryAndPostgres.TestCase)

@@ -42,6 +42,8 @@ _SETTINGS: Final = {
 }
 _ROWS: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'alembic_version'"""
+_SEQUENCES: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences
+    WHERE last_value IS NOT NULL"""
 _MISSING: Final = (
     "no PostgreSQL server can be started here: install PostgreSQL 15 or newer (Debian: apt install postgresql), or put"
     " the folder of `initdb` into PATH"
@@ -173,7 +175,9 @@ class Engine:
             " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})" for table in tables)  # noqa: S608
         )
         if used:
-            await admin.execute(f"TRUNCATE {', '.join(row[0] for row in used)} RESTART IDENTITY CASCADE")
+            await admin.execute(f"TRUNCATE {', '.join(row[0] for row in used)} CASCADE")
+        for (sequence,) in await admin.fetch(_SEQUENCES):
+            await admin.execute(f"ALTER SEQUENCE {sequence} RESTART")
 
     async def _connected(self, name: str) -> asyncpg.Connection:
         for _ in range(300):
