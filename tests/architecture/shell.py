@@ -13,7 +13,7 @@ from tests.architecture.parsed import parsed
 STAGES = {"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"}
 SHELLS = ("worker", "routes", "socket", "gather", "intake")
 LIBRARIES = {
-    "aiosmtplib", "alembic", "apsw", "asyncio", "concurrent", "httptools", "io", "logging", "multiprocessing", "os", "pathlib",
+    "aiosmtplib", "alembic", "apsw", "asyncio", "asyncpg", "concurrent", "httptools", "io", "logging", "multiprocessing", "os", "pathlib",
     "prometheus_client", "psutil", "pyreqwest", "random", "secrets", "select", "shutil", "socket", "sqlalchemy", "sqlite3",
     "ssl", "starlette", "structlog", "subprocess", "tempfile", "threading", "time", "uvicorn", "uvloop",
 }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from clarion.app.cli import COMMANDS
 from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, REFERENCE_VARIABLES, defaults_text
 from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.postgres.journal import PostgresJournal
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.domain import limits, limits_content, limits_delivery, limits_postgres, limits_processes
 from clarion.ops.metrics import COUNTERS
@@ -105,7 +106,7 @@ def test_bounds_are_as_the_architecture_page_says():
         assert name in used, f"{name} bounds nothing"
 
 
-@pytest.mark.parametrize("journal", [SqliteJournal, MemoryJournal])
+@pytest.mark.parametrize("journal", [SqliteJournal, MemoryJournal, PostgresJournal])
 def test_failure_models_are_quoted_word_for_word(journal):
     traits = journal.store_traits
     kept = (traits.survives_process_kill, traits.survives_power_loss)

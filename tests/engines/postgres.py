@@ -155,6 +155,18 @@ class Engine:
         in_thread(self._empty(name))
         return self.server.dsn(name)
 
+    def bare(self) -> str:
+        """Return the address of a new database without a schema."""
+        self._turn += 1
+        name = f"bare{self._turn}"
+        in_thread(self._create(name))
+        return self.server.dsn(name)
+
+    async def _create(self, name: str) -> None:
+        admin = await self._connected("postgres")
+        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.close()
+
     async def _prepare(self) -> None:
         admin = await self._connected("postgres")
         await admin.execute("CREATE DATABASE template_clarion")

@@ -133,6 +133,9 @@ class GroupCommit:
                 if jobs and size > POSTGRES_GROUP_BYTES_MAX:
                     return jobs
                 jobs.append(queue.popleft())
+        if not self._waiting and self._last_call is not None:
+            self._last_call.cancel()
+            self._last_call = None
         return jobs
 
     async def _settle(self, jobs: list[_Job]) -> None:

@@ -68,7 +68,7 @@ class Step:
 
     def __init__(self, result: StageResult) -> None:
         self.result = result
-        self.size = sum(len(one.payload) for one in (*result.frames, *result.timers))
+        self.size = sum(len(one.payload) for one in result.frames) + sum(len(one.payload) for one in result.timers)
         accept, plan, broadcasts = result.accept_state, result.plan_state, result.broadcasts
         entries, below = _intents(result.progress.intents)
         self.parts: tuple[Rows, ...] = (
