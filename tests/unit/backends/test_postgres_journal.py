@@ -214,7 +214,7 @@ class TestWakeUps:
 
     async def test_a_lost_notification_is_recovered(self, opened, monkeypatch):
         monkeypatch.setattr(wake_ups, "POSTGRES_CHECK_MS", 20)
-        monkeypatch.setattr(wake_ups.WakeUps, "_hear", lambda *_told: None)
+        monkeypatch.setattr(wake_ups.WakeUps, "_receive", lambda *_message: None)
         one, two = await opened(), await opened()
         watch = one.watch(["t"], [0])
         for n in range(3):

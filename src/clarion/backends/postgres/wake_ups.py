@@ -61,7 +61,7 @@ class WakeUps:
             connection: Connection | None = None
             try:
                 connection = await self._database.dedicated()
-                await connection.add_listener(_CHANNEL, self._hear)
+                await connection.add_listener(_CHANNEL, self._receive)
                 while True:
                     self._look.clear()
                     await self._compare(connection)
@@ -81,15 +81,15 @@ class WakeUps:
         self._known = {stream: max(head, self._known.get(stream, 0)) for stream, head in found.items()}
         self.growth.look()
 
-    def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+    def _receive(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         try:
-            told = decode_grown(str(payload))
+            message = decode_grown(str(payload))
         except msgspec.MsgspecError:
             self._look.set()
             return
-        if told.origin == self._origin:
+        if message.origin == self._origin:
             return
-        if told.grown is None:
+        if message.grown is None:
             self._look.set()
         else:
-            self.grew(told.grown)
+            self.grew(message.grown)

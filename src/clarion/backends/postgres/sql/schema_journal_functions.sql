@@ -19,14 +19,13 @@ BEGIN
         ORDER BY s.topic, s.partition FOR UPDATE;
 END $$;
 
--- Append frames in their order and return their offsets. Times never decrease within a stream.
-CREATE FUNCTION journal.append(
+-- Append frames in their order to streams that are locked and return their offsets. Times never decrease within a stream.
+CREATE FUNCTION journal.append_locked(
     p_topic text[], p_partition integer[], p_count integer[], p_payload bytea[], p_now bigint
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     offsets bigint[];
 BEGIN
-    PERFORM journal.lock_streams(p_topic, p_partition);
     WITH new AS (
         SELECT s.stream_id, a.ord, a.count, a.payload, greatest(s.appended_ms, p_now) AS appended_ms,
             s.head + row_number() OVER run AS "offset", s.total + sum(a.count) OVER run AS total
@@ -44,6 +43,15 @@ BEGIN
     )
     SELECT array_agg("offset" ORDER BY ord) INTO offsets FROM new;
     RETURN offsets;
+END $$;
+
+-- Lock streams, append frames in their order and return their offsets.
+CREATE FUNCTION journal.append(
+    p_topic text[], p_partition integer[], p_count integer[], p_payload bytea[], p_now bigint
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM journal.lock_streams(p_topic, p_partition);
+    RETURN journal.append_locked(p_topic, p_partition, p_count, p_payload, p_now);
 END $$;
 
 -- Count a change of each marker.

@@ -108,7 +108,7 @@ BEGIN
 
             lo := bounds[p_steps + 1 + i] + 1; hi := bounds[p_steps + 1 + i + 1];
             IF hi >= lo THEN
-                offsets := journal.append(f_topic[lo:hi], f_partition[lo:hi], f_count[lo:hi], f_payload[lo:hi], p_now);
+                offsets := journal.append_locked(f_topic[lo:hi], f_partition[lo:hi], f_count[lo:hi], f_payload[lo:hi], p_now);
             END IF;
 
             lo := bounds[2 * (p_steps + 1) + i] + 1; hi := bounds[2 * (p_steps + 1) + i + 1];
