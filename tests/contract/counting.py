@@ -100,6 +100,8 @@ class Counting:
             self._cases[port][backend].expected = expected
             if missing:
                 self._cases[port][backend].excluded[missing] += report.when == "setup"
+            elif backend in ENGINES and report.skipped and not hasattr(report, "wasxfail"):
+                self._cases[port][backend].excluded["no server"] += 1
             else:
                 ran = report.when == "call" and (not report.skipped or hasattr(report, "wasxfail"))
                 self._cases[port][backend].run += ran or (report.when == "setup" and report.failed)
@@ -127,9 +129,9 @@ class Counting:
     def _differ(self, backends: dict[str, Cases]) -> bool:
         served = {name: cases for name, cases in backends.items() if name in ENGINES}
         others = backends.keys() - served.keys()
-        if served and not others:
-            return any(cases.total != cases.expected for cases in served.values())
-        return len({backends[backend].total for backend in {*EVERY_PORT, *others}}) > 1
+        if any(cases.total != cases.expected for cases in served.values()):
+            return True
+        return bool(others) and len({backends[backend].total for backend in {*EVERY_PORT, *others}}) > 1
 
     def _whole(self) -> bool:
         """Return whether whole suites were selected, not cases by name or by their last result."""

@@ -26,3 +26,5 @@ POSTGRES_DOUBT_S_MAX: Final = 30
 """How long a process tries to find out whether a commit took effect whose connection was lost, before it stops."""
 POSTGRES_CHECK_MS: Final = 1_000
 """How often a process that waits for growth looks for it by itself, as a wake-up may be lost."""
+POSTGRES_WRITER_KEPT_MS: Final = 24 * 3600 * 1000
+"""How long the last commit of a process is remembered, which may have to ask for its outcome."""

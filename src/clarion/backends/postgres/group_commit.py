@@ -22,7 +22,7 @@ from clarion.backends.postgres.steps import (
     arrays,
     decode_answer,
 )
-from clarion.domain.errors import DurabilityError, Overloaded
+from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits_postgres import (
     POSTGRES_DOUBT_S_MAX,
     POSTGRES_GROUP_BYTES_MAX,
@@ -139,24 +139,26 @@ class GroupCommit:
         return jobs
 
     async def _settle(self, jobs: list[_Job]) -> None:
-        """Commit jobs and give each its result. If the server cannot take one of them, each is committed by itself."""
+        """Commit jobs and give each its result. If the server cannot store one of them, each is committed by itself."""
         try:
             answer = await self._commit([job.step for job in jobs])
-        except INVALID as error:
-            if len(jobs) > 1:
-                for job in jobs:
-                    await self._settle([job])
-            else:
-                _fail(jobs, ValueError(f"a value that PostgreSQL cannot store: {words(error)}"))
-            return
         except DurabilityError as error:
             self._failure = error
             _fail([*jobs, *self._queue, *self._waiting], error)
             self._queue.clear()
             self._waiting.clear()
             return
-        except Exception as error:  # noqa: BLE001 - each waiting caller gets it
+        except ClarionError as error:
             _fail(jobs, error)
+            return
+        except Exception as error:  # noqa: BLE001 - the caller of the step gets it
+            if len(jobs) > 1:
+                for job in jobs:
+                    await self._settle([job])
+            elif isinstance(error, INVALID):
+                _fail(jobs, ValueError(f"a value that PostgreSQL cannot store: {words(error)}"))
+            else:
+                _fail(jobs, error)
             return
         self._grown(answer.grown)
         for job, one in zip(jobs, answer.steps, strict=True):

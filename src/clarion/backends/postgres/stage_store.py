@@ -11,6 +11,7 @@ from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.steps import decode_streams
 from clarion.backends.postgres.wake_ups import WakeUps
 from clarion.domain.limits import HOLD_MS_MAX
+from clarion.domain.limits_postgres import POSTGRES_WRITER_KEPT_MS
 from clarion.domain.limits_processes import (
     CANCELLATIONS_PER_READ_MAX,
     INTENT_ENTRIES_PER_READ_MAX,
@@ -81,8 +82,6 @@ _CAPS: Final = """SELECT tenant, rule, block, times FROM journal.caps
 _TRIM_FRAMES: Final = "SELECT journal.trim_frames($1, $2)"
 _TRIM_ENTRIES: Final = "SELECT journal.trim_entries($1, $2, $3)"
 _TRIM_WRITERS: Final = "DELETE FROM journal.writers WHERE at_ms < $1"
-_WRITER_KEPT_MS: Final = 24 * 3600 * 1000
-"""How long the last commit of a process is remembered, which may have to ask for its outcome."""
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -251,7 +250,7 @@ class PostgresStageStore:
         now_ms = self._clock.now_ms()
         while await self._value(_TRIM_ENTRIES, older_than_ms - HOLD_MS_MAX, now_ms, TRIM_ROWS_PER_COMMIT_MAX):
             pass
-        old_ms = now_ms - _WRITER_KEPT_MS
+        old_ms = now_ms - POSTGRES_WRITER_KEPT_MS
         await self._database.run(lambda db: db.execute(_TRIM_WRITERS, old_ms), repeatable=True)
         return frames
 

@@ -62,7 +62,8 @@ BEGIN
 END $$;
 
 -- Wake the listeners of all processes and return [[topic, partition, head], ...] of the streams named. A payload has
--- at most 8000 bytes; a longer one names no streams.
+-- at most 8000 bytes; a longer one names no streams. Commits that notify take turns: the server holds one lock of the database from
+-- then until they are durable.
 CREATE FUNCTION journal.wake(p_origin text, p_topic text[], p_partition integer[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     grown jsonb;
