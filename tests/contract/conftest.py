@@ -5,7 +5,7 @@ import pytest
 from tests.contract.backends import CONTROLS, ENGINES
 from tests.contract.fixtures import bound, clock, control_plane, empty
 from tests.contract.journals import BACKENDS, CARRIERS, PARTITIONS
-from tests.contract.states import STATES
+from tests.contract.states import STATES, shut
 from tests.engines.postgres import database_of
 
 __all__ = ["bound", "clock", "control_plane", "empty"]
@@ -62,10 +62,10 @@ def streams(open_streams):
 
 
 @pytest.fixture(params=STATES)
-def state(request, tmp_path):
+async def state(request, tmp_path):
     opened = STATES[request.param](tmp_path)
     yield opened
-    opened.close()
+    await shut(opened)
 
 
 @pytest.fixture(params=CONTROLS)

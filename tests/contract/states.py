@@ -3,15 +3,28 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 from msgspec.structs import astuple
 
 from clarion.backends.memory.state import MemoryState
+from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.state import PostgresState
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.state import SqliteState
+from tests.engines.postgres import database_of, engine
 from tests.stores import prepared
 
-State = MemoryState | SqliteState
+
+class OwnDatabase(PostgresState):
+    """A state store that alone uses its database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.database = database
+
+
+State = MemoryState | SqliteState | OwnDatabase
 
 
 def memory(_data_dir: Path) -> MemoryState:
@@ -22,9 +35,32 @@ def sqlite(data_dir: Path) -> SqliteState:
     return SqliteState(prepared(data_dir, "state"))
 
 
-STATES: dict[str, Callable[[Path], State]] = {"memory": memory, "sqlite": sqlite}
+def postgres(data_dir: Path) -> OwnDatabase:
+    return OwnDatabase(Database(database_of(data_dir), connections=4))
+
+
+STATES: dict[str, Callable[[Path], State]] = {"memory": memory, "sqlite": sqlite, "postgres": postgres}
 """Backends of the ports `state`, `history`, `inbox` and `receipt_lookup`."""
 
+
+async def shut(state: State) -> None:
+    """Close a store that was opened here."""
+    state.close()
+    if isinstance(state, OwnDatabase):
+        await state.database.close()
+
+
+_COLUMNS = {
+    "standings": ("standings", "tenant, at_ms, provider, channel, vendor, before, state, detail"),
+    "totals": ("broadcast_totals", "tenant, broadcast_id, channel, state, reason, count"),
+    "counters": ("counters", "minute_ms, tenant, channel, what, reason, count"),
+    "dead_letters": (
+        "dead_letters",
+        "tenant, delivery_id, channel, user_id, reason, detail, attempt, dead_ms, payload, replayed_ms",
+    ),
+}
+"""Tables and columns of those that differ from the rows in memory."""
+_NAMES_ON_POSTGRES = {"settings": "decision_settings", "cancellations": "subject_cancellations"}
 _ROWS_WITHOUT_NAMES = ("totals", "counters", "cancellations", "sightings")
 
 
@@ -61,15 +97,7 @@ def dump_sqlite(data_dir: Path) -> dict[str, list]:
     db = connect(path_of(data_dir, "state"), readonly=True)
     found = {}
     for name in dump_memory(MemoryState()):
-        table, columns = {
-            "standings": ("standings", "tenant, at_ms, provider, channel, vendor, before, state, detail"),
-            "totals": ("broadcast_totals", "tenant, broadcast_id, channel, state, reason, count"),
-            "counters": ("counters", "minute_ms, tenant, channel, what, reason, count"),
-            "dead_letters": (
-                "dead_letters",
-                "tenant, delivery_id, channel, user_id, reason, detail, attempt, dead_ms, payload, replayed_ms",
-            ),
-        }.get(name, (name, "*"))
+        table, columns = _COLUMNS.get(name, (name, "*"))
         rows = db.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
         if name in ("totals", "counters"):
             rows = [row for row in rows if row[-1]]
@@ -78,8 +106,22 @@ def dump_sqlite(data_dir: Path) -> dict[str, list]:
     return found
 
 
+async def dump_postgres(dsn: str) -> dict[str, list]:
+    """Return every table of a database in the form of `dump_memory`."""
+    db = await asyncpg.connect(dsn)
+    found = {}
+    for name in dump_memory(MemoryState()):
+        table, columns = _COLUMNS.get(name, (_NAMES_ON_POSTGRES.get(name, name), "*"))
+        rows = [tuple(row) for row in await db.fetch(f"SELECT {columns} FROM {table}")]  # noqa: S608
+        found[name] = [row for row in rows if row[-1]] if name in ("totals", "counters") else rows
+    await db.close()
+    return found
+
+
 def dump(state: State, data_dir: Path) -> dict[str, list]:
     """Return every table of a store in a form that is the same for all backends."""
+    if isinstance(state, OwnDatabase):
+        return plain(engine().call(dump_postgres(database_of(data_dir))))
     return plain(dump_memory(state) if isinstance(state, MemoryState) else dump_sqlite(data_dir))
 
 

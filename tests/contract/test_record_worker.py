@@ -19,7 +19,6 @@ from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock
 from tests.contract.journals import PARTITIONS
-from tests.contract.states import STATES
 from tests.look import Look
 
 
@@ -31,13 +30,6 @@ def machine():
 @pytest.fixture
 def journal(machine):
     return MemoryJournal(machine, PARTITIONS)
-
-
-@pytest.fixture(params=STATES)
-def state(request, tmp_path):
-    opened = STATES[request.param](tmp_path)
-    yield opened
-    opened.close()
 
 
 def worker(journal, state, machine, owner="worker-0") -> tuple[RecordWorker, LeasedPartitions]:

@@ -12,7 +12,7 @@ import pytest
 from clarion.backends.memory.state import MemoryState
 from tests.contract import ledgers as world
 from tests.contract.backends import SURVIVES
-from tests.contract.states import STATES, dump
+from tests.contract.states import STATES, dump, shut
 from tests.contract.story import story
 
 PORT = "state"
@@ -21,10 +21,10 @@ FRAMES = 900
 BATCHES_BEFORE_KILL_MAX = 40
 
 
-def run_until_killed(control_backend: str, data_dir: Path, batches: int) -> bool:
+def run_until_killed(name: str, data_dir: Path, batches: int) -> bool:
     """Start a folder, kill it after that many batches; return whether it reached the end of the stream instead."""
     script = Path(__file__).with_name("crash_folder.py")
-    command = [sys.executable, script, control_backend, data_dir, str(SEED), str(FRAMES)]
+    command = [sys.executable, script, name, data_dir, str(SEED), str(FRAMES)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         stored = 0
         while stored < batches:
@@ -39,14 +39,15 @@ def run_until_killed(control_backend: str, data_dir: Path, batches: int) -> bool
 
 @pytest.mark.slow
 @pytest.mark.needs_trait(SURVIVES)
-async def test_kill_9_loses_and_repeats_nothing(control_backend, tmp_path):
+@pytest.mark.parametrize("name", STATES)
+async def test_kill_9_loses_and_repeats_nothing(name, tmp_path):
     chance = random.Random(SEED)
     kills = 0
-    while not run_until_killed(control_backend, tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
+    state = STATES[name](tmp_path)
+    while not run_until_killed(name, tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
         kills += 1
     assert kills >= 5
     referee = MemoryState()
     await world.fold_all(referee, [story(SEED, FRAMES)])
-    state = STATES[control_backend](tmp_path)
     assert dump(state, tmp_path) == dump(referee, tmp_path)
-    state.close()
+    await shut(state)

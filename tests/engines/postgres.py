@@ -173,6 +173,7 @@ class Engine:
         await upgrade(self.server.dsn("template_clarion"))
         for number in range(DATABASES):
             await admin.execute(f"CREATE DATABASE clarion{number} TEMPLATE template_clarion")
+        await admin.close()
 
     async def _empty(self, name: str) -> None:
         admin = self._admins.get(name)

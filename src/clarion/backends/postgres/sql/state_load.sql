@@ -1,0 +1,15 @@
+-- Deliveries ($1), and the states of chunks ($2) and of those that hold these deliveries: a chunk's row has no user.
+WITH found AS MATERIALIZED (
+    SELECT d.* FROM unnest($1::bytea[]) AS w (id) JOIN deliveries AS d USING (id)
+), wanted AS (
+    SELECT chunk_id FROM found WHERE chunk_id IS NOT NULL UNION SELECT unnest($2::bytea[])
+)
+SELECT id, tenant, user_id, channel, address, state, reason, detail, attempt, repeats, provider, vendor,
+    vendor_message_id, planned_ms, started_ms, finished_ms, retry_ms, accepted_attempt, accepted_ms, chunk_id,
+    chunk_index, step, profile_id, setting, NULL AS states, NULL AS reasons, NULL AS intents
+FROM found
+UNION ALL
+SELECT c.chunk_id, c.tenant, NULL, c.channel, NULL, NULL, NULL, NULL, NULL, NULL, c.provider, c.vendor,
+    NULL, NULL, NULL, c.finished_ms, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, c.states, c.reasons, c.intents
+FROM wanted JOIN chunk_states AS c USING (chunk_id)

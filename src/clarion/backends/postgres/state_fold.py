@@ -1,0 +1,141 @@
+"""The ledger on PostgreSQL: load current rows, store the rows changed by a fold together with its positions. A load is one
+statement, and so is a fold."""
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.sql_files import sql
+from clarion.backends.postgres.state_rows import FOLD, fold_rows, without_nul
+from clarion.domain.delivery_state import State
+from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
+from clarion.domain.history import STATES, Changes, ChunkState, Delivery
+from clarion.ports.stage_store import Position
+from clarion.ports.state import Advance
+from clarion.ports.telemetry import Telemetry
+
+_STALE: Final = "CL001"
+"""The error code of `fold_advance_all`."""
+_NEW: Final = frozenset({"deliveries_pkey", "chunk_states_pkey"})
+_LOAD: Final = sql("state_load")
+_PRUNE: Final = """DELETE FROM captures AS c USING (
+        SELECT t.tenant, greatest($1::bytea, coalesce((SELECT k.delivery_id FROM captures AS k WHERE k.tenant = t.tenant
+            ORDER BY k.delivery_id DESC LIMIT 1 OFFSET $2), ''::bytea)) AS edge
+        FROM (SELECT DISTINCT tenant FROM captures) AS t
+    ) AS e WHERE c.tenant = e.tenant AND c.delivery_id <= e.edge"""
+_NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
+
+DELIVERY_COLUMNS: Final = ", ".join(Delivery.__struct_fields__)
+_STATE_AT: Final = Delivery.__struct_fields__.index("state")
+_WIDTH: Final = len(Delivery.__struct_fields__)
+
+
+def delivery(row: Any) -> Delivery:
+    """Return the delivery of a row that begins with `DELIVERY_COLUMNS`."""
+    found = Delivery(*row[:_WIDTH])
+    found.state = STATES[row[_STATE_AT]]
+    return found
+
+
+class StateFold:
+    """Implements `ports.state.Ledger` and `DeliveryStates`. Making the rows of a fold counts as CPU time of the stage
+    `record`."""
+
+    def __init__(self, database: Database, telemetry: Telemetry | None = None) -> None:
+        self._database = database
+        self._telemetry = telemetry
+
+    async def positions(self) -> dict[int, Position]:
+        """Return the folded position of each partition."""
+        rows = await self._database.fetch('SELECT partition, "offset", numbers FROM fold_positions')
+        return {
+            partition: Position(offset, {} if numbers is None else _NUMBERS.decode(numbers))
+            for partition, offset, numbers in rows
+        }
+
+    async def load(
+        self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
+    ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
+        """Return the current rows of deliveries, of chunks, and of the chunks that hold those deliveries."""
+        rows = await self._database.fetch(_LOAD, sorted(delivery_ids), sorted(chunk_ids))
+        deliveries: dict[bytes, Delivery] = {}
+        chunks: dict[bytes, ChunkState] = {}
+        for row in rows:
+            if row["states"] is None:
+                deliveries[row["id"]] = delivery(row)
+            else:
+                chunks[row["id"]] = _chunk_state(row)
+        return deliveries, chunks
+
+    async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
+        """Store changes and positions in one transaction. Raises `StaleLease` when another worker has folded further,
+        `AlreadyStored` when a row assumed to be new exists, `Overloaded` when nothing could be stored now, or
+        `DurabilityError` when the outcome cannot be found out."""
+        with nullcontext() if self._telemetry is None else self._telemetry.cpu("record"):
+            rows = fold_rows(changes, advances)
+        try:
+            await self._fold(rows)
+        except DurabilityError:  # the connection was lost: either this or the second fold finds its positions moved
+            if not advances:
+                raise
+            await self._fold_again(rows, advances)
+
+    async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
+        """Delete captures older than a time or beyond a number per tenant; return the number deleted."""
+        oldest = max(before_ms, 0).to_bytes(6, "big")
+        done = await self._database.run(lambda db: db.execute(_PRUNE, oldest, keep_per_tenant))
+        return int(done.removeprefix("DELETE "))
+
+    async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+        """Return the state and newest attempt of those of the deliveries that have a row of their own."""
+        rows = await self._database.fetch(
+            "SELECT id, state, attempt FROM unnest($1::bytea[]) AS w (id) JOIN deliveries USING (id)",
+            list(delivery_ids),
+        )
+        return {id_: (STATES[state], attempt) for id_, state, attempt in rows}
+
+    async def chunk_states(self, chunk_id: bytes) -> bytes | None:
+        """Return the state bytes of a chunk, None when it is not folded yet."""
+        found: bytes | None = await self._database.fetchval(
+            "SELECT states FROM chunk_states WHERE chunk_id = $1", chunk_id
+        )
+        return found
+
+    async def _fold(self, rows: Sequence[Any]) -> None:
+        try:
+            try:
+                await self._database.run(lambda db: db.execute(FOLD, *rows))
+            except asyncpg.CharacterNotInRepertoireError:
+                cleaned = without_nul(rows)  # a provider's words may hold it: rare, so it is looked for only then
+                await self._database.run(lambda db: db.execute(FOLD, *cleaned))
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name not in _NEW:
+                raise
+            raise AlreadyStored("record: a delivery or chunk assumed to be new has a row") from error
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != _STALE:
+                raise
+            raise StaleLease("record: a partition was folded further by another worker") from None
+
+    async def _fold_again(self, rows: Sequence[Any], advances: Sequence[Advance]) -> None:
+        """Repeat a fold whose outcome is not known: its positions tell whether it was stored."""
+        try:
+            await self._fold(rows)
+        except StaleLease:
+            found = await self._database.fetch('SELECT partition, "offset", fence FROM fold_positions')
+            stored = {partition: (offset, fence) for partition, offset, fence in found}
+            if any(stored.get(one.partition) != (one.offset, one.fence) for one in advances):
+                raise
+        except Overloaded as error:
+            raise DurabilityError(f"the outcome of a fold is not known: {error}") from error
+
+
+def _chunk_state(row: Any) -> ChunkState:
+    return ChunkState(
+        row["id"], row["tenant"], row["channel"], row["states"], row["reasons"], row["intents"], row["provider"],
+        row["vendor"], row["finished_ms"],
+    )  # fmt: skip

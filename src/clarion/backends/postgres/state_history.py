@@ -1,0 +1,226 @@
+"""The history on PostgreSQL: the API's reads of notifications, broadcasts, dead letters, captures, instances and seen
+receipts, the lookups that match delivery receipts, and changes of account health. Every call is one statement."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from clarion.backends.postgres.pool import Database, columns
+from clarion.backends.postgres.state_fold import DELIVERY_COLUMNS, delivery
+from clarion.backends.postgres.state_repeat import repeatable, rows_of
+from clarion.backends.postgres.state_where import Where, dead_letters_where
+from clarion.domain.errors import DurabilityError, Overloaded
+from clarion.domain.history import (
+    Attempt,
+    Capture,
+    Chunk,
+    ChunkState,
+    DeadLetter,
+    Delivery,
+    HealthChange,
+    Instance,
+    Notification,
+    Progress,
+)
+from clarion.domain.limits import RECIPIENTS_MAX
+from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
+from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.seen_receipts import Seen
+
+_END: Final = b"\xff" * 8
+"""No id that starts with a given 16 or 24 bytes is above them followed by this."""
+
+
+def _columns(kind: type, table: str = "") -> str:
+    prefix = f"{table}." if table else ""
+    return ", ".join(prefix + name for name in kind.__struct_fields__)  # type: ignore[attr-defined]
+
+
+_NOTIFICATION: Final = f"SELECT {_columns(Notification)} FROM notifications WHERE tenant = $1"  # noqa: S608
+_DELIVERIES_OF: Final = f"""SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id >= $1 AND id <= $2 AND tenant = $3
+    ORDER BY planned_ms, id LIMIT $4"""  # noqa: S608
+_DELIVERIES: Final = f"""SELECT {DELIVERY_COLUMNS} FROM unnest($1::bytea[]) AS w (id) JOIN deliveries USING (id)
+    WHERE tenant = $2"""  # noqa: S608
+_ATTEMPTS: Final = f"""SELECT {_columns(Attempt)} FROM unnest($1::bytea[]) WITH ORDINALITY AS w (delivery_id, nr)
+    JOIN attempts USING (delivery_id) WHERE tenant = $2 ORDER BY nr, attempt, finished_ms, event"""  # noqa: S608
+_CANCELLED: Final = "SELECT at_ms FROM subject_cancellations WHERE tenant = $1 AND id = $2"
+_TOTALS: Final = """SELECT channel, state, reason, count FROM broadcast_totals
+    WHERE tenant = $1 AND broadcast_id = $2 AND count > 0 ORDER BY channel, state, reason"""
+_CHUNKS: Final = f"""SELECT {_columns(Chunk, "chunks")}, {_columns(ChunkState, "chunk_states")}
+    FROM chunks JOIN chunk_states USING (chunk_id, tenant)
+    WHERE chunks.chunk_id >= $1 AND chunks.chunk_id <= $2 AND tenant = $3"""  # noqa: S608
+_DEAD: Final = f"SELECT {_columns(DeadLetter)} FROM dead_letters WHERE tenant = $1"  # noqa: S608
+_CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = $1"  # noqa: S608
+_COUNTERS: Final = """SELECT minute_ms, channel, what, reason, count FROM counters
+    WHERE tenant = $1 AND minute_ms >= $2 AND minute_ms < $3 ORDER BY minute_ms, channel, what, reason LIMIT $4"""
+# Rows are locked in one order, so that claims of the same letters wait for each other.
+_HELD: Final = """WITH held AS MATERIALIZED (
+        SELECT delivery_id FROM dead_letters WHERE tenant = $1 AND delivery_id = ANY ($2::bytea[])
+        ORDER BY delivery_id FOR UPDATE
+    ) UPDATE dead_letters AS d"""
+_CLAIM: Final = f"""{_HELD} SET claimed_ms = $3 FROM held
+    WHERE d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.replayed_ms IS NULL
+    AND (d.claimed_ms IS NULL OR d.claimed_ms <= $4) RETURNING d.delivery_id"""
+_SETTLE: Final = f"""{_HELD} SET replayed_ms = d.claimed_ms FROM held
+    WHERE d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.claimed_ms = $3 AND d.replayed_ms IS NULL"""
+_INSTANCES: Final = f"""SELECT {_columns(Instance)} FROM instances WHERE notification_id = $1 AND tenant = $2
+    ORDER BY user_id, id LIMIT $3"""  # noqa: S608
+_PROGRESS: Final = """SELECT p.instance_id, i.notification_id, p.tenant, i.user_id, i.workflow, i.version, p.step, p.event,
+    p.at_ms, p.detail FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr)
+    JOIN instances AS i ON i.id = w.id AND i.tenant = $2 JOIN progress AS p ON p.instance_id = w.id AND p.tenant = $2
+    ORDER BY w.nr, p.sequence"""
+_SEEN_MS: Final = """SELECT tenant, notification_id, user_id, last_ms
+    FROM unnest($1::text[], $2::bytea[], $3::text[]) AS w (tenant, notification_id, user_id)
+    JOIN sightings USING (tenant, notification_id, user_id)"""
+_SEEN_BY: Final = """SELECT user_id, first_ms FROM sightings WHERE tenant = $1 AND notification_id = $2
+    ORDER BY user_id LIMIT $3"""
+# An id may be of a delivery that has been sent again since.
+_BY_VENDOR_ID: Final = f"""SELECT {_columns(Delivery, "d")} FROM unnest($1::text[]) AS w (vendor_message_id)
+    JOIN delivery_vendor_ids AS v ON v.tenant = $2 AND v.vendor = $3 AND v.vendor_message_id = w.vendor_message_id
+    JOIN deliveries AS d ON d.id = v.delivery_id AND d.tenant = v.tenant
+    WHERE d.vendor = v.vendor AND d.vendor_message_id = v.vendor_message_id"""  # noqa: S608
+_CHUNKS_BY_ID: Final = f"""SELECT {_columns(Chunk)} FROM unnest($1::bytea[]) AS w (chunk_id) JOIN chunks USING (chunk_id)
+    WHERE tenant = $2"""  # noqa: S608
+_HEALTH_CHANGES: Final = f"""SELECT {_columns(HealthChange)} FROM standings
+    WHERE tenant = $1 AND at_ms >= $2 AND at_ms < $3 AND ($4::text IS NULL OR provider = $4)
+    ORDER BY at_ms DESC, sequence DESC LIMIT $5"""  # noqa: S608
+_CHUNK_WIDTH: Final = len(Chunk.__struct_fields__)
+
+
+class StateHistory:
+    """Implements `ports.history.History` and `ports.receipt_lookup.ReceiptLookup`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+        """Return a notification that was planned or scheduled, or None."""
+        rows = await self._rows(f"{_NOTIFICATION} AND id = $2", tenant, notification_id)
+        return Notification(*rows[0]) if rows else None
+
+    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
+        """Return notifications, newest first."""
+        where = Where(_NOTIFICATION, tenant)
+        where.window("id", window)
+        return [Notification(*row) for row in await self._rows(where.statement, *where.values)]
+
+    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+        """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
+        values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
+        return [delivery(row) for row in await self._rows(_DELIVERIES_OF, *values)]
+
+    async def request_facts(self, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) behind the decisions on deliveries with this digest, or None."""
+        found = await self._rows("SELECT facts FROM decision_settings WHERE digest = $1", digest)
+        return found[0][0] if found else None
+
+    async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+        """Return deliveries by id."""
+        rows = await self._rows(_DELIVERIES, delivery_ids, tenant)
+        return {row[0]: delivery(row) for row in rows}
+
+    async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+        """Return the attempts and events of deliveries other than their acceptance, by delivery and in order."""
+        return [Attempt(*row) for row in await self._rows(_ATTEMPTS, delivery_ids, tenant)]
+
+    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+        """Return when a notification or broadcast was cancelled, or None if it was not."""
+        rows = await self._rows(_CANCELLED, tenant, subject_id)
+        return rows[0][0] if rows else None
+
+    async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+        """Return (channel, state, reason, deliveries) of a broadcast."""
+        return [tuple(row) for row in await self._rows(_TOTALS, tenant, broadcast_id)]
+
+    async def chunks(
+        self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
+    ) -> list[tuple[Chunk, ChunkState]]:
+        """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` only those whose range holds
+        it."""
+        where = Where(_CHUNKS, after or broadcast_id, broadcast_id + _END, tenant)
+        where.also("min_ordinal <=", ordinal)
+        where.also("max_ordinal >=", ordinal)
+        rows = await self._rows(*where.ordered("chunks.chunk_id", limit))
+        return [(Chunk(*row[:_CHUNK_WIDTH]), ChunkState(*row[_CHUNK_WIDTH:])) for row in rows]
+
+    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        where = dead_letters_where(_DEAD, tenant, only)
+        where.window("delivery_id", window)
+        return [DeadLetter(*row) for row in await self._rows(where.statement, *where.values)]
+
+    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+        """Return the number of dead letters, `window.limit` at most."""
+        where = dead_letters_where("SELECT 1 FROM dead_letters WHERE tenant = $1", tenant, only)
+        where.window("delivery_id", window)
+        rows = await self._rows(f"SELECT count(*) FROM ({where.statement}) AS found", *where.values)  # noqa: S608
+        return int(rows[0][0]) if rows else 0
+
+    async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+        """Return one dead letter, or None when there is none."""
+        rows = await self._rows(f"{_DEAD} AND delivery_id = $2", tenant, delivery_id)
+        return DeadLetter(*rows[0]) if rows else None
+
+    async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+        """Claim dead letters for replay and return the ids of those that the caller has claimed now. Raises `Overloaded`
+        when it cannot be done now."""
+        values = (tenant, delivery_ids, now_ms, now_ms - REPLAY_CLAIM_MS)
+        try:
+            rows = await self._database.run(lambda db: db.fetch(_CLAIM, *values))
+        except DurabilityError as error:  # what may have been claimed can be claimed again a minute later
+            raise Overloaded("PostgreSQL did not say whether it has stored this; repeat the request") from error
+        return {row[0] for row in rows}
+
+    async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+        """Mark dead letters that were claimed at `claimed_ms` and are on the journal now as replayed."""
+        await repeatable(self._database, lambda db: db.execute(_SETTLE, tenant, delivery_ids, claimed_ms))
+
+    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+        """Return captured sandbox messages, newest first."""
+        where = Where(_CAPTURES, tenant)
+        where.also("channel =", channel)
+        where.also("user_id =", user_id)
+        where.window("delivery_id", window)
+        return [Capture(*row) for row in await self._rows(where.statement, *where.values)]
+
+    async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+        """Return (minute, channel, event, reason, count) in order of time."""
+        return [tuple(row) for row in await self._rows(_COUNTERS, tenant, from_ms, to_ms, limit)]
+
+    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
+        """Return the workflow instances of a notification, by user."""
+        return [Instance(*row) for row in await self._rows(_INSTANCES, notification_id, tenant, RECIPIENTS_MAX)]
+
+    async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
+        """Return the progress of instances, by instance and in order."""
+        return [Progress(*row) for row in await self._rows(_PROGRESS, instance_ids, tenant)]
+
+    async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
+        """Return the time of the last seen receipt for those pairs of user and notification that have one."""
+        rows = await self._rows(_SEEN_MS, *columns(list(wanted), 3))
+        return {(tenant, id_, user_id): at_ms for tenant, id_, user_id, at_ms in rows}
+
+    async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+        """Return the users who saw the notification with the time of their first seen receipt, in the order of user
+        ids."""
+        return [tuple(row) for row in await self._rows(_SEEN_BY, tenant, notification_id, RECIPIENTS_MAX)]
+
+    async def deliveries_by_vendor_id(
+        self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
+    ) -> dict[str, Delivery]:
+        """Return deliveries by the vendor's own message ids."""
+        rows = await self._rows(_BY_VENDOR_ID, vendor_message_ids, tenant, vendor)
+        return {row["vendor_message_id"]: delivery(row) for row in rows}
+
+    async def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+        """Return chunks of broadcasts."""
+        return {row[0]: Chunk(*row) for row in await self._rows(_CHUNKS_BY_ID, chunk_ids, tenant)}
+
+    async def health_changes(
+        self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
+    ) -> list[HealthChange]:
+        """Return changes of account health, newest first."""
+        rows = await self._rows(_HEALTH_CHANGES, tenant, from_ms, to_ms, provider, limit)
+        return [HealthChange(*row) for row in rows]
+
+    async def _rows(self, statement: str, *values: Any) -> list[Any]:
+        return await rows_of(self._database, statement, *values)
