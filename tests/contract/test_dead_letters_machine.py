@@ -13,7 +13,7 @@ from clarion.journal.codec import decode
 from clarion.journal.rows import deliver_rows
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS, VirtualClock
-from tests.contract.states import STATES
+from tests.contract.states import STATES, shut
 from tests.contract.test_dead_letters import DeadLetterApi, user_of
 from tests.look import Glance
 
@@ -121,10 +121,10 @@ class Model:
         assert self.taken == self.begun
 
 
-async def lived(steps):
+async def lived(name, steps):
     with TemporaryDirectory() as folder:
         clock = VirtualClock()
-        api = DeadLetterApi(STATES["sqlite"](Path(folder)), clock)
+        api = DeadLetterApi(STATES[name](Path(folder)), clock)
         try:
             model = Model(api)
             await model.begin()
@@ -132,9 +132,10 @@ async def lived(steps):
                 await model.step(*step)
             await model.end()
         finally:
-            api.state.close()
+            await shut(api.state)
 
 
+@pytest.mark.parametrize("name", [name for name in STATES if name != "memory"])
 @given(steps=st.lists(STEPS, max_size=25))
-def test_no_order_of_calls_sends_twice(steps):
-    asyncio.run(lived(steps))
+def test_no_order_of_calls_sends_twice(name, steps):
+    asyncio.run(lived(name, steps))

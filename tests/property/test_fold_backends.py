@@ -1,13 +1,14 @@
-"""Both backends of the state store have the same rows and return the same reads for any folded stream."""
+"""All backends of the state store have the same rows and return the same reads for any folded stream."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 
 from clarion.ports.history import DeadLetterFilter, Window
 from tests.contract import ledgers as world
-from tests.contract.states import STATES, dump
+from tests.contract.states import STATES, dump, shut
 from tests.property.test_fold import STREAMS
 
 IDS = [world.id_of(person) for person in range(world.PEOPLE)]
@@ -39,15 +40,16 @@ async def answers(state, tenant=world.TENANT):
     ]
 
 
-@given(STREAMS)
-async def test_backends_store_and_return_the_same(stream):
+@pytest.mark.parametrize("name", [name for name in STATES if name != "memory"])
+@given(stream=STREAMS)
+async def test_backends_store_and_return_the_same(name, stream):
     with TemporaryDirectory() as folder:
-        memory, sqlite = (open_state(Path(folder)) for open_state in (STATES["memory"], STATES["sqlite"]))
+        memory, other = (open_state(Path(folder)) for open_state in (STATES["memory"], STATES[name]))
         try:
-            for state in (memory, sqlite):
+            for state in (memory, other):
                 await world.fold_all(state, [world.stored(stream)])
-            assert dump(sqlite, Path(folder)) == dump(memory, Path(folder))
-            assert await answers(memory) == await answers(sqlite)
-            assert await answers(memory, "other") == await answers(sqlite, "other")
+            assert dump(other, Path(folder)) == dump(memory, Path(folder))
+            assert await answers(memory) == await answers(other)
+            assert await answers(memory, "other") == await answers(other, "other")
         finally:
-            sqlite.close()
+            await shut(other)

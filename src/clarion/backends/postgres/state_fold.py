@@ -1,9 +1,8 @@
 """The ledger on PostgreSQL: load current rows, store the rows changed by a fold together with its positions. A load is one
 statement, and so is a fold."""
 
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import nullcontext
-from typing import Any, Final
+from collections.abc import Collection, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import msgspec
@@ -29,6 +28,8 @@ _PRUNE: Final = """DELETE FROM captures AS c USING (
     ) AS e WHERE c.tenant = e.tenant AND c.delivery_id <= e.edge"""
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
 
+T = TypeVar("T")
+
 DELIVERY_COLUMNS: Final = ", ".join(Delivery.__struct_fields__)
 _STATE_AT: Final = Delivery.__struct_fields__.index("state")
 _WIDTH: Final = len(Delivery.__struct_fields__)
@@ -42,8 +43,8 @@ def delivery(row: Any) -> Delivery:
 
 
 class StateFold:
-    """Implements `ports.state.Ledger` and `DeliveryStates`. Making the rows of a fold counts as CPU time of the stage
-    `record`."""
+    """Implements `ports.state.Ledger` and `DeliveryStates`. The CPU time of its calls counts as the stage `record`, except
+    that of the deliver stage's reads."""
 
     def __init__(self, database: Database, telemetry: Telemetry | None = None) -> None:
         self._database = database
@@ -61,33 +62,18 @@ class StateFold:
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
         """Return the current rows of deliveries, of chunks, and of the chunks that hold those deliveries."""
-        rows = await self._database.fetch(_LOAD, sorted(delivery_ids), sorted(chunk_ids))
-        deliveries: dict[bytes, Delivery] = {}
-        chunks: dict[bytes, ChunkState] = {}
-        for row in rows:
-            if row["states"] is None:
-                deliveries[row["id"]] = delivery(row)
-            else:
-                chunks[row["id"]] = _chunk_state(row)
-        return deliveries, chunks
+        return await self._timed(self._load(delivery_ids, chunk_ids))
 
     async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
         """Store changes and positions in one transaction. Raises `StaleLease` when another worker has folded further,
         `AlreadyStored` when a row assumed to be new exists, `Overloaded` when nothing could be stored now, or
         `DurabilityError` when the outcome cannot be found out."""
-        with nullcontext() if self._telemetry is None else self._telemetry.cpu("record"):
-            rows = fold_rows(changes, advances)
-        try:
-            await self._fold(rows)
-        except DurabilityError:  # the connection was lost: either this or the second fold finds its positions moved
-            if not advances:
-                raise
-            await self._fold_again(rows, advances)
+        await self._timed(self._apply(changes, advances))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return the number deleted."""
         oldest = max(before_ms, 0).to_bytes(6, "big")
-        done = await self._database.run(lambda db: db.execute(_PRUNE, oldest, keep_per_tenant))
+        done = await self._timed(self._database.run(lambda db: db.execute(_PRUNE, oldest, keep_per_tenant)))
         return int(done.removeprefix("DELETE "))
 
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
@@ -104,6 +90,31 @@ class StateFold:
             "SELECT states FROM chunk_states WHERE chunk_id = $1", chunk_id
         )
         return found
+
+    async def _timed(self, work: Coroutine[Any, Any, T]) -> T:
+        return await (work if self._telemetry is None else self._telemetry.cpu_of("record", work))
+
+    async def _load(
+        self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
+    ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
+        rows = await self._database.fetch(_LOAD, sorted(delivery_ids), sorted(chunk_ids))
+        deliveries: dict[bytes, Delivery] = {}
+        chunks: dict[bytes, ChunkState] = {}
+        for row in rows:
+            if row["states"] is None:
+                deliveries[row["id"]] = delivery(row)
+            else:
+                chunks[row["id"]] = _chunk_state(row)
+        return deliveries, chunks
+
+    async def _apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
+        rows = fold_rows(changes, advances)
+        try:
+            await self._fold(rows)
+        except DurabilityError:  # the connection was lost: either this or the second fold finds its positions moved
+            if not advances:
+                raise
+            await self._fold_again(rows, advances)
 
     async def _fold(self, rows: Sequence[Any]) -> None:
         try:
