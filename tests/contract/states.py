@@ -60,7 +60,12 @@ _COLUMNS = {
     ),
 }
 """Tables and columns of those that differ from the rows in memory."""
-_NAMES_ON_POSTGRES = {"settings": "decision_settings", "cancellations": "subject_cancellations"}
+_NAMES_ON_POSTGRES = {
+    "settings": "request_facts",
+    "cancellations": "subject_cancellations",
+    "sightings": "seen_receipts",
+    "standings": "health_changes",
+}
 _ROWS_WITHOUT_NAMES = ("totals", "counters", "cancellations", "sightings")
 
 
@@ -111,7 +116,8 @@ async def dump_postgres(dsn: str) -> dict[str, list]:
     db = await asyncpg.connect(dsn)
     found = {}
     for name in dump_memory(MemoryState()):
-        table, columns = _COLUMNS.get(name, (_NAMES_ON_POSTGRES.get(name, name), "*"))
+        table, columns = _COLUMNS.get(name, (name, "*"))
+        table = _NAMES_ON_POSTGRES.get(name, table)
         rows = [tuple(row) for row in await db.fetch(f"SELECT {columns} FROM {table}")]  # noqa: S608
         found[name] = [row for row in rows if row[-1]] if name in ("totals", "counters") else rows
     await db.close()

@@ -26,6 +26,8 @@ _PRUNE: Final = """DELETE FROM captures AS c USING (
             ORDER BY k.delivery_id DESC LIMIT 1 OFFSET $2), ''::bytea)) AS edge
         FROM (SELECT DISTINCT tenant FROM captures) AS t
     ) AS e WHERE c.tenant = e.tenant AND c.delivery_id <= e.edge"""
+_STATES: Final = """SELECT w.id, d.state, d.attempt FROM unnest($1::bytea[]) AS w (id),
+    LATERAL (SELECT state, attempt FROM deliveries WHERE deliveries.id = w.id OFFSET 0) AS d"""
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
 
 T = TypeVar("T")
@@ -78,10 +80,7 @@ class StateFold:
 
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         """Return the state and newest attempt of those of the deliveries that have a row of their own."""
-        rows = await self._database.fetch(
-            "SELECT id, state, attempt FROM unnest($1::bytea[]) AS w (id) JOIN deliveries USING (id)",
-            list(delivery_ids),
-        )
+        rows = await self._database.fetch(_STATES, list(delivery_ids))
         return {id_: (STATES[state], attempt) for id_, state, attempt in rows}
 
     async def chunk_states(self, chunk_id: bytes) -> bytes | None:

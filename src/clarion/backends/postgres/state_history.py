@@ -38,10 +38,12 @@ def _columns(kind: type, table: str = "") -> str:
 _NOTIFICATION: Final = f"SELECT {_columns(Notification)} FROM notifications WHERE tenant = $1"  # noqa: S608
 _DELIVERIES_OF: Final = f"""SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id >= $1 AND id <= $2 AND tenant = $3
     ORDER BY planned_ms, id LIMIT $4"""  # noqa: S608
-_DELIVERIES: Final = f"""SELECT {DELIVERY_COLUMNS} FROM unnest($1::bytea[]) AS w (id) JOIN deliveries USING (id)
-    WHERE tenant = $2"""  # noqa: S608
-_ATTEMPTS: Final = f"""SELECT {_columns(Attempt)} FROM unnest($1::bytea[]) WITH ORDINALITY AS w (delivery_id, nr)
-    JOIN attempts USING (delivery_id) WHERE tenant = $2 ORDER BY nr, attempt, finished_ms, event"""  # noqa: S608
+# A lateral look-up uses the index whatever the statistics say.
+_DELIVERIES: Final = f"""SELECT d.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
+    SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE deliveries.id = w.id AND tenant = $2 OFFSET 0) AS d"""  # noqa: S608
+_ATTEMPTS: Final = f"""SELECT a.* FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr), LATERAL (
+    SELECT {_columns(Attempt)} FROM attempts WHERE delivery_id = w.id AND tenant = $2 OFFSET 0) AS a
+    ORDER BY nr, attempt, finished_ms, event"""  # noqa: S608
 _CANCELLED: Final = "SELECT at_ms FROM subject_cancellations WHERE tenant = $1 AND id = $2"
 _TOTALS: Final = """SELECT channel, state, reason, count FROM broadcast_totals
     WHERE tenant = $1 AND broadcast_id = $2 AND count > 0 ORDER BY channel, state, reason"""
@@ -65,22 +67,25 @@ _SETTLE: Final = f"""{_HELD} SET replayed_ms = d.claimed_ms FROM held
 _INSTANCES: Final = f"""SELECT {_columns(Instance)} FROM instances WHERE notification_id = $1 AND tenant = $2
     ORDER BY user_id, id LIMIT $3"""  # noqa: S608
 _PROGRESS: Final = """SELECT p.instance_id, i.notification_id, p.tenant, i.user_id, i.workflow, i.version, p.step, p.event,
-    p.at_ms, p.detail FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr)
-    JOIN instances AS i ON i.id = w.id AND i.tenant = $2 JOIN progress AS p ON p.instance_id = w.id AND p.tenant = $2
+    p.at_ms, p.detail FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr),
+    LATERAL (SELECT * FROM instances WHERE instances.id = w.id AND tenant = $2 OFFSET 0) AS i,
+    LATERAL (SELECT * FROM progress WHERE instance_id = w.id AND tenant = $2 OFFSET 0) AS p
     ORDER BY w.nr, p.sequence"""
-_SEEN_MS: Final = """SELECT tenant, notification_id, user_id, last_ms
-    FROM unnest($1::text[], $2::bytea[], $3::text[]) AS w (tenant, notification_id, user_id)
-    JOIN sightings USING (tenant, notification_id, user_id)"""
-_SEEN_BY: Final = """SELECT user_id, first_ms FROM sightings WHERE tenant = $1 AND notification_id = $2
+_SEEN_MS: Final = """SELECT w.tenant, w.notification_id, w.user_id, s.last_ms
+    FROM unnest($1::text[], $2::bytea[], $3::text[]) AS w (tenant, notification_id, user_id), LATERAL (
+        SELECT last_ms FROM seen_receipts AS s
+        WHERE s.tenant = w.tenant AND s.notification_id = w.notification_id AND s.user_id = w.user_id OFFSET 0) AS s"""
+_SEEN_BY: Final = """SELECT user_id, first_ms FROM seen_receipts WHERE tenant = $1 AND notification_id = $2
     ORDER BY user_id LIMIT $3"""
 # An id may be of a delivery that has been sent again since.
-_BY_VENDOR_ID: Final = f"""SELECT {_columns(Delivery, "d")} FROM unnest($1::text[]) AS w (vendor_message_id)
-    JOIN delivery_vendor_ids AS v ON v.tenant = $2 AND v.vendor = $3 AND v.vendor_message_id = w.vendor_message_id
-    JOIN deliveries AS d ON d.id = v.delivery_id AND d.tenant = v.tenant
-    WHERE d.vendor = v.vendor AND d.vendor_message_id = v.vendor_message_id"""  # noqa: S608
-_CHUNKS_BY_ID: Final = f"""SELECT {_columns(Chunk)} FROM unnest($1::bytea[]) AS w (chunk_id) JOIN chunks USING (chunk_id)
-    WHERE tenant = $2"""  # noqa: S608
-_HEALTH_CHANGES: Final = f"""SELECT {_columns(HealthChange)} FROM standings
+_BY_VENDOR_ID: Final = f"""SELECT d.* FROM unnest($1::text[]) AS w (vendor_message_id), LATERAL (
+        SELECT delivery_id FROM delivery_vendor_ids AS v
+        WHERE v.tenant = $2 AND v.vendor = $3 AND v.vendor_message_id = w.vendor_message_id OFFSET 0) AS v, LATERAL (
+        SELECT {DELIVERY_COLUMNS} FROM deliveries AS d WHERE d.id = v.delivery_id AND d.tenant = $2
+        AND d.vendor = $3 AND d.vendor_message_id = w.vendor_message_id OFFSET 0) AS d"""  # noqa: S608
+_CHUNKS_BY_ID: Final = f"""SELECT c.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
+    SELECT {_columns(Chunk)} FROM chunks WHERE chunk_id = w.id AND tenant = $2 OFFSET 0) AS c"""  # noqa: S608
+_HEALTH_CHANGES: Final = f"""SELECT {_columns(HealthChange)} FROM health_changes
     WHERE tenant = $1 AND at_ms >= $2 AND at_ms < $3 AND ($4::text IS NULL OR provider = $4)
     ORDER BY at_ms DESC, sequence DESC LIMIT $5"""  # noqa: S608
 _CHUNK_WIDTH: Final = len(Chunk.__struct_fields__)
@@ -110,7 +115,7 @@ class StateHistory:
 
     async def request_facts(self, digest: bytes) -> bytes | None:
         """Return the shared facts (JSON) behind the decisions on deliveries with this digest, or None."""
-        found = await self._rows("SELECT facts FROM decision_settings WHERE digest = $1", digest)
+        found = await self._rows("SELECT facts FROM request_facts WHERE digest = $1", digest)
         return found[0][0] if found else None
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:

@@ -56,7 +56,7 @@ def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
         _sorted(_replays(changes.replays), 2),
         _sorted(map(astuple, changes.dead_letters.values()), 2),
         _sorted(changes.cancellations, 2),
-        _sightings(changes.seen_receipts),
+        _seen_receipts(changes.seen_receipts),
         *_progress(changes.progress),
         [astuple(row) for row in changes.health_changes] or None,
         _sorted(((key[1], key[0], *key[2:], count) for key, count in changes.counters.items()), 5),
@@ -137,7 +137,7 @@ def _replays(rows: Iterable[tuple[int, str, bytes]]) -> Iterable[Row]:
     return ((*key, at_ms) for key, at_ms in newest.items())
 
 
-def _sightings(rows: Iterable[tuple[str, bytes, str, int]]) -> Rows:
+def _seen_receipts(rows: Iterable[tuple[str, bytes, str, int]]) -> Rows:
     times: dict[tuple[str, bytes, str], tuple[int, int]] = {}
     for tenant, id_, user_id, at_ms in rows:
         first_ms, last_ms = times.get((tenant, id_, user_id), (at_ms, at_ms))

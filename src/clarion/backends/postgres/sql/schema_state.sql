@@ -123,16 +123,16 @@ CREATE TABLE progress (
     PRIMARY KEY (instance_id, tenant, sequence)
 );
 
-CREATE TABLE sightings (
+CREATE TABLE seen_receipts (
     tenant text COLLATE "C", notification_id bytea, user_id text COLLATE "C", first_ms bigint NOT NULL,
     last_ms bigint NOT NULL,
     PRIMARY KEY (tenant, notification_id, user_id)
 ) WITH (fillfactor = 80);
 
 -- Facts by their digest. They are shared by whoever decided from the same ones, so no tenant owns them.
-CREATE TABLE decision_settings (digest bytea PRIMARY KEY, facts bytea NOT NULL);
+CREATE TABLE request_facts (digest bytea PRIMARY KEY, facts bytea NOT NULL);
 
-CREATE TABLE standings (
+CREATE TABLE health_changes (
     tenant text COLLATE "C", at_ms bigint, provider text COLLATE "C", sequence integer, channel text NOT NULL,
     vendor text NOT NULL, before text NOT NULL, state text NOT NULL, detail text NOT NULL,
     PRIMARY KEY (tenant, at_ms, provider, sequence)

@@ -6,7 +6,7 @@ CREATE TYPE fold_notification AS (
     tenant text, id bytea, accepted_ms bigint, planned_ms bigint, scheduled_ms bigint, lane text, category text,
     template text, request bytea
 );
-CREATE TYPE fold_setting AS (digest bytea, facts bytea);
+CREATE TYPE fold_request_facts AS (digest bytea, facts bytea);
 CREATE TYPE fold_delivery AS (
     id bytea, tenant text, user_id text, channel text, address text, state smallint, reason smallint, detail text,
     attempt integer, repeats integer, provider text, vendor text, vendor_message_id text, planned_ms bigint,
@@ -42,13 +42,13 @@ CREATE TYPE fold_dead_letter AS (
     dead_ms bigint, payload bytea, replayed_ms bigint
 );
 CREATE TYPE fold_cancellation AS (tenant text, id bytea, at_ms bigint);
-CREATE TYPE fold_sighting AS (tenant text, notification_id bytea, user_id text, first_ms bigint, last_ms bigint);
+CREATE TYPE fold_seen_receipt AS (tenant text, notification_id bytea, user_id text, first_ms bigint, last_ms bigint);
 CREATE TYPE fold_instance AS (
     id bytea, tenant text, notification_id bytea, user_id text, workflow text, version bigint, step text, state text,
     started_ms bigint, ended_ms bigint, detail text
 );
 CREATE TYPE fold_progress AS (instance_id bytea, tenant text, at_ms bigint, step text, event text, detail text);
-CREATE TYPE fold_standing AS (
+CREATE TYPE fold_health_change AS (
     tenant text, at_ms bigint, provider text, channel text, vendor text, before text, state text, detail text
 );
 CREATE TYPE fold_counter AS (
@@ -89,8 +89,9 @@ CREATE FUNCTION fold_receipts(p_receipts fold_attempt[], p_kept integer) RETURNS
             FROM unnest(p_receipts) WITH ORDINALITY AS r (
                 delivery_id, tenant, attempt, finished_ms, started_ms, event, outcome, reason, detail, provider, vendor,
                 vendor_message_id, retry_ms, repeats, applied, nr)
-            LEFT JOIN attempts AS a ON a.delivery_id = r.delivery_id AND a.tenant = r.tenant AND a.attempt = r.attempt
-                AND a.finished_ms = r.finished_ms AND a.event = r.event
+            LEFT JOIN LATERAL (
+                SELECT event FROM attempts AS a WHERE a.delivery_id = r.delivery_id AND a.tenant = r.tenant
+                AND a.attempt = r.attempt AND a.finished_ms = r.finished_ms AND a.event = r.event OFFSET 0) AS a ON true
     ), kinds AS (
         SELECT k.*, (SELECT count(*) FROM attempts AS a
                 WHERE a.delivery_id = k.delivery_id AND a.tenant = k.tenant AND a.event = k.event) AS stored
@@ -186,7 +187,9 @@ END $$;
 
 CREATE FUNCTION fold_letters(
     p_items fold_item[], p_captures fold_capture[], p_replays fold_replay[], p_dead_letters fold_dead_letter[]
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS void LANGUAGE plpgsql
+-- Letters are found by their key whatever the statistics say, which trail behind a table that grows fast.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     IF p_items IS NOT NULL THEN
         INSERT INTO inbox_items SELECT * FROM unnest(p_items) ON CONFLICT DO NOTHING;
@@ -229,15 +232,15 @@ BEGIN
 END $$;
 
 -- Changes of one millisecond are numbered; workers of different partitions number the same accounts one after another.
-CREATE FUNCTION fold_standings(p_standings fold_standing[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION fold_health_changes(p_health_changes fold_health_change[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('clarion.standings', 0));
-    INSERT INTO standings (tenant, at_ms, provider, sequence, channel, vendor, before, state, detail)
+    PERFORM pg_advisory_xact_lock(hashtextextended('clarion.health_changes', 0));
+    INSERT INTO health_changes (tenant, at_ms, provider, sequence, channel, vendor, before, state, detail)
         SELECT s.tenant, s.at_ms, s.provider, row_number() OVER (PARTITION BY s.tenant, s.at_ms, s.provider ORDER BY s.nr)
-            + (SELECT coalesce(max(b.sequence), 0) FROM standings AS b
+            + (SELECT coalesce(max(b.sequence), 0) FROM health_changes AS b
                 WHERE b.tenant = s.tenant AND b.at_ms = s.at_ms AND b.provider = s.provider),
             s.channel, s.vendor, s.before, s.state, s.detail
-        FROM unnest(p_standings) WITH ORDINALITY AS s (
+        FROM unnest(p_health_changes) WITH ORDINALITY AS s (
             tenant, at_ms, provider, channel, vendor, before, state, detail, nr);
 END $$;
 
@@ -245,13 +248,13 @@ END $$;
 -- that concurrent folds wait for each other rather than deadlock; a kind without rows is null. An id that was assumed to
 -- be new and has a row violates the key of deliveries or of chunk_states.
 CREATE FUNCTION fold_store(
-    p_advances fold_advance[], p_notifications fold_notification[], p_settings fold_setting[],
+    p_advances fold_advance[], p_notifications fold_notification[], p_request_facts fold_request_facts[],
     p_new_deliveries fold_delivery[], p_deliveries fold_delivery[], p_vendor_ids fold_vendor_id[],
     p_attempts fold_attempt[], p_receipts fold_attempt[], p_receipts_kept integer, p_chunks fold_chunk[],
     p_new_chunk_states fold_chunk_state[], p_chunk_states fold_chunk_state[], p_totals fold_total[],
     p_items fold_item[], p_captures fold_capture[], p_replays fold_replay[], p_dead_letters fold_dead_letter[],
-    p_cancellations fold_cancellation[], p_sightings fold_sighting[], p_instances fold_instance[],
-    p_progress fold_progress[], p_standings fold_standing[], p_counters fold_counter[]
+    p_cancellations fold_cancellation[], p_seen_receipts fold_seen_receipt[], p_instances fold_instance[],
+    p_progress fold_progress[], p_health_changes fold_health_change[], p_counters fold_counter[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF p_advances IS NOT NULL THEN
@@ -264,8 +267,8 @@ BEGIN
             WHERE n.planned_ms IS NULL AND excluded.planned_ms IS NOT NULL
             OR n.scheduled_ms IS NULL AND excluded.scheduled_ms IS NOT NULL;
     END IF;
-    IF p_settings IS NOT NULL THEN
-        INSERT INTO decision_settings SELECT * FROM unnest(p_settings) ON CONFLICT DO NOTHING;
+    IF p_request_facts IS NOT NULL THEN
+        INSERT INTO request_facts SELECT * FROM unnest(p_request_facts) ON CONFLICT DO NOTHING;
     END IF;
     PERFORM fold_deliveries(p_new_deliveries, p_deliveries, p_vendor_ids, p_attempts, p_receipts, p_receipts_kept);
     PERFORM fold_chunks(p_chunks, p_new_chunk_states, p_chunk_states, p_totals);
@@ -273,15 +276,15 @@ BEGIN
     IF p_cancellations IS NOT NULL THEN
         INSERT INTO subject_cancellations SELECT * FROM unnest(p_cancellations) ON CONFLICT DO NOTHING;
     END IF;
-    IF p_sightings IS NOT NULL THEN
-        INSERT INTO sightings AS s SELECT * FROM unnest(p_sightings)
+    IF p_seen_receipts IS NOT NULL THEN
+        INSERT INTO seen_receipts AS s SELECT * FROM unnest(p_seen_receipts)
             ON CONFLICT (tenant, notification_id, user_id) DO UPDATE SET last_ms = greatest(s.last_ms, excluded.last_ms);
     END IF;
     IF p_progress IS NOT NULL THEN
         PERFORM fold_instances(p_instances, p_progress);
     END IF;
-    IF p_standings IS NOT NULL THEN
-        PERFORM fold_standings(p_standings);
+    IF p_health_changes IS NOT NULL THEN
+        PERFORM fold_health_changes(p_health_changes);
     END IF;
     IF p_counters IS NOT NULL THEN
         INSERT INTO counters AS c SELECT * FROM unnest(p_counters)
