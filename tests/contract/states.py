@@ -12,7 +12,7 @@ from clarion.backends.postgres.state import PostgresState
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.state import SqliteState
-from tests.engines.postgres import database_of, engine
+from tests.engines.postgres import database_of, in_thread
 from tests.stores import prepared
 
 
@@ -127,7 +127,7 @@ async def dump_postgres(dsn: str) -> dict[str, list]:
 def dump(state: State, data_dir: Path) -> dict[str, list]:
     """Return every table of a store in a form that is the same for all backends."""
     if isinstance(state, OwnDatabase):
-        return plain(engine().call(dump_postgres(database_of(data_dir))))
+        return plain(in_thread(dump_postgres(database_of(data_dir))))
     return plain(dump_memory(state) if isinstance(state, MemoryState) else dump_sqlite(data_dir))
 
 
