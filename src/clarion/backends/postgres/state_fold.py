@@ -1,6 +1,7 @@
 """The ledger on PostgreSQL: load current rows, store the rows changed by a fold together with its positions. A load is one
 statement, and so is a fold."""
 
+import asyncio
 from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -11,15 +12,17 @@ from clarion.backends.postgres.pool import Database
 from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.state_rows import FOLD, fold_rows, without_nul
 from clarion.domain.delivery_state import State
-from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
+from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease, StoreUnavailable
 from clarion.domain.history import STATES, Changes, ChunkState, Delivery
+from clarion.domain.limits_postgres import POSTGRES_DOUBT_S_MAX
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.ports.telemetry import Telemetry
 
-_STALE: Final = "CL001"
+_STALE: Final = "CLR10"
 """The error code of `fold_advance_all`."""
 _NEW: Final = frozenset({"deliveries_pkey", "chunk_states_pkey"})
+_PAUSE_S: Final = 0.05
 _LOAD: Final = sql("state_load")
 _PRUNE: Final = """DELETE FROM captures AS c USING (
         SELECT t.tenant, greatest($1::bytea, coalesce((SELECT k.delivery_id FROM captures AS k WHERE k.tenant = t.tenant
@@ -110,10 +113,10 @@ class StateFold:
         rows = fold_rows(changes, advances)
         try:
             await self._fold(rows)
-        except DurabilityError:  # the connection was lost: either this or the second fold finds its positions moved
+        except DurabilityError:  # the connection was lost
             if not advances:
                 raise
-            await self._fold_again(rows, advances)
+            await self._fold_until_known(rows, advances)
 
     async def _fold(self, rows: Sequence[Any]) -> None:
         try:
@@ -131,8 +134,22 @@ class StateFold:
                 raise
             raise StaleLease("record: a partition was folded further by another worker") from None
 
-    async def _fold_again(self, rows: Sequence[Any], advances: Sequence[Advance]) -> None:
-        """Repeat a fold whose outcome is not known: its positions tell whether it was stored."""
+    async def _fold_until_known(self, rows: Sequence[Any], advances: Sequence[Advance]) -> None:
+        """Repeat a fold whose outcome is not known until the server says: its positions tell whether it was stored. Raises
+        `DurabilityError` when the server does not answer in time."""
+        try:
+            async with asyncio.timeout(POSTGRES_DOUBT_S_MAX):
+                while True:
+                    try:
+                        await self._fold_once(rows, advances)
+                        return
+                    except (DurabilityError, Overloaded, StoreUnavailable):
+                        await asyncio.sleep(_PAUSE_S)
+        except TimeoutError:
+            raise DurabilityError("the outcome of a fold is not known: PostgreSQL did not answer") from None
+
+    async def _fold_once(self, rows: Sequence[Any], advances: Sequence[Advance]) -> None:
+        """Fold, unless these positions show that this was done."""
         try:
             await self._fold(rows)
         except StaleLease:
@@ -140,8 +157,6 @@ class StateFold:
             stored = {partition: (offset, fence) for partition, offset, fence in found}
             if any(stored.get(one.partition) != (one.offset, one.fence) for one in advances):
                 raise
-        except Overloaded as error:
-            raise DurabilityError(f"the outcome of a fold is not known: {error}") from error
 
 
 def _chunk_state(row: Any) -> ChunkState:

@@ -55,7 +55,7 @@ CREATE TYPE fold_counter AS (
     tenant text, minute_ms bigint, channel text, what text, reason smallint, count bigint
 );
 
--- Moves positions, or raises CL001 when one is not where the fold began or was written by a newer fence. The rows of the
+-- Moves positions, or raises CLR10 when one is not where the fold began or was written by a newer fence. The rows of the
 -- positions stay locked, so that folds of one partition follow one another.
 CREATE FUNCTION fold_advance_all(p_advances fold_advance[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -75,7 +75,7 @@ BEGIN
             ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS first = ROW_COUNT;
         IF moved + first < cardinality(p_advances) THEN
-            RAISE EXCEPTION 'record: a partition was folded further by another worker' USING ERRCODE = 'CL001';
+            RAISE EXCEPTION 'record: a partition was folded further by another worker' USING ERRCODE = 'CLR10';
         END IF;
     END IF;
 END $$;

@@ -51,9 +51,11 @@ async def counted(state) -> list[int]:
     return [n for *_, n in await state.history.counters(world.TENANT, 0, world.AT_MS * 2, 9)]
 
 
+@pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_fold_whose_outcome_is_not_known_is_stored_once(state, monkeypatch, after):
-    lose(state, monkeypatch, after=after)
+async def test_a_fold_whose_outcome_is_not_known_is_stored_once(state, monkeypatch, after, times):
+    monkeypatch.setattr("clarion.backends.postgres.state_fold._PAUSE_S", 0)
+    lose(state, monkeypatch, after=after, times=times)
     await state.ledger.apply(Changes(counters={KEY: 1}), [Advance(0, 0, 5, fence=1), Advance(2, 0, 1, fence=7)])
     assert await state.ledger.positions() == {0: Position(5), 2: Position(1)}
     assert await counted(state) == [1]
@@ -68,7 +70,8 @@ async def test_a_fold_of_another_worker_is_not_taken_for_the_own_one(state, monk
 
 
 async def test_an_outcome_that_cannot_be_found_out_is_an_error(state, monkeypatch):
-    lose(state, monkeypatch, after=False, times=2)
+    monkeypatch.setattr("clarion.backends.postgres.state_fold.POSTGRES_DOUBT_S_MAX", 0.1)
+    lose(state, monkeypatch, after=False, times=99)
     with pytest.raises(DurabilityError):
         await state.ledger.apply(Changes(), [Advance(0, 0, 5, fence=1)])
     lose(state, monkeypatch, after=True)
