@@ -47,14 +47,15 @@ class Arrivals:
         now_ns: Callable[[], int],
     ) -> None:
         """`rate` is that of a peer, None without a limit; a network has `NETWORK_PEERS` times as much. `waiting_max` bounds
-        the connections that wait, half of which may be late: above the rates of their peers, or unable to begin. `is_exempt` returns whether an
+        the connections that wait, half of which may be late: above the rates of their peers; as many again may be held: unable to begin yet. `is_exempt` returns whether an
         address has no limit. `now_ns` is a clock that never goes back."""
         self._rates = () if rate is None else (rate, _times(NETWORK_PEERS, rate))
         self._vouched_rates = tuple(_times(VOUCHED_RATE_FACTOR, one) for one in self._rates)
         self._vouched = BoundedTable[int](ARRIVAL_PEERS_KEPT_MAX, is_whole)
         """Until when a peer has the higher rate."""
-        self._late_max = waiting_max // 2
-        self._ready_max = max(1, waiting_max - self._late_max)
+        self._late = _Waiting(waiting_max // 2, LATE_SHARE_OF_PEER)
+        self._held = _Waiting(waiting_max, HELD_SHARE_OF_PEER)
+        self._ready_max = max(1, waiting_max - self._late.most)
         self.can_begin: Callable[[str], bool] = _always
         """Returns whether the listener can begin a connection of a peer now; if not, it waits."""
         self._telemetry = telemetry
@@ -64,7 +65,7 @@ class Arrivals:
         self._queues: dict[str, _Queue] = {}
         self._ready: deque[_Queue] = deque()
         """Queues within the rates of their peers, in rotation."""
-        self._ready_connections = self._late_connections = 0
+        self._ready_connections = 0
         self._begun = 0
         """Connections that have begun in this turn of the loop."""
         self._next_turn: asyncio.Handle | None = None
@@ -88,11 +89,11 @@ class Arrivals:
             self._ready.append(queue)
             self._await_turn()
         queue.connections.append((connection, begin))
-        if queue.late:
-            self._late_connections += 1
-            self._close_surplus(queue)
-        else:
+        if queue.waiting is None:
             self._ready_connections += 1
+        else:
+            queue.waiting.number += 1
+            self._close_surplus(queue, queue.waiting)
 
     def vouch(self, address: str) -> None:
         """Take back the charge of a connection: its client has a valid credential."""
@@ -114,7 +115,7 @@ class Arrivals:
                 connection.close()
         self._queues.clear()
         self._ready.clear()
-        self._ready_connections = self._late_connections = 0
+        self._ready_connections = self._late.number = self._held.number = 0
 
     def _rates_of(self, peers: Sequence[str], now_ns: int) -> tuple[RequestRate, ...]:
         return self._rates if self._vouched.entries.get(peers[0], 0) <= now_ns else self._vouched_rates
@@ -148,10 +149,10 @@ class Arrivals:
                 del self._queues[queue.peers[0]]
                 continue
             if not self.can_begin(queue.peers[0]):
-                self._wait(queue, ARRIVAL_PAUSE_MS / 1000, HELD_SHARE_OF_PEER)
+                self._wait(queue, ARRIVAL_PAUSE_MS / 1000, self._held)
                 continue
             if not self._charge(queue.peers, queue.host):
-                self._wait(queue, self._late_s(queue), LATE_SHARE_OF_PEER)
+                self._wait(queue, self._late_s(queue), self._late)
                 continue
             connection, begin = queue.connections.popleft()
             self._ready_connections -= 1
@@ -171,32 +172,32 @@ class Arrivals:
         waits = [rate.wait_ns(entries.get(peer, 0), now_ns) for rate, peer in zip(rates, queue.peers, strict=False)]
         return max(0, *waits) / NS_PER_S
 
-    def _wait(self, queue: "_Queue", wait_s: float, share: int) -> None:
-        """Let the connections of a peer wait. They do not keep those of other peers from being accepted: they are a part
-        of those that wait like this, at most."""
+    def _wait(self, queue: "_Queue", wait_s: float, waiting: "_Waiting") -> None:
+        """Let the connections of a peer wait, counted apart from those that are ready: these keep others from being
+        accepted."""
         queue.timer = asyncio.get_running_loop().call_later(wait_s, self._go_on, queue)
-        queue.late, queue.share = True, share
+        queue.waiting = waiting
         self._ready_connections -= len(queue.connections)
-        self._late_connections += len(queue.connections)
-        self._close_surplus(queue)
+        waiting.number += len(queue.connections)
+        self._close_surplus(queue, waiting)
 
     def _go_on(self, queue: "_Queue") -> None:
         queue.timer = None
-        if queue.late:
-            queue.late = False
-            self._late_connections -= len(queue.connections)
+        if queue.waiting is not None:
+            queue.waiting.number -= len(queue.connections)
             self._ready_connections += len(queue.connections)
+            queue.waiting = None
         self._ready.append(queue)
         self._await_turn()
 
-    def _close_surplus(self, queue: "_Queue") -> None:
-        """Close the last of the connections of a peer that are late and too many."""
-        own, most = queue.connections, self._late_max
+    def _close_surplus(self, queue: "_Queue", waiting: "_Waiting") -> None:
+        """Close the last of the connections of a peer that wait and are too many."""
+        own, most = queue.connections, waiting.most
         vouched = self._vouched.entries.get(queue.peers[0], 0) > self._now_ns()
-        own_most = most if vouched else most // queue.share
-        while own and (len(own) > own_most or self._late_connections > most):
+        own_most = most if vouched else most // waiting.share
+        while own and (len(own) > own_most or waiting.number > most):
             connection, _ = own.pop()
-            self._late_connections -= 1
+            waiting.number -= 1
             connection.close()
             peer, reason = queue.peers[0], CONNECTION_LIMIT
             self._telemetry.security(SecurityEvent.REQUEST_LIMIT_REACHED, reason=reason, peer=peer)
@@ -210,16 +211,26 @@ def _times(factor: int, rate: RequestRate) -> RequestRate:
     return RequestRate(factor * rate.per_s, factor * rate.burst)
 
 
-class _Queue:
-    """The connections of a peer that wait. `timer` ends the wait of a peer that is above its rate, or whose connections
-    cannot begin now: they are `late`, and no more than this `share` of all late ones unless the peer is vouched."""
+class _Waiting:
+    """A number of connections that wait for the same reason, at most `most`, and one in `share` of one peer unless it is
+    vouched."""
 
-    __slots__ = ("connections", "host", "late", "peers", "share", "timer")
+    __slots__ = ("most", "number", "share")
+
+    def __init__(self, most: int, share: int) -> None:
+        self.most = most
+        self.share = share
+        self.number = 0
+
+
+class _Queue:
+    """The connections of a peer that are ready, or `waiting`; `timer` then ends their wait."""
+
+    __slots__ = ("connections", "host", "peers", "timer", "waiting")
 
     def __init__(self, peers: tuple[str, ...], host: str) -> None:
         self.peers = peers
         self.host = host
         self.connections: deque[tuple[socket.socket, Begin]] = deque()
         self.timer: asyncio.TimerHandle | None = None
-        self.late = False
-        self.share = LATE_SHARE_OF_PEER
+        self.waiting: _Waiting | None = None
