@@ -9,6 +9,11 @@ from clarion.backends.memory.control import MemoryControl
 from clarion.backends.memory.control_state import ControlState
 from clarion.backends.memory.directory import MemoryDirectory
 from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.backends.postgres.account_health import PostgresAccountHealth
+from clarion.backends.postgres.control import PostgresControl
+from clarion.backends.postgres.directory import PostgresDirectory
+from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.quotas import PostgresQuotas
 from clarion.backends.sqlite.account_health import SqliteAccountHealth
 from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.directory import SqliteDirectory
@@ -16,6 +21,7 @@ from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.secrets import Vault
+from tests.engines.postgres import database_of
 
 SURVIVES: Final = "survives_process_kill"
 SHARED: Final = "shared_by_processes"
@@ -51,13 +57,28 @@ def sqlite(folder: Path, vault: Vault, clock: Clock) -> Opened:
     return control, SqliteDirectory(folder, vault, clock, control.changes)
 
 
-CONTROLS: Final[dict[str, Callable[[Path, Vault, Clock], Opened]]] = {"memory": memory, "sqlite": sqlite}
+def postgres(folder: Path, vault: Vault, clock: Clock) -> Opened:
+    database = Database(database_of(folder))
+    control = PostgresControl(database, vault, clock)
+    return control, PostgresDirectory(database, vault, clock, control.changes)
 
-Quotas = MemoryQuotas | SqliteQuotas
-QUOTAS: Final[dict[str, Callable[[Path], Quotas]]] = {"memory": lambda _folder: MemoryQuotas(), "sqlite": SqliteQuotas}
 
-AnyAccountHealth = MemoryAccountHealth | SqliteAccountHealth
+CONTROLS: Final[dict[str, Callable[[Path, Vault, Clock], Opened]]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "postgres": postgres,
+}
+
+Quotas = MemoryQuotas | SqliteQuotas | PostgresQuotas
+QUOTAS: Final[dict[str, Callable[[Path], Quotas]]] = {
+    "memory": lambda _folder: MemoryQuotas(),
+    "sqlite": SqliteQuotas,
+    "postgres": lambda folder: PostgresQuotas(Database(database_of(folder))),
+}
+
+AnyAccountHealth = MemoryAccountHealth | SqliteAccountHealth | PostgresAccountHealth
 ACCOUNT_HEALTH: Final[dict[str, Callable[[Path], AnyAccountHealth]]] = {
     "memory": lambda _folder: MemoryAccountHealth(),
     "sqlite": SqliteAccountHealth,
+    "postgres": lambda folder: PostgresAccountHealth(Database(database_of(folder))),
 }
