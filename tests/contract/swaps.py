@@ -3,9 +3,10 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from clarion.backends.postgres.versions import PostgresVersions
 from clarion.ports.versioned import settle
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +57,8 @@ def count_in_processes(counting, backend, folder, number, names):
     return [process.wait(timeout=60) for process in running]
 
 
-@contextmanager
-def opening(open_one: Callable):
+@asynccontextmanager
+async def opening(open_one: Callable):
     """Yield a function that opens a store again, as another process does; all are closed at the end."""
     opened = []
 
@@ -68,3 +69,5 @@ def opening(open_one: Callable):
     yield once_more
     for one in opened:
         one.close()
+        if isinstance(one, PostgresVersions):
+            await one.database.close()

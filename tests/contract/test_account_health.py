@@ -44,9 +44,9 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def open_store(control_backend, tmp_path):
+async def open_store(control_backend, tmp_path):
     """Return a function that opens the store again, as another process does."""
-    with opening(lambda: ACCOUNT_HEALTH[control_backend](tmp_path)) as once_more:
+    async with opening(lambda: ACCOUNT_HEALTH[control_backend](tmp_path)) as once_more:
         yield once_more
 
 

@@ -30,12 +30,12 @@ from pathlib import Path
 from tests.contract.controls import ControlPlane
 from clarion.domain.user import UserWrite
 async def main():
-    control_plane = ControlPlane(Path(sys.argv[1]))
+    control_plane = ControlPlane(Path(sys.argv[1]), backend=sys.argv[2])
     await control_plane.control.users.put_many("acme", [UserWrite("ana", email="ana@example.com")])
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
-    command = [sys.executable, "-c", script, str(control_plane.data_dir)]
+    command = [sys.executable, "-c", script, str(control_plane.data_dir), control_plane.backend]
     done = await asyncio.to_thread(subprocess.run, command, check=False, env={"PYTHONPATH": "src:."})
     assert done.returncode == -9
     user = await control_plane.control.users.get(T, "ana")

@@ -23,6 +23,7 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
+from tests.contract.backends import ENGINES
 from tests.contract.controls import PARTITIONS, ControlPlane
 from tests.contract.journals import EMBEDDED, Journal
 from tests.look import Glance
@@ -150,27 +151,34 @@ def furnished(empty, tmp_path_factory):
     """Return a control store of a tenant with users, a topic, a segment and templates, to be copied."""
     folder = tmp_path_factory.mktemp("furnished")
 
-    async def seed_data():
+    async def prepare():
         control_plane = ControlPlane.copy_of(empty, folder)
-        await control_plane.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
-        await control_plane.call("PUT", "/v1/categories/alerts", {"priority": "high"})
-        await control_plane.call("PUT", "/v1/topics/riders", {})
-        await control_plane.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
-        await control_plane.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
-        await control_plane.call("PUT", "/v1/users/bob", {})
-        await control_plane.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
-        await control_plane.call(
-            "PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}}
-        )
+        await seed_data(control_plane)
         await control_plane.close()
 
-    asyncio.run(seed_data())
+    asyncio.run(prepare())
     return folder
+
+
+async def seed_data(control_plane: ControlPlane) -> None:
+    await control_plane.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
+    await control_plane.call("PUT", "/v1/categories/alerts", {"priority": "high"})
+    await control_plane.call("PUT", "/v1/topics/riders", {})
+    await control_plane.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
+    await control_plane.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
+    await control_plane.call("PUT", "/v1/users/bob", {})
+    await control_plane.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
+    await control_plane.call(
+        "PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}}
+    )
 
 
 @pytest.fixture(params=EMBEDDED)
 async def works(request, furnished, tmp_path):
-    control_plane = ControlPlane.copy_of(furnished, tmp_path / "control")
+    backend = request.param if request.param in ENGINES else "sqlite"
+    control_plane = ControlPlane.copy_of(furnished, tmp_path / "control", backend)
+    if backend in ENGINES:
+        await seed_data(control_plane)
     works = Works(control_plane, EMBEDDED[request.param](tmp_path / "journal", control_plane.clock, PARTITIONS))
     yield works
     await works.journal.close()

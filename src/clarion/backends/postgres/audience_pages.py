@@ -31,7 +31,9 @@ matched AS MATERIALIZED (
     {tail}
 )
 """
-_ROWS: Final = "SELECT (SELECT last FROM ends) AS last, m.* FROM (SELECT 1) one LEFT JOIN matched m ON true ORDER BY m.ordinal"
+_ROWS: Final = (
+    "SELECT (SELECT last FROM ends) AS last, m.* FROM (SELECT 1) one LEFT JOIN matched m ON true ORDER BY m.ordinal"
+)
 _COUNT: Final = """
 SELECT (SELECT last FROM ends), (SELECT count(*) FROM matched),
     ARRAY(SELECT user_id FROM matched ORDER BY ordinal LIMIT {sample})

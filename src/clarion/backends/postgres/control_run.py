@@ -76,7 +76,7 @@ class Transaction:
         """Number the changes of definitions, as the last statement of the transaction, and return the numbers."""
         if not self._revised:
             return {}
-        return {tenant: number for tenant, number in await self._db.fetch(_REVISE, sorted(self._revised))}
+        return dict(await self._db.fetch(_REVISE, sorted(self._revised)))
 
 
 class Runner:
@@ -119,6 +119,11 @@ class Runner:
         """Return the first row of a read, or None."""
         found = await self.rows(text, *values)
         return found[0] if found else None
+
+
+def is_storable(text: object) -> bool:
+    """Return whether a value is not a text that PostgreSQL cannot hold, so that nothing has this name."""
+    return not (isinstance(text, str) and "\0" in text)
 
 
 def _unstorable() -> InvalidField:

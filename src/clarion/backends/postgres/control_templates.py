@@ -26,11 +26,13 @@ from clarion.domain.template import Source, TemplateVersion, VersionNote, whole_
 from clarion.ports.clock import Clock
 from clarion.ports.control_definitions import DefinitionRecord
 
-_JOINED: Final = "FROM template_versions v JOIN templates t ON t.tenant = v.tenant AND t.key = v.key WHERE v.tenant = $1"
-_GET: Final = f"SELECT v.built {_JOINED} AND v.key = $2 AND v.version = coalesce($3, t.current)"  # noqa: S608 - constants
+_JOINED: Final = (
+    "FROM template_versions v JOIN templates t ON t.tenant = v.tenant AND t.key = v.key WHERE v.tenant = $1"
+)
+_GET: Final = f"SELECT v.built {_JOINED} AND v.key = $2 AND v.version = coalesce($3, t.current)"
 _NEWEST: Final = f"{SELECT} AND v.key = $2 AND v.version = t.newest"
 _CURRENT: Final = f"{SELECT} AND v.key = $2 AND v.version = t.current"
-_VERSIONS: Final = f"SELECT {NOTED} {_JOINED} AND v.key = $2 AND v.version < $3 ORDER BY v.version DESC LIMIT $4"  # noqa: S608 - constants
+_VERSIONS: Final = f"SELECT {NOTED} {_JOINED} AND v.key = $2 AND v.version < $3 ORDER BY v.version DESC LIMIT $4"
 _PREVIOUS: Final = f"{SELECT} AND v.key = $2 AND v.place IS NOT NULL ORDER BY v.place DESC LIMIT 1 OFFSET 1"
 _SHOWN: Final = "AND v.key > $2 AND v.version = coalesce(t.current, t.newest)"
 # Of the rows within the limit, those whose bytes fit together, and at least one.

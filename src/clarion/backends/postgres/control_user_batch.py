@@ -55,9 +55,7 @@ class Batch:
         await write_changes(tx, self._tenant, changed, ordinals, self._source, self._now_ms)
         return ids
 
-    def _chosen(
-        self, chosen: dict[str, tuple[str, str]]
-    ) -> tuple[list[tuple[str, Change]], dict[str, ProfileKey]]:
+    def _chosen(self, chosen: dict[str, tuple[str, str]]) -> tuple[list[tuple[str, Change]], dict[str, ProfileKey]]:
         """Return the changes of preferences in the order of the batch, and each user's profile after it."""
         changed: list[tuple[str, Change]] = []
         keys: dict[str, ProfileKey] = {}
@@ -89,7 +87,7 @@ def _merged(users: Sequence[UserWrite]) -> list[UserWrite]:
     for user in users:
         before = merged.get(user.user_id)
         if before is not None:
-            user = msgspec.structs.replace(  # noqa: PLW2901 - what is stored of both
+            user = msgspec.structs.replace(
                 user,
                 devices=before.devices if user.devices is None else user.devices,
                 last_seen_ms=before.last_seen_ms if user.last_seen_ms is None else user.last_seen_ms,

@@ -21,9 +21,9 @@ _COLUMNS: Final = ", ".join(
     f"p.{name}" if name in ("preferences", "quiet_hours") else f"u.{name}" for name in UserRecord.__struct_fields__
 )
 _FROM: Final = "FROM users u JOIN profiles p ON p.tenant = u.tenant AND p.profile_id = u.profile_id WHERE u.tenant = $1"
-_GET: Final = f"SELECT {_COLUMNS} {_FROM} AND u.user_id = $2"  # noqa: S608 - constants
-_PAGE: Final = f"SELECT {_COLUMNS} {_FROM} AND u.user_id > $2 ORDER BY u.user_id LIMIT $3"  # noqa: S608 - constants
-_CHOSEN: Final = f"SELECT u.ordinal, u.zone, p.preferences, p.quiet_hours {_FROM} AND u.user_id = $2 FOR UPDATE OF u"  # noqa: S608 - constants
+_GET: Final = f"SELECT {_COLUMNS} {_FROM} AND u.user_id = $2"
+_PAGE: Final = f"SELECT {_COLUMNS} {_FROM} AND u.user_id > $2 ORDER BY u.user_id LIMIT $3"
+_CHOSEN: Final = f"SELECT u.ordinal, u.zone, p.preferences, p.quiet_hours {_FROM} AND u.user_id = $2 FOR UPDATE OF u"
 _CHOOSE: Final = "UPDATE users SET profile_id = $3, updated_ms = $4 WHERE tenant = $1 AND user_id = $2"
 _ERASE: Final = "DELETE FROM users WHERE tenant = $1 AND user_id = $2 RETURNING ordinal"
 _ERASE_MEMBER: Final = "DELETE FROM topic_members WHERE tenant = $1 AND ordinal = $2"

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from clarion.backends.postgres.audience_pages import Audience, AudienceReader
-from clarion.backends.postgres.control_run import RevisionCounter
+from clarion.backends.postgres.control_run import RevisionCounter, is_storable
 from clarion.backends.postgres.directory_people import PeopleReader
 from clarion.backends.postgres.directory_reads import DefinitionReader, Name
 from clarion.backends.postgres.directory_revisions import DefinitionCache, Revisions
@@ -209,10 +209,10 @@ class PostgresDirectory:
         missing: dict[P, int] = {}
         for place in places:
             value = self._cache.get(place[0], (kind, *place[1:]))
-            if value is None:
-                missing[place] = self._revisions.of(place[0])
-            else:
+            if value is not None:
                 found[place] = value
+            elif all(map(is_storable, place)):
+                missing[place] = self._revisions.of(place[0])
         if missing:
             for place, value in (await read(list(missing))).items():
                 self._cache.put(place[0], (kind, *place[1:]), value, missing[place])

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.backends.postgres.control_run import is_storable
 from clarion.backends.postgres.pool import Database, columns
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS
@@ -52,7 +53,9 @@ class PeopleReader:
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         """Return those of the users that exist, by tenant and user id, and keep their profiles."""
         found: dict[str, dict[str, User]] = {tenant: {} for tenant in wanted}
-        asked = [(tenant, user_id) for tenant, user_ids in wanted.items() for user_id in user_ids]
+        asked = [
+            (tenant, user_id) for tenant, user_ids in wanted.items() for user_id in user_ids if is_storable(user_id)
+        ]
         rows = await self._database.fetch(_USERS, *columns(asked, 2)) if asked else []
         self._make_room(len(rows))
         for tenant, zone, preferences, quiet, devices, attributes, contacts, *values in rows:
@@ -77,7 +80,8 @@ class PeopleReader:
 
     async def ordinals(self, tenant: str, user_ids: Collection[str]) -> dict[str, int]:
         """Return the ordinals of those of the users that exist, by user id."""
-        return dict(await self._database.fetch(_ORDINALS, tenant, list(user_ids))) if user_ids else {}
+        asked = list(filter(is_storable, user_ids))
+        return dict(await self._database.fetch(_ORDINALS, tenant, asked)) if asked else {}
 
     async def suppressed(
         self, wanted: Mapping[tuple[str, str], Collection[str]]

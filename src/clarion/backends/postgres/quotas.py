@@ -43,4 +43,4 @@ class PostgresQuotas(PostgresVersions[BucketName, Usage]):
 
     async def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
         """Remove the buckets of one owner and a range of kinds, except those whose time is within `keep_ms`."""
-        await self._database.run(lambda db: db.execute(_FORGET, tenant, key_id, *kinds, *keep_ms))
+        await self.database.run(lambda db: db.execute(_FORGET, tenant, key_id, *kinds, *keep_ms))

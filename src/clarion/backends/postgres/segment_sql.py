@@ -22,6 +22,7 @@ _CONTACTS: Final = {
     Channel.CHAT: "u.chat IS NOT NULL",
     Channel.WEBHOOK: "u.webhook IS NOT NULL",
 }
+_EXACT_BELOW: Final = 1 << 53
 _SIGNS: Final = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
 
 
@@ -94,12 +95,24 @@ def _attribute(node: Filter, found: str, values: Values) -> str:
             )
         case _:
             # CASE, for the order of evaluation: other types cannot be cast.
-            bound = values.take(_number(against), "numeric")
-            return f"(CASE jsonb_typeof({found}) WHEN 'number' THEN {found}::numeric {_SIGNS[how]} {bound} ELSE false END)"
+            return f"(CASE jsonb_typeof({found}) WHEN 'number' THEN {_ordered(found, how, against, values)} ELSE false END)"
+
+
+def _ordered(found: str, how: str, against: float, values: Values) -> str:
+    exact, *written = (values.take(one, "numeric") for one in _forms(against))
+    number = f"({found})::numeric"
+    text = f"{number} {_SIGNS[how]} {exact}"
+    for one in written:
+        text += f" OR {number} = {one}" if how in ("at_least", "at_most") else f" AND {number} <> {one}"
+    return f"({text})"
 
 
 def _one_of(found: str, wanted: Sequence[Any], values: Values) -> str:
-    return f"({found} = ANY({values.take([_json(one) for one in wanted], 'jsonb[]')}))"
+    forms: list[str] = []
+    for one in wanted:
+        is_number = isinstance(one, int | float) and not isinstance(one, bool)
+        forms += [str(number) for number in _forms(one)] if is_number else [_json(one)]
+    return f"({found} = ANY({values.take(forms, 'jsonb[]')}))"
 
 
 def _reachable(channel: Channel, values: Values) -> str:
@@ -112,9 +125,13 @@ def _reachable(channel: Channel, values: Values) -> str:
     return f"({_CONTACTS[channel]} OR {more})"
 
 
-def _number(value: float) -> Decimal:
-    """Return a number as it is written in JSON: 0.1 is a tenth."""
-    return Decimal(repr(value))
+def _forms(value: float) -> list[Decimal]:
+    """Return the numbers that attributes equal to a number are stored as. JSON has the shortest text of a float, which is
+    that of a tenth for 0.1; of floats from 2^53 on, it can differ from the integer that they equal, which is the first."""
+    if abs(value) < _EXACT_BELOW or float(value) != value:
+        return [Decimal(repr(value))]
+    exact, written = Decimal(int(value)), Decimal(repr(float(value)))
+    return [exact] if exact == written else [exact, written]
 
 
 def _text(value: str) -> str:

@@ -31,7 +31,7 @@ class Statements(NamedTuple):
 
 class PostgresVersions(Generic[N, V]):
     """Implements `ports/versioned.py`. `write` and `make` convert a value to columns and back; `make` without arguments
-    returns the default for a value that was never stored. The database is closed by who opened it."""
+    returns the default for a value that was never stored. Who opened the database closes it."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class PostgresVersions(Generic[N, V]):
         make: Callable[..., V],
     ) -> None:
         """`sizes` are the numbers of parts of a name and of columns of a value."""
-        self._database = database
+        self.database = database
         self._sql = statements
         self._parts, self._width = sizes
         self._write = write
@@ -54,7 +54,7 @@ class PostgresVersions(Generic[N, V]):
         if not names:
             return []
         try:
-            rows = await self._database.fetch(self._sql.read, *columns(names, self._parts))
+            rows = await self.database.fetch(self._sql.read, *columns(names, self._parts))
         except StoreUnavailable as error:
             raise Overloaded(str(error)) from error
         return self._placed(rows, len(names))
@@ -64,7 +64,7 @@ class PostgresVersions(Generic[N, V]):
         one result per group."""
         if not any(groups):
             return [Swapped(stored=True, now=[]) for _ in groups]
-        return await self._database.transact(lambda db: self._swap(db, groups))
+        return await self.database.transact(lambda db: self._swap(db, groups))
 
     def close(self) -> None:
         """Do nothing: connections belong to the database."""
