@@ -1,6 +1,7 @@
 """The control store on PostgreSQL: filters in SQL, concurrent writers, and what a text there cannot hold."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -74,7 +75,7 @@ async def test_writers_of_the_same_new_users_store_each_once_with_every_change_o
         changes = await control_plane.control.consents.page(T, f"u{number}", None, 99)
         said = [change.allowed for change in reversed(changes)]
         assert [change.sequence for change in changes] == list(range(len(changes), 0, -1))
-        assert all(one is not other for one, other in zip(said, said[1:], strict=False))
+        assert all(one is not other for one, other in pairwise(said))
         assert (await users.get(T, f"u{number}")).preferences == {"*": {"sms": said[-1]}}
 
 
