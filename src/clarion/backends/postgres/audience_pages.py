@@ -18,16 +18,15 @@ _COLUMNS: Final = frozenset(
 )  # fmt: skip
 _HEAD: Final = "u.ordinal, u.user_id, u.profile_id, u.locale"
 _OF_TENANT: Final = "users u WHERE u.tenant = $1 AND u.ordinal > $2"
-_OF_TOPIC: Final = (
-    "topic_members a JOIN users u ON u.tenant = a.tenant AND u.ordinal = a.ordinal"
-    " WHERE a.tenant = $1 AND a.topic = $3 AND a.ordinal > $2"
-)
-_PAGE: Final = "SELECT {head} FROM {audience} ORDER BY {ordinal} LIMIT {limit}"
+_OF_TOPIC: Final = "topic_members m WHERE m.tenant = $1 AND m.topic = $3 AND m.ordinal > $2 ORDER BY m.ordinal"
+# The members are limited before they are joined: a merge with all users of the tenant would never be cheaper.
+_MEMBERS: Final = "(SELECT m.ordinal FROM {of_topic} LIMIT {size}) a JOIN users u ON u.tenant = $1 AND u.ordinal = a.ordinal WHERE true"
+_PAGE: Final = "SELECT {head} FROM {audience} ORDER BY u.ordinal LIMIT {size}"
 # `ends` holds the last ordinal of a whole span, and no row when fewer users are left; one index is read for it.
 _SPAN: Final = """
-WITH ends AS MATERIALIZED (SELECT {ordinal} AS last FROM {audience} ORDER BY {ordinal} LIMIT 1 OFFSET {users} - 1),
+WITH ends AS MATERIALIZED ({last} LIMIT 1 OFFSET {size} - 1),
 matched AS MATERIALIZED (
-    SELECT {head} FROM {audience} AND {ordinal} <= coalesce((SELECT last FROM ends), 9223372036854775807) AND {matching}
+    SELECT {head} FROM {audience} AND u.ordinal <= coalesce((SELECT last FROM ends), 9223372036854775807) AND {matching}
     {tail}
 )
 """
@@ -41,6 +40,16 @@ SELECT (SELECT last FROM ends), (SELECT count(*) FROM matched),
 _FIRST_LOOK_USERS: Final = 1_000
 
 
+class Beginning(NamedTuple):
+    """The values of a statement over the next users of an audience, the placeholder of their number, their FROM and WHERE,
+    and the statement that has their ordinals in order."""
+
+    values: Values
+    size: str
+    audience: str
+    last: str
+
+
 class Audience(NamedTuple):
     """The users of a tenant, of one of its topics if that is given, who match the filter if there is one, at a time (Unix
     ms)."""
@@ -50,19 +59,23 @@ class Audience(NamedTuple):
     filter_: Filter | None
     now_ms: int
 
-    def begin(self, after: int) -> tuple[Values, str, str]:
-        """Return the values, FROM and WHERE, and the ordinal's column of the users with ordinals above `after`."""
+    def begin(self, after: int, users: int) -> "Beginning":
+        """Return the beginning of a statement over the next users with ordinals above `after`."""
         if self.topic is None:
-            return Values(self.tenant, after), _OF_TENANT, "u.ordinal"
-        return Values(self.tenant, after, self.topic), _OF_TOPIC, "a.ordinal"
+            values = Values(self.tenant, after)
+            last = f"SELECT u.ordinal AS last FROM {_OF_TENANT} ORDER BY u.ordinal"  # noqa: S608 - constants
+            return Beginning(values, values.take(users, "bigint"), _OF_TENANT, last)
+        values = Values(self.tenant, after, self.topic)
+        size = values.take(users, "bigint")
+        last = f"SELECT m.ordinal AS last FROM {_OF_TOPIC}"  # noqa: S608 - constants
+        return Beginning(values, size, _MEMBERS.format(of_topic=_OF_TOPIC, size=size), last)
 
     def span(self, after: int, users: int, head: str, limit: int | None) -> tuple[Values, str]:
         """Return the statement's beginning over the next `users`, with the matching ones as `matched`."""
-        values, audience, ordinal = self.begin(after)
+        values, size, audience, last = self.begin(after, users)
         matching = "true" if self.filter_ is None else condition(self.filter_, self.tenant, self.now_ms, values)
-        size = values.take(users, "bigint")
-        tail = "" if limit is None else f"ORDER BY {ordinal} LIMIT {values.take(limit, 'bigint')}"
-        text = _SPAN.format(audience=audience, ordinal=ordinal, users=size, head=head, matching=matching, tail=tail)
+        tail = "" if limit is None else f"ORDER BY u.ordinal LIMIT {values.take(limit, 'bigint')}"
+        text = _SPAN.format(audience=audience, size=size, last=last, head=head, matching=matching, tail=tail)
         return values, text
 
 
@@ -124,8 +137,7 @@ class AudienceReader:
         return last, number, names
 
     async def _whole(self, audience: Audience, after: int, limit: int, head: str) -> UserPage:
-        values, users, ordinal = audience.begin(after)
-        place = values.take(limit, "bigint")
-        statement = _PAGE.format(head=head, audience=users, ordinal=ordinal, limit=place)
+        values, size, users, _ = audience.begin(after, limit)
+        statement = _PAGE.format(head=head, audience=users, size=size)
         found = [tuple(row) for row in await self._database.fetch(statement, *values.all)]
         return UserPage(found, found[-1][0] if found else after, len(found) < limit, len(found))

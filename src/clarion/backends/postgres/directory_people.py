@@ -30,9 +30,10 @@ SELECT s.tenant, s.channel, s.address, s.reason FROM unnest($1::text[], $2::text
 JOIN suppressions s ON s.tenant = g.tenant AND s.channel = g.channel AND s.address = g.address
 WHERE s.expires_ms IS NULL OR s.expires_ms > $4
 """
+# LIMIT makes it a look into the index for each pair; EXISTS may be planned as a scan of all suppressions.
 _SUPPRESSING: Final = """
-SELECT t.tenant, c.channel FROM unnest($1::text[]) AS t (tenant), unnest($2::text[]) AS c (channel)
-WHERE EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant = t.tenant AND s.channel = c.channel)
+SELECT t.tenant, c.channel FROM unnest($1::text[]) AS t (tenant), unnest($2::text[]) AS c (channel),
+    LATERAL (SELECT 1 FROM suppressions s WHERE s.tenant = t.tenant AND s.channel = c.channel LIMIT 1) AS found
 """
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, Any])
