@@ -19,8 +19,11 @@ _COLUMNS: Final = frozenset(
 _HEAD: Final = "u.ordinal, u.user_id, u.profile_id, u.locale"
 _OF_TENANT: Final = "users u WHERE u.tenant = $1 AND u.ordinal > $2"
 _OF_TOPIC: Final = "topic_members m WHERE m.tenant = $1 AND m.topic = $3 AND m.ordinal > $2 ORDER BY m.ordinal"
-# The members are limited before they are joined: a merge with all users of the tenant would never be cheaper.
-_MEMBERS: Final = "(SELECT m.ordinal FROM {of_topic} LIMIT {size}) a JOIN users u ON u.tenant = $1 AND u.ordinal = a.ordinal WHERE true"
+# The inner LIMIT makes it a look into an index for each member, never a merge with all users of the tenant.
+_MEMBERS: Final = (
+    "(SELECT m.ordinal FROM {of_topic} LIMIT {size}) a, LATERAL ("
+    "SELECT * FROM users WHERE tenant = $1 AND ordinal = a.ordinal LIMIT 1) u WHERE true"
+)
 _PAGE: Final = "SELECT {head} FROM {audience} ORDER BY u.ordinal LIMIT {size}"
 # `ends` holds the last ordinal of a whole span, and no row when fewer users are left; one index is read for it.
 _SPAN: Final = """

@@ -25,8 +25,10 @@ INSERT INTO topic_members (tenant, topic, ordinal) SELECT $1, $2, ordinal FROM u
 ORDER BY ordinal ON CONFLICT DO NOTHING
 """
 _LEAVE: Final = "DELETE FROM topic_members WHERE tenant = $1 AND topic = $2 AND ordinal = ANY($3::bigint[])"
+# The LIMIT within makes it a look into an index for each member, never a merge with all users of the tenant.
 _MEMBERS: Final = """
-SELECT u.user_id FROM topic_members m JOIN users u ON u.tenant = m.tenant AND u.ordinal = m.ordinal
+SELECT u.user_id FROM topic_members m,
+    LATERAL (SELECT user_id FROM users WHERE tenant = $1 AND ordinal = m.ordinal LIMIT 1) u
 WHERE m.tenant = $1 AND m.topic = $2 AND m.ordinal > $3 ORDER BY m.ordinal LIMIT $4
 """
 
