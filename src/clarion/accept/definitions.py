@@ -1,7 +1,7 @@
 """Definitions of a tenant that requests name: the facts that requests are checked against."""
 
 from collections.abc import Collection, Container, Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.domain.content import Category, Template
@@ -88,7 +88,7 @@ def implied_names(found: Definitions, wanted: DefinitionNames) -> DefinitionName
 
 def has_all(found: Definitions, wanted: DefinitionNames) -> bool:
     """Return whether all wanted names are among the found definitions."""
-    for names, definitions in zip(wanted, found, strict=True):
+    for names, definitions in zip(wanted, cast("Iterable[Container[str]]", found), strict=True):
         for name in names:
             if name not in definitions:
                 return False
