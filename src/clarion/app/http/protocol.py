@@ -43,9 +43,9 @@ class BoundedHttp(CycleProtocol):
     """One connection."""
 
     __slots__ = (
-        "_ahead", "_body_left", "_chunked", "_deadline", "_eof", "_head_bytes", "_host", "_in_head", "_in_line", "_keep_alive", "_lingering",
-        "_offers_upgrade", "_once", "_others", "_overhead_bytes", "_ready_s", "_refused", "_since_s", "_stopped", "_tail",
-        "_tiny_chunks", "_tracks_body", "_unread_bytes", "_whole", "_wire",
+        "_ahead", "_body_left", "_chunked", "_deadline", "_eof", "_head_bytes", "_host", "_in_head", "_in_line", "_keep_alive",
+        "_lingering", "_offers_upgrade", "_once", "_others", "_overhead_bytes", "_ready_s", "_refused", "_since_s", "_stopped",
+        "_tail", "_tiny_chunks", "_tracks_body", "_unread_bytes", "_whole", "_wire",
     )  # fmt: skip
 
     def __init__(self, connections: Connections, *args: Any, **options: Any) -> None:
@@ -75,9 +75,8 @@ class BoundedHttp(CycleProtocol):
         self._keep_alive = True
         """Whether a request with `expect: 100-continue` permits another one after it."""
         self._ahead = SentAhead()
-        self._stopped = self._refused = False
-        self._eof = False
-        """Whether the client has closed its sending side."""
+        self._stopped = self._refused = self._eof = False
+        """Whether reading is paused, the request was refused, and the client has closed its sending side."""
         self._lingering: Lingering | None = None
         self._ready_s = -math.inf
         """When the last response was complete and the next request could begin, on the loop's clock."""
@@ -337,8 +336,7 @@ class BoundedHttp(CycleProtocol):
 
     def _ignore_upgrade(self) -> None:
         """Parse the head again without its offer to upgrade: after the offer, a parser reads no body."""
-        old = self.parser
-        self._offers_upgrade = False
+        old, self._offers_upgrade = self.parser, False
         head = heads.without_upgrade(old.get_method(), self.url, old.get_http_version(), self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -370,8 +368,8 @@ class BoundedHttp(CycleProtocol):
             cycle.disconnected = not cycle.response_complete
             cycle.message_event.set()
         if not begun:
-            head = self.parser.get_method() == b"HEAD"
-            self.transport.write(refusal(error, self.server_state.default_headers, head=head))
+            headers, head = self.server_state.default_headers, self.parser.get_method() == b"HEAD"
+            self.transport.write(refusal(error, headers, head=head))
         self.transport.close()
 
     def _forget_request(self) -> None:
