@@ -2,6 +2,7 @@
 
 import pytest
 
+from clarion.backends.sqlite import journal_writer
 from tests.contract.backends import CONTROLS, ENGINES
 from tests.contract.fixtures import bound, clock, control_plane, empty
 from tests.contract.journals import BACKENDS, CARRIERS, PARTITIONS
@@ -57,7 +58,9 @@ def store(open_store):
 
 
 @pytest.fixture
-def streams(open_streams):
+def streams(open_streams, monkeypatch):
+    """Return streams whose watches are woken by commits alone: a periodic check may wake them at any moment."""
+    monkeypatch.setattr(journal_writer, "CHECK_S", 3_600.0)
     return open_streams()
 
 
