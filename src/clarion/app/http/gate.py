@@ -39,7 +39,8 @@ class Gate(NamedTuple):
 
 
 class Visitor(msgspec.Struct, frozen=True, gc=False):
-    """Who makes a request. `owners` are those of the slots it takes; `charge` is the state of the limit that it was charged to, None where none counts it."""
+    """Who makes a request. `owners` are those of the slots it takes; `charge` is the state of the limit that it was charged
+    to, None where none counts it."""
 
     caller: Caller
     peers: tuple[str, ...]

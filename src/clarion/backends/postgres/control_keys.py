@@ -6,11 +6,11 @@ from typing import Any, Final
 import msgspec
 
 from clarion.backends.postgres.control_run import Runner, Transaction
-from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_digest, key_of
+from clarion.domain.api_key import key_digest
 from clarion.domain.errors import NotFound
 from clarion.domain.limits_processes import KEY_NETWORKS_KEPT_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.control_keys import KeyRecord, KeyUse, successor
+from clarion.ports.control_keys import KeyRecord, KeyUse, new_key, new_secret, successor
 from clarion.ports.directory import OPERATOR_LEVEL
 
 _COLUMNS: Final = ", ".join(KeyRecord.__struct_fields__)
@@ -76,11 +76,7 @@ class PostgresKeys:
         networks: Sequence[str] = (),
     ) -> tuple[KeyRecord, str]:
         """Create a key and return it with its secret, which cannot be read again."""
-        key_id = self._clock.entropy(KEY_ID_BYTES).hex()
-        secret = key_of(key_id, self._clock.entropy(SECRET_BYTES))
-        record = KeyRecord(
-            key_id, tenant, name, tuple(sorted(set(scopes))), self._clock.now_ms(), expires_ms, None, tuple(networks)
-        )
+        record, secret = new_key(self._clock, tenant, name, scopes, expires_ms, networks)
         await self._runner.run(lambda tx: _insert(tx, record, secret))
         return record, secret
 
@@ -96,8 +92,7 @@ class PostgresKeys:
     async def rotate(self, tenant: str, key_id: str, overlap_ms: int) -> tuple[KeyRecord, str]:
         """Create the successor of a key, with its quota, and end the key after the overlap. Raises `NotFound` and
         `Conflict`."""
-        new_id = self._clock.entropy(KEY_ID_BYTES).hex()
-        secret = key_of(new_id, self._clock.entropy(SECRET_BYTES))
+        new_id, secret = new_secret(self._clock)
 
         async def work(tx: Transaction) -> KeyRecord:
             row = await tx.row(f"{_GET} FOR UPDATE", tenant, key_id)
