@@ -18,6 +18,7 @@ from clarion.app.http.connections import Connections
 from clarion.app.tls import listener
 from clarion.app.tls.listener import TlsListener
 from clarion.app.tls.renewal import ServerTls
+from clarion.domain.request_rate import RequestRate
 from clarion.ops.clock import SystemClock
 from tests.certificates import DAY, Authority, ServerFiles, written
 from tests.security.served import answer_of, until
@@ -35,7 +36,7 @@ async def scheme_of(scope, receive, send):
 class Running:
     """A listener and what it reports."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, rate=None):
         self.notes = Notes()
         self.fields = []
         self.notes.security = lambda event, **fields: self.fields.append((event.value, fields))
@@ -44,16 +45,17 @@ class Running:
         config.load()
         self.state = uvicorn.server.ServerState()
         make = partial(protocol.BoundedHttp, Connections(), config=config, server_state=self.state, app_state={})
-        arrivals = Arrivals(None, 100, self.notes, bool, time.monotonic_ns)
+        arrivals = Arrivals(rate, 100, self.notes, ().__contains__, time.monotonic_ns)
         self.listener = TlsListener(self.tls, make, self.notes, arrivals)
 
     @property
     def port(self):
         return self.listener.sockets[0].getsockname()[1]
 
-    async def connect(self, context=None):
+    async def connect(self, context=None, peer="127.0.0.1"):
+        name = "localhost" if context else None
         return await asyncio.open_connection(
-            "127.0.0.1", self.port, ssl=context, server_hostname="localhost" if context else None
+            "127.0.0.1", self.port, ssl=context, server_hostname=name, local_addr=(peer, 0)
         )
 
     async def peer(self, *command, said=b""):
@@ -68,8 +70,8 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings):
-    server = Running(settings)
+async def running(settings, rate=None):
+    server = Running(settings, rate)
     await server.listener.start("127.0.0.1", 0)
     try:
         yield server
@@ -218,6 +220,30 @@ async def test_handshakes_that_do_not_end_are_bounded_and_honest_ones_go_on(tmp_
         for _, one in [*silent, (reader, writer)]:
             one.close()
         await until(lambda: not server.listener.handshakes)
+
+
+async def test_a_peer_above_its_rate_ends_no_handshake_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(listener, "TLS_HANDSHAKES_MAX", 4)
+    monkeypatch.setattr(listener, "TLS_HANDSHAKE_GRACE_MS", 0)
+    files = ServerFiles(tmp_path)
+    async with running(files.settings(handshake_timeout_ms=60_000), RequestRate(1, 2)) as server:
+        server.listener._arrivals._now_ns = lambda: 0  # no time passes, so a peer has two connections
+        spent = [await server.connect(peer="127.0.0.2") for _ in range(2)]
+        await until(lambda: server.listener.handshakes == 2)
+        for _, writer in spent:
+            writer.close()
+        await until(lambda: not server.listener.handshakes)
+        honest = [await server.connect(peer=f"127.0.0.{number}") for number in range(11, 15)]
+        await until(lambda: server.listener.handshakes == 4)
+        flood = [await server.connect(peer="127.0.0.2") for _ in range(20)]
+        await until(lambda: len(server.fields) == 20 - 50 // 8)
+        assert server.listener.handshakes == 4
+        for reader, writer in honest:
+            async with asyncio.timeout(10):
+                await writer.start_tls(trusting(files), server_hostname="localhost")
+                assert await asked(reader, writer) == b"https"
+        for _, one in [*honest, *flood]:
+            one.close()
 
 
 async def test_a_handshake_that_does_not_end_is_ended(tmp_path):
