@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 import apsw
 import pytest
@@ -159,6 +160,21 @@ async def test_deferrable_work_gets_its_own_transaction_after_a_while(writer):
     async with asyncio.timeout(5):
         await asyncio.gather(*(writer.run(insert(), may_wait_ms=20) for _ in range(3)))
     assert await writer.run(count) == 3
+
+
+async def test_deferrable_work_waits_its_time_after_other_work_left_early(writer):
+    def alone(db):
+        insert()(db)
+        return time.monotonic()
+
+    async with asyncio.timeout(10):
+        first = asyncio.ensure_future(writer.run(insert(), may_wait_ms=150))
+        await asyncio.sleep(0.05)
+        await writer.run(insert())
+        await first
+        began_s = time.monotonic()
+        stored_s = await writer.run(alone, may_wait_ms=200)
+    assert stored_s - began_s >= 0.19, "the time of the first did not end this one's"
 
 
 async def test_work_that_waits_when_the_writer_closes_is_stored(db, tmp_path):

@@ -57,6 +57,8 @@ class _Job(NamedTuple):
     work: Callable[[Any], Any]
     future: asyncio.Future[Any]
     synced: bool
+    due_s: float = 0
+    """Until when it may wait for another transaction, on the loop's clock."""
 
 
 class _Result(NamedTuple):
@@ -121,23 +123,31 @@ class GroupCommit(Generic[Tx]):
             raise Overloaded("too many appends wait for the journal")
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = self._loop.create_future()
-        job = _Job(work, future, synced)
         if may_wait_ms > 0:
+            due_s = self._loop.time() + may_wait_ms / 1000
             with self._wake:
-                self._waiting.append(job)
+                self._waiting.append(_Job(work, future, synced, due_s))
             if self._last_call is None:
-                self._last_call = self._loop.call_later(may_wait_ms / 1000, self._stop_waiting)
+                self._last_call = self._loop.call_at(due_s, self._stop_waiting, self._loop)
             return await future
+        job = _Job(work, future, synced)
         with self._wake:
             self._queue.append(job)
             self._wake.notify()
         self._gil_yield.began()
         return await future
 
-    def _stop_waiting(self) -> None:
+    def _stop_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Commit the jobs that wait when the time of the first is over; those that the timer was set for may have joined
+        an earlier transaction."""
         self._last_call = None
         with self._wake:
-            if self._waiting:
+            if not self._waiting:
+                return
+            due_s = self._waiting[0].due_s
+            if due_s > loop.time():
+                self._last_call = loop.call_at(due_s, self._stop_waiting, loop)
+            else:
                 self._queue.append(self._waiting.popleft())  # the next transaction takes all waiting jobs
                 self._wake.notify()
 
