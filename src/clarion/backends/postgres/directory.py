@@ -25,7 +25,7 @@ from clarion.domain.segment import Filter
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
+from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, Followed, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
 
@@ -48,11 +48,12 @@ class _Key(msgspec.Struct, frozen=True):
     caller: Caller
 
 
-class PostgresDirectory:
+class PostgresDirectory(Followed):
     """Implements `ports/directory.py`. The database belongs to the control store, which closes it."""
 
     def __init__(self, database: Database, vault: Vault, clock: Clock, changes: RevisionCounter | None = None) -> None:
         """`changes` counts the changes of definitions by this process (`PostgresControl.changes`)."""
+        super().__init__()
         self._database = database
         self._clock = clock
         self._people = PeopleReader(database, clock)
@@ -61,8 +62,6 @@ class PostgresDirectory:
         self._revisions = Revisions(database, clock.monotonic_ms, changes or RevisionCounter())
         self._cache = DefinitionCache(self._revisions)
         self._versions: dict[DefinitionKey, Defined[Any]] = {}
-        self._asked = False
-        self._behind: Callable[[], None] = lambda: None
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         """Return those of the users that exist, by tenant and user id, and keep their profiles for `profiles`."""
@@ -176,15 +175,6 @@ class PostgresDirectory:
             return True
         self._behind()
         return False
-
-    def was_asked(self) -> bool:
-        """Return whether `revision` or `is_current` was called since the last call of this method."""
-        asked, self._asked = self._asked, False
-        return asked
-
-    def when_behind(self, call: Callable[[], None]) -> None:
-        """Set the function to call whenever `is_current` returns False."""
-        self._behind = call
 
     async def refresh(self) -> None:
         """Check for changes of definitions by other processes, so that readers do not have to."""

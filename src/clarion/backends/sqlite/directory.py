@@ -36,7 +36,7 @@ from clarion.domain.segment import Filter
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
+from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, Followed, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
 
@@ -90,11 +90,12 @@ class _Key(msgspec.Struct, frozen=True):
     caller: Caller
 
 
-class SqliteDirectory:
+class SqliteDirectory(Followed):
     """Implements `ports/directory.py` over a read-only connection. Used by one thread at a time."""
 
     def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changes: RevisionCounter | None = None) -> None:
         """`changes` counts the changes of definitions by this process (`SqliteControl.changes`)."""
+        super().__init__()
         self._changes = changes or RevisionCounter()
         self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
         install(self._db)
@@ -111,8 +112,6 @@ class SqliteDirectory:
         self._revision = self._read_revision()
         self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
         self._checked_ms = self._learned_ms = clock.monotonic_ms()
-        self._asked = False
-        self._behind: Callable[[], None] = lambda: None
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         """Return those of the users that exist, by tenant and user id."""
@@ -234,15 +233,6 @@ class SqliteDirectory:
             return True
         self._behind()
         return False
-
-    def was_asked(self) -> bool:
-        """Return whether `revision` or `is_current` was called since the last call of this method."""
-        asked, self._asked = self._asked, False
-        return asked
-
-    def when_behind(self, call: Callable[[], None]) -> None:
-        """Set the function to call whenever `is_current` returns False."""
-        self._behind = call
 
     async def refresh(self) -> None:
         """Check for changes of definitions by other processes, so that readers do not have to."""
