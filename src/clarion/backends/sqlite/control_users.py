@@ -12,8 +12,9 @@ from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import CONSENTS, PROFILES, TOPIC_MEMBERS, USERS
 from clarion.backends.sqlite.control_topics import require_topics
 from clarion.domain.errors import Conflict
+from clarion.domain.last_seen import LastSeen
 from clarion.domain.limits import DEVICES_PER_USER_MAX
-from clarion.domain.limits_processes import SEEN_EVERY_MS, SEEN_USERS_MAX
+from clarion.domain.limits_processes import SEEN_EVERY_MS
 from clarion.domain.preferences import (
     NO_PREFERENCES,
     TENANTS_QUIET_HOURS,
@@ -67,7 +68,7 @@ class SqliteUsers:
         self._runner = runner
         self._clock = clock
         self._profiles = Profiles()
-        self._seen: dict[tuple[str, str], int] = {}
+        self._seen = LastSeen()
 
     async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
         """Create or replace users in one transaction; of two with the same id the later one counts. `source` is
@@ -117,13 +118,8 @@ class SqliteUsers:
     async def touch(self, tenant: str, user_id: str) -> None:
         """Record the current time as the user's last activity; written at most every `SEEN_EVERY_MS`."""
         now = self._clock.now_ms()
-        user = (tenant, user_id)
-        if now - self._seen.get(user, -SEEN_EVERY_MS) < SEEN_EVERY_MS:
-            return
-        if len(self._seen) >= SEEN_USERS_MAX:
-            self._seen.clear()
-        self._seen[user] = now
-        await self._runner.run(lambda tx: tx.sql(_SEEN, (now, *user, SEEN_EVERY_MS)))
+        if self._seen.is_due(tenant, user_id, now):
+            await self._runner.run(lambda tx: tx.sql(_SEEN, (now, tenant, user_id, SEEN_EVERY_MS)))
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
         """Add or replace a device; return False when there is no such user. Raises `Conflict` over
