@@ -1,14 +1,20 @@
 """Repositories of provider accounts and of suppressions."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from clarion.domain.channel import Channel
+from clarion.domain.content import Account
 from clarion.domain.errors import Conflict
 from clarion.domain.resilience import AccountRules
+from clarion.domain.secret_reference import references_in
 from clarion.ports.secrets import Vault
+
+ACCOUNT_COLUMNS: Final = ("name", "channel", "vendor", "priority", "settings", "sealed", "version", "rules")
+"""What `read_account` reads."""
+_RULES: Final = msgspec.json.Decoder(AccountRules)
 
 
 class ProviderRecord(msgspec.Struct, frozen=True):
@@ -60,6 +66,29 @@ def seal_credentials(vault: Vault, tenant: str, name: str, credentials: dict[str
 def open_credentials(vault: Vault, tenant: str, name: str, sealed: bytes) -> dict[str, Any]:
     """Return the credentials of an account. Raises `SealBroken`."""
     return msgspec.msgpack.decode(vault.open(tenant, f"provider:{name}", sealed), type=dict[str, Any])
+
+
+def read_record(stored: Mapping[str, Any]) -> ProviderRecord:
+    """Return an account as shown to clients from its stored values by column, which are texts of JSON where they have a
+    structure."""
+    values = dict(stored)
+    values["channel"] = Channel(values["channel"])
+    values["enabled"] = bool(values["enabled"])
+    values["settings"] = msgspec.json.decode(values["settings"])
+    values["rules"] = _RULES.decode(values["rules"])
+    values["credential_names"] = tuple(msgspec.json.decode(values["credential_names"]))
+    values["credential_references"] = msgspec.json.decode(values["credential_references"], type=dict[str, str])
+    return ProviderRecord(**values)
+
+
+def read_account(vault: Vault, tenant: str, row: Sequence[Any]) -> Account:
+    """Return an account with its credentials from its stored values, `ACCOUNT_COLUMNS`. Raises `SealBroken`."""
+    name, channel, vendor, priority, settings, sealed, version, rules = row
+    credentials = open_credentials(vault, tenant, name, sealed)
+    return Account(
+        tenant, name, Channel(channel), vendor, priority, msgspec.json.decode(settings), credentials, version,
+        _RULES.decode(rules), tuple(references_in(credentials)),
+    )  # fmt: skip
 
 
 class Providers(Protocol):

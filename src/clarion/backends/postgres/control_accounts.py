@@ -9,10 +9,16 @@ from clarion.backends.postgres.control_run import Runner, Transaction
 from clarion.backends.postgres.pool import columns
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
-from clarion.domain.resilience import AccountRules
 from clarion.domain.secret_reference import references_in
 from clarion.ports.clock import Clock
-from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression, check_kept, seal_credentials
+from clarion.ports.control_accounts import (
+    ProviderRecord,
+    ProviderWrite,
+    Suppression,
+    check_kept,
+    read_record,
+    seal_credentials,
+)
 from clarion.ports.secrets import Vault
 
 _SELECT: Final = f"SELECT {', '.join(ProviderRecord.__struct_fields__)} FROM providers WHERE tenant = $1"  # noqa: S608 - constants
@@ -74,20 +80,20 @@ class PostgresProviders:
 
         async def work(tx: Transaction) -> ProviderRecord:
             before = await tx.row(_GET, tenant, provider.name)
-            check_kept(provider, _provider(before) if before else None)
+            check_kept(provider, read_record(before) if before else None)
             await tx.define(tenant, _PUT, tenant, provider.name, *values)
-            return _provider(await tx.row(_GET, tenant, provider.name))
+            return read_record(await tx.row(_GET, tenant, provider.name))
 
         return await self._runner.run(work, locked=tenant)
 
     async def get(self, tenant: str, name: str) -> ProviderRecord | None:
         """Return an account, or None when there is none."""
         row = await self._runner.row(_GET, tenant, name)
-        return _provider(row) if row else None
+        return read_record(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[ProviderRecord]:
         """Return accounts in the order of their names."""
-        return [_provider(row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
+        return [read_record(row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
 
     async def remove(self, tenant: str, name: str) -> bool:
         """Remove an account and its credentials; return whether there was one."""
@@ -149,13 +155,3 @@ def _rounds(suppressions: Sequence[Suppression]) -> list[list[tuple[Any, ...]]]:
         else:
             rounds.append({place: row})
     return [[one[place] for place in sorted(one)] for one in rounds]
-
-
-def _provider(row: Any) -> ProviderRecord:
-    values = dict(row)
-    values["channel"] = Channel(values["channel"])
-    values["settings"] = msgspec.json.decode(values["settings"])
-    values["rules"] = msgspec.json.decode(values["rules"], type=AccountRules)
-    values["credential_names"] = tuple(msgspec.json.decode(values["credential_names"]))
-    values["credential_references"] = msgspec.json.decode(values["credential_references"], type=dict[str, str])
-    return ProviderRecord(**values)

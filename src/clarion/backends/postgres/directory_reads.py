@@ -11,12 +11,9 @@ from clarion.backends.postgres.control_content import read_category
 from clarion.backends.postgres.control_template_writes import read_built
 from clarion.backends.postgres.pool import Database, columns
 from clarion.domain import template_name
-from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
-from clarion.domain.resilience import AccountRules
-from clarion.domain.secret_reference import references_in
-from clarion.ports.control_accounts import open_credentials
+from clarion.ports.control_accounts import ACCOUNT_COLUMNS, read_account
 from clarion.ports.directory import D, Defined, DefinitionKey
 from clarion.ports.secrets import SealBroken, Vault
 
@@ -32,7 +29,7 @@ SELECT c.tenant, c.key, c.critical, c.lane, c.defaults, c.rules
 FROM {_GIVEN} JOIN categories c ON c.tenant = g.tenant AND c.key = g.key
 """  # noqa: S608 - constants
 _TOPICS: Final = f"SELECT t.tenant, t.key FROM {_GIVEN} JOIN topics t ON t.tenant = g.tenant AND t.key = g.key"  # noqa: S608
-_ACCOUNT: Final = "a.tenant, a.name, a.channel, a.vendor, a.priority, a.settings, a.sealed, a.version, a.rules"
+_ACCOUNT: Final = ", ".join(f"a.{name}" for name in ("tenant", *ACCOUNT_COLUMNS))
 _ACCOUNTS: Final = f"""
 SELECT {_ACCOUNT} FROM {_GIVEN} JOIN providers a ON a.tenant = g.tenant AND a.channel = g.key AND a.enabled
 ORDER BY a.priority, a.name
@@ -53,7 +50,6 @@ JOIN definitions d ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key
     AND CASE WHEN g.version IS NULL THEN NOT d.removed ELSE d.version = g.version END
 """
 _ALL: Final = "SELECT key, version, body FROM definitions WHERE tenant = $1 AND kind = $2 AND NOT removed ORDER BY key"
-_RULES: Final = msgspec.json.Decoder(AccountRules)
 
 
 class DefinitionReader:
@@ -131,17 +127,12 @@ class DefinitionReader:
         return [defined for defined in found if defined is not None]
 
     def _account(self, row: Any) -> Account | None:
-        tenant, name, channel, vendor, priority, settings, sealed, version, rules = row
+        tenant, *account = row
         try:
-            credentials = open_credentials(self._vault, tenant, name, sealed)
+            return read_account(self._vault, tenant, account)
         except SealBroken as error:
-            _LOG.error("account %s of tenant %s is omitted: %s", name, tenant, error)
+            _LOG.error("account %s of tenant %s is omitted: %s", account[0], tenant, error)
             return None
-        decoded = msgspec.json.decode(settings)
-        return Account(
-            tenant, name, Channel(channel), vendor, priority, decoded, credentials, version, _RULES.decode(rules),
-            tuple(references_in(credentials)),
-        )  # fmt: skip
 
 
 def _template(name: Name, text: str) -> Template | None:

@@ -11,10 +11,16 @@ from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import PROVIDERS, SUPPRESSIONS
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
-from clarion.domain.resilience import AccountRules
 from clarion.domain.secret_reference import references_in
 from clarion.ports.clock import Clock
-from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression, check_kept, seal_credentials
+from clarion.ports.control_accounts import (
+    ProviderRecord,
+    ProviderWrite,
+    Suppression,
+    check_kept,
+    read_record,
+    seal_credentials,
+)
 from clarion.ports.secrets import Vault
 
 _PROVIDER: Final = [PROVIDERS.c[name] for name in ProviderRecord.__struct_fields__]
@@ -161,11 +167,4 @@ def _named(tenant: str, name: str) -> ColumnElement[bool]:
 
 
 def _provider(row: Row) -> ProviderRecord:
-    values = dict(zip(ProviderRecord.__struct_fields__, row, strict=True))
-    values["channel"] = Channel(values["channel"])
-    values["enabled"] = bool(values["enabled"])
-    values["settings"] = msgspec.json.decode(values["settings"])
-    values["rules"] = msgspec.json.decode(values["rules"], type=AccountRules)
-    values["credential_names"] = tuple(msgspec.json.decode(values["credential_names"]))
-    values["credential_references"] = msgspec.json.decode(values["credential_references"], type=dict[str, str])
-    return ProviderRecord(**values)
+    return read_record(dict(zip(ProviderRecord.__struct_fields__, row, strict=True)))

@@ -3,24 +3,16 @@
 import logging
 from typing import Any, Final
 
-import msgspec
-
 from clarion.backends.sqlite.directory_definitions import Rows
-from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.resilience import AccountRules
-from clarion.domain.secret_reference import references_in
-from clarion.ports.control_accounts import open_credentials
+from clarion.ports.control_accounts import ACCOUNT_COLUMNS, read_account
 from clarion.ports.secrets import SealBroken, Vault
 
 _LOG: Final = logging.getLogger("clarion.directory")
 
-_SELECT: Final = (
-    "SELECT name, channel, vendor, priority, settings, sealed, version, rules FROM providers WHERE tenant = ?"
-)
+_SELECT: Final = f"SELECT {', '.join(ACCOUNT_COLUMNS)} FROM providers WHERE tenant = ?"  # noqa: S608 - constants
 _OF_CHANNEL: Final = f"{_SELECT} AND channel = ? AND enabled ORDER BY priority, name"
 _NAMED: Final = f"{_SELECT} AND name = ?"
-_RULES: Final = msgspec.json.Decoder(AccountRules)
 
 
 class AccountReader:
@@ -42,14 +34,8 @@ class AccountReader:
         return None if row is None else self._read(tenant, row)
 
     def _read(self, tenant: str, row: tuple[Any, ...]) -> Account | None:
-        name, channel, vendor, priority, settings, sealed, version, rules = row
         try:
-            credentials = open_credentials(self._vault, tenant, name, sealed)
+            return read_account(self._vault, tenant, row)
         except SealBroken as error:
-            _LOG.error("account %s of tenant %s is omitted: %s", name, tenant, error)
+            _LOG.error("account %s of tenant %s is omitted: %s", row[0], tenant, error)
             return None
-        decoded = msgspec.json.decode(settings)
-        return Account(
-            tenant, name, Channel(channel), vendor, priority, decoded, credentials, version, _RULES.decode(rules),
-            tuple(references_in(credentials)),
-        )  # fmt: skip
