@@ -158,6 +158,7 @@ class Reading(Gated):
 async def test_a_stop_refuses_a_request_whose_body_is_not_complete():
     answer = await stopped(Reading(), POST + b"content-length: 2\r\n\r\nx")
     assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"stopping"' in answer
     assert b"\r\nconnection: close\r\n" in answer
     assert b"\r\nretry-after: 1\r\n" in answer
 

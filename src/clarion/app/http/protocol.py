@@ -128,7 +128,7 @@ class BoundedHttp(CycleProtocol):
         elif self._whole or self.cycle.response_started:
             self.cycle.keep_alive = False
         else:
-            self._refuse(Overloaded("the server is stopping", retry_after_s=STOPPING_RETRY_S))
+            self._refuse(Overloaded("the server is stopping", retry_after_s=STOPPING_RETRY_S, code="stopping"))
 
     def data_received(self, data: bytes) -> None:
         """Parse data, or hold it while a request is under way or its response is not yet taken."""
