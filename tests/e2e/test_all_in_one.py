@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from tests.certificates import ServerFiles, written
+
 pytestmark = pytest.mark.processes
 TIMEOUT_S = 30
 
@@ -55,6 +57,7 @@ def test_it_ends_on_a_signal_with_success(tmp_path, command, number):
         process.send_signal(number)
         output, _ = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0, output
+        assert [output.count(f" {event} ") for event in ("api_stopping", "api_stopped")] == [1, 1]
         assert "Traceback" not in output
 
 
@@ -69,6 +72,17 @@ def test_a_port_in_use_is_reported_in_one_sentence(tmp_path, store):
     assert process.returncode == 2
     assert output.splitlines()[-1] == f"clarion: Cannot listen on 127.0.0.1:{port}: is it taken?"
     assert "Traceback" not in output
+
+
+def test_a_certificate_with_the_key_of_another_is_reported_in_one_sentence(tmp_path):
+    ours = ServerFiles(tmp_path)
+    other = written(tmp_path / "other.key", ours.authority.issue()[1])
+    pair = {"CLARION_API_TLS_CERTIFICATE_FILE": str(ours.certificate), "CLARION_API_TLS_KEY_FILE": str(other)}
+    with started(tmp_path / "data", free_port(), "api", **pair) as process:
+        output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 2
+    what = f"{other} holds a key that does not match the first certificate in {ours.certificate}"
+    assert output == f"clarion: Setting api.tls.key_file: {what}.\n"
 
 
 def test_stores_in_memory_say_that_the_files_there_are_not_used(tmp_path):

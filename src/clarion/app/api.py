@@ -258,9 +258,12 @@ class _Server(BoundedServer):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; health is answered until the responses under way have ended."""
+        telemetry = self._parts.telemetry
+        telemetry.log("info", "api_stopping", connections=len(self.server_state.connections))
         await super().shutdown(sockets)
         if self._health is not None:
             await self._health.stop()
+        telemetry.log("info", "api_stopped")
 
 
 async def _refresh(parts: Parts) -> None:
