@@ -208,6 +208,7 @@ async def test_an_offer_to_upgrade_is_ignored(size):
     ("status", "sent"),
     [
         (414, b"GET /" + b"a" * TARGET_BYTES_MAX + b" HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (414, b"GET /" + b"a" * (HEAD_BYTES_MAX + 5_000) + b" HTTP/1.1\r\nhost: a\r\n\r\n"),
         (414, b"GET /" + b"a" * 2 * HEAD_BYTES_MAX),
         (431, b"GET / HTTP/1.1\r\nhost: a\r\n" + b"a: b\r\n" * HEADERS_MAX + b"\r\n"),
         (431, b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * HEAD_BYTES_MAX + b"\r\n\r\n"),

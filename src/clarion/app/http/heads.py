@@ -46,6 +46,11 @@ def too_many_headers() -> RefusedRequest:
     return RefusedRequest(f"the request has more than {HEADERS_MAX} headers", 431, "head_too_large")
 
 
+def too_large(target: bytes) -> RefusedRequest:
+    """Return the error of a head over its bound, which may be that of its path and query."""
+    return target_too_long() if len(target) > TARGET_BYTES_MAX else head_too_large()
+
+
 def target_too_long() -> RefusedRequest:
     """Return the error of a request line over its bound."""
     return RefusedRequest(f"the path and query are longer than {TARGET_BYTES_MAX} bytes", 414, "target_too_long")

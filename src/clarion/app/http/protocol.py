@@ -34,7 +34,6 @@ from clarion.domain.limits import (
     HEAD_WAIT_MS_MAX,
     HEADERS_MAX,
     RESPONSE_WAIT_MS_MAX,
-    TARGET_BYTES_MAX,
 )
 from clarion.domain.limits_processes import LINGER_BYTES_MAX, STOPPING_RETRY_S, UNSENT_BYTES_MAX
 
@@ -178,7 +177,7 @@ class BoundedHttp(CycleProtocol):
     def on_headers_complete(self) -> None:
         """Start the request, unless it is ambiguous."""
         if self._head_bytes > HEAD_BYTES_MAX:
-            raise heads.head_too_large()
+            raise heads.too_large(self.url)
         once, version = self._once, self.parser.get_http_version()
         heads.check_head(self.url, version, once, self.scope["scheme"])
         host = once.get(b"host")
@@ -323,7 +322,7 @@ class BoundedHttp(CycleProtocol):
             self._refuse(heads.cause_of(error))
             return False
         if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(heads.target_too_long() if len(self.url) > TARGET_BYTES_MAX else heads.head_too_large())
+            self._refuse(heads.too_large(self.url))
             return False
         if self._chunked and not self._in_head:
             self._overhead_bytes += len(part)
