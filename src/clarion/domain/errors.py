@@ -68,6 +68,13 @@ class Malformed(CallerError):
     code = "malformed_body"
 
 
+class UnsupportedEncoding(CallerError):
+    """The body is compressed, which nothing here reads."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+
 class NotFound(CallerError):
     """Nothing with that id for this tenant."""
 

@@ -1,6 +1,7 @@
 """The HTTP edge as raw ASGI: authentication, what is read of a request, and the text of every refusal."""
 
 import asyncio
+import gzip
 from typing import Annotated, Any
 
 import msgspec
@@ -388,6 +389,18 @@ def test_an_optional_body_is_checked_when_it_is_there():
 
 
 THING = b'name = "ada"\n[[to]]\nemail = "a@example.com"\n[[to]]\n'
+
+
+@pytest.mark.parametrize("body", [b'{"to": [{"email": "a"}], "name": "b"}', b'{"data": "' + b"x" * 9_000 + b'"}'])
+def test_a_compressed_body_is_refused(body):
+    site, packed = Site(), {"content-encoding": "gzip"}
+    for method, path, headers in (
+        ("POST", "/things", packed), ("PUT", "/toml", packed | {"content-type": TOML}), ("PUT", "/lines", packed),
+    ):  # fmt: skip
+        answer = site.ask(method, path, gzip.compress(body, 0), headers=headers)
+        is_problem(answer, 415, "unsupported_encoding", "Content-Encoding")
+    assert not site.calls
+    is_problem(site.ask("POST", "/things", b"{", headers={"content-encoding": "Identity"}), 400, "malformed_body")
 
 
 @pytest.mark.parametrize("media", ["application/toml", "Application/TOML; charset=utf-8"])

@@ -36,6 +36,7 @@ from clarion.domain.errors import (
     TooLarge,
     TooSlow,
     Unauthorized,
+    UnsupportedEncoding,
 )
 from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
@@ -129,6 +130,7 @@ class Endpoint:
 
     async def _handled(self, route: Route, call: Call, scope: Scope, receive: Receive, admission: Admission) -> Reply:
         if route.stream:
+            _check_encoding(call.headers)
             call.stream = _pieces(receive)
         elif route.raw:
             call.raw = await _in_time(_read(receive, call.headers, route, admission))
@@ -138,11 +140,15 @@ class Endpoint:
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, call.headers, route, admission))
             if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
-                if len(call.raw) >= METERED_BODY_BYTES_MIN:
-                    # Metering costs more than a small request could ever take.
-                    return await self._telemetry.cpu_of(_part(route), self._handled_large(route, call))
-                body = _from_toml(route, call.raw) if _is_toml(route, call) else self._decoded(route, call.raw)
-                call.body = await self._decode_pruned(route, call.raw) if body is _TOO_DEEP else body
+                try:
+                    if len(call.raw) >= METERED_BODY_BYTES_MIN:
+                        # Metering costs more than a small request could ever take.
+                        return await self._telemetry.cpu_of(_part(route), self._handled_large(route, call))
+                    body = _from_toml(route, call.raw) if _is_toml(route, call) else self._decoded(route, call.raw)
+                    call.body = await self._decode_pruned(route, call.raw) if body is _TOO_DEEP else body
+                except (Malformed, TooLarge):
+                    _check_encoding(call.headers)  # not before: nearly every body has none
+                    raise
         return await route.handler(call)
 
     async def _handled_large(self, route: Route, call: Call) -> Reply:
@@ -201,6 +207,13 @@ def _call_of(scope: Scope, visitor: Visitor, headers: Mapping[str, str]) -> Call
         raw=b"",
         may_wait_ms=scope.get("state", _NO_STATE).get(IDLE_MS, math.inf),
     )
+
+
+def _check_encoding(headers: Mapping[str, str]) -> None:
+    """Raise `UnsupportedEncoding` for a body that is compressed (RFC 9110, section 8.4)."""
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedEncoding("send the body without compression", field="Content-Encoding")
 
 
 def _is_toml(route: Route, call: Call) -> bool:
