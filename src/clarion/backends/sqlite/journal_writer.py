@@ -57,8 +57,6 @@ class _Job(NamedTuple):
     work: Callable[[Any], Any]
     future: asyncio.Future[Any]
     synced: bool
-    due_s: float = 0
-    """Until when it may wait for another transaction, on the loop's clock."""
 
 
 class _Result(NamedTuple):
@@ -96,6 +94,8 @@ class GroupCommit(Generic[Tx]):
         self._queue: deque[_Job] = deque()
         self._waiting: deque[_Job] = deque()
         """Work that may wait for the next transaction."""
+        self._due_s = 0.0
+        """When the first of it has waited long enough, on the loop's clock."""
         self._last_call: asyncio.TimerHandle | None = None
         self._wake = threading.Condition()
         self._failure: DurabilityError | None = None
@@ -123,14 +123,15 @@ class GroupCommit(Generic[Tx]):
             raise Overloaded("too many appends wait for the journal")
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = self._loop.create_future()
-        if may_wait_ms > 0:
-            due_s = self._loop.time() + may_wait_ms / 1000
-            with self._wake:
-                self._waiting.append(_Job(work, future, synced, due_s))
-            if self._last_call is None:
-                self._last_call = self._loop.call_at(due_s, self._stop_waiting, self._loop)
-            return await future
         job = _Job(work, future, synced)
+        if may_wait_ms > 0:
+            with self._wake:
+                if not self._waiting:
+                    self._due_s = self._loop.time() + may_wait_ms / 1000
+                self._waiting.append(job)
+            if self._last_call is None:
+                self._last_call = self._loop.call_at(self._due_s, self._stop_waiting, self._loop)
+            return await future
         with self._wake:
             self._queue.append(job)
             self._wake.notify()
@@ -144,9 +145,8 @@ class GroupCommit(Generic[Tx]):
         with self._wake:
             if not self._waiting:
                 return
-            due_s = self._waiting[0].due_s
-            if due_s > loop.time():
-                self._last_call = loop.call_at(due_s, self._stop_waiting, loop)
+            if self._due_s > loop.time():
+                self._last_call = loop.call_at(self._due_s, self._stop_waiting, loop)
             else:
                 self._queue.append(self._waiting.popleft())  # the next transaction takes all waiting jobs
                 self._wake.notify()
