@@ -20,6 +20,7 @@ from clarion.domain.security_events import SecurityEvent
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
+from clarion.ops.vault import FileVault
 from tests.stores import prepared
 
 OPERATOR_KEY = "clo_" + "o" * 43
@@ -54,7 +55,8 @@ class Api:
             "CLARION_API_LIMITS_REFUSED_KEYS": "0",
         }
         settings = config.load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
-        self.parts = Shared(settings, clock, ProcessTelemetry(Metrics()), in_files)
+        telemetry, vault = ProcessTelemetry(Metrics()), FileVault.load(data_dir)
+        self.parts = Shared(settings, clock, telemetry, vault, in_files(settings, clock, vault, telemetry))
         self.routes = [*api.routes(self.parts), *ops_routes.routes(self.parts, Connections())]
         self.tokens = UserTokens(self.parts.vault)
         self.failures: list[str] = []

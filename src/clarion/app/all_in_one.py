@@ -16,7 +16,7 @@ def run(config: Config) -> None:
 
 
 async def _run(config: Config) -> None:
-    parts = Parts(config, "all-in-one")
+    parts = await Parts.open(config, "all-in-one")
     parts.telemetry.follow_loop()
     gc_tuning.tune()
     stop = asyncio.Event()

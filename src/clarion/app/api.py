@@ -73,7 +73,7 @@ def run(config: Config) -> None:
 
 
 async def _serve(config: Config) -> None:
-    parts = Parts(config, "api")
+    parts = await Parts.open(config, "api")
     parts.telemetry.follow_loop()
     gc_tuning.tune()
     malloc.return_large_blocks()

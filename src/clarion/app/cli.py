@@ -54,6 +54,7 @@ missing are expected where they are read."""
 LAB: Final = f"{lab.PACKAGE}."
 COMMANDS: Final = {
     "init": "clarion.app.commands.processes:init",
+    "migrate": "clarion.app.commands.processes:migrate",
     "up": "clarion.app.commands.processes:up",
     "demo": f"{LAB}demo.cli:demo",
     "send": "clarion.app.commands.send:send",

@@ -19,6 +19,7 @@ from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import REQUESTS_BURST_MAX, REQUESTS_PER_S_MAX
 from clarion.domain.limits_delivery import AGE_MS_MAX, RETRY_PAUSES_MAX
+from clarion.domain.limits_postgres import POSTGRES_POOL_MAX
 from clarion.domain.limits_processes import PARTITIONS_MAX, TLS_HANDSHAKE_MS_MAX, TRUSTED_PROXIES_MAX
 
 ENV_PREFIX: Final = "CLARION_"
@@ -99,6 +100,16 @@ class Workers(_Section, frozen=True):
     count: Counting
     drain_timeout_ms: Positive
     shared_image: bool
+
+
+class Postgres(_Section, frozen=True):
+    """The PostgreSQL server, and the connections that one process has to it besides the one that listens."""
+
+    dsn: str
+    pool_size: Annotated[int, msgspec.Meta(ge=2, le=POSTGRES_POOL_MAX)]
+
+    def __repr__(self) -> str:
+        return f"Postgres(pool_size={self.pool_size})"
 
 
 class Journal(_Section, frozen=True):
@@ -235,11 +246,12 @@ class Config(_Section, frozen=True):
     """All settings. Immutable; derived values are properties."""
 
     data_dir: Path
-    store: Literal["sqlite", "memory"]
+    store: Literal["sqlite", "postgres", "memory"]
     operator_key: str
     master_key: str
     api: Api
     workers: Workers
+    postgres: Postgres
     journal: Journal
     lease: Lease
     plan: Plan

@@ -18,7 +18,7 @@ def run(config: Config) -> None:
 
 
 async def _run(config: Config) -> None:
-    parts = Parts(config, "scheduler")
+    parts = await Parts.open(config, "scheduler")
     parts.telemetry.follow_loop()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -14,7 +14,13 @@ from clarion.domain.secret_reference import is_reference, parse
 from clarion.ops.secret_reader import text_of
 from clarion.ports.secret_stores import SecretStore, SecretUnavailable
 
-SECRET_SETTINGS: Final = ("operator_key", "master_key", "secrets.vault.token", "secrets.vault.secret_id")
+SECRET_SETTINGS: Final = (
+    "operator_key",
+    "master_key",
+    "postgres.dsn",
+    "secrets.vault.token",
+    "secrets.vault.secret_id",
+)
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
 """The variable in which systemd names the folder of a service's credentials."""
 

@@ -1,7 +1,8 @@
 """The stores of an installation. All are of the backend that the setting `store` names."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from clarion.app.config import Config
 from clarion.backends.memory.account_health import MemoryAccountHealth
@@ -17,6 +18,7 @@ from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.backends.sqlite.state import SqliteState
+from clarion.domain.errors import OperatorError
 from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
@@ -27,6 +29,9 @@ from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from clarion.backends.postgres.state import PostgresState
+
 
 class Stores(NamedTuple):
     """All stores, behind their ports. One backend may be both the streams and the stage store."""
@@ -35,12 +40,12 @@ class Stores(NamedTuple):
     store: StageStore
     control: Control
     directory: Directory
-    state: SqliteState | MemoryState
+    state: "SqliteState | MemoryState | PostgresState"
     quotas: Quotas
     account_health: AccountHealthStore
 
     async def close(self) -> None:
-        """Close the stores that hold files, writers first."""
+        """Close the stores that hold files or connections, writers first."""
         await self.store.close()
         await self.control.close()
         self.directory.close()
@@ -50,7 +55,7 @@ class Stores(NamedTuple):
 
 
 Opening = Callable[[Config, Clock, Vault, Telemetry], Stores]
-"""Opens the stores of an installation. The schema of those in files has to be up to date."""
+"""Opens stores of one machine. The schema of those in files has to be up to date."""
 
 
 def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -> Stores:
@@ -82,4 +87,24 @@ def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry)
     )
 
 
-OPENINGS: dict[str, Opening] = {"sqlite": in_files, "memory": in_memory}
+_LOCAL: Final[dict[str, Opening]] = {"sqlite": in_files, "memory": in_memory}
+
+
+async def open_stores(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry, role: str) -> Stores:
+    """Open the stores that the settings name, for a process of a role. Raises `OperatorError` when they cannot be used."""
+    if config.store == "postgres":
+        stores: Stores = await postgres().on_server(config, clock, vault, telemetry, role)
+        return stores
+    return _LOCAL[config.store](config, clock, vault, telemetry)
+
+
+def postgres() -> ModuleType:
+    """Return the module of the stores on PostgreSQL, `app/postgres_stores.py`. Raises `OperatorError` when the driver is not
+    installed."""
+    try:
+        from clarion.app import postgres_stores
+    except ImportError:
+        raise OperatorError(
+            'store = "postgres": the driver is not installed; run: pip install "clarion[postgres]".'
+        ) from None
+    return postgres_stores

@@ -13,7 +13,7 @@ from clarion.app.key_uses import KeyUses
 from clarion.app.operator_keys import OperatorKeys
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader
-from clarion.app.stores import OPENINGS, Opening
+from clarion.app.stores import Stores, open_stores, postgres
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
@@ -39,6 +39,7 @@ from clarion.ops.vault import FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.drafting import Drafting
 from clarion.ports.egress import HttpEgress, SmtpEgress
+from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
@@ -50,14 +51,14 @@ _OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 class Shared:
     """The parts that every stage is built of, over any clock and any stores."""
 
-    def __init__(self, config: Config, clock: Clock, telemetry: Telemetry, opening: Opening) -> None:
+    def __init__(self, config: Config, clock: Clock, telemetry: Telemetry, vault: Vault, stores: Stores) -> None:
         self.config = config
         self.clock = clock
         self.telemetry = telemetry
         self.secrets = secret_reader(config, os.environ, clock, telemetry)
-        self.vault = FileVault.load(config.data_dir, config.master_key or None)
+        self.vault = vault
         self.unsubscribe_links = SealedUnsubscribeLinks(self.vault, config.public_url)
-        self.stores = opening(config, clock, self.vault, telemetry)
+        self.stores = stores
         self.streams, self.store, self.control, self.directory, self.state, self.quotas, self.account_health = (
             self.stores
         )
@@ -113,19 +114,34 @@ class Parts(Shared):
 
     telemetry: ProcessTelemetry
 
-    def __init__(self, config: Config, role: str) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, telemetry: ProcessTelemetry, vault: Vault, stores: Stores, role: str
+    ) -> None:
+        super().__init__(config, clock, telemetry, vault, stores)
+        if lab.DELAYS_VARIABLE in os.environ:
+            lab.part("load.delays", lab.DELAYS_VARIABLE).delay_ports(self, role)
+
+    @classmethod
+    async def open(cls, config: Config, role: str) -> "Parts":
+        """Open the parts of a process. Raises `OperatorError` when a store or a key cannot be used."""
         logging.configure(config.log.level, config.log.format, role=role)
         config.data_dir.mkdir(parents=True, exist_ok=True)
         if config.store == "sqlite":
             upgrade_all(config.data_dir)
+        if config.store == "postgres":
+            postgres().require_keys(config, operator=role in ("api", "all-in-one"))
         # Each process needs files of its own, and further API processes have the same role.
         name = f"{role}-{config.api.port}" if role == "api" else role
         telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", name))
         if config.store != "sqlite" and path_of(config.data_dir, "journal").exists():
             telemetry.log("warning", "files_left_alone", data=str(config.data_dir), store=config.store)
-        super().__init__(config, SystemClock(), telemetry, OPENINGS[config.store])
-        if lab.DELAYS_VARIABLE in os.environ:
-            lab.part("load.delays", lab.DELAYS_VARIABLE).delay_ports(self, role)
+        clock, vault = SystemClock(), FileVault.load(config.data_dir, config.master_key or None)
+        stores = await open_stores(config, clock, vault, telemetry, role)
+        try:
+            return cls(config, clock, telemetry, vault, stores, role)
+        except BaseException:
+            await stores.close()
+            raise
 
 
 class Identity:

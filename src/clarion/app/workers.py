@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Collection, Coroutine
 from typing import Any
 
@@ -25,20 +26,20 @@ from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
-from clarion.domain.channel import CHANNELS
+from clarion.domain.channel import CHANNELS, Channel
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions, LeaseRenewer, shift_ms
 
 STAGES = ("plan", "deliver", "record")
 
 
-def run(config: Config, index: int, stages: Collection[str] = STAGES) -> None:
+def run(config: Config, index: int, stages: Collection[str] = STAGES, channels: Collection[Channel] = CHANNELS) -> None:
     """Work until SIGTERM or SIGINT, then finish the work under way."""
-    uvloop.run(_work(config, index, stages))
+    uvloop.run(_work(config, index, stages, channels))
 
 
-async def _work(config: Config, index: int, stages: Collection[str]) -> None:
-    parts = Parts(config, f"worker-{index}")
+async def _work(config: Config, index: int, stages: Collection[str], channels: Collection[Channel]) -> None:
+    parts = await Parts.open(config, f"worker-{index}")
     parts.telemetry.follow_loop()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -46,13 +47,19 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
         loop.add_signal_handler(number, stop.set)
     gc_tuning.tune()
     try:
-        await work(parts, index, stages, stop)
+        await work(parts, index, stages, stop, channels)
     finally:
         await parts.close()
 
 
-async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.Event) -> None:
-    """Run stages until `stop` is set, then finish the work under way."""
+async def work(
+    parts: Parts,
+    index: int,
+    stages: Collection[str],
+    stop: asyncio.Event,
+    channels: Collection[Channel] = CHANNELS,
+) -> None:
+    """Run stages until `stop` is set, then finish the work under way. The deliver stage sends on `channels` alone."""
     start = this_start(f"worker-{index}", os.environ, parts.clock)
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.store.partitions)
     if start.ended and (freed := await parts.store.release_dead(start.ended)):
@@ -71,7 +78,7 @@ async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.
                     for job in _plan(parts, leases, handovers, stop):
                         earlier.create_task(job)
                 if "deliver" in stages:
-                    for job in _deliver(parts, leases, handovers, index, stop):
+                    for job in _deliver(parts, leases, handovers, channels, stop):
                         earlier.create_task(job)
                 earlier.create_task(keep_definitions_fresh(parts.directory, parts.telemetry, stop))
             recorded.set()
@@ -84,6 +91,8 @@ class _Leases:
     def __init__(self, parts: Parts, index: int, start: Start) -> None:
         self._parts = parts
         self.owner = start.owner
+        # The same at each start, so that a worker takes over what it held before; no other machine has it.
+        self.place = f"{socket.gethostname()}:{parts.config.data_dir.resolve()}:worker-{index}"
         self._index, self._count, self._ttl_ms = index, parts.config.worker_count, parts.config.lease.ttl_ms
         shift = shift_ms(index, self._count, self._ttl_ms)
         self.renewer = LeaseRenewer(parts.store, parts.clock, self._ttl_ms, shift)
@@ -123,12 +132,12 @@ def _plan(parts: Parts, leases: _Leases, handovers: Handovers, stop: asyncio.Eve
 
 
 def _deliver(
-    parts: Parts, leases: _Leases, handovers: Handovers, index: int, stop: asyncio.Event
+    parts: Parts, leases: _Leases, handovers: Handovers, channels: Collection[Channel], stop: asyncio.Event
 ) -> list[Coroutine[Any, Any, None]]:
-    sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
+    sends, used = sender(parts, Sender), accounts(parts, leases.place)
     cancelled = CancellationCache(parts.store, parts.clock)
     jobs: list[Coroutine[Any, Any, None]] = []
-    for channel in CHANNELS:
+    for channel in channels:
         of_channel = leases.of(topics.group_deliver(channel))
         pool = channel_pool(parts, of_channel, sends, used, cancelled, channel, leases.owner, handovers)
         jobs.append(_leased(of_channel, pool.run(stop)))

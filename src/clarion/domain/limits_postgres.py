@@ -4,6 +4,8 @@ from typing import Final
 
 POSTGRES_CONNECTIONS_MAX: Final = 8
 """Connections to PostgreSQL that one store of a process opens, besides the one that listens."""
+POSTGRES_POOL_MAX: Final = 64
+"""The largest number of connections that one process may be given (`postgres.pool_size`)."""
 POSTGRES_CONNECT_S_MAX: Final = 10
 """How long connecting to PostgreSQL may take, and waiting for a connection of the pool."""
 POSTGRES_STATEMENT_MS_MAX: Final = 30_000

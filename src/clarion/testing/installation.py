@@ -6,6 +6,7 @@ from typing import Final
 from clarion.app.config import load
 from clarion.app.stores import in_memory
 from clarion.app.wiring import Shared
+from clarion.ops.vault import FileVault
 from clarion.ports.clock import Clock
 from clarion.testing.answers import Answers, NoMail
 from clarion.testing.lines import Lines
@@ -39,7 +40,9 @@ class Installation(Shared):
         settings.write_text(_SETTINGS.format(folder=folder.as_posix()) + lingering)
         self.answers = Answers()
         self.lines = Lines()
-        super().__init__(load(settings, {}), clock, self.lines, in_memory)
+        config = load(settings, {})
+        vault = FileVault.load(config.data_dir)
+        super().__init__(config, clock, self.lines, vault, in_memory(config, clock, vault, self.lines))
 
     def http(self) -> Answers:
         """Return the responses that replace the network."""

@@ -144,7 +144,7 @@ def _in_process(work: _Work, folder: Path, users: int, number: int) -> _Cost:
 
 
 async def _with_parts(work: _Work, folder: Path, users: int, number: int) -> _Cost:
-    parts = Parts(load(None, {"CLARION_DATA_DIR": str(folder)}), "bench")
+    parts = await Parts.open(load(None, {"CLARION_DATA_DIR": str(folder)}), "bench")
     counts = _Counts()
     try:
         process_s = await work(parts, counts, users, number)

@@ -1,5 +1,6 @@
 """The rigs may be missing: their commands say so in one sentence; a fault of Clarion is not reported as missing rigs."""
 
+import asyncio
 import logging
 import sys
 
@@ -83,11 +84,13 @@ def test_a_process_configured_with_delays_does_not_run_without_them(monkeypatch,
     without(monkeypatch, "clarion_lab")
     monkeypatch.setenv(lab.DELAYS_VARIABLE, "{}")
     with pytest.raises(lab.LabMissing, match=lab.DELAYS_VARIABLE):
-        wiring.Parts(load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_STORE": "memory"}), "api")
+        asyncio.run(
+            wiring.Parts.open(load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_STORE": "memory"}), "api")
+        )
 
 
 @pytest.mark.usefixtures("_process")
 def test_a_process_without_delays_loads_nothing_of_the_rigs(monkeypatch, tmp_path):
     without(monkeypatch, "clarion_lab")
     monkeypatch.delenv(lab.DELAYS_VARIABLE, raising=False)
-    wiring.Parts(load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_STORE": "memory"}), "api")
+    asyncio.run(wiring.Parts.open(load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_STORE": "memory"}), "api"))

@@ -1,11 +1,14 @@
-"""`init`, `up`, `api`, `worker`, `scheduler`, `all-in-one` and `config`: the processes of this machine."""
+"""`init`, `migrate`, `up`, `api`, `worker`, `scheduler`, `all-in-one` and `config`: the processes of this machine."""
 
+import asyncio
 import contextlib
 import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import structlog
@@ -14,11 +17,13 @@ import typer
 from clarion.app.commands.options import ConfigFile, DataDir, configuration
 from clarion.app.config import Config, defaults_text
 from clarion.app.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
+from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import OperatorError
 from clarion.ops import logging
 
 METRICS_DIR = "metrics"
 Stages = Annotated[str, typer.Option(help="only these stages, separated by commas")]
+Channels = Annotated[str, typer.Option(help="deliver only on these channels, separated by commas")]
 
 
 def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
@@ -26,6 +31,37 @@ def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     config = configuration(config_file, data_dir)
     prepare(config)
     typer.echo(f"Ready in {config.data_dir}. The operator's key is in operator.key there; start with: clarion up")
+
+
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="change nothing; exit with 1 unless it is up to date")] = False,
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Bring the schema of the store up to date. `up` does this too; roles that are started alone do not."""
+    config = configuration(config_file, data_dir)
+    if check:
+        difference = _difference(config)
+        typer.echo(difference or "The schema is up to date.")
+        raise typer.Exit(1 if difference else 0)
+    if config.store == "sqlite":
+        from clarion.backends.sqlite.consistency import upgrade_all
+
+        upgrade_all(config.data_dir)
+    elif config.store == "postgres":
+        asyncio.run(_postgres().migrate(config))
+    typer.echo("The schema is up to date.")
+
+
+def _difference(config: Config) -> str | None:
+    if config.store == "postgres":
+        found: str | None = asyncio.run(_postgres().difference(config))
+        return found
+    if config.store == "memory":
+        return None
+    from clarion.backends.sqlite.migrate import find_difference
+
+    return find_difference(config.data_dir)
 
 
 def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
@@ -65,6 +101,7 @@ def api(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
 def worker(
     index: Annotated[int, typer.Option(min=0, help="number of this worker, from 0")] = 0,
     stages: Stages = "",
+    channels: Channels = "",
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -72,13 +109,19 @@ def worker(
     config = _shared(_start(f"worker-{index}", config_file, data_dir))
     from clarion.app.workers import STAGES, run
 
-    wanted = stages.split(",") if stages else STAGES
-    for stage in wanted:
-        if stage not in STAGES:
+    wanted = _named("stage", "stages", stages, STAGES)
+    run(config, index, wanted, [Channel(name) for name in _named("channel", "channels", channels, CHANNELS)])
+
+
+def _named(what: str, option: str, given: str, known: Sequence[str]) -> Sequence[str]:
+    """Return the names in an option, all when it is empty. Raises `OperatorError` for one that is not known."""
+    wanted = given.split(",") if given else known
+    for name in wanted:
+        if name not in known:
             raise OperatorError(
-                f"There is no stage {stage!r}. --stages takes {', '.join(STAGES)}, separated by commas."
+                f"There is no {what} {name!r}. --{option} takes {', '.join(known)}, separated by commas."
             )
-    run(config, index, wanted)
+    return wanted
 
 
 def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
@@ -105,8 +148,17 @@ def config() -> None:
     typer.echo(defaults_text(), nl=False)
 
 
+def _postgres() -> ModuleType:
+    from clarion.app.stores import postgres
+
+    return postgres()
+
+
 def prepare(config: Config) -> None:
     """Create keys and databases in the data directory, or bring them up to date."""
+    if config.store == "postgres":
+        asyncio.run(_postgres().prepare(config, len(roles(config, None))))
+        return
     from clarion.app.operator_keys import operator_key
     from clarion.backends.sqlite.consistency import upgrade_all
     from clarion.ops.vault import FileVault

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from clarion.backends.postgres.group_commit import GroupCommit, LeaseTime
 from clarion.backends.postgres.migrate import upgrade
-from clarion.backends.postgres.pool import Database, check_server
+from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.server_check import check_server
 from clarion.backends.postgres.stage_store import PostgresStageStore
 from clarion.backends.postgres.streams import PostgresStreams
 from clarion.backends.postgres.wake_ups import HEADS, WakeUps
@@ -30,12 +31,12 @@ class Start(NamedTuple):
 
 
 async def open_journal(dsn: str, clock: Clock, partitions: int, *, role: str = "clarion") -> "PostgresJournal":
-    """Bring the schema to the newest revision and return the open journal. Raises `OperatorError` when the server cannot be
-    used."""
+    """Bring the schema to the newest revision and return the open journal. Raises `OperatorError` and `StoreUnavailable` when
+    the server cannot be used."""
+    await check_server(dsn)
     await upgrade(dsn)
     database = Database(dsn, role=role)
     try:
-        await check_server(database)
         return PostgresJournal(database, clock, await start(database, partitions))
     except BaseException:
         await database.close()

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from clarion.backends.postgres.errors import words
+from clarion.backends.postgres.pool import Database
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_postgres import POSTGRES_CONNECT_S_MAX
 
@@ -52,6 +53,22 @@ async def upgrade(dsn: str) -> None:
         await engine.dispose()
 
 
+async def find_difference(database: Database) -> str | None:
+    """Return in one sentence how the schema differs from what this build needs, None when it does not. Raises
+    `StoreUnavailable`."""
+    if not await database.fetchval(_HAS_VERSION):
+        return "The PostgreSQL database has no schema yet: run 'clarion migrate'."
+    current = await database.fetchval(_CURRENT)
+    if current == _newest():
+        return None
+    if current in _revisions():
+        return (
+            f"The schema of the PostgreSQL database is too old ({current}, and this build needs {_newest()}):"
+            " run 'clarion migrate'."
+        )
+    return _newer(current)
+
+
 def run_script(connection: Connection, script: str) -> None:
     """Run a text of several statements in the migration's transaction."""
     driver: Any = connection.connection.dbapi_connection
@@ -64,13 +81,17 @@ def _migrate(connection: Connection) -> None:
     if current == _newest():
         return
     if current is not None and current not in _revisions():
-        raise OperatorError(
-            f"the PostgreSQL database was written by a newer build of Clarion (its schema is {current}, and this build"
-            f" reads up to {_newest()}): start that build or a newer one."
-        )
+        raise OperatorError(_newer(current))
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _newer(current: str | None) -> str:
+    return (
+        f"The PostgreSQL database was written by a newer build of Clarion (its schema is {current}, and this build"
+        f" reads up to {_newest()}): start that build or a newer one; 'clarion migrate' of this one cannot go back."
+    )
 
 
 @cache

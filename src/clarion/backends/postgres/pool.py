@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from clarion.backends.postgres.errors import LOST, RETRIED, unreadable, unwritten, words
-from clarion.domain.errors import DurabilityError, OperatorError, StoreUnavailable
+from clarion.backends.postgres.errors import LOST, RETRIED, unreadable, unwritten
+from clarion.domain.errors import DurabilityError
 from clarion.domain.limits_postgres import (
     POSTGRES_ANSWER_S_MAX,
     POSTGRES_CONNECT_S_MAX,
@@ -28,8 +28,6 @@ from clarion.domain.limits_postgres import (
 T = TypeVar("T")
 Work = Callable[["Connection"], Awaitable[T]]
 
-VERSION_MIN: Final = 150_000
-"""The oldest server that is supported, as `server_version_num` counts."""
 _RETRY_S: Final = 0.005
 
 
@@ -202,20 +200,6 @@ class Acquired:
 
     async def __aexit__(self, *_error: object) -> None:
         await self._pool.release(self._connection)
-
-
-async def check_server(database: Database) -> None:
-    """Raise `OperatorError` when the server cannot be reached, is too old or takes no writes."""
-    try:
-        row = await database.fetchrow(
-            "SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby"
-        )
-    except (StoreUnavailable, asyncpg.PostgresError, ValueError) as error:
-        raise OperatorError(f"PostgreSQL cannot be used: {words(error)}.") from None
-    if row["version"] < VERSION_MIN:
-        raise OperatorError(f"PostgreSQL {row['version'] // 10_000} is too old; Clarion needs 15 or newer.")
-    if row["standby"]:
-        raise OperatorError("PostgreSQL is a standby that takes no writes; give the address of the primary.")
 
 
 def columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:

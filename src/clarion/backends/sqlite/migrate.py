@@ -52,6 +52,28 @@ def upgrade(data_dir: Path, name: str) -> Path:
     return path
 
 
+def find_difference(data_dir: Path) -> str | None:
+    """Return in one sentence how the schema of a file differs from what this build needs, None when none does. Changes
+    nothing."""
+    for name in NAMES:
+        path = path_of(data_dir, name)
+        current = _current(path) if path.exists() else None
+        if current is None:
+            return f"{path} has no schema yet: run 'clarion migrate'."
+        if current not in _revisions(name):
+            return _newer(path, current, name)
+        if current != _newest(name):
+            return f"The schema of {path} is too old ({current}, and this build needs {_newest(name)}): run 'clarion migrate'."
+    return None
+
+
+def _newer(path: Path, current: str, name: str) -> str:
+    return (
+        f"{path} was written by a newer build of Clarion (its schema is {current}, and this build reads up to"
+        f" {_newest(name)}): start that build or a newer one, or restore a backup."
+    )
+
+
 def _config(name: str) -> Config:
     config = Config()
     config.set_main_option("script_location", _escaped(_ROOT))
@@ -72,10 +94,7 @@ def _migrate(path: Path, name: str) -> None:
         return
     if current is not None:
         if current not in _revisions(name):
-            raise OperatorError(
-                f"{path} was written by a newer build of Clarion (its schema is {current}, and this build reads up to"
-                f" {_newest(name)}): start that build or a newer one, or restore a backup."
-            )
+            raise OperatorError(_newer(path, current, name))
         copy = _back_up(path, current)
         _log.info("%s is upgraded from %s to %s; its backup is %s", path, current, _newest(name), copy)
     _run(path, _config(name))

@@ -1,0 +1,144 @@
+"""The stores of an installation in one PostgreSQL database, which processes on any number of machines share.
+
+Imported only where `store = "postgres"`: the driver need not be installed otherwise. Every process refuses a database that it
+cannot use, before it does anything else.
+"""
+
+import os
+from typing import Final
+
+from clarion.app.config import Config
+from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key
+from clarion.app.stores import Stores
+from clarion.app.supervisor import PARENT_VARIABLE
+from clarion.backends.postgres.account_health import PostgresAccountHealth
+from clarion.backends.postgres.control import PostgresControl
+from clarion.backends.postgres.directory import PostgresDirectory
+from clarion.backends.postgres.journal import PostgresJournal, start
+from clarion.backends.postgres.migrate import find_difference, upgrade
+from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.quotas import PostgresQuotas
+from clarion.backends.postgres.server_check import Server, check_server
+from clarion.backends.postgres.state import PostgresState
+from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
+from clarion.ops.clock import SystemClock
+from clarion.ops.vault import KEY_FILE, FileVault
+from clarion.ports.clock import Clock
+from clarion.ports.secrets import SealBroken, Vault
+from clarion.ports.telemetry import Telemetry
+
+_LISTENERS: Final = 1
+"""Connections of a process besides those of its pool."""
+
+
+async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry, role: str) -> Stores:
+    """Open the stores for a process. Raises `OperatorError` when the database cannot be used, has another schema than this
+    build, or belongs to an installation with another master key; under a supervisor `Overloaded` when the server may
+    come back by itself."""
+    _check_room(config, await _check(config), 1)
+    database = Database(config.postgres.dsn, role=role, connections=config.postgres.pool_size)
+    try:
+        difference = await find_difference(database)
+        if difference is not None:
+            raise OperatorError(difference)
+        control = PostgresControl(database, vault, clock)
+        await _check_key(control)
+        journal = PostgresJournal(database, clock, await start(database, config.partition_count))
+    except StoreUnavailable as error:
+        await database.close()
+        raise _unavailable(error) from None
+    except BaseException:
+        await database.close()
+        raise
+    return Stores(
+        journal,
+        journal,
+        control,
+        PostgresDirectory(database, vault, clock, control.changes),
+        PostgresState(database, telemetry),
+        PostgresQuotas(database),
+        PostgresAccountHealth(database),
+    )
+
+
+async def prepare(config: Config, processes: int) -> None:
+    """Bring the schema up to date, and the keys of a new installation into the data directory. `processes` are those that
+    are about to use the database. Raises `OperatorError`, also when the database belongs to an installation whose keys
+    this machine does not have."""
+    server = await _check(config)
+    _check_room(config, server, processes)
+    await upgrade(config.postgres.dsn)
+    database = Database(config.postgres.dsn, role="prepare", connections=1)
+    try:
+        if await database.fetchval("SELECT EXISTS (SELECT 1 FROM facts)"):
+            require_keys(config)
+        operator_key(config)
+        vault = FileVault.load(config.data_dir, config.master_key or None)
+        await _check_key(PostgresControl(database, vault, SystemClock()))
+    except StoreUnavailable as error:
+        raise _unavailable(error) from None
+    finally:
+        await database.close()
+
+
+async def migrate(config: Config) -> None:
+    """Bring the schema up to date. Raises `OperatorError`."""
+    await _check(config)
+    await upgrade(config.postgres.dsn)
+
+
+async def difference(config: Config) -> str | None:
+    """Return in one sentence how the schema differs from what this build needs, None when it does not. Raises
+    `OperatorError`."""
+    await _check(config)
+    database = Database(config.postgres.dsn, role="migrate", connections=1)
+    try:
+        return await find_difference(database)
+    except StoreUnavailable as error:
+        raise _unavailable(error) from None
+    finally:
+        await database.close()
+
+
+def require_keys(config: Config, *, operator: bool = True) -> None:
+    """Raise `OperatorError` when this machine lacks a key of the installation: one made here would be another."""
+    wanted = {"master_key": (config.master_key, KEY_FILE)}
+    if operator:
+        wanted["operator_key"] = (config.operator_key, OPERATOR_KEY_FILE)
+    for setting, (given, file) in wanted.items():
+        if not given and not (config.data_dir / file).exists():
+            raise OperatorError(
+                f"This machine does not have the {setting} of the installation in the database: set it, or copy {file} of"
+                f" another machine into {config.data_dir}."
+            )
+
+
+async def _check(config: Config) -> Server:
+    try:
+        return await check_server(config.postgres.dsn)
+    except StoreUnavailable as error:
+        raise _unavailable(error) from None
+
+
+def _unavailable(error: StoreUnavailable) -> OperatorError | Overloaded:
+    # A supervisor starts a process again for as long as it is the server that has to come back.
+    return Overloaded(str(error)) if PARENT_VARIABLE in os.environ else OperatorError(str(error))
+
+
+def _check_room(config: Config, server: Server, processes: int) -> None:
+    needed = processes * (config.postgres.pool_size + _LISTENERS)
+    if needed > server.connections:
+        raise OperatorError(
+            f"PostgreSQL takes {server.connections} connections, and {needed} may be needed here: lower postgres.pool_size or"
+            f" workers.count, or raise max_connections of the server."
+        )
+
+
+async def _check_key(control: PostgresControl) -> None:
+    try:
+        await control.check_key()
+    except SealBroken:
+        raise OperatorError(
+            "The master key of this machine is not that of the installation in the database: set master_key, or copy"
+            f" {KEY_FILE} of another machine into data_dir."
+        ) from None
