@@ -8,6 +8,7 @@ import pytest
 from clarion.domain.channel import Channel
 from clarion_lab.load.programs import SimulatorReady, System, running
 from tests.e2e.outside import Api, new_tenant
+from tests.engines.postgres import Engine, database_of
 
 QUICK = {"CLARION_DELIVER_PASSES_MAX": "3", "CLARION_API_LIMITS_REFUSED_KEYS": "0"} | {
     f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "100,200" for channel in Channel
@@ -21,6 +22,8 @@ STORE = os.environ.get("E2E_STORE", "")
 def pytest_configure():
     if STORE:
         System.settings["CLARION_STORE"] = STORE
+    if STORE == "postgres":
+        System.settings_of = staticmethod(lambda folder: {"CLARION_POSTGRES_DSN": database_of(folder, Engine.own)})
 
 
 def pytest_collection_modifyitems(config, items):

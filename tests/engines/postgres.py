@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -34,7 +34,7 @@ _SETTINGS: Final = {
     "full_page_writes": "off",
     "autovacuum": "off",
     "shared_buffers": "16MB",
-    "max_connections": "60",
+    "max_connections": "200",
     "max_wal_size": "256MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -162,9 +162,16 @@ class Engine:
         in_thread(self._create(name))
         return self.server.dsn(name)
 
-    async def _create(self, name: str) -> None:
+    def own(self) -> str:
+        """Return the address of a new database with the schema, which nobody else gets."""
+        self._turn += 1
+        name = f"own{self._turn}"
+        in_thread(self._create(name, "TEMPLATE template_clarion"))
+        return self.server.dsn(name)
+
+    async def _create(self, name: str, how: str = "") -> None:
         admin = await self._connected("postgres")
-        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.execute(f"CREATE DATABASE {name} {how}")
         await admin.close()
 
     async def _prepare(self) -> None:
@@ -222,12 +229,12 @@ def engine() -> Engine:
     pytest.skip(found)
 
 
-def database_of(folder: Path) -> str:
+def database_of(folder: Path, make: Callable[[Engine], str] = Engine.empty) -> str:
     """Return the address of the database of a data folder, empty when the folder is new."""
     remembered = folder / _DSN_FILE
     if not remembered.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(engine().empty())
+        remembered.write_text(make(engine()))
     return remembered.read_text()
 
 
