@@ -23,7 +23,7 @@ def pytest_configure():
     if STORE:
         System.settings["CLARION_STORE"] = STORE
     if STORE == "postgres":
-        System.settings_of = staticmethod(lambda folder: {"CLARION_POSTGRES_DSN": database_of(folder, Engine.own)})
+        System.settings_in = staticmethod(lambda folder: {"CLARION_POSTGRES_DSN": database_of(folder, Engine.own)})
 
 
 def pytest_collection_modifyitems(config, items):

@@ -44,7 +44,7 @@ from clarion.control.providers import health as health_routes
 from clarion.control.providers.verify import Verifier
 from clarion.control.schedules.timers import repair_timers
 from clarion.control.unsubscribe import routes as unsubscribe_routes
-from clarion.domain.errors import OperatorError
+from clarion.domain.errors import OperatorError, StoreUnavailable
 from clarion.domain.limits_processes import (
     CONNECTIONS_WAITING_SHARE,
     INTERPRETER_SWITCH_MS,
@@ -272,8 +272,9 @@ async def _refresh(parts: Parts) -> None:
 
 async def _gauge(parts: Parts) -> None:
     while True:
-        for group, events in (await parts.store.backlog_of(topics.GROUP_TOPICS)).items():
-            parts.telemetry.metrics.backlog(group, events)
+        with contextlib.suppress(StoreUnavailable):  # the next round retries
+            for group, events in (await parts.store.backlog_of(topics.GROUP_TOPICS)).items():
+                parts.telemetry.metrics.backlog(group, events)
         await asyncio.sleep(BACKLOG_GAUGE_S)
 
 

@@ -13,10 +13,13 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.domain.limits_delivery import HEALTH_USED_MS
 from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.ports.stage_store import Lease
 
 CHECK_MS = 50
 """How often leases and accounts are checked while there is work."""
+RESTART_MS = 500
+"""How long a consumer that the store did not answer pauses before the next one takes its partition."""
 CALM_CHECK_MS = 200
 """How often accounts are checked until a moment after the last delivery."""
 
@@ -97,6 +100,9 @@ class ChannelPool:
         except* StaleLease:
             self._stopped[lease.partition] = lease  # a lease that is acquired again has another fence
             self._context.telemetry.log("warning", "lease_lost", group=lease.group, partition=lease.partition)
+        except* UNANSWERED as errors:
+            # What is stored tells the next consumer, under the same lease, where to begin.
+            await StoreWait(self._context.telemetry, lease.group, RESTART_MS).pause(errors.exceptions[0], stop)
         except* UnknownFrame as errors:
             self._stopped[lease.partition] = lease
             (error,) = errors.exceptions

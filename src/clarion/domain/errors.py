@@ -17,6 +17,7 @@ ClarionError
 |- OperatorError          the operator can correct it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
 |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
+|  `- OutcomeUnknown     a server was lost during a commit: nobody was told that it took effect, and it may have
 |- StoreUnavailable       a store could not be read now; try again, decide nothing
 |- CorruptFrame           a journal frame is damaged: it is reported and skipped
 |- UnknownFrame           a journal frame is whole, but only another build can read it: its partition stops there
@@ -219,6 +220,11 @@ class DurabilityError(ClarionError):
 
 class NoRoom(DurabilityError):
     """A store has no room: the disk is full. The process stops, and can be started again."""
+
+
+class OutcomeUnknown(DurabilityError):
+    """The connection to a server was lost during a commit, which may have taken effect. Who asked for it is told that
+    nothing is acknowledged; what was in memory is read again."""
 
 
 class StoreUnavailable(ClarionError):

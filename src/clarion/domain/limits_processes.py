@@ -136,6 +136,8 @@ STOPPING_RETRY_S: Final = 1
 """When a client may repeat a request that was refused because the process stops."""
 STOP_SHARE: Final = 0.7
 """Share of `workers.drain_timeout_ms` that responses under way get when the API process stops."""
+STORE_WAIT_MS_MAX: Final = 2_000
+"""The longest pause of a loop between two tries to use a store that does not answer."""
 UNSENT_BYTES_MAX: Final = 64 * 1024
 """Bytes of responses that a connection may have unsent when its next request begins."""
 TLS_HANDSHAKE_MS_MAX: Final = 60_000

@@ -8,6 +8,7 @@ from clarion.journal import topics
 from clarion.journal.append_retry import commit_with_retry
 from clarion.journal.consumer import LeasedPartitions, LeasedWatch
 from clarion.journal.handover import Handover, with_offers
+from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.watch import woken_by
 from clarion.plan.gather import StepGatherer
 from clarion.plan.gather_frames import FrameReader, Frames
@@ -71,10 +72,17 @@ class PlanWorker:
         watch = LeasedWatch(
             self._streams, [*topics.GROUP_TOPICS[topics.GROUP_PLAN], topics.CANCELLATIONS], self._leases
         )
+        waits = StoreWait(self._telemetry, "plan")
         async with woken_by(stop, watch.wake):
             while not stop.is_set():
                 watch.follow()
-                planned = await self._plan_all(watch.grown)
+                try:
+                    planned = await self._plan_all(watch.grown)
+                except UNANSWERED as error:
+                    self._frames.keep_only(())
+                    await waits.pause(error, stop)
+                    continue
+                waits.answered()
                 if planned and (planned >= self._batch_events or not watch.is_woken):
                     continue  # read again at once: there may be more than one read returns
                 if not planned:

@@ -13,12 +13,14 @@ one is folded.
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
-from clarion.domain.errors import AlreadyStored, StaleLease
+from clarion.domain.errors import AlreadyStored, OutcomeUnknown, Overloaded, StaleLease
 from clarion.domain.history import Changes
 from clarion.domain.limits_processes import RECORD_BATCH_EVENTS_MAX
 from clarion.journal.consumer import LeasedPartitions, LeasedWatch
+from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.topics import OUTCOMES
 from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
@@ -73,7 +75,9 @@ class RecordWorker:
         """Record until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
         release = asyncio.Event()
         watch = LeasedWatch(self._streams, [OUTCOMES], self._leases)
-        await self._leases.step()
+        waits = StoreWait(self._telemetry, "record")
+        with suppress(Overloaded):  # the task does it again
+            await self._leases.step()
         leasing = asyncio.create_task(self._leases.run(release))
         try:
             leasing.add_done_callback(lambda _: watch.wake())
@@ -81,7 +85,14 @@ class RecordWorker:
                 async with woken_by(stop, watch.wake):
                     while not stop.is_set() and not leasing.done():
                         watch.follow()
-                        if not await self.step(thread, linger=watch.is_woken):
+                        try:
+                            recorded = await self.step(thread, linger=watch.is_woken)
+                        except (*UNANSWERED, OutcomeUnknown) as error:
+                            self._forget()
+                            await waits.pause(error, stop)
+                            continue
+                        waits.answered()
+                        if not recorded:
                             await self._news(watch, stop)
             await self._upkeep.finish()
             await self._upkeep.run(self._offsets, prune=False)
@@ -116,12 +127,16 @@ class RecordWorker:
             await self._record_and_read_on(thread, batch)
         except StaleLease as stale:
             self._telemetry.log("warning", "record_lease_lost", detail=str(stale))
-            self._offsets.clear()
-            self._numbers.clear()
-            self._frames.forget()
-            self._rows.forget()
+            self._forget()
             await asyncio.sleep(_STALE_PAUSE_S)
         return True
+
+    def _forget(self) -> None:
+        """Drop what is in memory, so that positions and rows are read again."""
+        self._offsets.clear()
+        self._numbers.clear()
+        self._frames.forget()
+        self._rows.forget()
 
     async def _record_and_read_on(self, thread: Executor | None, batch: Batch) -> None:
         """Record a batch. When it is full there is more: the next one is read concurrently."""

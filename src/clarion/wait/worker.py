@@ -6,6 +6,7 @@ is set.
 
 import asyncio
 
+from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.topics import TIMERS
 from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
@@ -35,14 +36,25 @@ class TimerWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Fire timers until `stop` is set."""
         watch = self._streams.watch([TIMERS])
+        waits = StoreWait(self._telemetry, "timers")
         async with woken_by(stop, watch.wake):
             while not stop.is_set():
-                await self._trim()
-                pause_ms = pause_until(await self._store.next_due(), self._clock.now_ms())
+                try:
+                    pause_ms = await self._fire()
+                except UNANSWERED as error:
+                    await waits.pause(error, stop)
+                    continue
+                waits.answered()
                 if pause_ms > 0:
                     await watch.wait(max(pause_ms, WAIT_MS_MIN))
-                    continue
-                self._telemetry.count("timers", await self._store.fire(self._clock.now_ms(), FIRE_BATCH))
+
+    async def _fire(self) -> int:
+        """Fire timers that are due, or return how long none will be, in milliseconds."""
+        await self._trim()
+        pause_ms = pause_until(await self._store.next_due(), self._clock.now_ms())
+        if pause_ms <= 0:
+            self._telemetry.count("timers", await self._store.fire(self._clock.now_ms(), FIRE_BATCH))
+        return pause_ms
 
     async def _trim(self) -> None:
         now_ms = self._clock.monotonic_ms()

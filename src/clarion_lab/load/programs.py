@@ -109,10 +109,10 @@ class Simulator:
 
 class System:
     """`clarion up` on its own data folder, by the interpreter `python`. `environment` overrides the `settings`
-    common to all systems, and those that `settings_of` returns for a folder."""
+    common to all systems, and those that `settings_in` returns for a folder."""
 
     settings: ClassVar[dict[str, str]] = {}
-    settings_of: ClassVar[Callable[[Path], Mapping[str, str]]] = staticmethod(lambda _folder: {})
+    settings_in: ClassVar[Callable[[Path], Mapping[str, str]]] = staticmethod(lambda _folder: {})
 
     def __init__(self, folder: Path, environment: Mapping[str, str], python: str = sys.executable) -> None:
         self.folder = folder
@@ -120,7 +120,7 @@ class System:
         self.port = free_port()
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
-        self._environment = inherited | own | self.settings | dict(self.settings_of(folder)) | dict(environment)
+        self._environment = inherited | own | self.settings | dict(type(self).settings_in(folder)) | dict(environment)
         scheme = "https" if "CLARION_API_TLS_CERTIFICATE_FILE" in self._environment else "http"
         self.url = f"{scheme}://{HOST}:{self.port}"
         self._log = (folder / "clarion.log").open("ab")

@@ -29,10 +29,12 @@ from clarion.domain.errors import (
     ClarionError,
     DurabilityError,
     Malformed,
+    OutcomeUnknown,
     Overloaded,
     QuotaExceeded,
     QuotaStatus,
     RequestLimited,
+    StoreUnavailable,
     TooLarge,
     TooSlow,
     Unauthorized,
@@ -190,6 +192,10 @@ class Endpoint:
             raise Malformed(f"the body is not valid JSON: {error}") from None
 
     async def _fail(self, send: Send, route: Route, error: Exception, charge: QuotaStatus | None) -> None:
+        if isinstance(error, OutcomeUnknown | StoreUnavailable):
+            self._telemetry.log("warning", "store_unavailable", path=route.path, detail=str(error))
+            await problem(send, Overloaded("the store does not answer now", retry_after_s=5), charge=charge)
+            return
         self._telemetry.log("error", "request_failed", path=route.path, error=f"{type(error).__name__}: {error}")
         if isinstance(error, DurabilityError):
             self._on_durability_lost()

@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from clarion.domain.errors import ClarionError, DurabilityError, Overloaded, StoreUnavailable
+from clarion.domain.errors import ClarionError, OutcomeUnknown, Overloaded, StoreUnavailable
 
 RETRIED: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """The server rolled the transaction back because of a concurrent one; run again as a whole, it may succeed."""
@@ -65,7 +65,7 @@ def unwritten(error: Exception, *, sent: bool) -> ClarionError | None:
         return Overloaded(f"PostgreSQL cannot write now: {words(error)}")
     if isinstance(error, LOST):
         if sent:
-            return DurabilityError(f"the outcome of a commit is not known: {words(error)}")
+            return OutcomeUnknown(f"the outcome of a commit is not known: {words(error)}")
         return Overloaded(f"PostgreSQL cannot be reached now: {words(error)}")
     return None
 

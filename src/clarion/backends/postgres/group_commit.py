@@ -22,7 +22,7 @@ from clarion.backends.postgres.steps import (
     arrays,
     decode_answer,
 )
-from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
+from clarion.domain.errors import ClarionError, DurabilityError, OutcomeUnknown, Overloaded
 from clarion.domain.limits_postgres import (
     POSTGRES_DOUBT_S_MAX,
     POSTGRES_GROUP_BYTES_MAX,
@@ -75,16 +75,17 @@ class GroupCommit:
         """Steps that may wait for the next transaction."""
         self._last_call: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
-        self._failure: DurabilityError | None = None
+        self._in_doubt = False
+        """Whether the server is being asked for the outcome of a commit: until it answers, nothing more is taken."""
         self._closed = False
 
     async def commit(self, result: StageResult) -> Committed:
         """Return the result of a step once it is durable. Raises its refusal, `ValueError` when the server cannot store one of
-        its values, `Overloaded` when nothing was stored, and `DurabilityError` when that is not known, now or earlier."""
-        if self._failure is not None:
-            raise DurabilityError(str(self._failure))
+        its values, `Overloaded` when nothing was stored, and `OutcomeUnknown` when that is not known."""
         if self._closed:
             raise DurabilityError("the journal is closed")
+        if self._in_doubt:
+            raise _unreachable()
         if len(self._queue) + len(self._waiting) >= JOURNAL_QUEUE_JOBS_MAX:
             raise Overloaded("too many appends wait for the journal")
         loop = asyncio.get_running_loop()
@@ -142,12 +143,6 @@ class GroupCommit:
         """Commit jobs and give each its result. If the server cannot store one of them, each is committed by itself."""
         try:
             answer = await self._commit([job.step for job in jobs])
-        except DurabilityError as error:
-            self._failure = error
-            _fail([*jobs, *self._queue, *self._waiting], error)
-            self._queue.clear()
-            self._waiting.clear()
-            return
         except ClarionError as error:
             _fail(jobs, error)
             return
@@ -176,7 +171,7 @@ class GroupCommit:
             if answer is not None:
                 return decode_answer(answer)
             await asyncio.sleep(_PAUSE_S * attempt)
-        raise Overloaded("PostgreSQL could not be reached for a commit")
+        raise _unreachable()
 
     async def _try(self, values: list[Any], *, is_last: bool) -> str | None:
         """Return the server's answer to one call, None when nothing was stored and it may be made again."""
@@ -200,8 +195,12 @@ class GroupCommit:
             raise translated from None
 
     async def _outcome(self, lost: Exception) -> str | None:
-        """Return the answer of a commit whose connection was lost, None when it did not and will not take effect. Raises
-        `DurabilityError` when the server cannot be asked."""
+        """Return the answer of a commit whose connection was lost, None when it did not and will not take effect. Steps that
+        wait for the next commit are refused. Raises `OutcomeUnknown` when the server cannot be asked."""
+        self._in_doubt = True
+        _fail([*self._queue, *self._waiting], _unreachable())
+        self._queue.clear()
+        self._waiting.clear()
         try:
             async with asyncio.timeout(POSTGRES_DOUBT_S_MAX):
                 while True:
@@ -213,7 +212,13 @@ class GroupCommit:
                     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                         await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
-            raise DurabilityError(f"the outcome of a commit is not known: {words(lost)}") from None
+            raise OutcomeUnknown(f"the outcome of a commit is not known: {words(lost)}") from None
+        finally:
+            self._in_doubt = False
+
+
+def _unreachable() -> Overloaded:
+    return Overloaded("PostgreSQL cannot be reached now for a commit", retry_after_s=5)
 
 
 def _fail(jobs: Sequence[_Job], error: Exception) -> None:

@@ -12,7 +12,14 @@ from clarion.backends.postgres.pool import Database
 from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.state_rows import FOLD, fold_rows, without_nul
 from clarion.domain.delivery_state import State
-from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease, StoreUnavailable
+from clarion.domain.errors import (
+    AlreadyStored,
+    DurabilityError,
+    OutcomeUnknown,
+    Overloaded,
+    StaleLease,
+    StoreUnavailable,
+)
 from clarion.domain.history import STATES, Changes, ChunkState, Delivery
 from clarion.domain.limits_postgres import POSTGRES_DOUBT_S_MAX
 from clarion.ports.stage_store import Position
@@ -146,7 +153,7 @@ class StateFold:
                     except (DurabilityError, Overloaded, StoreUnavailable):
                         await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
-            raise DurabilityError("the outcome of a fold is not known: PostgreSQL did not answer") from None
+            raise OutcomeUnknown("the outcome of a fold is not known: PostgreSQL did not answer") from None
 
     async def _fold_once(self, rows: Sequence[Any], advances: Sequence[Advance]) -> None:
         """Fold, unless these positions show that this was done."""

@@ -4,25 +4,25 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from clarion.deliver.accounts.assignment import Deferral
 from clarion.deliver.partition.results import Result, health_frames, step_result
 from clarion.deliver.partition.triage import cancelled_result, drop_cancelled
 from clarion.deliver.partition.work import Work
+from clarion.deliver.partition.worker_attempt import attempt
 from clarion.deliver.partition.worker_backlog import TURN_DELIVERIES, Backlog
 from clarion.deliver.partition.worker_context import ChannelContext
 from clarion.deliver.partition.worker_handover import PlacedFrame
 from clarion.deliver.partition.worker_prepare import PartitionOffer, PreparedBatch, deferred_result, prepare
-from clarion.deliver.rules.retry import ACCEPTED, Turn, after
 from clarion.deliver.rules.window import Pending
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
-from clarion.domain.errors import UnknownFrame
-from clarion.domain.outcome import Accepted
-from clarion.domain.trail import Trail
+from clarion.domain.errors import ClarionError, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.append_retry import commit_with_retry
+from clarion.journal.store_wait import UNANSWERED, until_answered
 from clarion.journal.watch import woken_by
 from clarion.ports.metering import together
 from clarion.ports.stage_store import Committed, Lease, Progress, StageResult
@@ -58,7 +58,8 @@ class PartitionConsumer:
         self._alive = True
         self._is_ending = False
         """Whether reading has stopped."""
-        self._unreadable: UnknownFrame | None = None
+        self._unreadable: ClarionError | None = None
+        """The reason why reading has stopped before `stop` was set."""
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
         self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
@@ -67,8 +68,9 @@ class PartitionConsumer:
         """Held while frames are read or offered: one at a time, since frames are sent in order."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set, then finish started deliveries. Raises `StaleLease` when the lease is lost, and
-        `UnknownFrame` when a frame is for another build: nothing behind it is read."""
+        """Consume until `stop` is set, then finish started deliveries. Raises `StaleLease` when the lease is lost. When a
+        frame is for another build or the store does not answer, nothing more is read, started deliveries are finished, and
+        `UnknownFrame` or the store's error is raised: the next consumer begins at what is stored."""
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(stop))
@@ -85,7 +87,7 @@ class PartitionConsumer:
     async def _read(self, stop: asyncio.Event) -> None:
         try:
             await self._read_frames(stop)
-        except UnknownFrame as error:
+        except (UnknownFrame, *UNANSWERED) as error:
             self._unreadable = error  # deliveries started before it are finished
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
@@ -101,7 +103,7 @@ class PartitionConsumer:
     async def _read_on(self, watch: Watch, stop: asyncio.Event) -> None:
         await self._backlog.recover()
         await self._read_next()
-        while not stop.is_set():
+        while not stop.is_set() and self._unreadable is None:
             async with self._turn:
                 room = self._free_slots()
                 work = self._backlog.take_work(room)
@@ -130,7 +132,11 @@ class PartitionConsumer:
     async def _start(self, work: list[Work]) -> None:
         """Triage deliveries, write intents for those to send, then hand them to the senders."""
         self._under_way.update(item.lane for item in work)
-        prepared = await prepare(self._context, self._lease, self._backlog, work)
+        try:
+            prepared = await prepare(self._context, self._lease, self._backlog, work)
+        except BaseException:
+            self._leave(work)
+            raise
         self._close_out(prepared)
         try:
             if prepared.result.frames:
@@ -139,8 +145,14 @@ class PartitionConsumer:
                 await self._read_next()
         except BaseException:
             prepared.return_accounts(self._context)
+            self._leave(prepared.assigned)
             raise
         await self._begin(prepared.assigned)
+
+    def _leave(self, work: Sequence[Work]) -> None:
+        """Leave deliveries that were taken and not begun to the next consumer."""
+        self._under_way.subtract(item.lane for item in work)
+        self._dirty.set()
 
     def _close_out(self, prepared: PreparedBatch) -> None:
         """Finish the deliveries that are not sent now."""
@@ -190,9 +202,14 @@ class PartitionConsumer:
             self._close_out(offer.prepared)
             try:
                 await self._context.cancelled.update(done, offer.asked_ms)
-            except BaseException:
+            except BaseException as error:
                 offer.prepared.return_accounts(self._context)
-                raise
+                self._leave(offer.prepared.assigned)
+                if not isinstance(error, UNANSWERED):
+                    raise
+                self._unreadable = error
+                self._watch.wake()
+                return
             await self._begin(offer.prepared.assigned)
         finally:
             self._turn.release()
@@ -205,8 +222,7 @@ class PartitionConsumer:
     def _drop(self, early: Sequence[Pending], work: Sequence[Work]) -> None:
         for pending in early:
             self._backlog.dropped(pending)
-        self._under_way.subtract(item.lane for item in work)
-        self._dirty.set()
+        self._leave(work)
         self._turn.release()
 
     async def _store_intents(self, batch: StageResult) -> None:
@@ -214,7 +230,10 @@ class PartitionConsumer:
         reading_next = asyncio.create_task(self._read_next())
         try:
             await self._commit(batch)
-            await reading_next
+            try:
+                await reading_next
+            except UNANSWERED:  # the intents are stored, and their attempts are made; then it is read again
+                self._watch.wake()
         finally:
             reading_next.cancel()
             await asyncio.gather(reading_next, return_exceptions=True)
@@ -253,7 +272,7 @@ class PartitionConsumer:
         """Make one attempt and pass its result to the recorder. Called by a sender of the channel's pool."""
         context, row = self._context, item.row
         if context.cancelled.is_stale():
-            await context.cancelled.refresh()
+            await until_answered(context.cancelled.refresh, context.telemetry, "send", lambda: self._alive)
         if not self._alive:
             context.accounts.return_unused(item.account)
             await self._report_accounts()
@@ -267,7 +286,7 @@ class PartitionConsumer:
             others = context.accounts.has_untried(item.accounts, context.channel, row, deferral.provider)
             self._defer(item, deferral, started_ms, others=others)
         else:
-            await self._attempt(item, started_ms)
+            self._finish(item, await attempt(context, item, started_ms))
         if context.accounts.is_urgent:
             await context.accounts.flush()
         if row.ordering_key is not None:
@@ -289,28 +308,6 @@ class PartitionConsumer:
         self._defer(item, Deferral(Reason.PACED, now_ms + SLOW_WAIT_MS, detail, account.name, account.vendor), now_ms)
         if item.row.ordering_key is not None:
             self._next_in_order((item.row.tenant, item.row.user_id, item.row.ordering_key))
-
-    async def _attempt(self, item: Work, started_ms: int) -> None:
-        context, row, account = self._context, item.row, item.account
-        answer = await context.sender.attempt(context.channel, row, account, item.lane is Lane.CRITICAL)
-        if account is not None:
-            context.accounts.report_outcome(account, answer.outcome, started_ms)
-            if context.accounts.is_urgent:
-                await context.accounts.flush()
-        if isinstance(answer.outcome, Accepted):
-            self._finish(item, Result(row, answer, ACCEPTED, started_ms, context.clock.now_ms()))
-            return
-        turn = Turn(
-            context.clock.now_ms(),
-            context.clock.jitter(),
-            answer.provider,
-            others=context.accounts.has_untried(item.accounts, context.channel, row, answer.provider),
-            falls_back=item.degrades,
-            on_ambiguous=item.accounts.on_ambiguous(account),
-            expires_ms=row.expires_ms,
-        )
-        following = after(answer.outcome, row.trail or Trail(), context.policy, turn)
-        self._finish(item, Result(row, answer, following, started_ms, turn.now_ms))
 
     def _next_in_order(self, key: tuple[str, str, str]) -> None:
         queue = self._ordered[key]
@@ -382,7 +379,10 @@ class PartitionConsumer:
             )
         # Concurrently: a client that reads the result and sends again finds the address suppressed. A repetition
         # changes nothing. An address suppressed by STOP keeps that reason, or START could not lift it.
-        learning = [context.suppressions.add_missing(tenant, entries) for tenant, entries in done.suppressions.items()]
+        learning = [
+            until_answered(partial(context.suppressions.add_missing, tenant, entries), context.telemetry, "suppress")
+            for tenant, entries in done.suppressions.items()
+        ]
         await together(self._commit(batch), *learning)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()

@@ -18,7 +18,7 @@ from clarion.deliver.send.worker_email import EmailEnricher, EmailNotReady, has_
 from clarion.deliver.send.worker_renders import Renders
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.errors import EgressError, Sent
+from clarion.domain.errors import EgressError, Sent, StoreUnavailable
 from clarion.domain.fitting import Fitted, OverLimit, in_words
 from clarion.domain.limits_delivery import SLOW_BUILDS_MAX, TOKENS_MAX
 from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
@@ -132,6 +132,8 @@ class Sender:
             outcome = _of_failure(error)
         except EmailNotReady as error:
             outcome = error.outcome
+        except StoreUnavailable as error:  # content and definitions are read before the call
+            outcome = Transient(str(error))
         except Exception as error:  # noqa: BLE001 - a vendor's bug must cost one delivery, not the partition
             words = mask_secrets(repr(error), secrets_of(account.credentials))
             self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=words)

@@ -13,6 +13,7 @@ from clarion.domain.errors import StaleLease
 from clarion.journal.append_retry import commit_with_retry
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
+from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.topics import CURSORS, group_deliver
 from clarion.journal.watch import woken_by
 from clarion.plan.broadcast.facts import PageFacts
@@ -85,9 +86,16 @@ class BroadcastWorker:
         """Plan pages until `stop` is set."""
         watch = self._streams.watch([CURSORS])
         self._leases.on_change = watch.wake
+        waits = StoreWait(self._telemetry, "broadcast")
         async with woken_by(stop, watch.wake):
             while not stop.is_set():
-                if await self.turn():
+                try:
+                    planned = await self.turn()
+                except UNANSWERED as error:
+                    await waits.pause(error, stop)
+                    continue
+                waits.answered()
+                if planned:
                     await asyncio.sleep(0)  # let single notifications run between two pages
                 else:
                     await watch.wait(self._idle_ms())
