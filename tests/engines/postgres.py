@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import asyncpg
+import psutil
 import pytest
 
 from clarion.backends.postgres.migrate import upgrade
@@ -77,9 +78,9 @@ def in_thread(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Server:
-    """A running server. It ends with the process that started it."""
+    """A running server, new or the standby of a `primary`. It ends with the process that started it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, primary: "Server | None" = None, **settings: str) -> None:
         room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder of its own is made in it
         self.home = Path(tempfile.mkdtemp(prefix="clarion-pg-", dir=room))
         self._data = self.home / "data"
@@ -91,13 +92,14 @@ class Server:
                 "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT",
             ]  # fmt: skip
         try:
-            self._run(folder / "initdb", "-D", self._data, "-U", "clarion", "--no-sync", "-E", "UTF8", "--locale=C")
-            options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
-            self._process = subprocess.Popen(
-                [*self._as_user, folder / "postgres", "-D", self._data, "-k", self.home, *options],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            if primary is None:
+                self._run(folder / "initdb", "-D", self._data, "-U", "clarion", "--no-sync", "-E", "UTF8", "--locale=C")
+            else:
+                copy = "-R", "-h", primary.home, "-U", "clarion", "--no-sync", "-c", "fast"
+                self._run(folder / "pg_basebackup", "-D", self._data, *copy)
+            options = [f"-c{name}={value}" for name, value in (_SETTINGS | settings).items()]
+            self._command = [*self._as_user, folder / "postgres", "-D", self._data, "-k", self.home, *options]
+            self.start()
         except BaseException:
             shutil.rmtree(self.home, ignore_errors=True)
             raise
@@ -106,6 +108,34 @@ class Server:
     def dsn(self, database: str) -> str:
         """Return the address of a database."""
         return f"postgresql://clarion@/{database}?host={self.home}"
+
+    def start(self) -> None:
+        """Start the server, again after `kill`. It takes connections a moment later."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """Kill the server without a warning, as a power cut of its machine would."""
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        self._process.wait()
+        psutil.wait_procs(children, 20)  # a server does not start while they have its memory
+
+    def wait(self) -> None:
+        """Return when the server takes connections."""
+        in_thread(self._answers())
+
+    async def _answers(self) -> None:
+        for _ in range(600):
+            try:
+                connection = await asyncpg.connect(self.dsn("postgres"), statement_cache_size=0)
+            except (OSError, asyncpg.CannotConnectNowError):
+                if not self.is_running():
+                    break
+                await asyncio.sleep(0.05)
+            else:
+                await connection.close()
+                return
+        raise RuntimeError("the PostgreSQL server of the tests does not answer")
 
     def is_running(self) -> bool:
         """Return whether the server process runs."""
@@ -144,6 +174,7 @@ class Engine:
         if not found:
             raise FileNotFoundError(_MISSING)
         self.server = Server(found[0])
+        self.server.wait()
         self._admins: dict[str, asyncpg.Connection] = {}
         self._turn = 0
         in_thread(self._prepare())
@@ -200,14 +231,7 @@ class Engine:
             await admin.execute(f"ALTER SEQUENCE {sequence} RESTART")
 
     async def _connected(self, name: str) -> asyncpg.Connection:
-        for _ in range(300):
-            try:
-                return await asyncpg.connect(self.server.dsn(name), statement_cache_size=0, connection_class=_Admin)
-            except (OSError, asyncpg.CannotConnectNowError):
-                if not self.server.is_running():
-                    break
-                await asyncio.sleep(0.05)
-        raise RuntimeError("the PostgreSQL server of the tests does not answer")
+        return await asyncpg.connect(self.server.dsn(name), statement_cache_size=0, connection_class=_Admin)
 
 
 @cache
