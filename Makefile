@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
+.PHONY: help setup peers test test-fast test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,12 +67,15 @@ test-e2e: $(STAMP)  ## Run the end-to-end tests
 test-memory: $(STAMP)  ## Run the end-to-end tests that kill no process over stores in memory, in one process
 	E2E_STORE=memory $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
 
+test-e2e-postgres: $(STAMP)  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
+	E2E_STORE=postgres $(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
 test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
 	$(BIN)/pytest -m peers tests/peers $(ARGS)
 
 # Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
 test-engines: $(STAMP)  ## Run the tests over database servers, which they start themselves
-	$(BIN)/pytest -n 2 -m engines $(ARGS)
+	$(BIN)/pytest -n 2 -m "engines and not e2e" $(ARGS)
 
 engines: $(STAMP)  ## Print the database servers that were found, and start and stop one
 	PYTHONPATH=. $(BIN)/python -m tests.engines.postgres
