@@ -27,9 +27,10 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect tests that need several processes when the stores are in one process."""
-    if STORE == "memory":
-        left_out = [item for item in items if item.get_closest_marker("processes")]
+    """Deselect tests that need several processes when the stores are in one process, and those of files on a server."""
+    mark = {"memory": "processes", "postgres": "files"}.get(STORE)
+    if mark:
+        left_out = [item for item in items if item.get_closest_marker(mark)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 

@@ -12,7 +12,7 @@ from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import AT_REST, Answer, new_tenant, until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.files]
 DISK_MB = 160
 FULL_S = 5
 NOTE = {"to": "ada", "template": "note"}

@@ -110,7 +110,10 @@ def second_port(system):
     port = free_port()
     own = {"CLARION_DATA_DIR": str(system.folder / "data"), "CLARION_API_PORT": str(port), "CLARION_API_HOST": HOST}
     log = system.folder / "second.log"
-    with log.open("ab") as out, subprocess.Popen(clarion("api"), env=os.environ | own, stdout=out, stderr=out) as api:
+    with (
+        log.open("ab") as out,
+        subprocess.Popen(clarion("api"), env=dict(system.environment) | own, stdout=out, stderr=out) as api,
+    ):
         try:
             until(lambda: listens(port) or api.poll() is not None, "the second API process listens")
             assert api.poll() is None, log.read_text()

@@ -1,7 +1,6 @@
 """Quotas for API clients: refusals and headers, stored settings, and one shared quota for two API processes."""
 
 import contextlib
-import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -193,7 +192,7 @@ def test_events_refused_are_counted(operator, home, quota):
 def another_api(system):
     """Yield one more API process of a running installation."""
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")} | {
+    environment = dict(system.environment) | {
         "CLARION_DATA_DIR": str(system.folder / "data"),
         "CLARION_API_PORT": str(port),
         "CLARION_API_HOST": HOST,

@@ -29,5 +29,5 @@ async def keep_definitions_fresh(directory: Directory, telemetry: Telemetry, sto
             with suppress(TimeoutError):
                 async with asyncio.timeout(REVISION_LEARN_MS / 1000):
                     await stop.wait()
-            if not directory.was_asked():
+            if not (directory.was_asked() or stop.is_set()):  # it may have been set during the refresh
                 await wanted.wait()

@@ -120,8 +120,10 @@ class System:
         self.port = free_port()
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
-        self._environment = inherited | own | self.settings | dict(type(self).settings_in(folder)) | dict(environment)
-        scheme = "https" if "CLARION_API_TLS_CERTIFICATE_FILE" in self._environment else "http"
+        self.environment: Mapping[str, str] = (
+            inherited | own | self.settings | dict(type(self).settings_in(folder)) | dict(environment)
+        )
+        scheme = "https" if "CLARION_API_TLS_CERTIFICATE_FILE" in self.environment else "http"
         self.url = f"{scheme}://{HOST}:{self.port}"
         self._log = (folder / "clarion.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,7 +133,7 @@ class System:
         """Start the supervisor."""
         self._process = subprocess.Popen(  # noqa: S603
             clarion("up", python=self._python),
-            env=self._environment,
+            env=self.environment,
             stdout=self._log,
             stderr=self._log,
             stdin=subprocess.DEVNULL,

@@ -63,3 +63,20 @@ def test_an_idle_process_refreshes_only_when_it_is_found_behind():
 
 def test_refreshes_are_more_frequent_than_revision_checks():
     assert REVISION_LEARN_MS < REVISION_CHECK_MS
+
+
+def test_a_stop_during_the_refresh_of_an_idle_process_ends_it():
+    async def scenario():
+        stop = asyncio.Event()
+        counter = RefreshCounter(stop, 2)
+        counter.asked = False
+
+        async def refresh():
+            stop.set()
+            await asyncio.sleep(0.01)  # what the stop wakes has run before the refresh ends
+
+        counter.refresh = refresh
+        async with asyncio.timeout(10):
+            await keep_definitions_fresh(counter, Notes(), stop)
+
+    run(scenario())
