@@ -9,7 +9,7 @@ from clarion.backends.postgres import group_commit, wake_ups
 from clarion.backends.postgres.journal import PostgresJournal, start
 from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.steps import CALL, EMPTY_CAPS, Step, arrays
-from clarion.domain.errors import DurabilityError, Overloaded, StaleLease, StoreUnavailable
+from clarion.domain.errors import DurabilityError, OutcomeUnknown, Overloaded, StaleLease, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_GROUP_STEPS_MAX
 from clarion.ports.stage_store import StageResult
 from tests.contract.journals import PARTITIONS, START_MS, frame, frames, offsets, payloads
@@ -169,14 +169,21 @@ class TestLostConnections:
         assert await admin.fetchval(CALL, writer, 8, "o", *fixed, *values)
         assert await offsets(journal) == [1]
 
-    async def test_nothing_more_is_committed_when_the_outcome_cannot_be_found_out(self, journal, losing, monkeypatch):
-        monkeypatch.setattr(group_commit, "POSTGRES_DOUBT_S_MAX", 0.05)
+    async def test_while_an_outcome_is_looked_for_other_steps_are_refused_and_later_ones_are_not(
+        self, journal, losing, monkeypatch
+    ):
+        monkeypatch.setattr(group_commit, "POSTGRES_DOUBT_S_MAX", 0.5)
         losing(times=-1, others=True)
-        with pytest.raises(DurabilityError, match="not known"):
-            await journal.commit(frames(b"1"))
-        monkeypatch.undo()
-        with pytest.raises(DurabilityError):
+        in_doubt = asyncio.create_task(journal.commit(frames(b"1")))
+        await asyncio.sleep(0.2)
+        with pytest.raises(Overloaded, match="cannot be reached"):
             await journal.commit(frames(b"2"))
+        with pytest.raises(OutcomeUnknown, match="not known"):
+            await in_doubt
+        monkeypatch.undo()
+        await journal.commit(frames(b"3"))
+        assert (await payloads(journal))[-1] == b"3"
+        assert b"2" not in await payloads(journal)
 
     async def test_a_deadlock_is_retried_and_a_full_disk_is_not(self, journal, losing):
         losing(error=asyncpg.DeadlockDetectedError("deadlock detected"), times=2)
