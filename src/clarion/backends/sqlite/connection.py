@@ -51,6 +51,8 @@ def connect(
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
     db.set_busy_handler(_napper(busy_wait_ms))
+    # Plans may otherwise depend on values, that of a LIMIT included: SQLite compiles such a statement anew at each use.
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     if not readonly:
         db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
         # A failed switch raises nothing: SQLite returns the mode that is still in use.
