@@ -246,6 +246,26 @@ async def test_a_peer_above_its_rate_ends_no_handshake_of_another(tmp_path, monk
             one.close()
 
 
+async def test_handshakes_of_a_vouched_address_have_more_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(listener, "TLS_HANDSHAKES_MAX", 4)
+    monkeypatch.setattr(listener, "TLS_HANDSHAKE_GRACE_MS", 0)
+    files = ServerFiles(tmp_path)
+    async with running(files.settings(handshake_timeout_ms=60_000)) as server:
+        server.listener._arrivals.vouch("127.0.0.2")
+        slow = [await server.connect(peer="127.0.0.2") for _ in range(2)]
+        silent = [await server.connect(peer=f"127.0.0.{number}") for number in (11, 12)]
+        await until(lambda: server.listener.handshakes == 4)
+        others = [await server.connect(peer=f"127.0.0.{number}") for number in (13, 14)]
+        for reader, _ in silent:
+            assert await answer_of(reader) == b"", "a later one of another address made room"
+        for reader, writer in slow:
+            async with asyncio.timeout(10):
+                await writer.start_tls(trusting(files), server_hostname="localhost")
+                assert await asked(reader, writer) == b"https"
+        for _, one in [*slow, *silent, *others]:
+            one.close()
+
+
 async def test_a_handshake_that_does_not_end_is_ended(tmp_path):
     files = ServerFiles(tmp_path)
     async with running(files.settings(handshake_timeout_ms=100)) as server:

@@ -149,6 +149,8 @@ TLS_HANDSHAKES_PER_PEER_MAX: Final = 125
 """Those of one IPv4 address or IPv6 /64; a further one waits, or ends the oldest of these."""
 TLS_HANDSHAKE_GRACE_MS: Final = 1_000
 """How long a handshake may take before it can be ended for another one."""
+TLS_HANDSHAKE_VOUCHED_GRACE_MS: Final = 5_000
+"""The same for a vouched address: many honest clients that connect at once take longer."""
 TLS_CLOSE_MS_MAX: Final = 5_000
 """How long a client may take to confirm the end of a TLS connection."""
 TLS_CONTEXT_MS_MAX: Final = 24 * 3600 * 1000

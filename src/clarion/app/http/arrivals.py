@@ -104,6 +104,10 @@ class Arrivals:
                 entries[peer] = whole_ns - rate.gap_ns
         self._vouched.put(peers[0], now_ns + VOUCHED_MS * 1_000_000, now_ns)
 
+    def is_vouched(self, peer: str) -> bool:
+        """Return whether a connection of a peer brought a valid credential lately."""
+        return self._vouched.entries.get(peer, 0) > self._now_ns()
+
     def close(self) -> None:
         """Close the connections that wait."""
         if self._next_turn is not None:
@@ -193,8 +197,7 @@ class Arrivals:
     def _close_surplus(self, queue: "_Queue", waiting: "_Waiting") -> None:
         """Close the last of the connections of a peer that wait and are too many."""
         own, most = queue.connections, waiting.most
-        vouched = self._vouched.entries.get(queue.peers[0], 0) > self._now_ns()
-        own_most = most if vouched else most // waiting.share
+        own_most = most if self.is_vouched(queue.peers[0]) else most // waiting.share
         while own and (len(own) > own_most or waiting.number > most):
             connection, _ = own.pop()
             waiting.number -= 1

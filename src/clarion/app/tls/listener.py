@@ -14,6 +14,7 @@ from clarion.app.tls.renewal import ServerTls
 from clarion.domain.limits_processes import (
     TLS_CLOSE_MS_MAX,
     TLS_HANDSHAKE_GRACE_MS,
+    TLS_HANDSHAKE_VOUCHED_GRACE_MS,
     TLS_HANDSHAKES_MAX,
     TLS_HANDSHAKES_PER_PEER_MAX,
 )
@@ -57,23 +58,31 @@ class TlsListener(Listener):
     def _can_begin(self, peer: str) -> bool:
         """Return whether there is room for a handshake of a peer, if need be that of the oldest one: a client that means it
         takes a few round trips."""
-        oldest = self._surplus(peer)
-        return oldest is None or self._age_s(oldest) >= TLS_HANDSHAKE_GRACE_MS / 1000
+        surplus = self._surplus(peer)
+        return surplus is None or self._may_end(surplus)
 
     def _surplus(self, peer: str) -> asyncio.Task[None] | None:
         """Return the handshake that has to end before another one of a peer may begin."""
         if self._of_peers[peer] >= TLS_HANDSHAKES_PER_PEER_MAX:
             return next(task for task, (its, _) in self._handshakes.items() if its == peer)
-        return next(iter(self._handshakes)) if len(self._handshakes) >= TLS_HANDSHAKES_MAX else None
+        if len(self._handshakes) < TLS_HANDSHAKES_MAX:
+            return None
+        oldest = next(iter(self._handshakes))
+        if self._may_end(oldest):
+            return oldest
+        is_vouched = self._arrivals.is_vouched
+        return next((task for task, (its, _) in self._handshakes.items() if not is_vouched(its)), oldest)
 
-    def _age_s(self, handshake: asyncio.Task[None]) -> float:
-        return asyncio.get_running_loop().time() - self._handshakes[handshake][1]
+    def _may_end(self, handshake: asyncio.Task[None]) -> bool:
+        peer, began_s = self._handshakes[handshake]
+        grace_ms = TLS_HANDSHAKE_VOUCHED_GRACE_MS if self._arrivals.is_vouched(peer) else TLS_HANDSHAKE_GRACE_MS
+        return asyncio.get_running_loop().time() - began_s >= grace_ms / 1000
 
     def _start(self, connection: socket.socket, peer: str) -> None:
-        oldest = self._surplus(peer)
-        if oldest is not None:
-            self._forget(oldest)
-            oldest.cancel()
+        surplus = self._surplus(peer)
+        if surplus is not None:
+            self._forget(surplus)
+            surplus.cancel()
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._shake(connection, peer))
         self._handshakes[task] = peer, loop.time()
