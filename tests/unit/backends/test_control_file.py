@@ -1,5 +1,7 @@
 """Details of the control store and the directory in SQLite: tables, query plans, keys at rest."""
 
+import asyncio
+import threading
 from hashlib import blake2b
 
 import pytest
@@ -9,6 +11,7 @@ from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.control_profiles import ProfileKey
+from clarion.backends.sqlite.control_run import Transaction
 from clarion.backends.sqlite.control_tables import METADATA
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import condition
@@ -50,6 +53,25 @@ async def test_the_declared_tables_are_the_migrated_ones(installation):
 async def test_another_master_key_is_detected_at_the_start(installation):
     with pytest.raises(SealBroken):
         SqliteControl(installation.data_dir, FileVault(bytes(32)), Clock())
+
+
+async def test_a_read_waits_for_no_write(installation):
+    control, began, end = installation.control, threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        tx.sql("UPDATE revisions SET number = number + 1")
+        began.set()
+        assert end.wait(10)
+
+    await control.topics.put(T, "news", "News")
+    writing = asyncio.ensure_future(control._runner.run(hold))
+    await asyncio.to_thread(began.wait, 10)
+    try:
+        async with asyncio.timeout(5):
+            assert [topic.key for topic in await control.topics.page(T, "", 10)] == ["news"]
+    finally:
+        end.set()
+    await writing
 
 
 async def test_credentials_are_unreadable_at_rest_and_bound_to_their_row(installation):

@@ -4,6 +4,7 @@ SQLite's own busy backoff sleeps up to 100 ms and gave tail latencies of 0.3-0.8
 millisecond keep them near 40 ms (docs/adr/0002).
 """
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,33 @@ def connect(
     if mmap:
         db.execute(f"PRAGMA mmap_size={_MMAP_BYTES}")
     return db
+
+
+class Readers:
+    """Read-only connections to a file that a writer has opened, one for each thread that reads."""
+
+    def __init__(self, path: Path, cache_kib: int = 65_536) -> None:
+        self._path = path
+        self._cache_kib = cache_kib
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[apsw.Connection] = []
+
+    def of_thread(self) -> apsw.Connection:
+        """Return the connection of the calling thread, opened if needed. Raises `apsw.Error`."""
+        db: apsw.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = connect(self._path, readonly=True, cache_kib=self._cache_kib)
+            with self._lock:
+                self._open.append(db)
+        return db
+
+    def close(self) -> None:
+        """Close all connections. No thread may be reading."""
+        with self._lock:
+            for db in self._open:
+                db.close()
+            self._open.clear()
 
 
 def fetch_all(db: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

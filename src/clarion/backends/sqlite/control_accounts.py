@@ -74,7 +74,7 @@ class SqliteProviders:
 
     async def get(self, tenant: str, name: str) -> ProviderRecord | None:
         """Return an account, or None when there is none."""
-        row = await self._runner.run(lambda tx: tx.row(select(*_PROVIDER).where(_named(tenant, name))))
+        row = self._runner.read(lambda tx: tx.row(select(*_PROVIDER).where(_named(tenant, name))))
         return _provider(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[ProviderRecord]:
@@ -85,7 +85,7 @@ class SqliteProviders:
             .order_by(PROVIDERS.c.name)
             .limit(limit)
         )
-        return [_provider(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [_provider(row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def remove(self, tenant: str, name: str) -> bool:
         """Remove an account and its credentials; return whether there was one."""
@@ -149,7 +149,7 @@ class SqliteSuppressions:
             query = query.where(SUPPRESSIONS.c.address.in_([address, address.lower()]))
         query = query.order_by(SUPPRESSIONS.c.channel, SUPPRESSIONS.c.address).limit(limit)
         return [
-            Suppression(Channel(row[0]), *row[1:]) for row in await self._runner.run(lambda tx: tx.rows(query))
+            Suppression(Channel(row[0]), *row[1:]) for row in self._runner.read(lambda tx: tx.rows(query))
         ]  # fmt: skip
 
     async def remove(self, tenant: str, channel: str, address: str) -> bool:

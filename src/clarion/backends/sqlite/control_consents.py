@@ -36,7 +36,7 @@ class SqliteConsents:
             rows = tx.sql(_PAGE, (tenant, found[0][0], _NEWEST if before is None else before, limit))
             return [_record(*row) for row in rows]
 
-        return await self._runner.run(work)
+        return self._runner.read(work)
 
 
 def write_changes(tx: Transaction, tenant: str, changed: Iterable[tuple[str, Change]], source: str, at_ms: int) -> None:

@@ -59,19 +59,19 @@ class SqliteCategories:
 
     async def get(self, tenant: str, key: str) -> Category | None:
         """Return a category, or None when there is none."""
-        row = await self._runner.run(lambda tx: tx.row(select(*_CATEGORY).where(_category(tenant, key))))
+        row = self._runner.read(lambda tx: tx.row(select(*_CATEGORY).where(_category(tenant, key))))
         return read_category(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[Category]:
         """Return categories in the order of their keys."""
         own = and_(CATEGORIES.c.tenant == tenant, CATEGORIES.c.key > after)
         query = select(*_CATEGORY).where(own).order_by(CATEGORIES.c.key).limit(limit)
-        return [read_category(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [read_category(row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def keys(self, tenant: str) -> dict[str, bool]:
         """Return, by key, whether each category is critical."""
         query = select(CATEGORIES.c.key, CATEGORIES.c.critical).where(CATEGORIES.c.tenant == tenant)
-        return {key: bool(critical) for key, critical in await self._runner.run(lambda tx: tx.rows(query))}
+        return {key: bool(critical) for key, critical in self._runner.read(lambda tx: tx.rows(query))}
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a category; return whether there was one. Raises `Conflict` while a template refers to it."""

@@ -36,7 +36,7 @@ class SqliteDefinitions:
         then."""
         which = _CURRENT if version is None else DEFINITIONS.c.version == version
         query = select(*_COLUMNS).where(_definition(tenant, kind, key), which)
-        row = await self._runner.run(lambda tx: tx.row(query))
+        row = self._runner.read(lambda tx: tx.row(query))
         return _record(row) if row else None
 
     async def page(self, tenant: str, kind: str, after: str, limit: int) -> list[DefinitionRecord]:

@@ -42,7 +42,7 @@ class SqliteKeys:
 
     async def get(self, tenant: str, key_id: str) -> KeyRecord | None:
         """Return a key, even a revoked one."""
-        return await self._runner.run(lambda tx: _read(tx, tenant, key_id))
+        return self._runner.read(lambda tx: _read(tx, tenant, key_id))
 
     async def page(self, tenant: str, after: str, limit: int) -> list[KeyRecord]:
         """Return keys in the order of their ids, revoked ones included."""
@@ -52,7 +52,7 @@ class SqliteKeys:
             .order_by(API_KEYS.c.key_id)
             .limit(limit)
         )
-        return [_key(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [_key(row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def rotate(self, tenant: str, key_id: str, overlap_ms: int) -> tuple[KeyRecord, str]:
         """Create the successor of a key, with its quota, and end the key after the overlap. Raises `NotFound` and
@@ -112,7 +112,7 @@ class SqliteKeys:
             .where(_own(tenant, key_id))
             .order_by(KEY_NETWORKS.c.last_ms.desc(), KEY_NETWORKS.c.network)
         )
-        return [KeyUse(tenant, key_id, *row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [KeyUse(tenant, key_id, *row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def expiring(self, within_ms: int, again_ms: int, limit: int) -> list[KeyRecord]:
         """Return keys that expire within a time and were not returned for `again_ms`, the first to expire first."""

@@ -42,7 +42,7 @@ class SqliteQuotaSettings:
             _check_owner(tx, tenant, key_id)
             return tx.row(query)
 
-        row = await self._runner.run(work)
+        row = self._runner.read(work)
         return _UNLIMITED if row is None else msgspec.json.decode(row[0], type=Quota)
 
 

@@ -3,7 +3,8 @@
 The whole process uses one SQLite library per file. A second one (the driver SQLAlchemy would open) does not see the
 first one's locks, because POSIX locks belong to the process: closing a file in either would drop the other's locks.
 
-One thread runs all statements, so the event loop never waits for an fsync, and each call is one transaction.
+One thread runs all statements that write, so the event loop never waits for an fsync, and each call is one transaction.
+Short reads run where they are called, on a connection of their own: they wait for no write.
 """
 
 import asyncio
@@ -17,12 +18,13 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
-from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.connection import Readers, connect
 from clarion.domain.errors import DurabilityError, Overloaded
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 _DIALECT: Final = sqlite.dialect(paramstyle="qmark")
+_READER_CACHE_KIB: Final = 8_192
 _COUNT: Final = "UPDATE revisions SET number = number + 1"
 _REVISE: Final = """
 INSERT INTO tenant_revisions SELECT ?, number FROM revisions WHERE true
@@ -95,11 +97,13 @@ def _compiled(statement: Executable) -> tuple[str, tuple[Any, ...]]:
 
 
 class Runner:
-    """A thread with a connection. `run` may be called from any event loop of the process."""
+    """A thread with a connection, and a connection for each thread that reads. `run` and `read` may be called from any
+    event loop of the process."""
 
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
         self._db = self._thread.submit(connect, path).result()
+        self._readers = Readers(path, _READER_CACHE_KIB)
         self.changes = RevisionCounter()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
@@ -112,26 +116,38 @@ class Runner:
 
     def run_now(self, work: Callable[[Transaction], T]) -> T:
         """Do the work of `run` on the calling thread."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                transaction = Transaction(self._db)
-                result = work(transaction)
-                self._db.execute("COMMIT")
-                self.changes.add(transaction.revised)
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except apsw.BusyError as error:
-            raise Overloaded("the control store is busy") from error
-        except apsw.FullError as error:
-            raise Overloaded("the control store has no room") from error
-        except (apsw.IOError, apsw.CorruptError) as error:
-            raise DurabilityError(f"the control store failed: {error}") from error
+        result, revised = _within(self._db, "BEGIN IMMEDIATE", work)
+        self.changes.add(revised)
         return result
 
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Return the result of `work`, which reads a page of rows at most, on the calling thread: all of it sees what was
+        durable when it began. Raises as `run` does."""
+        return _within(self._readers.of_thread(), "BEGIN", work)[0]
+
     async def close(self) -> None:
-        """Finish queued work and close the connection."""
+        """Finish queued work and close the connections."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown()
+        self._readers.close()
+
+
+def _within(db: apsw.Connection, begin: str, work: Callable[[Transaction], T]) -> tuple[T, dict[str, int]]:
+    """Return the result of `work` within a transaction, and the tenants' revisions that it made."""
+    try:
+        db.execute(begin)
+        try:
+            transaction = Transaction(db)
+            result = work(transaction)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    except apsw.BusyError as error:
+        raise Overloaded("the control store is busy") from error
+    except apsw.FullError as error:
+        raise Overloaded("the control store has no room") from error
+    except (apsw.IOError, apsw.CorruptError) as error:
+        raise DurabilityError(f"the control store failed: {error}") from error
+    return result, transaction.revised

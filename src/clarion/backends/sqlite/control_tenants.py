@@ -40,13 +40,13 @@ class SqliteTenants:
     async def get(self, tenant: str) -> TenantRecord | None:
         """Return a tenant, or None when there is none."""
         query = select(*_TENANT_COLUMNS).where(TENANTS.c.tenant == tenant)
-        row = await self._runner.run(lambda tx: tx.row(query))
+        row = self._runner.read(lambda tx: tx.row(query))
         return _tenant(row) if row else None
 
     async def page(self, after: str, limit: int) -> list[TenantRecord]:
         """Return tenants in the order of their ids."""
         query = select(*_TENANT_COLUMNS).where(TENANTS.c.tenant > after).order_by(TENANTS.c.tenant).limit(limit)
-        return [_tenant(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [_tenant(row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def set_defaults(self, tenant: str, defaults: dict[str, dict[str, bool]]) -> None:
         """Replace the default preferences of a tenant. Raises `NotFound`."""
@@ -61,7 +61,7 @@ class SqliteTenants:
 
     async def token_key(self, tenant: str) -> TokenKey:
         """Return the key that user tokens are signed with."""
-        return await self._runner.run(lambda tx: _token_key(tx, tenant))
+        return self._runner.read(lambda tx: _token_key(tx, tenant))
 
     async def rotate_token_key(self, tenant: str, overlap_ms: int) -> TokenKey:
         """Begin another key for user tokens; those of the one before are valid until the overlap ends."""

@@ -55,7 +55,7 @@ class SqliteTopics:
 
     async def get(self, tenant: str, key: str) -> TopicRecord | None:
         """Return a topic, or None when there is none."""
-        row = await self._runner.run(lambda tx: _row(tx, tenant, key))
+        row = self._runner.read(lambda tx: _row(tx, tenant, key))
         return TopicRecord(*row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TopicRecord]:
@@ -66,11 +66,11 @@ class SqliteTopics:
             .order_by(TOPICS.c.key)
             .limit(limit)
         )  # fmt: skip
-        return [TopicRecord(*row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [TopicRecord(*row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def known(self, tenant: str, keys: Sequence[str]) -> frozenset[str]:
         """Return those of the keys that are topics."""
-        return await self._runner.run(lambda tx: _known(tx, tenant, keys)) if keys else frozenset()
+        return self._runner.read(lambda tx: _known(tx, tenant, keys)) if keys else frozenset()
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a topic and its memberships; return whether there was one."""
@@ -124,7 +124,7 @@ class SqliteTopics:
             )
             return [row[0] for row in tx.rows(query)]
 
-        return await self._runner.run(work)
+        return self._runner.read(work)
 
 
 def _row(tx: Transaction, tenant: str, key: str) -> Row | None:

@@ -80,7 +80,7 @@ class SqliteUsers:
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
         """Return a user, or None when there is none."""
         query = select(*_COLUMNS).select_from(_FROM).where(_is(tenant, user_id))
-        row = await self._runner.run(lambda tx: tx.row(query))
+        row = self._runner.read(lambda tx: tx.row(query))
         return _record(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[UserRecord]:
@@ -92,7 +92,7 @@ class SqliteUsers:
             .order_by(USERS.c.user_id)
             .limit(limit)
         )
-        return [_record(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+        return [_record(row) for row in self._runner.read(lambda tx: tx.rows(query))]
 
     async def erase(self, tenant: str, user_id: str) -> bool:
         """Remove a user with all of the user's data; return whether there was one. The ordinal is never used again."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import apsw
 
-from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.connection import Readers, connect
 from clarion.domain.errors import DurabilityError, NoRoom
 from clarion.ports.telemetry import Telemetry
 
@@ -28,16 +28,14 @@ class Threads:
         self._telemetry = telemetry
         # The executor starts its thread with the first job.
         self._own = ThreadPoolExecutor(1, thread_name_prefix="state")
+        self._readers = Readers(path)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[apsw.Connection] = []
 
     def reader(self) -> apsw.Connection:
         """Return this thread's read-only connection."""
-        db: apsw.Connection | None = getattr(self._local, "reader", None)
-        if db is None:
-            db = self._local.reader = self._connect(readonly=True)
-        return db
+        return self._readers.of_thread()
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run work that reads many rows on the store's thread and return its result."""
@@ -69,7 +67,7 @@ class Threads:
         within the block rolls back the transaction."""
         db: apsw.Connection | None = getattr(self._local, "writer", None)
         if db is None:
-            db = self._local.writer = self._connect(readonly=False)
+            db = self._local.writer = self._connect()
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
@@ -90,13 +88,14 @@ class Threads:
     def close(self) -> None:
         """Close all connections."""
         self._own.shutdown()
+        self._readers.close()
         with self._lock:
             for db in self._open:
                 db.close()
             self._open.clear()
 
-    def _connect(self, *, readonly: bool) -> apsw.Connection:
-        db = connect(self._path, readonly=readonly)
+    def _connect(self) -> apsw.Connection:
+        db = connect(self._path)
         with self._lock:
             self._open.append(db)
         return db
