@@ -116,14 +116,14 @@ class Runner:
 
     def run_now(self, work: Callable[[Transaction], T]) -> T:
         """Do the work of `run` on the calling thread."""
-        result, revised = _within(self._db, "BEGIN IMMEDIATE", work)
+        result, revised = _run_transaction(self._db, "BEGIN IMMEDIATE", work)
         self.changes.add(revised)
         return result
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Return the result of `work`, which reads a page of rows at most, on the calling thread: all of it sees what was
         durable when it began. Raises as `run` does."""
-        return _within(self._readers.of_thread(), "BEGIN", work)[0]
+        return _run_transaction(self._readers.of_thread(), "BEGIN", work)[0]
 
     async def close(self) -> None:
         """Finish queued work and close the connections."""
@@ -132,7 +132,7 @@ class Runner:
         self._readers.close()
 
 
-def _within(db: apsw.Connection, begin: str, work: Callable[[Transaction], T]) -> tuple[T, dict[str, int]]:
+def _run_transaction(db: apsw.Connection, begin: str, work: Callable[[Transaction], T]) -> tuple[T, dict[str, int]]:
     """Return the result of `work` within a transaction, and the tenants' revisions that it made."""
     try:
         db.execute(begin)
