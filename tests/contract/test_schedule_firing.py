@@ -128,7 +128,7 @@ class Works:
                 for stored in Glance(self.journal).read(lane_topic, partition, 0, 1_000):
                     event = decode(stored.payload)
                     if isinstance(event, AcceptedFrame):
-                        assert ids.partition_of(event.notification_ids[0]) == partition
+                        assert ids.partition_of(event.notification_ids[0], PARTITIONS) == partition
                         found.append(event)
         return sorted(found, key=lambda frame: frame.notification_ids[0])
 
@@ -202,7 +202,7 @@ async def test_an_occurrence_sends_and_sets_the_next(works):
     assert (request.template, request.lane, request.data, request.channels) == ("weekly", "normal", {"n": 1}, None)
     assert (request.expires_ms, request.send_at_ms) == (FIRST_MS + 2 * HOUR_MS, None)
     assert request.metadata == {"schedule": "daily"}
-    assert ids.partition_of(frame.notification_ids[0]) == ids.partition_for("acme", "ada", PARTITIONS)
+    assert ids.partition_of(frame.notification_ids[0], PARTITIONS) == ids.partition_for("acme", "ada", PARTITIONS)
     assert Glance(works.journal).next_due_ms() == FIRST_MS + DAY_MS
     assert await works.latest() == {
         "due_at": "2023-11-15T09:00:00Z",
@@ -237,7 +237,7 @@ async def test_an_audience_becomes_a_broadcast(works):
         "alerts",
         "high",
     )
-    assert (cursor.position, cursor.partition) == (0, ids.partition_of(cursor.cursor_id))
+    assert (cursor.position, cursor.partition) == (0, ids.partition_of(cursor.cursor_id, PARTITIONS))
     assert ids.created_ms(cursor.cursor_id) == FIRST_MS
     assert (jobs["some"][1].audience.topic, jobs["some"][1].request.category) == ("riders", "alerts")
     frozen = jobs["pros"][1].audience

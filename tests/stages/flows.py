@@ -152,9 +152,10 @@ class Flow:
     async def trigger(self, workflow: str, *to: str | Recipient, lane: Lane = Lane.NORMAL, **request: Any) -> bytes:
         """Put a request with a workflow on the journal as accept does and return its id; texts are user ids."""
         recipients = [Recipient(user_id=one) if isinstance(one, str) else one for one in to]
-        partition = ids.partition_for(TENANT, recipients[0].user_id, self.journal.partitions)
+        slot = ids.slot_for(TENANT, recipients[0].user_id, self.journal.partitions)
+        partition = slot % self.journal.partitions
         self._made += 1
-        id_ = ids.notification_id(self.clock.now_ms(), partition, self._made.to_bytes(ids.ENTROPY_BYTES, "big"))
+        id_ = ids.notification_id(self.clock.now_ms(), slot, self._made.to_bytes(ids.ENTROPY_BYTES, "big"))
         values: dict[str, Any] = {"template": "", "category": None, "channels": None, "data": {}, **request}
         values.setdefault("workflow_version", len(self.shelf.workflows.get(workflow, [])))
         asked = Request(to=recipients, lane=lane, workflow=workflow, **values)

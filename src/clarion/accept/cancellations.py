@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.limits import CANCELLATION_KEY_TTL_MS, WAIT_MS_MAX
 from clarion.journal import topics
@@ -25,8 +24,8 @@ class Subject(NamedTuple):
     partition: int
 
 
-def key_wait(tenant: str, notification_id: bytes, accepted_ms: int, request: Request) -> Wait | None:
-    """Return the wait that finds a notification by its cancellation key for as long as any of it may still be
+def key_wait(tenant: str, notification_id: bytes, partition: int, accepted_ms: int, request: Request) -> Wait | None:
+    """Return the wait that finds a notification of a partition by its cancellation key for as long as any of it may still be
     cancelled; None without a key."""
     if request.cancellation_key is None:
         return None
@@ -34,7 +33,7 @@ def key_wait(tenant: str, notification_id: bytes, accepted_ms: int, request: Req
     expires_ms = (request.send_at_ms or accepted_ms) + lasts_ms
     if request.expires_ms is not None:
         expires_ms = min(expires_ms, request.expires_ms)
-    key, partition = cancel_key(request.cancellation_key), ids.partition_of(notification_id)
+    key = cancel_key(request.cancellation_key)
     return Wait(tenant, key, notification_id, topics.accepted(Lane.CRITICAL), partition, expires_ms)
 
 

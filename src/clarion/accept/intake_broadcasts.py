@@ -44,8 +44,10 @@ class BroadcastIntake:
         quota = await context.quotas.charge(caller, facts.quotas, 1)
         now_ms = context.clock.now_ms()
         entropy = context.clock.entropy(ids.ENTROPY_BYTES)
-        partition = entropy[0] % context.store.partitions
-        id_ = ids.notification_id(now_ms, partition, entropy)
+        partitions = context.store.partitions
+        slot = entropy[0] % ids.slots_of(partitions)
+        id_ = ids.notification_id(now_ms, slot, entropy)
+        partition = slot % partitions
         cursor = Cursor(id_, caller.tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
         response = BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running")
         begun = StageResult(broadcasts=Begun([cursor]), accept_state=AcceptState(remember(response)))

@@ -170,9 +170,10 @@ class IntakeContext:
         """Return a checked request with its new id and its partition of the journal."""
         self._stamped += 1
         now_ms = self.clock.now_ms()
-        partition = ids.partition_for(tenant, partition_key(request), self.store.partitions)
-        id_ = ids.notification_id(now_ms, partition, self.clock.entropy(ids.ENTROPY_BYTES))
-        return Admitted(id_, tenant, now_ms, Lane(request.lane), partition, request)
+        partitions = self.store.partitions
+        slot = ids.slot_for(tenant, partition_key(request), partitions)
+        id_ = ids.notification_id(now_ms, slot, self.clock.entropy(ids.ENTROPY_BYTES))
+        return Admitted(id_, tenant, now_ms, Lane(request.lane), slot % partitions, request)
 
     async def _add_unknown(self, tenant: str, user_ids: Collection[str], facts: AcceptFacts) -> None:
         facts.unknown.update(await gather_unknown_users(self.directory, tenant, user_ids))

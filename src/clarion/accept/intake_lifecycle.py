@@ -37,7 +37,7 @@ class Lifecycle:
         id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
         if id_ is None or not await self._known(tenant, id_):
             raise NotFound(f"unknown notification {text!r}", field="id")
-        await self._cancel(tenant, Subject(id_, ids.partition_of(id_)))
+        await self._cancel(tenant, Subject(id_, ids.partition_of(id_, self._store.partitions)))
 
     async def cancel_by_key(self, tenant: str, text: str) -> CancelResult:
         """Cancel the notifications that carry a cancellation key, a batch at a time, until `CANCELLATIONS_PER_CALL_MAX`

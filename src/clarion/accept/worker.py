@@ -290,7 +290,9 @@ class AcceptWriter:
 
 def _result(bundles: Sequence[_Bundle]) -> StageResult:
     items = [item for bundle in bundles for item in bundle.items]
-    waits = (key_wait(item.tenant, item.notification_id, item.accepted_ms, item.request) for item in items)
+    waits = (
+        key_wait(item.tenant, item.notification_id, item.partition, item.accepted_ms, item.request) for item in items
+    )
     return StageResult(
         frames=_frames(items),
         accept_state=AcceptState([entry for bundle in bundles for entry in bundle.entries]),

@@ -20,7 +20,12 @@ from clarion.domain.errors import OperatorError
 from clarion.domain.limits import REQUESTS_BURST_MAX, REQUESTS_PER_S_MAX
 from clarion.domain.limits_delivery import AGE_MS_MAX, RETRY_PAUSES_MAX
 from clarion.domain.limits_postgres import POSTGRES_POOL_MAX
-from clarion.domain.limits_processes import PARTITIONS_MAX, TLS_HANDSHAKE_MS_MAX, TRUSTED_PROXIES_MAX
+from clarion.domain.limits_processes import (
+    PARTITIONS_MAX,
+    PARTITIONS_OF_A_DATABASE,
+    TLS_HANDSHAKE_MS_MAX,
+    TRUSTED_PROXIES_MAX,
+)
 
 ENV_PREFIX: Final = "CLARION_"
 ENV_OF_THE_CLI: Final = frozenset(
@@ -33,6 +38,9 @@ ENV_OF_THE_CLI: Final = frozenset(
 REFERENCE_VARIABLES: Final = {f"{ENV_PREFIX}{path.replace('.', '_').upper()}_FROM": path for path in SECRET_SETTINGS}
 """Variables that hold the reference to a secret setting, and the setting's path."""
 DEFAULT_FILE: Final = Path("clarion.toml")
+PARTITION_COUNTS: Final = (0, *(1 << bits for bits in range(PARTITIONS_MAX.bit_length())))
+"""Accepted values of `journal.partitions`: each partition holds as many slots as every other."""
+_PARTITIONS: Final[Mapping[str, int]] = {"postgres": PARTITIONS_OF_A_DATABASE}
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Counting = Annotated[int, msgspec.Meta(ge=0)]
@@ -113,9 +121,9 @@ class Postgres(_Section, frozen=True):
 
 
 class Journal(_Section, frozen=True):
-    """The journal. `partitions` 0 means the number of workers at the first start."""
+    """The journal. `partitions` 0 leaves an existing journal as it is."""
 
-    partitions: Annotated[int, msgspec.Meta(ge=0, le=PARTITIONS_MAX)]
+    partitions: Counting
     retention_hours: Positive
 
 
@@ -282,8 +290,9 @@ class Config(_Section, frozen=True):
 
     @property
     def partition_count(self) -> int:
-        """The number of partitions of a new journal."""
-        return self.journal.partitions or self.worker_count
+        """The number of partitions of a new journal: as set, or by the store and the number of workers."""
+        of_workers = min(1 << (self.worker_count - 1).bit_length(), PARTITIONS_MAX)
+        return self.journal.partitions or _PARTITIONS.get(self.store, of_workers)
 
     @property
     def run_dir(self) -> Path:
@@ -309,10 +318,14 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
             _overlay_variable(tree, name, text)
     read_secret_settings(tree, env)
     try:
-        return msgspec.convert(tree, Config, dec_hook=_path)
+        config = msgspec.convert(tree, Config, dec_hook=_path)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         raise OperatorError(f"Setting {where.rstrip('`')}: {reason[:1].lower()}{reason[1:]}.") from error
+    if (partitions := config.journal.partitions) not in PARTITION_COUNTS:
+        accepted = ", ".join(map(str, PARTITION_COUNTS))
+        raise OperatorError(f"Setting journal.partitions: expected one of {accepted}, not {partitions}.")
+    return config
 
 
 def _path(kind: type, value: object) -> object:

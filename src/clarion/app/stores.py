@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from clarion.app.config import Config
+from clarion.app.partitions import check_partitions
 from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.backends.memory.control import MemoryControl
 from clarion.backends.memory.control_state import ControlState
@@ -61,6 +62,7 @@ Opening = Callable[[Config, Clock, Vault, Telemetry], Stores]
 def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -> Stores:
     """Open the stores in `data_dir`, shared by all processes of this machine."""
     journal = SqliteJournal(config.data_dir, clock, config.partition_count)
+    check_partitions(config, journal.partitions)
     control = SqliteControl(config.data_dir, vault, clock)
     return Stores(
         journal,

@@ -1,7 +1,9 @@
 """Identifiers: how they are made, the facts they embed and their text form.
 
-A notification id is 16 bytes: 48 bits of Unix milliseconds, 8 bits of journal partition, 72 random bits. Ids therefore
-grow with time, so rows keyed by them stay together on disk, and the partition that owns an id is read from the id.
+A notification id is 16 bytes: 48 bits of Unix milliseconds, 8 bits of slot, 72 random bits. Ids therefore grow with time, so
+rows keyed by them stay together on disk, and the partition that owns an id is read from the id.
+A *slot* is a share of all users, 0 to 63, and never changes. A partition of the journal is a group of slots: with `n`
+partitions, slot `s` is in partition `s % n`. So ids do not depend on the number of partitions, which may grow later.
 A delivery id is its notification id followed by 8 bytes of BLAKE2b over the values that make the delivery unique, so
 planning the same notification again yields the same ids.
 """
@@ -10,6 +12,7 @@ import re
 from hashlib import blake2b
 from typing import Final
 
+SLOTS: Final = 64
 NOTIFICATION_ID_BYTES: Final = 16
 DELIVERY_ID_BYTES: Final = 24
 ENTROPY_BYTES: Final = 9
@@ -23,14 +26,14 @@ EVENT_PREFIX: Final = "evt_"
 _REFERENCE: Final = re.compile(r"dlv_([0-9a-f]{48})(?:-([0-9a-f]{16})-([0-9a-f]{1,4}))?")
 
 
-def notification_id(at_ms: int, partition: int, entropy: bytes) -> bytes:
-    """Return a 16-byte id from Unix milliseconds, a partition (0-255) and 9 random bytes."""
-    return at_ms.to_bytes(6, "big") + bytes((partition,)) + entropy
+def notification_id(at_ms: int, slot: int, entropy: bytes) -> bytes:
+    """Return a 16-byte id from Unix milliseconds, a slot (0-255) and 9 random bytes."""
+    return at_ms.to_bytes(6, "big") + bytes((slot,)) + entropy
 
 
-def partition_of(id_: bytes) -> int:
-    """Return the journal partition embedded in a notification or delivery id."""
-    return id_[6]
+def partition_of(id_: bytes, partitions: int) -> int:
+    """Return the partition, of so many, that owns a notification or delivery id."""
+    return id_[6] % partitions
 
 
 def created_ms(id_: bytes) -> int:
@@ -84,7 +87,18 @@ def read_reference(text: str) -> tuple[bytes, tuple[bytes, int] | None] | None:
     return delivery, (notification_of(delivery) + bytes.fromhex(found[2]), int(found[3], 16))
 
 
-def partition_for(tenant: str, key: str, partitions: int) -> int:
-    """Return the partition that owns (tenant, key), where key is a user id or an inline address."""
+def slots_of(partitions: int) -> int:
+    """Return the number of slots that so many partitions share. It is `SLOTS`; but a journal whose number of partitions does
+    not divide that, as older builds allowed, has a slot for each partition."""
+    return partitions if SLOTS % partitions else SLOTS
+
+
+def slot_for(tenant: str, key: str, partitions: int) -> int:
+    """Return the slot of (tenant, key), where key is a user id or an inline address; its partition is `slot % partitions`."""
     digest = blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") % partitions
+    return int.from_bytes(digest, "big") % (partitions if SLOTS % partitions else SLOTS)
+
+
+def partition_for(tenant: str, key: str, partitions: int) -> int:
+    """Return the partition, of so many, that owns (tenant, key), where key is a user id or an inline address."""
+    return slot_for(tenant, key, partitions) % partitions

@@ -8,7 +8,10 @@ FRAME_RECIPIENTS_MAX: Final = 1_000
 """Recipients of the requests in one accepted frame, which is planned without interruption; as many as one request may
 have."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
-PARTITIONS_MAX: Final = 256
+PARTITIONS_MAX: Final = 64
+"""A partition holds one slot of ids at least."""
+PARTITIONS_OF_A_DATABASE: Final = 8
+"""Partitions of a new journal on a database server, unless they are set."""
 LEASE_TTL_MS_DEFAULT: Final = 10_000
 LEASE_TTL_MS_MAX: Final = 5 * 60 * 1000
 """Also how long a lease from before a reboot can be mistaken for a live one."""

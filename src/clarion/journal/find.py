@@ -24,11 +24,9 @@ async def find_accepted(
 ) -> tuple[AcceptedFrame, int] | None:
     """Return the frame that holds a tenant's request and the request's index in it, or None.
 
-    The id holds the time and the partition, so few frames are read. Raises `Overloaded` when the request may be in a
+    The id holds the time and the slot, so few frames are read. Raises `Overloaded` when the request may be in a
     frame that only another build can read, so that this build cannot answer.
     """
-    if ids.partition_of(notification_id) >= store.partitions:
-        return None
     for frame in await _candidates(streams, store, notification_id):
         if notification_id not in frame.payload:
             continue
@@ -53,7 +51,8 @@ def _decoded(frame: StoredFrame) -> Event | None:
 async def _candidates(streams: Streams, store: StageStore, notification_id: bytes) -> Sequence[StoredFrame]:
     """Return the frames appended around the id's time, except those that planning passed over `SETTLED_FRAMES` frames
     ago."""
-    partition, created_ms = ids.partition_of(notification_id), ids.created_ms(notification_id)
+    partition = ids.partition_of(notification_id, store.partitions)
+    created_ms = ids.created_ms(notification_id)
     carried = [accepted(lane) for lane in LANES]
     reads = (streams.read_since(topic, partition, created_ms - JOURNAL_LOOK_BACK_MS, 1) for topic in carried)
     planned, firsts = await asyncio.gather(store.positions(GROUP_PLAN, [partition]), asyncio.gather(*reads))

@@ -12,11 +12,14 @@ from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 
 
-def seen_result(tenant: str, user_id: str, notification_ids: Iterable[bytes], at_ms: int) -> StageResult:
-    """Return the step that stores that a user saw notifications (or broadcasts) at `at_ms`, Unix milliseconds."""
+def seen_result(
+    tenant: str, user_id: str, notification_ids: Iterable[bytes], at_ms: int, partitions: int
+) -> StageResult:
+    """Return the step that stores that a user saw notifications (or broadcasts) at `at_ms`, Unix milliseconds, in a journal
+    of so many partitions."""
     by_partition: dict[int, list[bytes]] = defaultdict(list)
     for id_ in dict.fromkeys(notification_ids):
-        by_partition[partition_of(id_)].append(id_)
+        by_partition[partition_of(id_, partitions)].append(id_)
     frames = [
         Frame(OUTCOMES, partition, len(members), encode(_frame(tenant, user_id, members, at_ms), len(members)))
         for partition, members in by_partition.items()

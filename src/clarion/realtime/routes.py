@@ -135,8 +135,9 @@ class _Inbox:
     async def _store_seen(self, call: Call, items: list[bytes], now_ms: int) -> None:
         """Store the items a user saw before their marks: a client repeats a call that was interrupted."""
         if items:
-            seen_ids = seen_result(call.caller.tenant, _user(call), map(ids.notification_of, items), now_ms)
-            await self._store.commit(seen_ids)
+            seen_ids = map(ids.notification_of, items)
+            step = seen_result(call.caller.tenant, _user(call), seen_ids, now_ms, self._store.partitions)
+            await self._store.commit(step)
 
     async def _reader(self, call: Call) -> Reader:
         tenant, user_id = call.caller.tenant, _user(call)

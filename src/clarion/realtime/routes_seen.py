@@ -55,7 +55,7 @@ class _SeenReceipts:
         if not meant:
             raise InvalidField(f"{user_id!r} is not a recipient of this notification", field="user_id")
         # Stored even when it was seen before: a workflow may have sent another message since.
-        await self._store.commit(seen_result(tenant, user_id, [id_], self._clock.now_ms()))
+        await self._store.commit(seen_result(tenant, user_id, [id_], self._clock.now_ms(), self._store.partitions))
         return Reply(status=204)
 
     async def _request(self, tenant: str, id_: bytes) -> Request | None:

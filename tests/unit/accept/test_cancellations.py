@@ -31,7 +31,7 @@ ID = ids.notification_id(START_MS, 1, b"\x01" * ids.ENTROPY_BYTES)
 )
 def test_a_key_is_stored_until_nothing_can_be_sent(send_at_ms, expires_ms, workflow):
     request = msgspec.structs.replace(REQUEST, send_at_ms=send_at_ms, expires_ms=expires_ms, workflow=workflow)
-    wait = key_wait("acme", ID, START_MS, request)
+    wait = key_wait("acme", ID, 1, START_MS, request)
     begins_ms = send_at_ms or START_MS
     assert (wait.tenant, wait.key, wait.subject) == ("acme", cancel_key("order 7"), ID)
     assert (wait.topic, wait.partition) == ("accepted.critical", 1)
@@ -41,7 +41,7 @@ def test_a_key_is_stored_until_nothing_can_be_sent(send_at_ms, expires_ms, workf
 
 
 def test_without_a_key_nothing_is_stored():
-    assert key_wait("acme", ID, START_MS, msgspec.structs.replace(REQUEST, cancellation_key=None)) is None
+    assert key_wait("acme", ID, 1, START_MS, msgspec.structs.replace(REQUEST, cancellation_key=None)) is None
 
 
 def cancelled(harness: IntakeHarness) -> set[bytes]:
@@ -75,7 +75,7 @@ def test_exactly_the_notifications_with_the_key_are_cancelled(directory):
         assert cancelled(harness) == own
         assert {id_ for signal in signals(harness) for id_ in signal.data[0]["notification_ids"]} == own
         assert {(*signal.tenants, *signal.keys) for signal in signals(harness)} == {("acme", cancel_key("order 7"))}
-        assert len(signals(harness)) == len({ids.partition_of(id_) for id_ in own})
+        assert len(signals(harness)) == len({ids.partition_of(id_, 2) for id_ in own})
         assert (await harness.post_json(CANCEL, {"cancellation_key": "order 7"}))["notifications"] == 0
         assert (await harness.post_json(CANCEL, {"cancellation_key": "order 8"}))["notifications"] == 1
 

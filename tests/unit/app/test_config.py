@@ -76,7 +76,9 @@ def test_variables_of_the_command_line_are_no_settings():
         ("", {"CLARION_API_PROT": "1"}, r"CLARION_API_PROT\. Did you mean CLARION_API_PORT\?"),
         ("", {"CLARION_API_PORT": "x"}, r"Setting api\.port: expected `int`"),
         ("", {"CLARION_LOG_LEVEL": "loud"}, r"Setting log\.level"),
-        ("[journal]\npartitions = 257\n", {}, r"journal\.partitions"),
+        ("[journal]\npartitions = -1\n", {}, r"Setting journal\.partitions: expected `int` >= 0"),
+        ("[journal]\npartitions = 3\n", {}, r"journal\.partitions: expected one of 0, 1, 2, 4, 8, 16, 32, 64, not 3\."),
+        ("", {"CLARION_JOURNAL_PARTITIONS": "128"}, r"journal\.partitions: expected one of .*, 64, not 128\."),
         ("[deliver.concurrency]\nfax = 1\n", {}, r"deliver\.concurrency\.fax"),
     ],
 )

@@ -125,7 +125,7 @@ def test_an_unreadable_frame_stops_only_its_partition(directory: Any, tmp_path: 
     async def scenario() -> None:
         world = World(directory, partitions=2)
         first = await world.accept("accepted-1")
-        strange = Frame(topics.accepted(Lane.NORMAL), ids.partition_of(first), 1, UNKNOWN[what]())
+        strange = Frame(topics.accepted(Lane.NORMAL), ids.partition_of(first, 2), 1, UNKNOWN[what]())
         await world.journal.commit(StageResult(frames=[strange]))
         for number in range(2, 6):
             await world.accept(f"accepted-{number}")
@@ -135,7 +135,7 @@ def test_an_unreadable_frame_stops_only_its_partition(directory: Any, tmp_path: 
             lease = await world.journal.acquire(topics.GROUP_PLAN, partition, "planner", 10_000)
             assert lease is not None
             planned.append([await worker.step(partition, lease) for _ in range(6)])
-        here = ids.partition_of(first)
+        here = ids.partition_of(first, 2)
         assert planned[here] == [1, 0, 0, 0, 0, 0]
         assert sum(planned[1 - here]) > 1
         assert world.notes.lines == ["plan_stopped"], "one sentence, once"

@@ -187,10 +187,11 @@ class _Firing:
             cursor = self._broadcast(one)
             fired.cursors.append(cursor)
             return ids.write(ids.BROADCAST_PREFIX, cursor.cursor_id)
-        partition = ids.partition_for(one.tenant, user_id, self._facts.partitions)
-        id_ = ids.notification_id(one.due_ms, partition, one.digest())
+        slot = ids.slot_for(one.tenant, user_id, self._facts.partitions)
+        id_ = ids.notification_id(one.due_ms, slot, one.digest())
         request = self._to_user(one, user_id)
         frame = AcceptedFrame([id_], [one.tenant], [one.now_ms], [request])
+        partition = slot % self._facts.partitions
         fired.frames.append(Frame(accepted(Lane(request.lane)), partition, 1, encode(frame, 1)))
         return ids.write(ids.NOTIFICATION_PREFIX, id_)
 
@@ -206,12 +207,12 @@ class _Firing:
 
     def _broadcast(self, one: _Occurrence) -> Cursor:
         digest = one.digest()
-        partition = digest[0] % self._facts.partitions
+        slot = digest[0] % ids.slots_of(self._facts.partitions)
         request = self._request(one, last_time_ms(one.schedule, one.due_ms))
         return Cursor(
-            cursor_id=ids.notification_id(one.due_ms, partition, digest),
+            cursor_id=ids.notification_id(one.due_ms, slot, digest),
             tenant=one.tenant,
-            partition=partition,
+            partition=slot % self._facts.partitions,
             status="running",
             position=0,
             planned=0,

@@ -118,7 +118,7 @@ class Replays:
             lane, partition = Lane.BULK, row.chunk[0][-1] % self._partitions
         else:
             lane = lanes.get(ids.notification_of(row.delivery_id), Lane.NORMAL)
-            partition = ids.partition_of(row.delivery_id)
+            partition = ids.partition_of(row.delivery_id, self._partitions)
         return deliver(Channel(letter.stored.channel), lane), partition
 
     def _replayed_frame(
