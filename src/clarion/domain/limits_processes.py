@@ -10,6 +10,9 @@ have."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 PARTITIONS_MAX: Final = 64
 """A partition holds one slot of ids at least."""
+REGROUP_ROWS_PER_READ_MAX: Final = 1_000
+"""Rows in memory at once while the number of partitions changes."""
+REGROUP_FRAMES_PER_READ_MAX: Final = 64
 PARTITIONS_OF_A_DATABASE: Final = 8
 """Partitions of a new journal on a database server, unless they are set."""
 LEASE_TTL_MS_DEFAULT: Final = 10_000

@@ -13,6 +13,7 @@ from clarion.journal.topics import accepted
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import StageStore, Timer
 
+OCCURRENCE_CELL: Final = b"o"
 _TIMER_ID_BYTES: Final = 16
 _CELL_BYTES: Final = 16
 
@@ -51,7 +52,7 @@ def occurrence_timer(tenant: str, key: str, version: int, due_ms: int, partition
 
 def latest_key(tenant: str, key: str) -> bytes:
     """Return the key of the cell, in the schedule's partition, that holds the result of its latest occurrence."""
-    return b"o" + blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=_CELL_BYTES).digest()
+    return OCCURRENCE_CELL + blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=_CELL_BYTES).digest()
 
 
 def latest_in(value: bytes | None) -> Latest | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from clarion.domain.ids import NOTIFICATION_ID_BYTES
 from clarion.journal.codec import encode
 from clarion.journal.events import SignalFrame
 from clarion.ports.journal_cells import Signal
@@ -20,6 +21,17 @@ def event_key(event_type: str, user_id: str) -> bytes:
 def cancel_key(cancellation_key: str) -> bytes:
     """Return the key under which the bearer of a cancellation key waits to be cancelled."""
     return b"c" + cancellation_key.encode()
+
+
+def user_of(key: bytes) -> str | None:
+    """Return the user whose seen receipt or event a key is about; None for one that cancels."""
+    kind, rest = key[:1], key[1:]
+    if kind == b"s":
+        return rest[NOTIFICATION_ID_BYTES:].decode()
+    if kind == b"e":
+        length, _, text = rest.decode().partition(":")
+        return text[int(length) :]
+    return None
 
 
 def signal(tenant: str, key: bytes, at_ms: int, data: dict[str, Any]) -> Signal:

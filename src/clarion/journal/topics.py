@@ -48,3 +48,6 @@ GROUP_TOPICS: Final[dict[str, tuple[str, ...]]] = {
     **{group_deliver(channel): tuple(deliver(channel, lane) for lane in LANES) for channel in CHANNELS},
 }
 """Topics each group reads, most urgent first."""
+
+REGROUPED: Final = tuple(group for group in GROUP_TOPICS if group != GROUP_RECORD)
+"""Groups whose unread frames move when the number of partitions changes; what is to be recorded is recorded before."""

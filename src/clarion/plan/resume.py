@@ -35,7 +35,7 @@ HELD: Final[dict[Reason, str]] = {
     Reason.LOCAL_TIME: "local_time",
 }
 _HELD_CAUSES: Final = frozenset(HELD.values())
-_PREFIX: Final = b"r"
+RESUME_CELL: Final = b"r"
 _GONE_ON: Final = b""
 """Value of a cell whose route has continued, or need not any more."""
 
@@ -152,11 +152,11 @@ def prefetch_keys(row: Resumed) -> Iterable[tuple[str, Hashable]]:
     if row.cause in _HELD_CAUSES:
         held = _HELD.decode(row.place)
         if held.place is not None:
-            yield CELLS, _PREFIX + _tag_of(row.notification_id, row.step, row.request.to[0], held.place)
+            yield CELLS, RESUME_CELL + _tag_of(row.notification_id, row.step, row.request.to[0], held.place)
         if held.instead_of is not None:
             yield from _seen_keys(row, held.instead_of)
         return
-    yield CELLS, _PREFIX + row.tag
+    yield CELLS, RESUME_CELL + row.tag
     if row.cause == UNMET:
         yield from _seen_keys(row, _PLACE.decode(row.place))
 
@@ -214,7 +214,7 @@ class Resumptions:
             return
         place = None if row.place is None else _PLACE.decode(row.place)
         if row.cause == FORGET:
-            self._overlay[_PREFIX + row.tag] = None
+            self._overlay[RESUME_CELL + row.tag] = None
         elif place is not None and (self._out_of_time(row, place) if row.cause == UNMET else self._failed(row, place)):
             instead_of = (place, row.since_ms) if row.cause == UNMET else None
             self.items.append(_item(row, route=place.rest, cause=_cause(row, place), instead_of=instead_of))
@@ -235,7 +235,7 @@ class Resumptions:
 
     def _out_of_time(self, row: Resumed, place: Place) -> bool:
         """Return whether the route continues because the place's condition was not met in time."""
-        key = _PREFIX + row.tag
+        key = RESUME_CELL + row.tag
         if self._cell(key) == _GONE_ON:
             self._overlay[key] = None  # all its deliveries have failed: no further row will come
             return False
@@ -245,7 +245,7 @@ class Resumptions:
 
     def _failed(self, row: Resumed, place: Place) -> bool:
         """Return whether the route continues because this was the last delivery of the place to fail."""
-        key = _PREFIX + row.tag
+        key = RESUME_CELL + row.tag
         known = self._cell(key)
         if known == _GONE_ON:
             return False

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from struct import pack
 
 from clarion.domain.limits_processes import CAP_BLOCK_USERS
-from clarion.ports.journal_cells import CapWrite, Signal, Wait
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
+from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import PlanState, StaleCaps
 
 CapBlocks = dict[tuple[str, bytes, int], list[int]]
@@ -67,6 +68,24 @@ class MemoryCells:
         """Return the cap times of those of the blocks that exist."""
         found = {block: self._caps.get((tenant, rule, block)) for block in blocks}
         return {block: pack(f"<{CAP_BLOCK_USERS}I", *times) for block, times in found.items() if times is not None}
+
+    def learn(self, placement: Placement) -> None:
+        """Show a placement all cells."""
+        placement.learn(self._all())
+
+    def regroup(self, placement: Placement) -> None:
+        """Move cells and waits to their places."""
+        placed = [*placement.cells(self._all()), *placement.last_cells()]
+        self._cells = {}
+        for cell in placed:
+            place, value = (cell.partition, cell.key), cell.value or b""
+            before = self._cells.get(place)
+            self._cells[place] = value if before is None else placement.merged(cell.key, before, value)
+        waits = placement.waits(self._waits.values())
+        self._waits = {(wait.tenant, wait.key, wait.subject): wait for wait in waits}
+
+    def _all(self) -> list[Cell]:
+        return [Cell(partition, key, value) for (partition, key), value in sorted(self._cells.items())]
 
     def trim(self, now_ms: int) -> None:
         """Delete expired waits."""

@@ -7,6 +7,7 @@ import msgspec
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.ports.clock import Clock
+from clarion.ports.regroup import still_held
 from clarion.ports.stage_store import Lease
 
 
@@ -59,6 +60,12 @@ class MemoryLeases:
         for lease in leases:
             if not self._holds(lease):
                 raise StaleLease(f"{lease.owner} no longer holds {lease.group}/{lease.partition} (fence {lease.fence})")
+
+    def check_free(self) -> None:
+        """Raise `OperatorError` while a lease is held."""
+        for holding in self._holdings.values():
+            if self._holds(holding.lease):
+                raise still_held(holding.lease.owner)
 
     def _holds(self, lease: Lease) -> bool:
         holding = self._holdings.get((lease.group, lease.partition))

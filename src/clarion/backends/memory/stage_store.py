@@ -6,7 +6,9 @@ A commit checks first and changes then, without awaiting in between, so each cal
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from itertools import product
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,9 +18,11 @@ from clarion.backends.memory.streams import MemoryStreams
 from clarion.domain.errors import DurabilityError
 from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, INTENT_ENTRIES_PER_READ_MAX
-from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, TIMERS, urgency
+from clarion.journal.repeats import without_repeats
+from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, REGROUPED, TIMERS, urgency
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
+from clarion.ports.regroup import Placement, check_count
 from clarion.ports.stage_store import (
     Cancellation,
     Commit,
@@ -37,6 +41,15 @@ from clarion.ports.stage_store import (
     Timer,
 )
 from clarion.ports.streams import Frame
+
+
+class _Unread(NamedTuple):
+    """What a group has not read of a stream: its end, and the frames that hold the same in their places, with their times."""
+
+    topic: str
+    partition: int
+    end: Position
+    placed: list[tuple[Frame, int]]
 
 
 class MemoryStageStore:
@@ -234,9 +247,59 @@ class MemoryStageStore:
         ]
         return before - sum(len(stream.frames) for stream in self._carrier.streams.values())
 
+    async def regroup(self, placement: Placement) -> None:
+        """Move every row to its place with another number of partitions, without awaiting in between."""
+        self._refuse_when_closed()
+        self._leases.check_free()
+        check_count(self.partitions, placement)
+        self._cells.learn(placement)
+        placed = placement.timers(self._timers.values())
+        unread = {group: self._unread(group, placement) for group in REGROUPED}
+        self._cells.regroup(placement)  # nothing that can fail comes after
+        self._timers = {timer.timer_id: timer for timer in placed}
+        self._due = [(timer.due_ms, number, timer.timer_id) for number, timer in enumerate(placed)]
+        self._timers_set = len(placed)
+        heapify(self._due)
+        for cursor_id, cursor in self._cursors.items():
+            at = placement.partition_of(cursor_id)
+            self._cursors[cursor_id] = msgspec.structs.replace(cursor, partition=at)
+        for group, streams in unread.items():
+            self._regroup_frames(group, streams)
+        self.partitions = self._carrier.partitions = placement.after
+
     async def close(self) -> None:
         """Close the store: further commits raise `DurabilityError`."""
         self._closed = True
+
+    def _unread(self, group: str, placement: Placement) -> list[_Unread]:
+        found = []
+        for topic, partition in product(GROUP_TOPICS[group], range(placement.before)):
+            at, stream = (
+                self._positions.get((group, partition, topic), Position(0)),
+                self._carrier.streams[topic, partition],
+            )
+            new, numbers = without_repeats(stream.after(at.offset), at.numbers)
+            placed = [
+                (frame, one.appended_ms)
+                for one in new
+                for frame in placement.frames(Frame(topic, partition, one.count, one.payload))
+            ]
+            found.append(_Unread(topic, partition, Position(stream.head, dict(numbers)), placed))
+        return found
+
+    def _regroup_frames(self, group: str, streams: list[_Unread]) -> None:
+        targets: dict[int, set[int]] = defaultdict(set)
+        for topic, partition, end, placed in streams:
+            self._positions[group, partition, topic] = end
+            for frame, appended_ms in placed:
+                self._carrier.put(frame, appended_ms)
+                targets[partition].add(frame.partition)
+        before = {place: self._intents.pop(place) for place in list(self._intents) if place[0] == group}
+        for (_, partition), entries in sorted(before.items()):
+            for target in targets[partition]:
+                into = self._intents[group, target]
+                for _, payload in sorted(entries.items()):
+                    into[len(into) + 1] = payload
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

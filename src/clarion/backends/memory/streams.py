@@ -99,12 +99,12 @@ class MemoryStreams:
         of = range(self.partitions) if partitions is None else partitions
         return self._growth.watch(streams_of(topics, of) if topics else None)
 
-    def put(self, frame: Frame) -> int:
-        """Append a frame and return its offset."""
+    def put(self, frame: Frame, appended_ms: int | None = None) -> int:
+        """Append a frame, now or as of a time, and return its offset."""
         stream = self.streams[frame.topic, frame.partition]
         self._grown.add((frame.topic, frame.partition))
         newest_ms = stream.frames[-1].appended_ms if stream.frames else 0
-        appended_ms = max(self._clock.now_ms(), newest_ms)
+        appended_ms = max(self._clock.now_ms() if appended_ms is None else appended_ms, newest_ms)
         offset = stream.head + 1
         stream.written += 1
         sequence = stream.written if self._repeats else offset

@@ -66,7 +66,7 @@ class GroupCommit:
         self._database = database
         self._clock = clock
         self._lease_time = lease_time
-        self._writer = writer
+        self.writer = writer
         self._origin = origin
         self._grown = grown
         self._number = 0
@@ -182,7 +182,7 @@ class GroupCommit:
         try:
             async with self._database.acquire() as connection:
                 sent = True
-                answer: str = await connection.fetchval(CALL, self._writer, self._number, self._origin, *fixed, *values)
+                answer: str = await connection.fetchval(CALL, self.writer, self._number, self._origin, *fixed, *values)
                 return answer
         except Exception as error:
             if sent and is_lost(error):
@@ -206,7 +206,7 @@ class GroupCommit:
                 while True:
                     try:
                         async with self._database.acquire() as connection:
-                            values = self._writer, self._number, self._clock.now_ms()
+                            values = self.writer, self._number, self._clock.now_ms()
                             answer: str | None = await connection.fetchval(_OUTCOME, *values)
                             return answer
                     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):

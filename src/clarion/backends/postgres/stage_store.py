@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.backends.postgres.group_commit import GroupCommit, LeaseTime
+from clarion.backends.postgres.journal_regroup import regroup
 from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.steps import decode_streams
@@ -21,6 +22,7 @@ from clarion.domain.limits_processes import (
 from clarion.journal.topics import GROUP_TOPICS
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
+from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import (
     Committed,
     Cursor,
@@ -253,6 +255,12 @@ class PostgresStageStore:
         old_ms = now_ms - POSTGRES_WRITER_KEPT_MS
         await self._database.run(lambda db: db.execute(_TRIM_WRITERS, old_ms), repeatable=True)
         return frames
+
+    async def regroup(self, placement: Placement) -> None:
+        """Move every row to its place with another number of partitions, in one transaction."""
+        lease_time, writer = self._lease_time(), self._writer.writer
+        await self._database.transact(lambda db: regroup(db, placement, lease_time, writer))
+        self.partitions = placement.after
 
     async def close(self) -> None:
         """Finish queued commits and close."""

@@ -7,9 +7,11 @@ from clarion.backends.sqlite import journal_leases as leases
 from clarion.backends.sqlite import journal_trim
 from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_reader import Reader
+from clarion.backends.sqlite.journal_regroup import regroup
 from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
+from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import (
     Committed,
     Cursor,
@@ -151,6 +153,11 @@ class SqliteStageStore:
         while await self._writer.run(lambda tx: journal_trim.trim_entries(tx.db, older_than_ms, tx.now_ms)):
             pass
         return frames
+
+    async def regroup(self, placement: Placement) -> None:
+        """Move every row to its place with another number of partitions, in one transaction."""
+        await self._writer.run(lambda tx: regroup(tx, placement))
+        self.partitions = placement.after
 
     async def close(self) -> None:
         """Finish queued commits and close."""

@@ -14,7 +14,7 @@ from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer, 
 from clarion.ports.stage_store import Timer
 
 DIGEST_CELL: Final = b"d"
-_KEY_BYTES: Final = 1 + 16
+DIGEST_KEY_BYTES: Final = 1 + 16
 _PLACE_BYTES: Final = 4
 _PACK: Final = msgspec.msgpack.encode
 _DIGEST: Final = msgspec.msgpack.Decoder(Digest)
@@ -88,7 +88,7 @@ def is_due(cell: bytes | None, now_ms: int) -> bool:
 def digest_key(instance: Instance, step: str, key: str) -> bytes:
     """Return the key of the cell of a step's digest for the instance's user."""
     names = (instance.tenant, instance.state.workflow, step, recipient_key(instance.recipient), key)
-    return DIGEST_CELL + blake2b(_PACK(names), digest_size=_KEY_BYTES - 1).digest()
+    return DIGEST_CELL + blake2b(_PACK(names), digest_size=DIGEST_KEY_BYTES - 1).digest()
 
 
 def _size_bytes(instance: Instance) -> int:

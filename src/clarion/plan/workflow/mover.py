@@ -45,7 +45,7 @@ from clarion.ports.expressions import Expressions
 THROTTLE_CELL: Final = b"t"
 _THROTTLE_BYTES: Final = 22
 _PACK: Final = msgspec.msgpack.encode
-_PASSES: Final = msgspec.msgpack.Decoder(tuple[int, tuple[int, ...]])
+PASSES: Final = msgspec.msgpack.Decoder(tuple[int, tuple[int, ...]])
 
 
 class Mover:
@@ -218,7 +218,7 @@ class _InstanceHistory(NamedTuple):
 
 def _passes(cells: Cells, key: bytes) -> tuple[int, tuple[int, ...]]:
     value = cells.get(key)
-    return (0, ()) if value is None else _PASSES.decode(value)
+    return (0, ()) if value is None else PASSES.decode(value)
 
 
 def throttle_key(instance: Instance, step: str, key: str) -> bytes:

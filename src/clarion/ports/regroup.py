@@ -1,0 +1,67 @@
+"""How a journal changes its number of partitions: a store moves its rows, and a placement says where each one belongs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from clarion.domain.errors import OperatorError
+from clarion.ports.journal_cells import Cell, Wait
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
+
+
+class Placement(Protocol):
+    """Where the rows of a journal of `before` partitions belong when it has `after` partitions.
+
+    A store first passes all cells to `learn`, then all timers to `timers`, then everything else, each row once and with its
+    partition before the change. A row whose owner is unknown belongs to every partition that may own it: only the owner's
+    partition ever finds anything to do there. Raises `UnknownFrame` when only another build can read a row.
+    """
+
+    before: int
+    after: int
+
+    def learn(self, cells: Sequence[Cell]) -> None:
+        """Note the owners that cells tell of."""
+        ...
+
+    def timers(self, timers: Iterable[Timer]) -> list[Timer]:
+        """Return the timers in their places. One that belongs to several places has other ids there."""
+        ...
+
+    def cells(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Return the cells in their places. Two of them may meet in one place: see `merged`."""
+        ...
+
+    def merged(self, key: bytes, one: bytes, other: bytes) -> bytes:
+        """Return the value of two cells that meet under one key."""
+        ...
+
+    def last_cells(self) -> list[Cell]:
+        """Return the cells to add after all others."""
+        ...
+
+    def waits(self, waits: Iterable[Wait]) -> list[Wait]:
+        """Return the waits in their places."""
+        ...
+
+    def partition_of(self, id_: bytes) -> int:
+        """Return the partition of a notification or broadcast."""
+        ...
+
+    def frames(self, frame: Frame) -> list[Frame]:
+        """Return the frames that hold an unread frame's events in their places."""
+        ...
+
+
+def check_count(stored: int, placement: Placement) -> None:
+    """Raise `OperatorError` when a journal does not have the number of partitions that a placement changes."""
+    if stored != placement.before:
+        raise OperatorError(f"The journal has {stored} partitions now, not {placement.before}: start again.")
+
+
+def still_held(owner: str) -> OperatorError:
+    """Return the error of a change while a process holds a lease."""
+    return OperatorError(
+        f"The number of partitions cannot change while {owner} works: stop every process of the installation; after a crash"
+        " its leases run out by themselves."
+    )
