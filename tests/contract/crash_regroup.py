@@ -19,7 +19,7 @@ async def main(backend: str, data_dir: Path) -> None:
     journal = BACKENDS[backend](data_dir, MachineClock())
     os.write(sys.stdout.fileno(), b"\n")
     while True:
-        await journal.regroup(Regrouping(journal.partitions, 8 if journal.partitions == 4 else 4))
+        await journal.regroup(Regrouping(journal.partitions, 8 if journal.partitions == 4 else 4), {})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def kill_while_it_changes(command: list[str | Path], after_s: float) -> None:
 
 
 async def regroup(store, after: int) -> None:
-    await store.regroup(Regrouping(store.partitions, after))
+    await store.regroup(Regrouping(store.partitions, after), {})
 
 
 @pytest.mark.parametrize("counts", [(8,), (2,), (8, 2), (64, 1), (8, 4), (2, 16, 4)])
@@ -76,8 +76,16 @@ async def test_a_held_lease_refuses_the_change_in_one_sentence(store, clock):
 async def test_a_number_that_changed_meanwhile_is_refused(store):
     await fill(store)
     with pytest.raises(OperatorError, match="4 partitions now, not 2"):
-        await store.regroup(Regrouping(2, 8))
+        await store.regroup(Regrouping(2, 8), {})
     await check(store, 4)
+
+
+async def test_what_is_not_recorded_is_waited_for(store):
+    await store.commit(StageResult(frames=[frame("outcomes", 3), frame("outcomes", 3)]))
+    with pytest.raises(OperatorError, match="before everything is recorded"):
+        await store.regroup(Regrouping(4, 8), {3: 1})
+    await store.regroup(Regrouping(4, 8), {3: 2})
+    assert store.partitions == 8
 
 
 async def test_a_frame_of_another_build_changes_nothing(store):
@@ -88,7 +96,7 @@ async def test_a_frame_of_another_build_changes_nothing(store):
             raise UnknownFrame("a frame of another build")
 
     with pytest.raises(UnknownFrame):
-        await store.regroup(Unreadable(4, 8))
+        await store.regroup(Unreadable(4, 8), {})
     await check(store, 4)
 
 

@@ -5,7 +5,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from clarion.app.config import Config
-from clarion.app.partitions import check_partitions
 from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.backends.memory.control import MemoryControl
 from clarion.backends.memory.control_state import ControlState
@@ -87,6 +86,16 @@ def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry)
         MemoryQuotas(),
         MemoryAccountHealth(),
     )
+
+
+def check_partitions(config: Config, stored: int) -> None:
+    """Raise `OperatorError` when a journal does not have the number of partitions that is set."""
+    wanted = config.journal.partitions
+    if wanted not in (0, stored):
+        raise OperatorError(
+            f"The journal has {stored} partitions, and journal.partitions is {wanted}: to change it, stop every process and"
+            " run 'clarion init' or 'clarion up'; 0 keeps what the journal has."
+        )
 
 
 _LOCAL: Final[dict[str, Opening]] = {"sqlite": in_files, "memory": in_memory}

@@ -13,6 +13,8 @@ PARTITIONS_MAX: Final = 64
 REGROUP_ROWS_PER_READ_MAX: Final = 1_000
 """Rows in memory at once while the number of partitions changes."""
 REGROUP_FRAMES_PER_READ_MAX: Final = 64
+REGROUP_RECORD_S_MAX: Final = 30
+"""How long nothing at all may be recorded before such a change is given up."""
 PARTITIONS_OF_A_DATABASE: Final = 8
 """Partitions of a new journal on a database server, unless they are set."""
 LEASE_TTL_MS_DEFAULT: Final = 10_000

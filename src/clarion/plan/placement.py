@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain import ids
-from clarion.domain.errors import CorruptFrame
+from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal.codec import decode, encode
 from clarion.journal.events import (
     AcceptedFrame,
@@ -62,7 +62,7 @@ class Regrouping:
                 self._members[value] = key[:DIGEST_KEY_BYTES]
         for cell in cells:
             if cell.key.startswith(INSTANCE_CELL):
-                instance = _INSTANCE.decode(cell.value or b"")
+                instance = _decoded(cell)
                 self._learn_instance(cell.key[len(INSTANCE_CELL) :], self._owner(instance.tenant, instance.recipient))
 
     def timers(self, timers: Iterable[Timer]) -> list[Timer]:
@@ -222,6 +222,13 @@ class Regrouping:
     def _candidates(self, partition: int) -> Sequence[int]:
         """Return the partitions that may own what was in a partition before."""
         return range(partition % self._fewest, self.after, self._fewest)
+
+
+def _decoded(cell: Cell) -> Instance:
+    try:
+        return _INSTANCE.decode(cell.value or b"")
+    except msgspec.MsgspecError as error:
+        raise UnknownFrame(f"an instance of another build cannot be read: {error}") from error
 
 
 def _deliveries(frame: DeliverFrame) -> Iterable[tuple[bytes, str, str, str, bytes | None, bytes | None]]:

@@ -1,6 +1,6 @@
 """How a journal changes its number of partitions: a store moves its rows, and a placement says where each one belongs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from clarion.domain.errors import OperatorError
@@ -53,10 +53,13 @@ class Placement(Protocol):
         ...
 
 
-def check_count(stored: int, placement: Placement) -> None:
-    """Raise `OperatorError` when a journal does not have the number of partitions that a placement changes."""
+def check_ready(stored: int, placement: Placement, outcomes: Mapping[int, int], recorded: Mapping[int, int]) -> None:
+    """Raise `OperatorError` when a journal does not have the number of partitions that a placement changes, or when `outcomes`,
+    the newest by partition, are not all `recorded`."""
     if stored != placement.before:
         raise OperatorError(f"The journal has {stored} partitions now, not {placement.before}: start again.")
+    if any(head > recorded.get(partition, 0) for partition, head in outcomes.items()):
+        raise OperatorError("The number of partitions cannot change before everything is recorded: start again.")
 
 
 def still_held(owner: str) -> OperatorError:

@@ -315,12 +315,12 @@ class StageStore(Protocol):
         return the number of frames deleted. Offsets never start again, and cells and caps stay."""
         ...
 
-    async def regroup(self, placement: "Placement") -> None:
+    async def regroup(self, placement: "Placement", recorded: Mapping[int, int]) -> None:
         """Change the number of partitions from `placement.before` to `placement.after` and move every row to its place, all or
         nothing: frames that a group has not committed, with their open intents, timers, waits, cells and cursors. Frames of
-        `outcomes` stay: all of them have to be recorded. Raises `OperatorError` while a lease is held, or when the journal has
-        another number of partitions; then nothing is changed. Other processes have to be stopped, and start with the new
-        number.
+        `outcomes` stay: all of them have to be recorded; `recorded` are the last ones that are, by partition. Raises
+        `OperatorError` while another process uses the journal or a lease is held, when something is not recorded, and when
+        the journal has another number of partitions; then nothing is changed.
         """
         ...
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from clarion.domain.channel import Lane
+from clarion.domain.ids import partition_of
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AdvanceFrame
@@ -52,7 +53,7 @@ async def test_a_cancellation_key_ends_the_instances_of_its_notification(flow_of
     id_ = await flow.trigger("w", "u1")
     await flow.settle()
     key = cancel_key("order-7")
-    wait = Wait(TENANT, key, id_, topics.accepted(Lane.CRITICAL), id_[6], flow.clock.now_ms() + HOUR_MS)
+    wait = Wait(TENANT, key, id_, topics.accepted(Lane.CRITICAL), partition_of(id_, 4), flow.clock.now_ms() + HOUR_MS)
     await flow.journal.commit(StageResult(plan_state=PlanState(waits=[wait])))
     await flow.journal.commit(StageResult(plan_state=PlanState(signals=[signal(TENANT, key, 0, {})])))
     await flow.settle()

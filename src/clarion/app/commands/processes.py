@@ -167,6 +167,10 @@ def prepare(config: Config) -> None:
     FileVault.load(config.data_dir, config.master_key or None)
     if config.store == "sqlite":
         upgrade_all(config.data_dir)
+        if config.journal.partitions:
+            from clarion.app.partitions import change_in_files
+
+            change_in_files(config)
 
 
 def roles(config: Config, config_file: Path | None) -> list[Role]:

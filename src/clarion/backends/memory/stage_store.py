@@ -19,10 +19,10 @@ from clarion.domain.errors import DurabilityError
 from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, INTENT_ENTRIES_PER_READ_MAX
 from clarion.journal.repeats import without_repeats
-from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, REGROUPED, TIMERS, urgency
+from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, OUTCOMES, REGROUPED, TIMERS, urgency
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
-from clarion.ports.regroup import Placement, check_count
+from clarion.ports.regroup import Placement, check_ready
 from clarion.ports.stage_store import (
     Cancellation,
     Commit,
@@ -247,11 +247,12 @@ class MemoryStageStore:
         ]
         return before - sum(len(stream.frames) for stream in self._carrier.streams.values())
 
-    async def regroup(self, placement: Placement) -> None:
+    async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, without awaiting in between."""
         self._refuse_when_closed()
         self._leases.check_free()
-        check_count(self.partitions, placement)
+        heads = {partition: self._carrier.streams[OUTCOMES, partition].head for partition in range(self.partitions)}
+        check_ready(self.partitions, placement, heads, recorded)
         self._cells.learn(placement)
         placed = placement.timers(self._timers.values())
         unread = {group: self._unread(group, placement) for group in REGROUPED}

@@ -1,7 +1,7 @@
 """Another number of partitions: every row of the journal moves to its place in one transaction."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -12,9 +12,9 @@ from clarion.domain.limits_processes import (
     REGROUP_FRAMES_PER_READ_MAX,
     REGROUP_ROWS_PER_READ_MAX,
 )
-from clarion.journal.topics import GROUP_TOPICS, REGROUPED, urgency
+from clarion.journal.topics import GROUP_TOPICS, OUTCOMES, REGROUPED, urgency
 from clarion.ports.journal_cells import Cell, Wait
-from clarion.ports.regroup import Placement, check_count, still_held
+from clarion.ports.regroup import Placement, check_ready, still_held
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
@@ -28,6 +28,7 @@ _OTHERS: Final = """SELECT application_name FROM pg_stat_activity
     AND (state <> 'idle' OR state_change > clock_timestamp() - interval '5 s') LIMIT 1"""
 """Other processes of the installation: each uses a connection every second."""
 _PARTITIONS: Final = "SELECT value FROM journal.meta WHERE name = 'partitions' FOR UPDATE"
+_HEADS: Final = "SELECT partition, head FROM journal.streams WHERE topic = $1 AND partition < $2"
 _SET_PARTITIONS: Final = "UPDATE journal.meta SET value = $1 WHERE name = 'partitions'"
 _END_WRITERS: Final = "UPDATE journal.writers SET number = $1, at_ms = $1, answer = NULL WHERE writer <> $2"
 _NEVER: Final = 2**62
@@ -84,9 +85,11 @@ class _Unread(NamedTuple):
     head: int
 
 
-async def regroup(db: Connection, placement: Placement, lease_time: int | None, writer: bytes) -> None:
+async def regroup(
+    db: Connection, placement: Placement, recorded: Mapping[int, int], lease_time: int | None, writer: bytes
+) -> None:
     """Move all rows inside a transaction. No other writer than this one can commit any more. Raises `OperatorError` while
-    another process is at work."""
+    another process is at work, and before everything is recorded."""
     await db.execute(_LOCK)
     owner = await db.fetchval(_HELD, lease_time, LEASE_TTL_MS_MAX) or await db.fetchval(_OTHERS)
     if owner is not None:
@@ -94,7 +97,8 @@ async def regroup(db: Connection, placement: Placement, lease_time: int | None, 
     stored = await db.fetchval(_PARTITIONS)
     if stored is None:
         raise OperatorError("The journal has no partitions yet: start it first.")
-    check_count(stored, placement)
+    heads = await db.fetch(_HEADS, OUTCOMES, stored)
+    check_ready(stored, placement, dict(map(tuple, heads)), recorded)
     async for cells in _cells(db, "journal.cells"):
         placement.learn(cells)
     await _move_timers(db, placement)

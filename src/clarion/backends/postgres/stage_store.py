@@ -256,10 +256,10 @@ class PostgresStageStore:
         await self._database.run(lambda db: db.execute(_TRIM_WRITERS, old_ms), repeatable=True)
         return frames
 
-    async def regroup(self, placement: Placement) -> None:
+    async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, in one transaction."""
         lease_time, writer = self._lease_time(), self._writer.writer
-        await self._database.transact(lambda db: regroup(db, placement, lease_time, writer))
+        await self._database.transact(lambda db: regroup(db, placement, recorded, lease_time, writer))
         self.partitions = placement.after
 
     async def close(self) -> None:

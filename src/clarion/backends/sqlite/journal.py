@@ -3,12 +3,14 @@
 Writes go through one group-commit thread per process, reads through a connection of the calling thread.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import apsw
 
 from clarion.backends.sqlite.connection import connect, fetch_all
+from clarion.backends.sqlite.in_use import InUse
 from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_reader import Reader
 from clarion.backends.sqlite.journal_writer import GroupCommit
@@ -19,8 +21,10 @@ from clarion.backends.sqlite.wake_ups import WakeUps
 from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.journal.watch import GrowthSignal
 from clarion.ports.clock import Clock
+from clarion.ports.regroup import Placement
 
 _WRITER_CACHE_KIB: Final = 16_384
+_PARTITIONS: Final = "SELECT value FROM meta WHERE name = 'partitions'"
 
 
 def open_journal(data_dir: Path, clock: Clock, partitions: int) -> "SqliteJournal":
@@ -37,6 +41,7 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
 
     def __init__(self, data_dir: Path, clock: Clock, partitions: int) -> None:
         path = path_of(data_dir, "journal")
+        self._use = InUse(data_dir / "run")
         db = connect(path, cache_kib=_WRITER_CACHE_KIB)
         partitions = _fixed_partitions(db, partitions)
         reader = Reader(connect(path, readonly=True))
@@ -54,10 +59,30 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         SqliteStreams.__init__(self, reader, writer, growth, partitions)
         SqliteStageStore.__init__(self, reader, writer, clock, partitions)
 
+    async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
+        """Move every row to its place with another number of partitions, while no other process has the journal open."""
+        with self._use.alone():
+            await super().regroup(placement, recorded)
+
+    async def close(self) -> None:
+        """Finish queued commits and close."""
+        await super().close()
+        self._use.close()
+
+
+def partitions_in(data_dir: Path) -> int | None:
+    """Return the number of partitions of the journal in a folder, whose schema is up to date; None before its first start."""
+    db = connect(path_of(data_dir, "journal"), readonly=True)
+    try:
+        found = fetch_all(db, _PARTITIONS)
+    finally:
+        db.close()
+    return int(found[0][0]) if found else None
+
 
 def _fixed_partitions(db: apsw.Connection, partitions: int) -> int:
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
     db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('partitions', ?)", (partitions,))
-    ((fixed,),) = fetch_all(db, "SELECT value FROM meta WHERE name = 'partitions'")
+    ((fixed,),) = fetch_all(db, _PARTITIONS)
     return int(fixed)

@@ -1,7 +1,7 @@
 """Another number of partitions: every row of `journal.db` moves to its place inside one transaction of the writer."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import apsw
@@ -10,9 +10,9 @@ from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_streams import find, frame_id
 from clarion.domain.limits_processes import LEASE_TTL_MS_MAX, REGROUP_FRAMES_PER_READ_MAX, REGROUP_ROWS_PER_READ_MAX
-from clarion.journal.topics import GROUP_TOPICS, REGROUPED, urgency
+from clarion.journal.topics import GROUP_TOPICS, OUTCOMES, REGROUPED, urgency
 from clarion.ports.journal_cells import Cell, Wait
-from clarion.ports.regroup import Placement, check_count, still_held
+from clarion.ports.regroup import Placement, check_ready, still_held
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
@@ -48,13 +48,15 @@ _DROP_INTENTS: Final = 'DELETE FROM intents WHERE "group" = ?'
 _PUT_INTENT: Final = 'INSERT INTO intents ("group", partition, number, payload) VALUES (?, ?, ?, ?)'
 
 
-def regroup(tx: Transaction, placement: Placement) -> None:
-    """Move all rows. Raises `OperatorError` while a lease is held."""
+def regroup(tx: Transaction, placement: Placement, recorded: Mapping[int, int]) -> None:
+    """Move all rows. Raises `OperatorError` while a lease is held, and before everything is recorded."""
     db = tx.db
     for (owner,) in fetch_all(db, _HELD, (tx.monotonic_ms, tx.monotonic_ms + LEASE_TTL_MS_MAX)):
         raise still_held(owner)
     ((stored,),) = fetch_all(db, _PARTITIONS)
-    check_count(stored, placement)
+    streams = {partition: find(db, OUTCOMES, partition) for partition in range(stored)}
+    heads = {partition: stream.offset for partition, stream in streams.items() if stream is not None}
+    check_ready(stored, placement, heads, recorded)
     for cells in _cells(db, _CELLS):
         placement.learn(cells)
     _move_timers(db, placement)

@@ -154,9 +154,9 @@ class SqliteStageStore:
             pass
         return frames
 
-    async def regroup(self, placement: Placement) -> None:
+    async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, in one transaction."""
-        await self._writer.run(lambda tx: regroup(tx, placement))
+        await self._writer.run(lambda tx: regroup(tx, placement, recorded))
         self.partitions = placement.after
 
     async def close(self) -> None:
