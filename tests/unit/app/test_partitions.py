@@ -11,16 +11,16 @@ from clarion.app import partitions
 from clarion.app.config import Config, load
 from clarion.app.partitions import change_in_files
 from clarion.app.stores import check_partitions
-from clarion.backends.sqlite.journal import SqliteJournal, open_journal, partitions_in
+from clarion.backends.sqlite.journal import SqliteJournal, partitions_in
 from clarion.backends.sqlite.migrate import upgrade
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain.errors import OperatorError
 from clarion.journal.codec import encode
 from clarion.journal.events import CancelledFrame
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
-from tests.contract.journals import VirtualClock
+from tests.contract.journals import VirtualClock, sqlite
+from tests.contract.states import STATES
 from tests.contract.waiting import check, fill, id_of
 
 
@@ -54,7 +54,7 @@ def journal_of(folder: Path, *steps: Callable[[SqliteJournal], Awaitable[object]
     """Take steps in the journal of a folder, which has four partitions at first."""
 
     async def take() -> None:
-        journal = open_journal(folder, VirtualClock(), 4)
+        journal = sqlite(folder, VirtualClock())
         for step in steps:
             await step(journal)
         await journal.close()
@@ -76,7 +76,7 @@ def test_a_start_with_another_setting_records_and_moves_everything_first(tmp_pat
     change_in_files(set_to(tmp_path, 8))
     assert partitions_in(tmp_path) == 8
     journal_of(tmp_path, lambda journal: check(journal, 8))
-    state = SqliteState(tmp_path)
+    state = STATES["sqlite"](tmp_path)
     recorded = asyncio.run(state.ledger.positions())
     state.close()
     assert {partition: position.offset for partition, position in recorded.items()} == dict.fromkeys(range(4), 1)
