@@ -32,5 +32,7 @@ class InUse:
             fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def close(self) -> None:
-        """Give the share back."""
-        os.close(self._file)
+        """Give the share back. A second call does nothing: by then the number may be another file's."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
