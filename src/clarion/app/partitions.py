@@ -6,6 +6,7 @@ another partition.
 """
 
 import asyncio
+from typing import Final
 
 from clarion.app.config import Config
 from clarion.backends.sqlite.journal import SqliteJournal, partitions_in
@@ -25,8 +26,9 @@ from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 from clarion.record.worker import RecordWorker
 
-_ROLE = "partitions"
-_POLL_S = 0.05
+ROLE: Final = "partitions"
+"""The role of the process that changes the number."""
+_POLL_S: Final = 0.05
 
 
 def change_in_files(config: Config) -> None:
@@ -38,7 +40,7 @@ def change_in_files(config: Config) -> None:
 
 
 async def _change_in_files(config: Config) -> None:
-    clock, telemetry = SystemClock(), ProcessTelemetry(Metrics(config.run_dir / "metrics", _ROLE))
+    clock, telemetry = SystemClock(), ProcessTelemetry(Metrics(config.run_dir / "metrics", ROLE))
     journal = SqliteJournal(config.data_dir, clock, config.journal.partitions)
     state = SqliteState(config.data_dir, telemetry)
     try:
@@ -54,6 +56,7 @@ async def change(
     """Record what is not recorded yet, then change the number of partitions. Raises `OperatorError` when another process is
     at work, or when something can be read by another build only; then nothing is changed."""
     before = store.partitions
+    await store.check_alone()
     telemetry.log("info", "partitions_changing", before=before, after=wanted)
     try:
         recorded = await _record(streams, store, ledger, clock, telemetry)
@@ -70,7 +73,7 @@ async def _record(
     recorded, waiting = await _positions(streams, store, ledger)
     if not waiting:
         return recorded
-    leases = LeasedPartitions(store, GROUP_RECORD, _ROLE, clock)
+    leases = LeasedPartitions(store, GROUP_RECORD, ROLE, clock)
     worker = RecordWorker(streams, store, ledger, leases, clock, telemetry, linger_ms=0)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

@@ -9,19 +9,23 @@ from typing import Final
 
 from clarion.app.config import Config
 from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key
-from clarion.app.stores import Stores
+from clarion.app.partitions import ROLE, change
+from clarion.app.stores import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.backends.postgres.account_health import PostgresAccountHealth
 from clarion.backends.postgres.control import PostgresControl
 from clarion.backends.postgres.directory import PostgresDirectory
 from clarion.backends.postgres.journal import PostgresJournal, start
 from clarion.backends.postgres.migrate import find_difference, upgrade
-from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.quotas import PostgresQuotas
 from clarion.backends.postgres.server_check import Server, check_server
 from clarion.backends.postgres.state import PostgresState
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
+from clarion.domain.limits_postgres import POSTGRES_REGROUP_S_MAX
 from clarion.ops.clock import SystemClock
+from clarion.ops.metrics import Metrics
+from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ops.vault import KEY_FILE, FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import SealBroken, Vault
@@ -29,6 +33,10 @@ from clarion.ports.telemetry import Telemetry
 
 _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""
+_PARTITIONS: Final = "SELECT value FROM journal.meta WHERE name = 'partitions'"
+_PATIENCE: Final = """SELECT set_config('statement_timeout', $1, true),
+    set_config('idle_in_transaction_session_timeout', $1, true)"""
+_MY_TURN: Final = "SELECT pg_advisory_xact_lock(1129070933, 0)"
 
 
 async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry, role: str) -> Stores:
@@ -43,7 +51,9 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
             raise OperatorError(difference)
         control = PostgresControl(database, vault, clock)
         await _check_key(control)
-        journal = PostgresJournal(database, clock, await start(database, config.partition_count))
+        started = await start(database, config.partition_count)
+        check_partitions(config, started.partitions)
+        journal = PostgresJournal(database, clock, started)
     except StoreUnavailable as error:
         await database.close()
         raise _unavailable(error) from None
@@ -62,9 +72,9 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
 
 
 async def prepare(config: Config, processes: int) -> None:
-    """Bring the schema up to date, and the keys of a new installation into the data directory. `processes` are those that
-    are about to use the database. Raises `OperatorError`, also when the database belongs to an installation whose keys
-    this machine does not have."""
+    """Bring the schema up to date, the keys of a new installation into the data directory, and the journal to the number of
+    partitions that is set. `processes` are those that are about to use the database. Raises `OperatorError`, also when the
+    database belongs to an installation whose keys this machine does not have."""
     server = await _check(config)
     _check_room(config, server, processes)
     await upgrade(config.postgres.dsn)
@@ -75,8 +85,44 @@ async def prepare(config: Config, processes: int) -> None:
         operator_key(config)
         vault = FileVault.load(config.data_dir, config.master_key or None)
         await _check_key(PostgresControl(database, vault, SystemClock()))
+        await _apply_partitions(config, database)
     except StoreUnavailable as error:
         raise _unavailable(error) from None
+    finally:
+        await database.close()
+
+
+async def _apply_partitions(config: Config, database: Database) -> None:
+    """Change the number of partitions to the one set. Machines do it in turn: the second one has nothing left to do. Raises
+    `OperatorError` while another process is at work."""
+    wanted = config.journal.partitions
+    if await database.fetchval(_PARTITIONS) in (None, wanted) or not wanted:
+        return
+
+    async def apply(db: Connection) -> None:
+        await db.execute(_PATIENCE, f"{POSTGRES_REGROUP_S_MAX}s")
+        await db.execute(_MY_TURN)
+        if await db.fetchval(_PARTITIONS) != wanted:
+            await _change(config)
+
+    turn = Database(config.postgres.dsn, role="prepare", connections=1, answer_s=POSTGRES_REGROUP_S_MAX)
+    try:
+        await turn.transact(apply)
+    finally:
+        await turn.close()
+
+
+async def _change(config: Config) -> None:
+    clock, telemetry = SystemClock(), ProcessTelemetry(Metrics(config.run_dir / "metrics", ROLE))
+    dsn, size = config.postgres.dsn, config.postgres.pool_size
+    database = Database(dsn, role=ROLE, connections=size, answer_s=POSTGRES_REGROUP_S_MAX)
+    try:
+        journal = PostgresJournal(database, clock, await start(database, config.journal.partitions))
+        ledger = PostgresState(database, telemetry).ledger
+        try:
+            await change(journal, journal, ledger, config.journal.partitions, clock, telemetry)
+        finally:
+            await journal.close()
     finally:
         await database.close()
 

@@ -28,5 +28,12 @@ POSTGRES_DOUBT_S_MAX: Final = 30
 """How long a process tries to find out whether a commit took effect whose connection was lost, before it stops."""
 POSTGRES_CHECK_MS: Final = 1_000
 """How often a process that waits for growth looks for it by itself, as a wake-up may be lost."""
+POSTGRES_QUIET_S: Final = 5
+"""How long the sessions of a process have not been used when it is not at work any more, and the number of partitions may
+change."""
+POSTGRES_REGROUP_S_MAX: Final = 3_600
+"""How long one statement of a change of the number of partitions may take, and another machine waits for its end."""
+POSTGRES_WRITER_ENDED_KEPT_MS: Final = 30 * 24 * 3600 * 1000
+"""How long it is remembered that a process may commit nothing more, as the number of partitions changed without it."""
 POSTGRES_WRITER_KEPT_MS: Final = 24 * 3600 * 1000
 """How long the last commit of a process is remembered, which may have to ask for its outcome."""

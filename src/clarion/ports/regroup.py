@@ -65,6 +65,6 @@ def check_ready(stored: int, placement: Placement, outcomes: Mapping[int, int], 
 def still_held(owner: str) -> OperatorError:
     """Return the error of a change while a process holds a lease."""
     return OperatorError(
-        f"The number of partitions cannot change while {owner} works: stop every process of the installation; after a crash"
-        " its leases run out by themselves."
+        f"The number of partitions cannot change while {owner} works: stop every process of the installation, or leave"
+        " journal.partitions as it was; after a crash leases run out by themselves."
     )

@@ -315,6 +315,10 @@ class StageStore(Protocol):
         return the number of frames deleted. Offsets never start again, and cells and caps stay."""
         ...
 
+    async def check_alone(self) -> None:
+        """Raise `OperatorError` while another process uses the journal or a lease is held."""
+        ...
+
     async def regroup(self, placement: "Placement", recorded: Mapping[int, int]) -> None:
         """Change the number of partitions from `placement.before` to `placement.after` and move every row to its place, all or
         nothing: frames that a group has not committed, with their open intents, timers, waits, cells and cursors. Frames of

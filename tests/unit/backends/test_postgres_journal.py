@@ -9,6 +9,7 @@ from clarion.backends.postgres import group_commit, wake_ups
 from clarion.backends.postgres.journal import PostgresJournal, start
 from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.steps import CALL, EMPTY_CAPS, Step, arrays
+from clarion.backends.postgres.wake_ups import HEADS
 from clarion.domain.errors import DurabilityError, OutcomeUnknown, Overloaded, StaleLease, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_GROUP_STEPS_MAX
 from clarion.ports.stage_store import StageResult
@@ -234,8 +235,8 @@ class TestWakeUps:
         watch = one.watch()
         await two.commit(frames(b"1"))
         assert await watch.wait(10_000)
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'clarion-listener'"
-        assert await admin.fetchval(ended)
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = $1"
+        assert await admin.fetchval(ended, HEADS)
         await two.commit(frames(b"2"))
         assert await watch.wait(10_000)
 

@@ -247,6 +247,10 @@ class MemoryStageStore:
         ]
         return before - sum(len(stream.frames) for stream in self._carrier.streams.values())
 
+    async def check_alone(self) -> None:
+        """Raise `OperatorError` while a lease is held."""
+        self._leases.check_free()
+
     async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, without awaiting in between."""
         self._refuse_when_closed()

@@ -187,8 +187,11 @@ class GroupCommit:
         except Exception as error:
             if sent and is_lost(error):
                 return await self._outcome(error)
-            if not is_last and (isinstance(error, RETRIED) or getattr(error, "sqlstate", None) == _GIVEN_UP):
+            is_given_up = getattr(error, "sqlstate", None) == _GIVEN_UP
+            if not is_last and (isinstance(error, RETRIED) or is_given_up):
                 return None
+            if is_given_up:
+                raise _ended() from None
             translated = unwritten(error, sent=sent)
             if translated is None:
                 raise
@@ -219,6 +222,10 @@ class GroupCommit:
 
 def _unreachable() -> Overloaded:
     return Overloaded("PostgreSQL cannot be reached now for a commit", retry_after_s=5)
+
+
+def _ended() -> DurabilityError:
+    return DurabilityError("the number of partitions of the journal was changed: this process has to start again")
 
 
 def _fail(jobs: Sequence[_Job], error: Exception) -> None:

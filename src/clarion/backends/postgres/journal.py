@@ -23,9 +23,14 @@ _FIX: Final = """WITH fixed AS (
     ) SELECT value FROM fixed UNION ALL SELECT value FROM journal.meta WHERE name = 'partitions'"""
 
 
-class Start(NamedTuple):
-    """What a process learns before it uses the journal: its number of partitions, and the heads of its streams."""
+_REGISTER: Final = "INSERT INTO journal.writers (writer, number, at_ms) VALUES ($1, 0, journal.lease_time(NULL)) ON CONFLICT DO NOTHING"
 
+
+class Start(NamedTuple):
+    """What a process has before it uses the journal: its id as a writer, the number of partitions, and the heads of the
+    streams."""
+
+    writer: bytes
     partitions: int
     heads: dict[Stream, int]
 
@@ -45,12 +50,15 @@ async def open_journal(dsn: str, clock: Clock, partitions: int, *, role: str = "
 
 async def start(database: Database, partitions: int) -> Start:
     """Return what a process has to know. `partitions` is used at the first start only; later starts use the stored
-    number."""
+    number. Waits for a change of the number that is under way."""
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
+    writer = secrets.token_bytes(16)
+    # Known before the number is read: a change of it ends all writers that may know another one.
+    await database.run(lambda db: db.execute(_REGISTER, writer), repeatable=True)
     fixed = await database.run(lambda db: db.fetchval(_FIX, partitions), repeatable=True)
     rows = await database.fetch(HEADS)
-    return Start(fixed, {(topic, partition): head for topic, partition, head in rows})
+    return Start(writer, fixed, {(topic, partition): head for topic, partition, head in rows})
 
 
 class PostgresJournal(PostgresStreams, PostgresStageStore):
@@ -60,6 +68,6 @@ class PostgresJournal(PostgresStreams, PostgresStageStore):
     def __init__(self, database: Database, clock: Clock, started: Start, lease_time: LeaseTime = lambda: None) -> None:
         origin = secrets.token_hex(8)
         wakes = WakeUps(database, origin, dict(started.heads))
-        writer = GroupCommit(database, clock, lease_time, secrets.token_bytes(16), origin, wakes.grew)
+        writer = GroupCommit(database, clock, lease_time, started.writer, origin, wakes.grew)
         PostgresStreams.__init__(self, database, wakes, started.partitions)
         PostgresStageStore.__init__(self, database, writer, wakes, clock, lease_time, origin, started.partitions)

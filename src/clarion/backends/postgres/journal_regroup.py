@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from clarion.backends.postgres.pool import Connection, columns
 from clarion.domain.errors import OperatorError
+from clarion.domain.limits_postgres import POSTGRES_QUIET_S, POSTGRES_REGROUP_S_MAX, POSTGRES_WRITER_ENDED_KEPT_MS
 from clarion.domain.limits_processes import (
     LEASE_TTL_MS_MAX,
     REGROUP_FRAMES_PER_READ_MAX,
@@ -22,15 +23,20 @@ _LOCK: Final = """LOCK TABLE journal.writers, journal.leases, journal.streams, j
     journal.cursors IN EXCLUSIVE MODE"""
 _HELD: Final = """SELECT owner FROM journal.leases, journal.lease_time($1) now
     WHERE expires_ms > now AND expires_ms <= now + $2::bigint LIMIT 1"""
-_OTHERS: Final = """SELECT application_name FROM pg_stat_activity
+_OTHERS: Final = """SELECT application_name || coalesce(' at ' || host(client_addr), '') FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'clarion-%'
     AND application_name <> current_setting('application_name')
-    AND (state <> 'idle' OR state_change > clock_timestamp() - interval '5 s') LIMIT 1"""
-"""Other processes of the installation: each uses a connection every second."""
+    AND application_name NOT IN ('clarion-check', 'clarion-migrate', 'clarion-prepare')
+    AND (state IS DISTINCT FROM 'idle' OR state_change > clock_timestamp() - make_interval(secs => $1)) LIMIT 1"""
+"""Other processes of the installation: each uses a connection every `POSTGRES_CHECK_MS`. One that is not seen in full, as it
+has another user, has no state."""
+_BEGIN: Final = """SELECT set_config('statement_timeout', $1, true), set_config('clarion.tenants', '*', true)"""
+"""All rows are seen, of whatever tenant. Both settings end with the transaction."""
 _PARTITIONS: Final = "SELECT value FROM journal.meta WHERE name = 'partitions' FOR UPDATE"
 _HEADS: Final = "SELECT partition, head FROM journal.streams WHERE topic = $1 AND partition < $2"
 _SET_PARTITIONS: Final = "UPDATE journal.meta SET value = $1 WHERE name = 'partitions'"
-_END_WRITERS: Final = "UPDATE journal.writers SET number = $1, at_ms = $1, answer = NULL WHERE writer <> $2"
+_END_WRITERS: Final = """UPDATE journal.writers SET number = $1, at_ms = journal.lease_time(NULL) + $3::bigint, answer = NULL
+    WHERE writer <> $2"""
 _NEVER: Final = 2**62
 _CELLS: Final = """SELECT partition, key, value FROM {} WHERE (partition, key) > ($1, $2::bytea)
     ORDER BY partition, key LIMIT $3"""
@@ -90,10 +96,9 @@ async def regroup(
 ) -> None:
     """Move all rows inside a transaction. No other writer than this one can commit any more. Raises `OperatorError` while
     another process is at work, and before everything is recorded."""
+    await db.execute(_BEGIN, f"{POSTGRES_REGROUP_S_MAX}s")
     await db.execute(_LOCK)
-    owner = await db.fetchval(_HELD, lease_time, LEASE_TTL_MS_MAX) or await db.fetchval(_OTHERS)
-    if owner is not None:
-        raise still_held(owner)
+    await check_alone(db, lease_time)
     stored = await db.fetchval(_PARTITIONS)
     if stored is None:
         raise OperatorError("The journal has no partitions yet: start it first.")
@@ -108,7 +113,14 @@ async def regroup(
     await db.execute(_MOVE_CURSORS, ids, [placement.partition_of(cursor_id) for cursor_id in ids])
     await _move_frames(db, placement)
     await db.execute(_SET_PARTITIONS, placement.after)
-    await db.execute(_END_WRITERS, _NEVER, writer)
+    await db.execute(_END_WRITERS, _NEVER, writer, POSTGRES_WRITER_ENDED_KEPT_MS)
+
+
+async def check_alone(db: Connection, lease_time: int | None) -> None:
+    """Raise `OperatorError` while a lease is held, or a session of another process was used a moment ago."""
+    owner = await db.fetchval(_HELD, lease_time, LEASE_TTL_MS_MAX) or await db.fetchval(_OTHERS, POSTGRES_QUIET_S)
+    if owner is not None:
+        raise still_held(owner)
 
 
 async def _cells(db: Connection, table: str) -> AsyncIterator[list[Cell]]:

@@ -50,11 +50,14 @@ class Database:
         role: str = "clarion",
         connections: int = POSTGRES_CONNECTIONS_MAX,
         through_pooler: bool = False,
+        answer_s: int = POSTGRES_ANSWER_S_MAX,
     ) -> None:
+        """`answer_s` is how long the answer to a statement is waited for; the server's own bound is `statement_timeout`."""
         self._dsn = dsn
         self._role = role
         self._connections = connections
         self._through_pooler = through_pooler
+        self._answer_s = answer_s
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -111,7 +114,7 @@ class Database:
     async def dedicated(self) -> Connection:
         """Return a connection of its own, outside of the pool, for a listener, which closes it. It needs a session, so it
         never goes through PgBouncer in transaction mode. Raises errors of the driver."""
-        connection: Connection = await asyncpg.connect(self._dsn, **self._options("listener"))
+        connection: Connection = await asyncpg.connect(self._dsn, **self._options())
         return connection
 
     async def close(self) -> None:
@@ -163,12 +166,12 @@ class Database:
                         max_size=self._connections,
                         max_inactive_connection_lifetime=POSTGRES_IDLE_S_MAX,
                         connection_class=Connection,
-                        **self._options(self._role),
+                        **self._options(),
                     )
         return self._pool
 
-    def _options(self, name: str) -> dict[str, Any]:
-        settings = {"application_name": f"clarion-{name}"}
+    def _options(self) -> dict[str, Any]:
+        settings = {"application_name": f"clarion-{self._role}"}
         if not self._through_pooler:
             settings |= {
                 "statement_timeout": str(POSTGRES_STATEMENT_MS_MAX),
@@ -177,7 +180,7 @@ class Database:
             }
         return {
             "timeout": POSTGRES_CONNECT_S_MAX,
-            "command_timeout": POSTGRES_ANSWER_S_MAX,
+            "command_timeout": self._answer_s,
             "server_settings": settings,
             "statement_cache_size": 0 if self._through_pooler else POSTGRES_STATEMENTS_KEPT_MAX,
             "max_cached_statement_lifetime": 0,

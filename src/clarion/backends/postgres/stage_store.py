@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.backends.postgres.group_commit import GroupCommit, LeaseTime
-from clarion.backends.postgres.journal_regroup import regroup
+from clarion.backends.postgres.journal_regroup import check_alone, regroup
 from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.steps import decode_streams
@@ -255,6 +255,10 @@ class PostgresStageStore:
         old_ms = now_ms - POSTGRES_WRITER_KEPT_MS
         await self._database.run(lambda db: db.execute(_TRIM_WRITERS, old_ms), repeatable=True)
         return frames
+
+    async def check_alone(self) -> None:
+        """Raise `OperatorError` while another process is at work."""
+        await self._database.read(lambda db: check_alone(db, self._lease_time()))
 
     async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, in one transaction."""

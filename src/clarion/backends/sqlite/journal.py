@@ -59,6 +59,11 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         SqliteStreams.__init__(self, reader, writer, growth, partitions)
         SqliteStageStore.__init__(self, reader, writer, clock, partitions)
 
+    async def check_alone(self) -> None:
+        """Raise `OperatorError` while another process has the journal open, or a lease is held."""
+        with self._use.alone():
+            await super().check_alone()
+
     async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, while no other process has the journal open."""
         with self._use.alone():

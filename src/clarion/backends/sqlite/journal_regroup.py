@@ -51,8 +51,7 @@ _PUT_INTENT: Final = 'INSERT INTO intents ("group", partition, number, payload) 
 def regroup(tx: Transaction, placement: Placement, recorded: Mapping[int, int]) -> None:
     """Move all rows. Raises `OperatorError` while a lease is held, and before everything is recorded."""
     db = tx.db
-    for (owner,) in fetch_all(db, _HELD, (tx.monotonic_ms, tx.monotonic_ms + LEASE_TTL_MS_MAX)):
-        raise still_held(owner)
+    check_free(tx)
     ((stored,),) = fetch_all(db, _PARTITIONS)
     streams = {partition: find(db, OUTCOMES, partition) for partition in range(stored)}
     heads = {partition: stream.offset for partition, stream in streams.items() if stream is not None}
@@ -69,6 +68,12 @@ def regroup(tx: Transaction, placement: Placement, recorded: Mapping[int, int]) 
     _move_frames(tx, placement)
     tx.now_ms = now_ms
     db.execute(_SET_PARTITIONS, (placement.after,))
+
+
+def check_free(tx: Transaction) -> None:
+    """Raise `OperatorError` while a lease is held."""
+    for (owner,) in fetch_all(tx.db, _HELD, (tx.monotonic_ms, tx.monotonic_ms + LEASE_TTL_MS_MAX)):
+        raise still_held(owner)
 
 
 def _cells(db: apsw.Connection, statement: str) -> Iterator[list[Cell]]:

@@ -7,7 +7,7 @@ from clarion.backends.sqlite import journal_leases as leases
 from clarion.backends.sqlite import journal_trim
 from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_reader import Reader
-from clarion.backends.sqlite.journal_regroup import regroup
+from clarion.backends.sqlite.journal_regroup import check_free, regroup
 from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
@@ -153,6 +153,10 @@ class SqliteStageStore:
         while await self._writer.run(lambda tx: journal_trim.trim_entries(tx.db, older_than_ms, tx.now_ms)):
             pass
         return frames
+
+    async def check_alone(self) -> None:
+        """Raise `OperatorError` while a lease is held."""
+        await self._writer.run(check_free)
 
     async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, in one transaction."""
