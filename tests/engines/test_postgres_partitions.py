@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import time
 import asyncpg
 import pytest
 
+from clarion.backends.postgres import journal_regroup
 from clarion.backends.postgres.journal import PostgresJournal, start
+from clarion.backends.postgres.migrate import upgrade
 from clarion.backends.postgres.pool import Database
-from clarion.domain.errors import DurabilityError
+from clarion.domain.errors import DurabilityError, OperatorError
 from clarion.domain.limits_postgres import POSTGRES_QUIET_S
 from clarion.ops.clock import SystemClock
 from clarion.plan.placement import Regrouping
@@ -21,7 +24,7 @@ from clarion_lab.load.programs import free_port
 from tests.contract.journals import frames
 from tests.engines.postgres import engine, in_thread
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.enable_socket]
 KEYS = {"CLARION_MASTER_KEY": "A" * 43 + "=", "CLARION_OPERATOR_KEY": "k" * 40}
 LEASE_S = 3
 
@@ -33,6 +36,7 @@ class Machine:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
         own = {"CLARION_DATA_DIR": str(folder), "CLARION_STORE": "postgres", "CLARION_POSTGRES_DSN": dsn}
         port = {"CLARION_API_PORT": str(free_port()), "CLARION_LEASE_TTL_MS": str(LEASE_S * 1000)}
+        self.dsn = dsn
         self._env = inherited | own | KEYS | port
         self._folder = folder
         self._running = []
@@ -79,7 +83,7 @@ def machine(tmp_path):
 
 def ask(machine, statement):
     async def asked():
-        connection = await asyncpg.connect(machine._env["CLARION_POSTGRES_DSN"])
+        connection = await asyncpg.connect(machine.dsn)
         try:
             return await connection.fetchval(statement)
         finally:
@@ -107,10 +111,13 @@ def ready(machine, role):
 def new(machine, count):
     """Make an installation with a number of partitions."""
     assert machine.run("init", partitions=count)[0] == 0
-    scheduler = machine.begin("scheduler", partitions=count)
-    until(machine, "SELECT count(*) FROM journal.meta")
-    scheduler.send_signal(signal.SIGTERM)
-    assert scheduler.wait(20) == 0
+
+    async def fix():
+        database = Database(machine.dsn)
+        await start(database, count)
+        await database.close()
+
+    in_thread(fix())
     assert partitions(machine) == count
 
 
@@ -131,8 +138,8 @@ def plain_owner():
 
 @pytest.mark.slow
 def test_a_live_worker_refuses_the_change_and_an_old_setting_is_refused_after_it(machine):
-    one, two = machine("one", plain_owner()), machine("two")
-    two._env["CLARION_POSTGRES_DSN"] = one._env["CLARION_POSTGRES_DSN"]
+    dsn = plain_owner()
+    one, two = machine("one", dsn), machine("two", dsn)
     new(one, 4)
     worker = two.begin("worker", "--stages", "plan", partitions=4)
     until(one, "SELECT count(*) = 8 FROM journal.leases")
@@ -215,6 +222,24 @@ async def test_a_process_that_was_overlooked_commits_nothing_afterwards():
             await overlooked.commit(frames(b"after"))
     assert (await changes.commit(frames(b"after"))).offsets
     await asyncio.gather(*(journal.close() for journal in journals))
+
+
+async def test_an_idle_session_whose_user_hides_it_counts_as_a_process(monkeypatch):
+    monkeypatch.setattr(journal_regroup, "POSTGRES_QUIET_S", 0)
+    dsn = plain_owner()
+    await upgrade(dsn)
+    database = Database(dsn, role="partitions")
+    journal = PostgresJournal(database, SystemClock(), await start(database, 4))
+    named = {"application_name": "clarion-api"}
+    own = await asyncpg.connect(dsn, server_settings=named)
+    await journal.check_alone()
+    hidden = await asyncpg.connect(re.sub("//[^@]*@", "//clarion@", dsn), server_settings=named)
+    with pytest.raises(OperatorError, match="while clarion-api works"):
+        await journal.check_alone()
+    await own.close()
+    await hidden.close()
+    await journal.check_alone()
+    await journal.close()
 
 
 async def test_a_process_that_starts_during_a_change_learns_the_new_number():

@@ -278,5 +278,5 @@ async def test_connections_keep_no_prepared_statement_for_a_pooler(opened, admin
     journal = await opened(through_pooler=True)
     await journal.commit(frames(b"1"))
     assert await payloads(journal) == [b"1"]
-    assert journal._database._options("x")["statement_cache_size"] == 0
-    assert journal._database._options("x")["server_settings"] == {"application_name": "clarion-x"}
+    assert journal._database._options()["statement_cache_size"] == 0
+    assert journal._database._options()["server_settings"] == {"application_name": "clarion-x"}
