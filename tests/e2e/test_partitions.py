@@ -76,6 +76,7 @@ def test_whatever_waits_at_a_change_is_delivered_once(tmp_path, store):
         with watched(again):
             tenant.port = again.port
             if partitions == 8:
+                assert not any(tenant.seen(id_)["status"] == "completed" for id_ in (*runs, *ids[1::5]))
                 continue
             deliveries = [one(tenant.ended(id_, 60)["deliveries"]) for id_ in ids]
             assert [delivery["state"] for delivery in deliveries] == ["sent"] * SINGLES
