@@ -15,6 +15,7 @@ from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.backends.postgres.account_health import PostgresAccountHealth
 from clarion.backends.postgres.control import PostgresControl
 from clarion.backends.postgres.directory import PostgresDirectory
+from clarion.backends.postgres.group_commit import PARTITIONS
 from clarion.backends.postgres.journal import PostgresJournal, start
 from clarion.backends.postgres.migrate import find_difference, upgrade
 from clarion.backends.postgres.pool import Connection, Database
@@ -33,7 +34,6 @@ from clarion.ports.telemetry import Telemetry
 
 _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""
-_PARTITIONS: Final = "SELECT value FROM journal.meta WHERE name = 'partitions'"
 _PATIENCE: Final = """SELECT set_config('statement_timeout', $1, true),
     set_config('idle_in_transaction_session_timeout', $1, true)"""
 _MY_TURN: Final = "SELECT pg_advisory_xact_lock(1129070933, 0)"
@@ -96,13 +96,13 @@ async def _apply_partitions(config: Config, database: Database) -> None:
     """Change the number of partitions to the one set. Machines do it in turn: the second one has nothing left to do. Raises
     `OperatorError` while another process is at work."""
     wanted = config.journal.partitions
-    if await database.fetchval(_PARTITIONS) in (None, wanted) or not wanted:
+    if await database.fetchval(PARTITIONS) in (None, wanted) or not wanted:
         return
 
     async def apply(db: Connection) -> None:
         await db.execute(_PATIENCE, f"{POSTGRES_REGROUP_S_MAX}s")
         await db.execute(_MY_TURN)
-        if await db.fetchval(_PARTITIONS) != wanted:
+        if await db.fetchval(PARTITIONS) != wanted:
             await _change(config)
 
     turn = Database(config.postgres.dsn, role="prepare", connections=1, answer_s=POSTGRES_REGROUP_S_MAX)

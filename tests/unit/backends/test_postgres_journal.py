@@ -12,6 +12,7 @@ from clarion.backends.postgres.steps import CALL, EMPTY_CAPS, Step, arrays
 from clarion.backends.postgres.wake_ups import HEADS
 from clarion.domain.errors import DurabilityError, OutcomeUnknown, Overloaded, StaleLease, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_GROUP_STEPS_MAX
+from clarion.plan.placement import Regrouping
 from clarion.ports.stage_store import StageResult
 from tests.contract.journals import PARTITIONS, START_MS, frame, frames, offsets, payloads
 from tests.engines.postgres import database_of
@@ -274,9 +275,22 @@ async def test_a_lease_is_not_acquired_before_commits_under_it_are_durable(opene
     assert answers[1].fence == lease.fence + 1
 
 
+async def test_a_writer_that_a_change_of_partitions_ended_does_not_begin_again(opened, losing):
+    overlooked, changes = await opened(), await opened()
+    await overlooked.commit(frames(b"before"))
+    await changes.regroup(Regrouping(PARTITIONS, 8), {})
+    losing()
+    for _ in range(2):
+        with pytest.raises(DurabilityError, match="number of partitions of the journal was changed"):
+            await overlooked.commit(frames(b"after"))
+    losing()
+    await changes.commit(frames(b"after"))
+    assert await payloads(changes) == [b"before", b"after"]
+
+
 async def test_connections_keep_no_prepared_statement_for_a_pooler(opened, admin):
     journal = await opened(through_pooler=True)
     await journal.commit(frames(b"1"))
     assert await payloads(journal) == [b"1"]
     assert journal._database._options()["statement_cache_size"] == 0
-    assert journal._database._options()["server_settings"] == {"application_name": "clarion-x"}
+    assert journal._database._options()["server_settings"] == {"application_name": "clarion-clarion"}

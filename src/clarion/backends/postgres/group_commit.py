@@ -41,6 +41,7 @@ LeaseTime = Callable[[], int | None]
 """The time by which leases expire, in milliseconds; None for the server's clock."""
 
 _OUTCOME: Final = "SELECT journal.outcome($1, $2, $3)"
+PARTITIONS: Final = "SELECT value FROM journal.meta WHERE name = 'partitions'"
 _GIVEN_UP: Final = "CLR02"
 _PAUSE_S: Final = 0.05
 
@@ -51,7 +52,7 @@ class _Job(NamedTuple):
 
 
 class GroupCommit:
-    """Commits steps for one process. `writer` is an id that no other writer has, `origin` names the process in its wake-ups, and `grown`
+    """Commits steps for one process. `writer` is an id that no other writer has, `partitions` the number that it knows, `origin` names the process in its wake-ups, and `grown`
     is called with the streams that a commit changed before its callers resume."""
 
     def __init__(
@@ -60,6 +61,7 @@ class GroupCommit:
         clock: Clock,
         lease_time: LeaseTime,
         writer: bytes,
+        partitions: int,
         origin: str,
         grown: Callable[[Sequence[GrownStream]], None],
     ) -> None:
@@ -67,6 +69,8 @@ class GroupCommit:
         self._clock = clock
         self._lease_time = lease_time
         self.writer = writer
+        self.partitions = partitions
+        self._ended = False
         self._origin = origin
         self._grown = grown
         self._number = 0
@@ -84,6 +88,8 @@ class GroupCommit:
         its values, `Overloaded` when nothing was stored, and `OutcomeUnknown` when that is not known."""
         if self._closed:
             raise DurabilityError("the journal is closed")
+        if self._ended:
+            raise _ended()
         if self._in_doubt:
             raise _unreachable()
         if len(self._queue) + len(self._waiting) >= JOURNAL_QUEUE_JOBS_MAX:
@@ -191,6 +197,7 @@ class GroupCommit:
             if not is_last and (isinstance(error, RETRIED) or is_given_up):
                 return None
             if is_given_up:
+                self._ended = True
                 raise _ended() from None
             translated = unwritten(error, sent=sent)
             if translated is None:
@@ -211,7 +218,12 @@ class GroupCommit:
                         async with self._database.acquire() as connection:
                             values = self.writer, self._number, self._clock.now_ms()
                             answer: str | None = await connection.fetchval(_OUTCOME, *values)
-                            return answer
+                            found = await connection.fetchval(PARTITIONS)
+                        if found != self.partitions:
+                            # The writer was ended, and asking for a number began it again.
+                            self._ended = True
+                            raise _ended()
+                        return answer
                     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                         await asyncio.sleep(_PAUSE_S)
         except TimeoutError:

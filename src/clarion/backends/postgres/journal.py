@@ -68,6 +68,6 @@ class PostgresJournal(PostgresStreams, PostgresStageStore):
     def __init__(self, database: Database, clock: Clock, started: Start, lease_time: LeaseTime = lambda: None) -> None:
         origin = secrets.token_hex(8)
         wakes = WakeUps(database, origin, dict(started.heads))
-        writer = GroupCommit(database, clock, lease_time, started.writer, origin, wakes.grew)
+        writer = GroupCommit(database, clock, lease_time, started.writer, started.partitions, origin, wakes.grew)
         PostgresStreams.__init__(self, database, wakes, started.partitions)
         PostgresStageStore.__init__(self, database, writer, wakes, clock, lease_time, origin, started.partitions)

@@ -264,7 +264,7 @@ class PostgresStageStore:
         """Move every row to its place with another number of partitions, in one transaction."""
         lease_time, writer = self._lease_time(), self._writer.writer
         await self._database.transact(lambda db: regroup(db, placement, recorded, lease_time, writer))
-        self.partitions = placement.after
+        self.partitions = self._writer.partitions = placement.after
 
     async def close(self) -> None:
         """Finish queued commits and close."""
