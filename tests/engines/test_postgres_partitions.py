@@ -242,6 +242,17 @@ async def test_an_idle_session_whose_user_hides_it_counts_as_a_process(monkeypat
     await journal.close()
 
 
+async def test_processes_that_start_a_new_journal_together_have_one_number():
+    database = Database(engine().own())
+    async with database.acquire() as connection, connection.transaction():
+        await connection.execute("INSERT INTO journal.meta (name, value) VALUES ('partitions', 2)")
+        starting = asyncio.create_task(start(database, 4))
+        await asyncio.sleep(0.3)
+        assert not starting.done()
+    assert (await starting).partitions == 2
+    await database.close()
+
+
 async def test_a_process_that_starts_during_a_change_learns_the_new_number():
     dsn = engine().own()
     database = Database(dsn)

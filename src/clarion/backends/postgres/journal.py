@@ -7,7 +7,7 @@ Leases expire by the server's clock; everything else that is dated has the time 
 import secrets
 from typing import Final, NamedTuple
 
-from clarion.backends.postgres.group_commit import GroupCommit, LeaseTime
+from clarion.backends.postgres.group_commit import PARTITIONS, GroupCommit, LeaseTime
 from clarion.backends.postgres.migrate import upgrade
 from clarion.backends.postgres.pool import Database
 from clarion.backends.postgres.server_check import check_server
@@ -18,9 +18,7 @@ from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.journal.watch import Stream
 from clarion.ports.clock import Clock
 
-_FIX: Final = """WITH fixed AS (
-        INSERT INTO journal.meta (name, value) VALUES ('partitions', $1) ON CONFLICT DO NOTHING RETURNING value
-    ) SELECT value FROM fixed UNION ALL SELECT value FROM journal.meta WHERE name = 'partitions'"""
+_FIX: Final = "INSERT INTO journal.meta (name, value) VALUES ('partitions', $1) ON CONFLICT DO NOTHING"
 
 
 _REGISTER: Final = "INSERT INTO journal.writers (writer, number, at_ms) VALUES ($1, 0, journal.lease_time(NULL)) ON CONFLICT DO NOTHING"
@@ -56,7 +54,9 @@ async def start(database: Database, partitions: int) -> Start:
     writer = secrets.token_bytes(16)
     # Known before the number is read: a change of it ends all writers that may know another one.
     await database.run(lambda db: db.execute(_REGISTER, writer), repeatable=True)
-    fixed = await database.run(lambda db: db.fetchval(_FIX, partitions), repeatable=True)
+    await database.run(lambda db: db.execute(_FIX, partitions), repeatable=True)
+    # A statement of its own: it sees the number of a process that started at the same time.
+    fixed = await database.fetchval(PARTITIONS)
     rows = await database.fetch(HEADS)
     return Start(writer, fixed, {(topic, partition): head for topic, partition, head in rows})
 
