@@ -6,6 +6,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from prometheus_client import values
 
 from clarion.app import partitions
 from clarion.app.config import Config, load
@@ -22,6 +23,13 @@ from clarion.ports.streams import Frame
 from tests.contract.journals import VirtualClock, sqlite
 from tests.contract.states import STATES
 from tests.contract.waiting import check, fill, id_of
+
+
+@pytest.fixture(autouse=True)
+def _metrics_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo that a process which changes the number writes its metrics to files."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
 
 
 @pytest.mark.parametrize(("workers", "partitions"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (64, 64), (500, 64)])
