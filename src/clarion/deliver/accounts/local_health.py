@@ -130,28 +130,29 @@ class LocalHealth:
 
 class LocalHealths:
     """The cached health of all accounts in use. Times are of the monotonic clock. `due` are those with something to
-    report now, `calm` those with successful calls only, reported soon together with other accounts."""
+    report now, `calm` those with successful calls only, reported soon together with other accounts; both in the order in
+    which they were added, so that the order of work never depends on where objects lie in memory."""
 
     def __init__(self) -> None:
         self._views: dict[tuple[str, str], LocalHealth] = {}
-        self._used: set[LocalHealth] = set()
-        self.due: set[LocalHealth] = set()
-        self.calm: set[LocalHealth] = set()
+        self._used: dict[LocalHealth, None] = {}
+        self.due: dict[LocalHealth, None] = {}
+        self.calm: dict[LocalHealth, None] = {}
 
     def use(self, accounts: Iterable[Account]) -> list[LocalHealth]:
         """Note that accounts are in use; return those that were never looked up."""
         new = []
         for account in accounts:
             view = self.at(account)
-            self._used.add(view)
+            self._used[view] = None
             if view.is_new:
                 new.append(view)
         return new
 
-    def used(self) -> set[LocalHealth]:
+    def used(self) -> list[LocalHealth]:
         """Return the accounts used since the last call, and clear them."""
-        used, self._used = self._used, set()
-        return used
+        used, self._used = self._used, {}
+        return list(used)
 
     def at(self, account: Account) -> LocalHealth:
         """Return the entry of an account, a new one if need be."""
@@ -186,7 +187,7 @@ class LocalHealths:
         view = self._views.get((account.tenant, account.name))
         if view is not None and view.probe:
             view.release()
-            self.due.add(view)
+            self.due[view] = None
 
     def report(self, account: Account, outcome: Outcome, began_ms: int, now_ms: int) -> None:
         """Add the outcome of a call. A call that began before an account was down does not count once it is."""
@@ -195,13 +196,13 @@ class LocalHealths:
             view = self.at(account)
         elif view.account.version != account.version:
             return  # a call with earlier settings
-        self._used.add(view)
+        self._used[view] = None
         health = view.health
         if type(outcome) is Accepted and health.state == "closed":
             view.successes += 1
             view.throttles = 0
             if now_ms - view.reported_ms >= HEALTH_CLEAN_MS:
-                self.calm.add(view)
+                self.calm[view] = None
             return
         tally = tally_of(outcome, now_ms)
         view.throttles = view.throttles + 1 if tally.paused_until_ms else 0
@@ -221,7 +222,7 @@ class LocalHealths:
         longer = tally.paused_until_ms > view.health.paused_until_ms + HEALTH_CHECK_MS
         view.add(tally)
         if longer or tally.misconfigured is not None or view.is_due(now_ms):
-            self.due.add(view)
+            self.due[view] = None
 
     def _answer(self, view: LocalHealth, tally: Tally) -> None:
         """Apply the outcome of the probe."""
@@ -230,11 +231,11 @@ class LocalHealths:
         else:
             probe, view.probe = view.probe, 0
             view.tally = Tally(tally.calls, tally.failures, tally.misconfigured, tally.paused_until_ms, probe)
-        self.due.add(view)
+        self.due[view] = None
 
     def _make_room(self) -> None:
         if len(self._views) >= ACCOUNT_HEALTH_MAX:
             oldest = self._views.pop(next(iter(self._views)))
-            self._used.discard(oldest)
+            self._used.pop(oldest, None)
             if oldest.unreported() is not NOTHING:
-                self.due.add(oldest)
+                self.due[oldest] = None

@@ -54,7 +54,7 @@ class Breakers:
         """Accounts that are in use, and when they were last used."""
         self._refreshed_ms = self._logged_ms = -HEALTH_LOG_MS
         self._changes: deque[HealthChange] = deque(maxlen=HEALTH_CHANGES_MAX)
-        self._noted: set[asyncio.Event] = set()
+        self._noted: dict[asyncio.Event, None] = {}
 
     async def refresh(self, accounts: Sequence[Account] = ()) -> None:
         """Read accounts that are used for the first time, report calls, and read the shared health of those in use;
@@ -78,12 +78,12 @@ class Breakers:
         last_ms = now_ms - HEALTH_USED_MS
         self._recent |= dict.fromkeys(self._take_used(now_ms), now_ms)
         self._recent = {view: used_ms for view, used_ms in self._recent.items() if used_ms > last_ms}
-        self._views.calm.update(view for view in self._recent if not view.is_new and view.is_due(now_ms))
+        self._views.calm |= {view: None for view in self._recent if not view.is_new and view.is_due(now_ms)}
         await self.flush()
         early_ms = now_ms - HEALTH_EARLY_MS // 2
         await self._read_current([view for view in self._recent if not view.is_new and view.read_ms < early_ms], now_ms)
 
-    def _take_used(self, now_ms: int) -> set[LocalHealth]:
+    def _take_used(self, now_ms: int) -> list[LocalHealth]:
         self._refreshed_ms = now_ms
         return self._views.used()
 
@@ -123,7 +123,7 @@ class Breakers:
         for views in (self._views.due, self._views.calm):
             for view in list(views):
                 if due.setdefault(view.name, view) is view:
-                    views.discard(view)
+                    views.pop(view, None)
         if due:
             await self._report(list(due.values()), self._clock.monotonic_ms())
 
@@ -154,11 +154,11 @@ class Breakers:
     @contextmanager
     def noting(self, changed: asyncio.Event) -> Iterator[None]:
         """Set an event whenever `changes` has something to return."""
-        self._noted.add(changed)
+        self._noted[changed] = None
         try:
             yield
         finally:
-            self._noted.discard(changed)
+            self._noted.pop(changed, None)
 
     def has_changes(self) -> bool:
         """Return whether `changes` returns any."""

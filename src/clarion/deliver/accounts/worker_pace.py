@@ -44,7 +44,7 @@ class Pace:
         self._worker = int.from_bytes(blake2b(worker.encode(), digest_size=6).digest()) or 1
         self._all_limits: dict[tuple[str, str], LocalLimits] = {}
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
-        self._spare: set[LocalLimits] = set()
+        self._spare: dict[LocalLimits, None] = {}
         self._alone: dict[BucketName, Usage] = {}
         self._local_until_ms: int | None = None
         self._logged_ms: int | None = None
@@ -109,7 +109,8 @@ class Pace:
         """Release ended calls for other workers. An account with a request under way stays due: the request may have
         counted the calls before they ended."""
         limits_there = [limits_here for limits_here in self._spare if not self._turn(limits_here).locked()]
-        self._spare.difference_update(limits_there)
+        for limits_here in limits_there:
+            del self._spare[limits_here]
         for limits_here in limits_there:
             await self._turn(limits_here).acquire()  # it is free: this never waits
         try:
@@ -184,7 +185,7 @@ class Pace:
 
     def _note_unshared(self, limits_here: LocalLimits) -> None:
         if limits_here.should_share_calls():
-            self._spare.add(limits_here)
+            self._spare[limits_here] = None
 
     async def _asking(
         self, limits_here: LocalLimits, urgent: bool, addresses: Sequence[str], fresh: Sequence[bool]
