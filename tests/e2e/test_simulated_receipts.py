@@ -59,7 +59,9 @@ def sent(started):
 
 
 def state(tenant, id_):
-    return one(tenant.seen(id_)["deliveries"])["state"]
+    """Return the state of the delivery, None until it is planned."""
+    deliveries = tenant.seen(id_)["deliveries"]
+    return one(deliveries)["state"] if deliveries else None
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
