@@ -12,7 +12,7 @@ from clarion.backends.postgres.state import PostgresState
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.state import SqliteState
-from tests.engines.postgres import database_of, in_thread
+from tests.engines.postgres import SUPERUSER, as_role, database_of, in_thread
 from tests.stores import prepared
 
 
@@ -113,11 +113,12 @@ def dump_sqlite(data_dir: Path) -> dict[str, list]:
 
 async def dump_postgres(dsn: str) -> dict[str, list]:
     """Return every table of a database in the form of `dump_memory`."""
-    db = await asyncpg.connect(dsn)
+    db = await asyncpg.connect(as_role(dsn, SUPERUSER))
     found = {}
     for name in dump_memory(MemoryState()):
         table, columns = _COLUMNS.get(name, (name, "*"))
         table = _NAMES_ON_POSTGRES.get(name, table)
+        columns = "DISTINCT digest, facts" if name == "settings" else columns
         rows = [tuple(row) for row in await db.fetch(f"SELECT {columns} FROM {table}")]  # noqa: S608
         found[name] = [row for row in rows if row[-1]] if name in ("totals", "counters") else rows
     await db.close()

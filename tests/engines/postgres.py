@@ -2,6 +2,9 @@
 
 `database_of(folder)` gives each data folder a database without rows. A few databases take turns, so a test may have that
 many stores at a time; the folder remembers its database, so that a second process finds it, too.
+
+As in production, an owner that is no superuser migrates, and stores log in as a member of `clarion_api` and `clarion_worker`
+that owns nothing. `as_role` changes the role of an address.
 """
 
 import asyncio
@@ -28,6 +31,13 @@ T = TypeVar("T")
 
 DATABASES: Final = 4
 """Databases of one test process that take turns."""
+SUPERUSER: Final = "clarion"
+OWNER: Final = "clarion_owner"
+APPLICATION: Final = "clarion_app"
+API: Final = "clarion_app_api"
+WORKER: Final = "clarion_app_worker"
+_ROLES: Final = f"""CREATE ROLE {APPLICATION} LOGIN IN ROLE clarion_api, clarion_worker;
+    CREATE ROLE {API} LOGIN IN ROLE clarion_api; CREATE ROLE {WORKER} LOGIN IN ROLE clarion_worker"""
 _DSN_FILE: Final = "postgres.dsn"
 _SETTINGS: Final = {
     "listen_addresses": "",
@@ -93,9 +103,9 @@ class Server:
             ]  # fmt: skip
         try:
             if primary is None:
-                self._run(folder / "initdb", "-D", self._data, "-U", "clarion", "--no-sync", "-E", "UTF8", "--locale=C")
+                self._run(folder / "initdb", "-D", self._data, "-U", SUPERUSER, "--no-sync", "-E", "UTF8", "--locale=C")
             else:
-                copy = "-R", "-h", primary.home, "-U", "clarion", "--no-sync", "-c", "fast"
+                copy = "-R", "-h", primary.home, "-U", SUPERUSER, "--no-sync", "-c", "fast"
                 self._run(folder / "pg_basebackup", "-D", self._data, *copy)
             options = [f"-c{name}={value}" for name, value in (_SETTINGS | settings).items()]
             self._command = [*self._as_user, folder / "postgres", "-D", self._data, "-k", self.home, *options]
@@ -105,9 +115,9 @@ class Server:
             raise
         atexit.register(self.stop)
 
-    def dsn(self, database: str) -> str:
-        """Return the address of a database."""
-        return f"postgresql://clarion@/{database}?host={self.home}"
+    def dsn(self, database: str, role: str = APPLICATION) -> str:
+        """Return the address of a database for a role."""
+        return f"postgresql://{role}@/{database}?host={self.home}"
 
     def start(self) -> None:
         """Start the server, again after `kill`. It takes connections a moment later."""
@@ -127,7 +137,7 @@ class Server:
     async def _answers(self) -> None:
         for _ in range(600):
             try:
-                connection = await asyncpg.connect(self.dsn("postgres"), statement_cache_size=0)
+                connection = await asyncpg.connect(self.dsn("postgres", SUPERUSER), statement_cache_size=0)
             except (OSError, asyncpg.CannotConnectNowError):
                 if not self.is_running():
                     break
@@ -187,11 +197,11 @@ class Engine:
         return self.server.dsn(name)
 
     def bare(self) -> str:
-        """Return the address of a new database without a schema."""
+        """Return the owner's address of a new database without a schema."""
         self._turn += 1
         name = f"bare{self._turn}"
         in_thread(self._create(name))
-        return self.server.dsn(name)
+        return self.server.dsn(name, OWNER)
 
     def own(self) -> str:
         """Return the address of a new database with the schema, which nobody else gets."""
@@ -202,15 +212,17 @@ class Engine:
 
     async def _create(self, name: str, how: str = "") -> None:
         admin = await self._connected("postgres")
-        await admin.execute(f"CREATE DATABASE {name} {how}")
+        await admin.execute(f"CREATE DATABASE {name} OWNER {OWNER} {how}")
         await admin.close()
 
     async def _prepare(self) -> None:
         admin = await self._connected("postgres")
-        await admin.execute("CREATE DATABASE template_clarion")
-        await upgrade(self.server.dsn("template_clarion"))
+        await admin.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
+        await admin.execute(f"CREATE DATABASE template_clarion OWNER {OWNER}")
+        await upgrade(self.server.dsn("template_clarion", OWNER))
+        await admin.execute(_ROLES)
         for number in range(DATABASES):
-            await admin.execute(f"CREATE DATABASE clarion{number} TEMPLATE template_clarion")
+            await admin.execute(f"CREATE DATABASE clarion{number} TEMPLATE template_clarion OWNER {OWNER}")
         await admin.close()
 
     async def _empty(self, name: str) -> None:
@@ -231,7 +243,8 @@ class Engine:
             await admin.execute(f"ALTER SEQUENCE {sequence} RESTART")
 
     async def _connected(self, name: str) -> asyncpg.Connection:
-        return await asyncpg.connect(self.server.dsn(name), statement_cache_size=0, connection_class=_Admin)
+        dsn = self.server.dsn(name, SUPERUSER)
+        return await asyncpg.connect(dsn, statement_cache_size=0, connection_class=_Admin)
 
 
 @cache
@@ -260,6 +273,11 @@ def database_of(folder: Path, make: Callable[[Engine], str] = Engine.empty) -> s
         folder.mkdir(parents=True, exist_ok=True)
         remembered.write_text(make(engine()))
     return remembered.read_text()
+
+
+def as_role(dsn: str, role: str) -> str:
+    """Return an address for another role."""
+    return f"postgresql://{role}@{dsn.partition('@')[2]}"
 
 
 def main() -> None:

@@ -40,8 +40,8 @@ def ask(tmp_path_factory):
         database = Database(database_of(tmp_path_factory.mktemp("segments")))
         members = [(T, topic, number) for number in range(4) for bit, topic in enumerate(TOPICS) if number >> bit & 1]
         insert = "INSERT INTO topic_members VALUES ($1, $2, $3)"
-        runner.run(database.transact(lambda db: db.executemany(insert, members)))
-        yield lambda text, values: runner.run(database.fetchval(f"SELECT {text} FROM {ROW}", *values))  # noqa: S608
+        runner.run(database.transact(T, lambda db: db.executemany(insert, members)))
+        yield lambda text, values: runner.run(database.fetchval(T, f"SELECT {text} FROM {ROW}", *values))  # noqa: S608
         runner.run(database.close())
 
 

@@ -52,6 +52,6 @@ class ExplanationGatherer:
             planned_ms=row.planned_ms,
             deliveries=deliveries,
             profiles=await self._directory.profiles({one.profile_id for one in deliveries}),
-            request_facts={name: await self._history.request_facts(name) for name in names},
+            request_facts={name: await self._history.request_facts(tenant, name) for name in names},
             attempts=await self._history.attempts_of(tenant, [one.id for one in deliveries]),
         )

@@ -59,8 +59,8 @@ class History(SeenReceipts, Protocol):
         """Return the deliveries of a notification, or of a broadcast those with a row of their own (1,000 at most)."""
         ...
 
-    async def request_facts(self, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) that deliveries with this digest were decided from."""
+    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) that deliveries of the tenant with this digest were decided from."""
         ...
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from clarion.backends.memory.state import MemoryState
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
 from clarion.domain.history import Attempt, Changes, HealthChange
@@ -175,7 +176,7 @@ async def test_an_ordinal_is_found_where_it_is(state):
         for wanted in [*chance.sample(list(ordinals), min(size, 5)), 0, 1 << 41]:
             index = bisect_left(ordinals, wanted)
             expected = index if index < size and ordinals[index] == wanted else None
-            found = await state.database.fetchval("SELECT ordinal_index($1, $2)", ordinals.tobytes(), wanted)
+            found = await state.database.fetchval(NO_TENANT, "SELECT ordinal_index($1, $2)", ordinals.tobytes(), wanted)
             assert found == expected
 
 

@@ -51,8 +51,8 @@ class MemoryHistory:
         rows = sorted((row for row in between if row.tenant == tenant), key=lambda row: (row.planned_ms, row.id))
         return [copy.copy(row) for row in rows[: 8 * RECIPIENTS_MAX]]
 
-    async def request_facts(self, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) behind the decisions on deliveries with this digest, or None."""
+    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with this digest, or None."""
         return self._tables.settings.get(digest)
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:

@@ -118,7 +118,7 @@ class AudienceReader:
         found: list[tuple[Any, ...]] = []
         while True:
             values, span = audience.span(last, pace.users, head, limit - len(found))
-            rows = await self._database.fetch(span + _ROWS, *values.all)
+            rows = await self._database.fetch(audience.tenant, span + _ROWS, *values.all)
             found += [tuple(row)[1:] for row in rows if row[1] is not None]
             scanned += pace.users
             if len(found) == limit:
@@ -136,11 +136,11 @@ class AudienceReader:
         users are left), their number, and the first ids."""
         values, span = audience.span(after, users, "u.ordinal, u.user_id", None)
         statement = span + _COUNT.format(sample=values.take(sample, "bigint"))
-        last, number, names = await self._database.fetchrow(statement, *values.all)
+        last, number, names = await self._database.fetchrow(audience.tenant, statement, *values.all)
         return last, number, names
 
     async def _whole(self, audience: Audience, after: int, limit: int, head: str) -> UserPage:
         values, size, users, _ = audience.begin(after, limit)
         statement = _PAGE.format(head=head, audience=users, size=size)
-        found = [tuple(row) for row in await self._database.fetch(statement, *values.all)]
+        found = [tuple(row) for row in await self._database.fetch(audience.tenant, statement, *values.all)]
         return UserPage(found, found[-1][0] if found else after, len(found) < limit, len(found))

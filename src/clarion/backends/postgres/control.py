@@ -15,6 +15,7 @@ from clarion.backends.postgres.control_tenants import PostgresTenants
 from clarion.backends.postgres.control_topics import PostgresTopics
 from clarion.backends.postgres.control_users import PostgresUsers
 from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
 
@@ -56,7 +57,7 @@ class PostgresControl:
             kept: bytes = await tx.value(_KEPT, _PROBE)
             return kept
 
-        self._vault.open("", _PROBE, await self._runner.run(work))
+        self._vault.open("", _PROBE, await self._runner.run(NO_TENANT, work))
 
     async def close(self) -> None:
         """Finish running statements and close."""

@@ -84,20 +84,20 @@ class PostgresProviders:
             await tx.define(tenant, _PUT, tenant, provider.name, *values)
             return read_record(await tx.row(_GET, tenant, provider.name))
 
-        return await self._runner.run(work, locked=tenant)
+        return await self._runner.run(tenant, work, locked=tenant)
 
     async def get(self, tenant: str, name: str) -> ProviderRecord | None:
         """Return an account, or None when there is none."""
-        row = await self._runner.row(_GET, tenant, name)
+        row = await self._runner.row(tenant, _GET, tenant, name)
         return read_record(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[ProviderRecord]:
         """Return accounts in the order of their names."""
-        return [read_record(row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
+        return [read_record(row) for row in await self._runner.rows(tenant, _PAGE, tenant, after, limit)]
 
     async def remove(self, tenant: str, name: str) -> bool:
         """Remove an account and its credentials; return whether there was one."""
-        return await self._runner.run(lambda tx: tx.define(tenant, _REMOVE, tenant, name), locked=tenant) > 0
+        return await self._runner.run(tenant, lambda tx: tx.define(tenant, _REMOVE, tenant, name), locked=tenant) > 0
 
 
 class PostgresSuppressions:
@@ -118,27 +118,27 @@ class PostgresSuppressions:
     async def lift(self, tenant: str, channel: str, address: str, reason: str, asked_ms: int) -> bool:
         """Lift a suppression if it has this reason and was not made after `asked_ms`. Return whether one was lifted."""
         values = (tenant, channel, suppression_key(channel, address), reason, asked_ms)
-        return await self._runner.run(lambda tx: tx.change(_LIFT, *values)) > 0
+        return await self._runner.run(tenant, lambda tx: tx.change(_LIFT, *values)) > 0
 
     async def page(
         self, tenant: str, channel: str | None, address: str | None, after: tuple[str, str], limit: int
     ) -> list[Suppression]:
         """Return filtered suppressions after a (channel, address), in the order of (channel, address)."""
         either = None if address is None else [address, address.lower()]
-        rows = await self._runner.rows(_LIST, tenant, *after, channel, either, limit)
+        rows = await self._runner.rows(tenant, _LIST, tenant, *after, channel, either, limit)
         return [Suppression(Channel(name), *rest) for name, *rest in rows]
 
     async def remove(self, tenant: str, channel: str, address: str) -> bool:
         """Lift a suppression; return whether there was one."""
         values = (tenant, channel, suppression_key(channel, address))
-        return await self._runner.run(lambda tx: tx.change(_UNSUPPRESS, *values)) > 0
+        return await self._runner.run(tenant, lambda tx: tx.change(_UNSUPPRESS, *values)) > 0
 
     async def _store(self, statement: str, tenant: str, suppressions: Sequence[Suppression]) -> None:
         async def work(tx: Transaction) -> None:
             for rows in _rounds(suppressions):
                 await tx.change(statement, tenant, *columns(rows, 5))
 
-        await self._runner.run(work)
+        await self._runner.run(tenant, work)
 
 
 def _rounds(suppressions: Sequence[Suppression]) -> list[list[tuple[Any, ...]]]:

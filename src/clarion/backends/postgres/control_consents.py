@@ -33,10 +33,10 @@ class PostgresConsents:
 
     async def page(self, tenant: str, user_id: str, before: int | None, limit: int) -> list[ConsentRecord] | None:
         """Return the changes below a sequence number, newest first, or None when there is no such user."""
-        found = await self._runner.row(_ORDINAL, tenant, user_id)
+        found = await self._runner.row(tenant, _ORDINAL, tenant, user_id)
         if found is None:
             return None
-        rows = await self._runner.rows(_PAGE, tenant, found[0], _NEWEST if before is None else before, limit)
+        rows = await self._runner.rows(tenant, _PAGE, tenant, found[0], _NEWEST if before is None else before, limit)
         return [ConsentRecord(*row) for row in rows]
 
 

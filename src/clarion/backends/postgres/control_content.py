@@ -55,20 +55,20 @@ class PostgresCategories:
             if await tx.value(_COUNT, tenant) > CATEGORIES_PER_TENANT_MAX:
                 raise Conflict(f"a tenant has at most {CATEGORIES_PER_TENANT_MAX} categories")
 
-        await self._runner.run(work, locked=tenant)
+        await self._runner.run(tenant, work, locked=tenant)
 
     async def get(self, tenant: str, key: str) -> Category | None:
         """Return a category, or None when there is none."""
-        row = await self._runner.row(_GET, tenant, key)
+        row = await self._runner.row(tenant, _GET, tenant, key)
         return read_category(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[Category]:
         """Return categories in the order of their keys."""
-        return [read_category(row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
+        return [read_category(row) for row in await self._runner.rows(tenant, _PAGE, tenant, after, limit)]
 
     async def keys(self, tenant: str) -> dict[str, bool]:
         """Return, by key, whether each category is critical."""
-        return dict(await self._runner.rows(_KEYS, tenant))
+        return dict(await self._runner.rows(tenant, _KEYS, tenant))
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a category; return whether there was one. Raises `Conflict` while a template refers to it."""
@@ -79,4 +79,4 @@ class PostgresCategories:
                 raise Conflict(f"the template {user!r} is of this category", code="in_use")
             return await tx.define(tenant, _REMOVE, tenant, key) > 0
 
-        return await self._runner.run(work, locked=tenant)
+        return await self._runner.run(tenant, work, locked=tenant)

@@ -38,24 +38,26 @@ class PostgresDefinitions:
     async def put(self, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
         """Store a body as the next version and return it; an unchanged body returns the current version. Raises
         `Conflict` over `DEFINITIONS_PER_KIND_MAX` keys."""
-        return await self._runner.run(lambda tx: self.put_within(tx, tenant, kind, key, body), locked=tenant)
+        return await self._runner.run(tenant, lambda tx: self.put_within(tx, tenant, kind, key, body), locked=tenant)
 
     async def get(self, tenant: str, kind: str, key: str, version: int | None = None) -> DefinitionRecord | None:
         """Return the newest version, or None if the definition was removed; a requested version is returned even
         then."""
         if version is None:
-            row = await self._runner.row(_CURRENT, tenant, kind, key)
+            row = await self._runner.row(tenant, _CURRENT, tenant, kind, key)
         else:
-            row = await self._runner.row(_VERSION, tenant, kind, key, version)
+            row = await self._runner.row(tenant, _VERSION, tenant, kind, key, version)
         return _record(row) if row else None
 
     async def page(self, tenant: str, kind: str, after: str, limit: int) -> list[DefinitionRecord]:
         """Return the newest versions in the order of their keys, without removed definitions."""
-        return [_record(row) for row in await self._runner.rows(_PAGE, tenant, kind, after, limit)]
+        return [_record(row) for row in await self._runner.rows(tenant, _PAGE, tenant, kind, after, limit)]
 
     async def remove(self, tenant: str, kind: str, key: str) -> bool:
         """Remove a definition; return whether there was one. Version numbers continue if it is defined again."""
-        return await self._runner.run(lambda tx: tx.define(tenant, _REMOVE, tenant, kind, key), locked=tenant) > 0
+        return (
+            await self._runner.run(tenant, lambda tx: tx.define(tenant, _REMOVE, tenant, kind, key), locked=tenant) > 0
+        )
 
     async def put_within(self, tx: Transaction, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
         """Do the work of `put` within a transaction that locks the tenant."""

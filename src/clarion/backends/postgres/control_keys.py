@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.backends.postgres.control_run import Runner, Transaction
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.api_key import key_digest
 from clarion.domain.errors import NotFound
 from clarion.domain.limits_processes import KEY_NETWORKS_KEPT_MAX
@@ -47,17 +48,7 @@ DELETE FROM key_networks WHERE tenant = $1 AND key_id = $2 AND network IN (
 _USES: Final = """
 SELECT network, last_ms FROM key_networks WHERE tenant = $1 AND key_id = $2 ORDER BY last_ms DESC, network
 """
-_EXPIRING: Final = f"""
-WITH due AS (
-    SELECT tenant, key_id FROM api_keys
-    WHERE revoked_ms IS NULL AND replaced_by IS NULL AND expires_ms > $1 AND expires_ms <= $2
-        AND (warned_ms IS NULL OR warned_ms <= $3)
-    ORDER BY expires_ms, key_id LIMIT $4 FOR UPDATE SKIP LOCKED
-), warned AS (
-    UPDATE api_keys k SET warned_ms = $1 FROM due WHERE k.tenant = due.tenant AND k.key_id = due.key_id RETURNING k.*
-)
-SELECT {_COLUMNS} FROM warned ORDER BY expires_ms, key_id
-"""  # noqa: S608 - constants
+_EXPIRING: Final = f"SELECT {_COLUMNS} FROM keys_expiring($1, $2, $3, $4)"  # noqa: S608 - constants
 
 
 class PostgresKeys:
@@ -77,17 +68,17 @@ class PostgresKeys:
     ) -> tuple[KeyRecord, str]:
         """Create a key and return it with its secret, which cannot be read again."""
         record, secret = new_key(self._clock, tenant, name, scopes, expires_ms, networks)
-        await self._runner.run(lambda tx: _insert(tx, record, secret))
+        await self._runner.run(tenant, lambda tx: _insert(tx, record, secret))
         return record, secret
 
     async def get(self, tenant: str, key_id: str) -> KeyRecord | None:
         """Return a key, even a revoked one."""
-        row = await self._runner.row(_GET, tenant, key_id)
+        row = await self._runner.row(tenant, _GET, tenant, key_id)
         return _key(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[KeyRecord]:
         """Return keys in the order of their ids, revoked ones included."""
-        return [_key(row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
+        return [_key(row) for row in await self._runner.rows(tenant, _PAGE, tenant, after, limit)]
 
     async def rotate(self, tenant: str, key_id: str, overlap_ms: int) -> tuple[KeyRecord, str]:
         """Create the successor of a key, with its quota, and end the key after the overlap. Raises `NotFound` and
@@ -104,7 +95,7 @@ class PostgresKeys:
             await tx.define(tenant, _COPY_QUOTA, tenant, key_id, new_id)
             return after
 
-        return await self._runner.run(work), secret
+        return await self._runner.run(tenant, work), secret
 
     async def set_networks(self, tenant: str, key_id: str, networks: Sequence[str]) -> KeyRecord:
         """Replace the networks that a key may be used from. Raises `NotFound`."""
@@ -114,7 +105,7 @@ class PostgresKeys:
                 raise NotFound("no such key")
             return _key(await tx.row(_GET, tenant, key_id))
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def revoke(self, tenant: str, key_id: str) -> bool:
         """Revoke a key permanently; return whether there was such a key."""
@@ -124,7 +115,7 @@ class PostgresKeys:
             await tx.define(OPERATOR_LEVEL, _REVOKE, tenant, key_id, now_ms)
             return await tx.row(_EXISTS, tenant, key_id) is not None
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def record_uses(self, uses: Sequence[KeyUse]) -> list[KeyUse]:
         """Store when and from where keys were last used, and return the uses from networks that were not stored for
@@ -135,17 +126,17 @@ class PostgresKeys:
             new = {id(use) for use in ordered if await _record(tx, use)}
             return [use for use in uses if id(use) in new]
 
-        return await self._runner.run(work)
+        return await self._runner.run({use.tenant for use in uses}, work)
 
     async def networks_of(self, tenant: str, key_id: str) -> list[KeyUse]:
         """Return the networks that a key was used from, the last one first."""
-        return [KeyUse(tenant, key_id, *row) for row in await self._runner.rows(_USES, tenant, key_id)]
+        return [KeyUse(tenant, key_id, *row) for row in await self._runner.rows(tenant, _USES, tenant, key_id)]
 
     async def expiring(self, within_ms: int, again_ms: int, limit: int) -> list[KeyRecord]:
         """Return keys that expire within a time and were not returned for `again_ms`, the first to expire first."""
         now_ms = self._clock.now_ms()
         values = (now_ms, now_ms + within_ms, now_ms - again_ms, limit)
-        return [_key(row) for row in await self._runner.run(lambda tx: tx.rows(_EXPIRING, *values))]
+        return [_key(row) for row in await self._runner.run(NO_TENANT, lambda tx: tx.rows(_EXPIRING, *values))]
 
 
 async def _insert(tx: Transaction, record: KeyRecord, secret: str) -> None:

@@ -37,7 +37,7 @@ class PostgresQuotaSettings:
             else:
                 await tx.define(tenant, _PUT, tenant, key_id, text)
 
-        await self._runner.run(work)
+        await self._runner.run(tenant, work)
 
     async def get(self, tenant: str, key_id: str) -> Quota:
         """Return a quota. Raises `NotFound` when there is no such tenant or key."""
@@ -47,7 +47,7 @@ class PostgresQuotaSettings:
             text: str | None = await tx.value(_GET, tenant, key_id)
             return text
 
-        text = await self._runner.run(work)
+        text = await self._runner.run(tenant, work)
         return _UNLIMITED if text is None else msgspec.json.decode(text, type=Quota)
 
 

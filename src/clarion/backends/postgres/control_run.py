@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.tenancy import Tenants
 from clarion.domain.errors import InvalidField
 
 T = TypeVar("T")
@@ -86,9 +87,11 @@ class Runner:
         self._database = database
         self.changes = RevisionCounter()
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]], locked: str | None = None) -> T:
-        """Return the result of `work` after its transaction is durable; an exception of `work` rolls the transaction
-        back. `work` may be called several times. `locked` names a tenant whose definitions no other process may change
+    async def run(
+        self, tenants: Tenants, work: Callable[[Transaction], Awaitable[T]], *, locked: str | None = None
+    ) -> T:
+        """Return the result of `work` on rows of some tenants after its transaction is durable; an exception of `work` rolls
+        the transaction back. `work` may be called several times. `locked` names a tenant whose definitions no other process may change
         meanwhile.
 
         Raises what `Database.transact` raises, and `InvalidField` for text that PostgreSQL cannot hold.
@@ -102,22 +105,22 @@ class Runner:
             return result, await transaction.revise()
 
         try:
-            result, revised = await self._database.transact(attempt)
+            result, revised = await self._database.transact(tenants, attempt)
         except asyncpg.CharacterNotInRepertoireError:
             raise _unstorable() from None
         self.changes.add(revised)
         return result
 
-    async def rows(self, text: str, *values: Any) -> list[Any]:
+    async def rows(self, tenants: Tenants, text: str, *values: Any) -> list[Any]:
         """Return all rows of a read. Raises `StoreUnavailable`, and `InvalidField` as `run` does."""
         try:
-            return await self._database.fetch(text, *values)
+            return await self._database.fetch(tenants, text, *values)
         except asyncpg.CharacterNotInRepertoireError:
             raise _unstorable() from None
 
-    async def row(self, text: str, *values: Any) -> Any:
+    async def row(self, tenants: Tenants, text: str, *values: Any) -> Any:
         """Return the first row of a read, or None."""
-        found = await self.rows(text, *values)
+        found = await self.rows(tenants, text, *values)
         return found[0] if found else None
 
 

@@ -72,7 +72,7 @@ class PostgresTemplates:
                 await writing.publish(version, built, by, note, now_ms)
             return await writing.shown(version)
 
-        return await self._runner.run(work, locked=tenant)
+        return await self._runner.run(tenant, work, locked=tenant)
 
     async def publish(
         self, tenant: str, key: str, version: int, built: Template, by: str, note: str, *, source: Source | None = None
@@ -87,11 +87,11 @@ class PostgresTemplates:
             await writing.publish(version, built, by, note, self._clock.now_ms())
             return await writing.shown(version)
 
-        return await self._runner.run(work, locked=tenant)
+        return await self._runner.run(tenant, work, locked=tenant)
 
     async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
         """Replace the built templates of these (key, version) that are still current, in one transaction."""
-        await self._runner.run(lambda tx: _rebuild(tx, tenant, built), locked=tenant)
+        await self._runner.run(tenant, lambda tx: _rebuild(tx, tenant, built), locked=tenant)
 
     async def share(
         self, tenant: str, kind: str, key: str, body: bytes, built: Mapping[tuple[str, int], Template]
@@ -103,12 +103,12 @@ class PostgresTemplates:
             await _rebuild(tx, tenant, built)
             return record
 
-        return await self._runner.run(work, locked=tenant)
+        return await self._runner.run(tenant, work, locked=tenant)
 
     async def get(self, tenant: str, key: str) -> Template | None:
         """Return the built current version, or for `key@3` that version; None when there is none."""
         name, version = template_name.split(key)
-        row = await self._runner.row(_GET, tenant, name, version)
+        row = await self._runner.row(tenant, _GET, tenant, name, version)
         return read_built(row[0]) if row else None
 
     async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
@@ -123,7 +123,7 @@ class PostgresTemplates:
 
     async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[VersionNote]:
         """Return the versions below a number, newest first."""
-        return [VersionNote(*row) for row in await self._runner.rows(_VERSIONS, tenant, key, before, limit)]
+        return [VersionNote(*row) for row in await self._runner.rows(tenant, _VERSIONS, tenant, key, before, limit)]
 
     async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
         """Return the version that a rollback makes current, or None when there is none. Two rollbacks go two versions
@@ -132,15 +132,15 @@ class PostgresTemplates:
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
         """Return current versions (the draft for a template that was never published) in the order of their keys."""
-        rows = await self._runner.rows(_PAGE, tenant, after, limit, TEMPLATES_PAGE_BYTES_MAX)
+        rows = await self._runner.rows(tenant, _PAGE, tenant, after, limit, TEMPLATES_PAGE_BYTES_MAX)
         return [read_version(row) for row in rows]
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a template with all its versions; return whether there was one."""
-        return await self._runner.run(lambda tx: TemplateWriting(tx, tenant, key).remove(), locked=tenant)
+        return await self._runner.run(tenant, lambda tx: TemplateWriting(tx, tenant, key).remove(), locked=tenant)
 
     async def _one(self, text: str, tenant: str, *values: str | int) -> TemplateVersion | None:
-        row = await self._runner.row(text, tenant, *values)
+        row = await self._runner.row(tenant, text, tenant, *values)
         return read_version(row) if row else None
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.backends.postgres.control_run import Runner, Transaction
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.errors import NotFound
 from clarion.domain.token_key import TokenKey
 from clarion.ports.clock import Clock
@@ -13,7 +14,7 @@ from clarion.ports.directory import OPERATOR_LEVEL
 
 _COLUMNS: Final = "tenant, name, defaults, created_ms, updated_ms"
 _GET: Final = f"SELECT {_COLUMNS} FROM tenants WHERE tenant = $1"  # noqa: S608 - constants
-_PAGE: Final = f"SELECT {_COLUMNS} FROM tenants WHERE tenant > $1 ORDER BY tenant LIMIT $2"  # noqa: S608 - constants
+_PAGE: Final = f"SELECT {_COLUMNS} FROM tenants_page($1, $2)"  # noqa: S608 - constants
 _PUT: Final = """
 INSERT INTO tenants (tenant, name, defaults, created_ms, updated_ms) VALUES ($1, $2, '{}', $3, $3)
 ON CONFLICT (tenant) DO UPDATE SET name = excluded.name, updated_ms = excluded.updated_ms
@@ -42,27 +43,27 @@ class PostgresTenants:
             await tx.define(OPERATOR_LEVEL, _PUT, tenant, name, now_ms)
             return _tenant(await tx.row(_GET, tenant))
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def get(self, tenant: str) -> TenantRecord | None:
         """Return a tenant, or None when there is none."""
-        row = await self._runner.row(_GET, tenant)
+        row = await self._runner.row(tenant, _GET, tenant)
         return _tenant(row) if row else None
 
     async def page(self, after: str, limit: int) -> list[TenantRecord]:
         """Return tenants in the order of their ids."""
-        return [_tenant(row) for row in await self._runner.rows(_PAGE, after, limit)]
+        return [_tenant(row) for row in await self._runner.rows(NO_TENANT, _PAGE, after, limit)]
 
     async def set_defaults(self, tenant: str, defaults: dict[str, dict[str, bool]]) -> None:
         """Replace the default preferences of a tenant. Raises `NotFound`."""
         text = msgspec.json.encode(defaults, order="sorted").decode()
         now_ms = self._clock.now_ms()
-        if not await self._runner.run(lambda tx: tx.define(tenant, _DEFAULTS, tenant, text, now_ms)):
+        if not await self._runner.run(tenant, lambda tx: tx.define(tenant, _DEFAULTS, tenant, text, now_ms)):
             raise NotFound("no such tenant")
 
     async def token_key(self, tenant: str) -> TokenKey:
         """Return the key that user tokens are signed with."""
-        row = await self._runner.row(_TOKEN_KEY, tenant)
+        row = await self._runner.row(tenant, _TOKEN_KEY, tenant)
         return TokenKey() if row is None else TokenKey(*row)
 
     async def rotate_token_key(self, tenant: str, overlap_ms: int) -> TokenKey:
@@ -73,7 +74,7 @@ class PostgresTenants:
             await tx.define(tenant, _ROTATE, tenant, until_ms)
             return TokenKey(*await tx.row(_TOKEN_KEY, tenant))
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
 
 def _tenant(row: Any) -> TenantRecord:

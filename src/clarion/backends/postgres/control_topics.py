@@ -59,20 +59,24 @@ class PostgresTopics:
             await tx.define(tenant, _PUT, tenant, key, name, now_ms)
             return TopicRecord(*await tx.row(_GET, tenant, key))
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def get(self, tenant: str, key: str) -> TopicRecord | None:
         """Return a topic, or None when there is none."""
-        row = await self._runner.row(_GET, tenant, key)
+        row = await self._runner.row(tenant, _GET, tenant, key)
         return TopicRecord(*row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TopicRecord]:
         """Return topics in the order of their keys."""
-        return [TopicRecord(*row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
+        return [TopicRecord(*row) for row in await self._runner.rows(tenant, _PAGE, tenant, after, limit)]
 
     async def known(self, tenant: str, keys: Sequence[str]) -> frozenset[str]:
         """Return those of the keys that are topics."""
-        return frozenset(row[0] for row in await self._runner.rows(_KNOWN, tenant, list(keys))) if keys else frozenset()
+        return (
+            frozenset(row[0] for row in await self._runner.rows(tenant, _KNOWN, tenant, list(keys)))
+            if keys
+            else frozenset()
+        )
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a topic and its memberships; return whether there was one."""
@@ -82,7 +86,7 @@ class PostgresTopics:
             await tx.change(_REMOVE_MEMBERS, tenant, key)
             return is_gone
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def join(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
         """Add users and return the number of new members. Raises `NotFound` when the topic does not exist, and
@@ -96,7 +100,7 @@ class PostgresTopics:
                     raise InvalidField("no such user", field=f"user_ids[{index}]", code="unknown_user")
             return await join(tx, tenant, key, list(ordinals.values()))
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def leave(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
         """Remove users and return how many were members. Raises `NotFound` when the topic does not exist."""
@@ -106,7 +110,7 @@ class PostgresTopics:
             ordinals = dict(await tx.rows(_ORDINALS, tenant, list(user_ids)))
             return await tx.change(_LEAVE, tenant, key, list(ordinals.values()))
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def members(self, tenant: str, key: str, after: str, limit: int) -> list[str]:
         """Return user ids in the order in which the users were first stored. Raises `NotFound` when the topic does not
@@ -119,7 +123,7 @@ class PostgresTopics:
                 raise InvalidField("points to a user that no longer exists: start from the beginning", field="after")
             return [row[0] for row in await tx.rows(_MEMBERS, tenant, key, start, limit)]
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
 
 async def join(tx: Transaction, tenant: str, key: str, ordinals: list[int]) -> int:

@@ -54,16 +54,16 @@ class PostgresUsers:
         """Create or replace users in one transaction; of two with the same id the later one counts. `source` is
         recorded with each changed preference. Raises `NotFound`, with nothing stored, when a topic does not exist."""
         batch = Batch(tenant, users, source, self._clock.now_ms())
-        self._profiles.remember(await self._runner.run(lambda tx: batch.store(tx, self._profiles)))
+        self._profiles.remember(await self._runner.run(tenant, lambda tx: batch.store(tx, self._profiles)))
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
         """Return a user, or None when there is none."""
-        row = await self._runner.row(_GET, tenant, user_id)
+        row = await self._runner.row(tenant, _GET, tenant, user_id)
         return _record(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[UserRecord]:
         """Return users in the order of their ids."""
-        return [_record(row) for row in await self._runner.rows(_PAGE, tenant, after, limit)]
+        return [_record(row) for row in await self._runner.rows(tenant, _PAGE, tenant, after, limit)]
 
     async def erase(self, tenant: str, user_id: str) -> bool:
         """Remove a user with all of the user's data; return whether there was one. The ordinal is never used again."""
@@ -76,7 +76,7 @@ class PostgresUsers:
             await tx.change(_ERASE_CONSENTS, tenant, ordinal)
             return True
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def set_preferences(self, tenant: str, user_id: str, preferences: str, source: str = "") -> bool:
         """Replace the preferences (canonical JSON) of a user, recorded with `source`; return False when there is no
@@ -92,7 +92,7 @@ class PostgresUsers:
         """Record the current time as the user's last activity; written at most every `SEEN_EVERY_MS`."""
         now = self._clock.now_ms()
         if self._seen.is_due(tenant, user_id, now):
-            await self._runner.run(lambda tx: tx.change(_SEEN, tenant, user_id, now, now - SEEN_EVERY_MS))
+            await self._runner.run(tenant, lambda tx: tx.change(_SEEN, tenant, user_id, now, now - SEEN_EVERY_MS))
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
         """Add or replace a device; return False when there is no such user. Raises `Conflict` over
@@ -109,7 +109,7 @@ class PostgresUsers:
             await _set_devices(tx, tenant, user_id, list(kept.values()), now)
             return True
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def remove_device(self, tenant: str, user_id: str, device_id: str) -> bool:
         """Remove a device; return False when there is no such user or device."""
@@ -123,7 +123,7 @@ class PostgresUsers:
             await _set_devices(tx, tenant, user_id, kept, now)
             return True
 
-        return await self._runner.run(work)
+        return await self._runner.run(tenant, work)
 
     async def _choose(self, tenant: str, user_id: str, source: str, **chosen: str) -> bool:
         now = self._clock.now_ms()
@@ -141,7 +141,7 @@ class PostgresUsers:
             await write_changes(tx, tenant, changed, {user_id: ordinal}, source, now)
             return ids
 
-        found = await self._runner.run(work)
+        found = await self._runner.run(tenant, work)
         self._profiles.remember(found or {})
         return found is not None
 

@@ -16,6 +16,7 @@ from clarion.backends.postgres.directory_people import PeopleReader
 from clarion.backends.postgres.directory_reads import DefinitionReader, Name
 from clarion.backends.postgres.directory_revisions import DefinitionCache, Revisions
 from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.api_key import key_digest, key_id_of
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
@@ -34,9 +35,7 @@ P = TypeVar("P", bound=tuple[Any, ...])
 _Defaults = dict[str, dict[str, bool]]
 
 _DEFAULT: Final = "SELECT tenant, defaults FROM tenants WHERE tenant = ANY($1::text[])"
-_KEY: Final = (
-    "SELECT tenant, digest, scopes, expires_ms, networks FROM api_keys WHERE key_id = $1 AND revoked_ms IS NULL"
-)
+_KEY: Final = "SELECT tenant, digest, scopes, expires_ms, networks FROM key_by_id($1)"
 _TOKEN_KEY: Final = "SELECT generation, previous_until_ms FROM token_keys WHERE tenant = $1"  # noqa: S105 - a query
 _QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = $1"
 _QUOTA: Final = msgspec.json.Decoder(Quota)
@@ -215,13 +214,14 @@ class PostgresDirectory(Followed):
         return (await self._definitions(kind, [place], read)).get(place)
 
     async def _read_defaults(self, places: Sequence[tuple[str]]) -> Mapping[tuple[str], _Defaults]:
-        rows = await self._database.fetch(_DEFAULT, [tenant for (tenant,) in places])
+        tenants = [tenant for (tenant,) in places]
+        rows = await self._database.fetch(tenants, _DEFAULT, tenants)
         return {(tenant,): _DEFAULTS.decode(text) for tenant, text in rows}
 
     async def _read_key(self, places: Sequence[Name]) -> Mapping[Name, _Key]:
         found = {}
         for place in places:
-            row = await self._database.fetchrow(_KEY, place[1])
+            row = await self._database.fetchrow(NO_TENANT, _KEY, place[1])
             if row:
                 tenant, digest, scopes, expires_ms, networks = row
                 may, where = frozenset(msgspec.json.decode(scopes)), comparable(msgspec.json.decode(networks))
@@ -230,9 +230,9 @@ class PostgresDirectory(Followed):
 
     async def _read_token_key(self, places: Sequence[tuple[str]]) -> Mapping[tuple[str], TokenKey]:
         # Of every tenant, so that it is cached for those whose key was never rotated, too.
-        rows = {place: await self._database.fetchrow(_TOKEN_KEY, place[0]) for place in places}
+        rows = {place: await self._database.fetchrow(place[0], _TOKEN_KEY, place[0]) for place in places}
         return {place: TokenKey(*(row or ())) for place, row in rows.items()}
 
     async def _read_quotas(self, places: Sequence[tuple[str]]) -> Mapping[tuple[str], dict[str, Quota]]:
-        rows = {place: await self._database.fetch(_QUOTAS, place[0]) for place in places}
+        rows = {place: await self._database.fetch(place[0], _QUOTAS, place[0]) for place in places}
         return {place: {key_id: _QUOTA.decode(text) for key_id, text in found} for place, found in rows.items()}

@@ -7,6 +7,7 @@ import msgspec
 
 from clarion.backends.postgres.control_run import is_storable
 from clarion.backends.postgres.pool import Database, columns
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS
 from clarion.domain.limits_processes import PROFILE_CACHE_MAX
@@ -23,7 +24,7 @@ JOIN profiles p ON p.tenant = u.tenant AND p.profile_id = u.profile_id
 """
 _ORDINALS: Final = "SELECT user_id, ordinal FROM users WHERE tenant = $1 AND user_id = ANY($2::text[])"
 _PROFILES: Final = """
-SELECT profile_id, zone, preferences, quiet_hours FROM profiles WHERE profile_id = ANY($1::bigint[])
+SELECT profile_id, zone, preferences, quiet_hours FROM profiles_by_id($1)
 """
 _SUPPRESSED: Final = """
 SELECT s.tenant, s.channel, s.address, s.reason FROM unnest($1::text[], $2::text[], $3::text[]) AS g (tenant, channel, address)
@@ -57,7 +58,7 @@ class PeopleReader:
         asked = [
             (tenant, user_id) for tenant, user_ids in wanted.items() for user_id in user_ids if is_storable(user_id)
         ]
-        rows = await self._database.fetch(_USERS, *columns(asked, 2)) if asked else []
+        rows = await self._database.fetch(wanted, _USERS, *columns(asked, 2)) if asked else []
         self._make_room(len(rows))
         for tenant, zone, preferences, quiet, devices, attributes, contacts, *values in rows:
             self._keep(values[2], zone, preferences, quiet)
@@ -73,7 +74,7 @@ class PeopleReader:
         found = {profile_id: self._profiles[profile_id] for profile_id in wanted if profile_id in self._profiles}
         missing = list(wanted - found.keys())
         if missing:
-            rows = await self._database.fetch(_PROFILES, missing)
+            rows = await self._database.fetch(NO_TENANT, _PROFILES, missing)
             self._make_room(len(rows))
             for row in rows:
                 found[row[0]] = self._keep(*row)
@@ -82,7 +83,7 @@ class PeopleReader:
     async def ordinals(self, tenant: str, user_ids: Collection[str]) -> dict[str, int]:
         """Return the ordinals of those of the users that exist, by user id."""
         asked = list(filter(is_storable, user_ids))
-        return dict(await self._database.fetch(_ORDINALS, tenant, asked)) if asked else {}
+        return dict(await self._database.fetch(tenant, _ORDINALS, tenant, asked)) if asked else {}
 
     async def suppressed(
         self, wanted: Mapping[tuple[str, str], Collection[str]]
@@ -97,7 +98,9 @@ class PeopleReader:
         if not keys:
             return found
         asked = [(*place, key) for (place, _), key in keys.items()]
-        rows = await self._database.fetch(_SUPPRESSED, *columns(asked, 3), self._clock.now_ms())
+        rows = await self._database.fetch(
+            {place[0] for place in wanted}, _SUPPRESSED, *columns(asked, 3), self._clock.now_ms()
+        )
         reasons = {tuple(row[:3]): row[3] for row in rows}
         for (place, address), key in keys.items():
             if (*place, key) in reasons:
@@ -107,7 +110,7 @@ class PeopleReader:
     async def suppressing(self, tenants: Collection[str]) -> dict[str, set[str]]:
         """Return, by tenant, the channels on which any address is suppressed."""
         found: dict[str, set[str]] = {tenant: set() for tenant in tenants}
-        rows = await self._database.fetch(_SUPPRESSING, list(found), _CHANNELS) if found else []
+        rows = await self._database.fetch(found, _SUPPRESSING, list(found), _CHANNELS) if found else []
         for tenant, channel in rows:
             found[tenant].add(channel)
         return found

@@ -62,18 +62,18 @@ class DefinitionReader:
 
     async def categories(self, names: Sequence[Name]) -> Mapping[Name, Category]:
         """Return categories by (tenant, key)."""
-        rows = await self._database.fetch(_CATEGORIES, *columns(names, 2))
+        rows = await self._database.fetch(_tenants(names), _CATEGORIES, *columns(names, 2))
         return {(tenant, key): read_category((key, *rest)) for tenant, key, *rest in rows}
 
     async def topics(self, names: Sequence[Name]) -> Mapping[Name, bool]:
         """Return True for the topics, by (tenant, key), that exist."""
-        return {tuple(row): True for row in await self._database.fetch(_TOPICS, *columns(names, 2))}
+        return {tuple(row): True for row in await self._database.fetch(_tenants(names), _TOPICS, *columns(names, 2))}
 
     async def accounts(self, places: Sequence[Name]) -> Mapping[Name, list[Account]]:
         """Return the enabled accounts of each (tenant, channel), preferred first. An account whose credentials cannot be
         opened is left out and logged."""
         found: dict[Name, list[Account]] = {place: [] for place in places}
-        for row in await self._database.fetch(_ACCOUNTS, *columns(places, 2)):
+        for row in await self._database.fetch(_tenants(places), _ACCOUNTS, *columns(places, 2)):
             account = self._account(row)
             if account is not None:
                 found[account.tenant, account.channel.value].append(account)
@@ -81,7 +81,7 @@ class DefinitionReader:
 
     async def named_accounts(self, names: Sequence[Name]) -> Mapping[Name, Account]:
         """Return accounts, enabled or not, by (tenant, name)."""
-        rows = [row for name in names for row in await self._database.fetch(_NAMED, *name)]
+        rows = [row for name in names for row in await self._database.fetch(name[0], _NAMED, *name)]
         found = (self._account(row) for row in rows)
         return {(account.tenant, account.name): account for account in found if account is not None}
 
@@ -94,7 +94,9 @@ class DefinitionReader:
             held = self._held.get(name)
             wanted.append((name[0], key, version, *(held[:2] if held else (None, None))))
         found: dict[Name, Template] = {}
-        for number, version, builds, text in await self._database.fetch(_TEMPLATES, *columns(wanted, 5)):
+        for number, version, builds, text in await self._database.fetch(
+            _tenants(names), _TEMPLATES, *columns(wanted, 5)
+        ):
             name = names[number - 1]
             held = self._held.get(name)
             if text is None and held is not None and held[:2] == (version, builds):
@@ -113,7 +115,7 @@ class DefinitionReader:
         build cannot read is left out and logged."""
         wanted = [(tenant, kind.KIND, key, version) for tenant, kind, key, version in keys]
         found: dict[DefinitionKey, Defined[Any]] = {}
-        for number, version, body in await self._database.fetch(_DEFINITIONS, *columns(wanted, 4)):
+        for number, version, body in await self._database.fetch(_tenants(keys), _DEFINITIONS, *columns(wanted, 4)):
             tenant, kind, key, _ = place = keys[number - 1]
             defined = _defined(tenant, kind, key, version, body)
             if defined is not None:
@@ -122,7 +124,7 @@ class DefinitionReader:
 
     async def definitions_of(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
         """Return the newest versions of all definitions of a kind, in the order of their keys."""
-        rows = await self._database.fetch(_ALL, tenant, kind.KIND)
+        rows = await self._database.fetch(tenant, _ALL, tenant, kind.KIND)
         found = (_defined(tenant, kind, *row) for row in rows)
         return [defined for defined in found if defined is not None]
 
@@ -133,6 +135,10 @@ class DefinitionReader:
         except SealBroken as error:
             _LOG.error("account %s of tenant %s is omitted: %s", account[0], tenant, error)
             return None
+
+
+def _tenants(places: Sequence[tuple[Any, ...]]) -> set[str]:
+    return {place[0] for place in places}
 
 
 def _template(name: Name, text: str) -> Template | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from clarion.backends.postgres.control_run import RevisionCounter
 from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX, REVISION_CHECK_MS
 
 _CHANGED: Final = "SELECT tenant, number FROM tenant_revisions WHERE number > $1"
@@ -50,7 +51,7 @@ class Revisions:
 
     async def _learn(self) -> None:
         began_ms = self._monotonic_ms()
-        for tenant, number in await self._database.fetch(_CHANGED, self._highest):
+        for tenant, number in await self._database.fetch(NO_TENANT, _CHANGED, self._highest):
             self._learned[tenant] = number
             self._highest = max(self._highest, number)
         self._learned_ms = began_ms  # only now: a reading that failed is tried again

@@ -21,7 +21,9 @@ from clarion.backends.postgres.steps import (
     Step,
     arrays,
     decode_answer,
+    tenants_of,
 )
+from clarion.backends.postgres.tenancy import Tenants, within
 from clarion.domain.errors import ClarionError, DurabilityError, OutcomeUnknown, Overloaded
 from clarion.domain.limits_postgres import (
     POSTGRES_DOUBT_S_MAX,
@@ -171,15 +173,15 @@ class GroupCommit:
                 job.future.set_exception(refusal)
 
     async def _commit(self, steps: list[Step]) -> GroupAnswer:
-        values = arrays(steps)
+        values, tenants = arrays(steps), tenants_of(steps)
         for attempt in range(POSTGRES_RETRIES_MAX + 1):
-            answer = await self._try(values, is_last=attempt == POSTGRES_RETRIES_MAX)
+            answer = await self._try(tenants, values, is_last=attempt == POSTGRES_RETRIES_MAX)
             if answer is not None:
                 return decode_answer(answer)
             await asyncio.sleep(_PAUSE_S * attempt)
         raise _unreachable()
 
-    async def _try(self, values: list[Any], *, is_last: bool) -> str | None:
+    async def _try(self, tenants: Tenants, values: list[Any], *, is_last: bool) -> str | None:
         """Return the server's answer to one call, None when nothing was stored and it may be made again."""
         self._number += 1
         sent = False
@@ -188,7 +190,8 @@ class GroupCommit:
         try:
             async with self._database.acquire() as connection:
                 sent = True
-                answer: str = await connection.fetchval(CALL, self.writer, self._number, self._origin, *fixed, *values)
+                call = (CALL, self.writer, self._number, self._origin, *fixed, *values)
+                answer: str = await connection.fetchval(*within(tenants, *call))
                 return answer
         except Exception as error:
             if sent and is_lost(error):

@@ -13,6 +13,7 @@ from clarion.backends.postgres.pool import Database
 from clarion.backends.postgres.server_check import check_server
 from clarion.backends.postgres.stage_store import PostgresStageStore
 from clarion.backends.postgres.streams import PostgresStreams
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.backends.postgres.wake_ups import HEADS, WakeUps
 from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.journal.watch import Stream
@@ -56,8 +57,8 @@ async def start(database: Database, partitions: int) -> Start:
     await database.run(lambda db: db.execute(_REGISTER, writer), repeatable=True)
     await database.run(lambda db: db.execute(_FIX, partitions), repeatable=True)
     # A statement of its own: it sees the number of a process that started at the same time.
-    fixed = await database.fetchval(PARTITIONS)
-    rows = await database.fetch(HEADS)
+    fixed = await database.fetchval(NO_TENANT, PARTITIONS)
+    rows = await database.fetch(NO_TENANT, HEADS)
     return Start(writer, fixed, {(topic, partition): head for topic, partition, head in rows})
 
 

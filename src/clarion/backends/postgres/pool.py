@@ -1,6 +1,6 @@
 """A bounded pool of connections to one PostgreSQL database, and statements on it with translated errors.
 
-A statement is one round trip. Connections keep no state between two uses: no `SET`, no temporary tables, no advisory locks of
+A statement is one round trip and sets its own tenants (`tenancy.py`). Connections keep no state between two uses: no `SET`, no temporary tables, no advisory locks of
 a session, so that they may come from PgBouncer in transaction mode. There, `through_pooler` leaves out prepared statements
 and the settings that PgBouncer refuses at connecting; the role's own settings then bound statements
 (`ALTER ROLE ... SET statement_timeout`).
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from clarion.backends.postgres.errors import LOST, RETRIED, unreadable, unwritten
+from clarion.backends.postgres.tenancy import Tenants, beginning, within
 from clarion.domain.errors import DurabilityError
 from clarion.domain.limits_postgres import (
     POSTGRES_ANSWER_S_MAX,
@@ -65,17 +66,20 @@ class Database:
     def __repr__(self) -> str:
         return f"Database(role={self._role!r})"
 
-    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+    async def fetch(self, tenants: Tenants, statement: str, *values: Any) -> list[Any]:
         """Return the rows of a read. Raises `StoreUnavailable` when it cannot be done now."""
-        return await self.read(lambda db: db.fetch(statement, *values))
+        call = within(tenants, statement, *values)
+        return await self.read(lambda db: db.fetch(*call))
 
-    async def fetchrow(self, statement: str, *values: Any) -> Any:
+    async def fetchrow(self, tenants: Tenants, statement: str, *values: Any) -> Any:
         """Return the first row of a read, None without one. Raises `StoreUnavailable`."""
-        return await self.read(lambda db: db.fetchrow(statement, *values))
+        call = within(tenants, statement, *values)
+        return await self.read(lambda db: db.fetchrow(*call))
 
-    async def fetchval(self, statement: str, *values: Any) -> Any:
+    async def fetchval(self, tenants: Tenants, statement: str, *values: Any) -> Any:
         """Return the first value of the first row of a read. Raises `StoreUnavailable`."""
-        return await self.read(lambda db: db.fetchval(statement, *values))
+        call = within(tenants, statement, *values)
+        return await self.read(lambda db: db.fetchval(*call))
 
     async def read(self, work: Work[T]) -> T:
         """Return the result of a read. A connection that was lost is replaced once. Raises `StoreUnavailable`."""
@@ -94,18 +98,18 @@ class Database:
         raise AssertionError("unreachable")
 
     async def run(self, work: Work[T], *, repeatable: bool = False) -> T:
-        """Return the result of a write of one statement, which is its own transaction. See `transact`. A caller may repeat
-        a write that is `repeatable` without harm, so an unknown outcome is `Overloaded`, too."""
-        return await self._write(work, in_transaction=False, repeatable=repeatable)
+        """Return the result of a write of one statement (`tenancy.within`), which is its own transaction. See `transact`. A
+        caller may repeat a write that is `repeatable` without harm, so an unknown outcome is `Overloaded`, too."""
+        return await self._write(work, None, repeatable=repeatable)
 
-    async def transact(self, work: Work[T]) -> T:
-        """Return the result of a write of several statements in one transaction.
+    async def transact(self, tenants: Tenants, work: Work[T]) -> T:
+        """Return the result of a write of several statements in one transaction over the rows of some tenants.
 
         It is run again as a whole, a bounded number of times, after a deadlock or serialization failure. Raises
         `Overloaded` when nothing was stored and `DurabilityError` when the connection was lost so that nobody knows. Errors
         of constraints and of the schema's functions pass.
         """
-        return await self._write(work, in_transaction=True)
+        return await self._write(work, tenants)
 
     def acquire(self) -> "Acquired":
         """Return a context manager that yields a connection of the pool; errors are those of the driver."""
@@ -129,16 +133,16 @@ class Database:
                 except TimeoutError:
                     pool.terminate()
 
-    async def _write(self, work: Work[T], *, in_transaction: bool, repeatable: bool = False) -> T:
+    async def _write(self, work: Work[T], tenants: Tenants | None, *, repeatable: bool = False) -> T:
         for attempt in range(POSTGRES_RETRIES_MAX + 1):
             sent = False
             try:
                 pool = await self.opened()
                 async with pool.acquire(timeout=POSTGRES_CONNECT_S_MAX) as connection:
                     sent = True
-                    if not in_transaction:
+                    if tenants is None:
                         return await work(connection)
-                    async with connection.transaction():
+                    async with _Transaction(connection, tenants):
                         sent = False
                         result = await work(connection)
                         sent = True
@@ -203,6 +207,21 @@ class Acquired:
 
     async def __aexit__(self, *_error: object) -> None:
         await self._pool.release(self._connection)
+
+
+class _Transaction:
+    """A transaction whose beginning sets its tenants."""
+
+    def __init__(self, connection: Connection, tenants: Tenants) -> None:
+        self._connection = connection
+        self._begin = beginning(tenants)
+
+    async def __aenter__(self) -> None:
+        await self._connection.execute(self._begin)
+
+    async def __aexit__(self, error: object, *_more: object) -> None:
+        if not self._connection.is_closed():
+            await self._connection.execute("COMMIT" if error is None else "ROLLBACK")
 
 
 def columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:

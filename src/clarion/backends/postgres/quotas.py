@@ -3,6 +3,7 @@
 from typing import Final
 
 from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.tenancy import within
 from clarion.backends.postgres.versions import PostgresVersions, Statements
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
@@ -31,7 +32,7 @@ FROM {_ROWS} WHERE {_SAME} RETURNING g.n, u.version
 )
 _FORGET: Final = """
 DELETE FROM usage
-WHERE tenant = $1 AND key_id = $2 AND kind >= $3 AND kind < $4 AND (at_ms <= $5 OR at_ms > $6)
+WHERE {scope} AND tenant = $1 AND key_id = $2 AND kind >= $3 AND kind < $4 AND (at_ms <= $5 OR at_ms > $6)
 """
 
 
@@ -43,4 +44,5 @@ class PostgresQuotas(PostgresVersions[BucketName, Usage]):
 
     async def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
         """Remove the buckets of one owner and a range of kinds, except those whose time is within `keep_ms`."""
-        await self.database.run(lambda db: db.execute(_FORGET, tenant, key_id, *kinds, *keep_ms))
+        call = within(tenant, _FORGET, tenant, key_id, *kinds, *keep_ms)
+        await self.database.run(lambda db: db.execute(*call))

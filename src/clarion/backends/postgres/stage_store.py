@@ -10,6 +10,7 @@ from clarion.backends.postgres.journal_regroup import check_alone, regroup
 from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.steps import decode_streams
+from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, within
 from clarion.backends.postgres.wake_ups import WakeUps
 from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.limits_postgres import POSTGRES_WRITER_KEPT_MS
@@ -67,7 +68,7 @@ _CANCELLED: Final = """SELECT sequence, subject_id FROM journal.cancellations
     WHERE sequence > $1 ORDER BY sequence LIMIT $2"""
 _REMEMBERED: Final = """SELECT tenant, key, body_hash, answer, expires_ms FROM journal.idempotency
     WHERE (tenant, key) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND expires_ms > $3"""
-_CURSORS_BY_ID: Final = "SELECT * FROM journal.cursors WHERE cursor_id = ANY ($1::bytea[])"
+_CURSORS_BY_ID: Final = "SELECT * FROM journal.cursors_by_id($1)"
 _CURSORS_IN: Final = """SELECT * FROM journal.cursors WHERE partition = ANY ($1::integer[])
     AND ($2::text IS NULL OR status = $2) ORDER BY created_ms, cursor_id"""
 _SET_STATUS: Final = "SELECT journal.set_cursor_status($1, $2, $3, $4, $5)"
@@ -160,19 +161,21 @@ class PostgresStageStore:
 
     async def next_due(self) -> int | None:
         """Return when the earliest timer is due, or None without timers."""
-        due_ms: int | None = await self._database.fetchval(_NEXT_DUE)
+        due_ms: int | None = await self._database.fetchval(NO_TENANT, _NEXT_DUE)
         return due_ms
 
     async def positions(self, group: str, partitions: Collection[int]) -> dict[int, dict[str, Position]]:
         """Return the group's committed positions by partition and topic."""
         found: dict[int, dict[str, Position]] = {partition: {} for partition in partitions}
-        for partition, topic, offset, numbers in await self._database.fetch(_POSITIONS, group, list(partitions)):
+        for partition, topic, offset, numbers in await self._database.fetch(
+            NO_TENANT, _POSITIONS, group, list(partitions)
+        ):
             found[partition][topic] = Position(offset, {} if numbers is None else _NUMBERS(numbers))
         return found
 
     async def open_intents(self, group: str, partition: int, after: int = 0) -> list[IntentEntry]:
         """Return a group's open intents numbered above `after`, in order."""
-        rows = await self._database.fetch(_INTENTS, group, partition, after, INTENT_ENTRIES_PER_READ_MAX)
+        rows = await self._database.fetch(NO_TENANT, _INTENTS, group, partition, after, INTENT_ENTRIES_PER_READ_MAX)
         return [IntentEntry(number, payload) for number, payload in rows]
 
     async def backlog_of(self, groups: Collection[str]) -> dict[str, int]:
@@ -183,29 +186,29 @@ class PostgresStageStore:
             for topic in GROUP_TOPICS.get(group, ())
             for partition in range(self.partitions)
         ]
-        rows = await self._database.fetch(sql("backlog"), *columns(read, 3), list(groups))
+        rows = await self._database.fetch(NO_TENANT, sql("backlog"), *columns(read, 3), list(groups))
         waiting = {group: number for group, number in rows}  # noqa: C416 - rows of the driver are not pairs
         return {group: waiting.get(group, 0) for group in groups}
 
     async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
         """Return the next sequence number to read after and the subject ids cancelled after `sequence`."""
-        rows = await self._database.fetch(_CANCELLED, sequence, CANCELLATIONS_PER_READ_MAX)
+        rows = await self._database.fetch(ALL_TENANTS, _CANCELLED, sequence, CANCELLATIONS_PER_READ_MAX)
         return (rows[-1][0] if rows else sequence), [row[1] for row in rows]
 
     async def remembered(
         self, keys: Collection[tuple[str, str]], now_ms: int
     ) -> dict[tuple[str, str], IdempotencyEntry]:
         """Return the entries of the keys, by (tenant, key), without expired ones."""
-        rows = await self._database.fetch(_REMEMBERED, *columns(list(keys), 2), now_ms)
+        rows = await self._database.fetch({tenant for tenant, _ in keys}, _REMEMBERED, *columns(list(keys), 2), now_ms)
         return {(row[0], row[1]): IdempotencyEntry(*row) for row in rows}
 
     async def cursors_by_id(self, cursor_ids: Collection[bytes]) -> dict[bytes, Cursor]:
         """Return cursors by id."""
-        return {row[0]: Cursor(*row) for row in await self._database.fetch(_CURSORS_BY_ID, list(cursor_ids))}
+        return {row[0]: Cursor(*row) for row in await self._database.fetch(NO_TENANT, _CURSORS_BY_ID, list(cursor_ids))}
 
     async def cursors_in(self, partitions: Collection[int], status: str | None = None) -> list[Cursor]:
         """Return the cursors of some partitions, oldest first, filtered by status."""
-        return [Cursor(*row) for row in await self._database.fetch(_CURSORS_IN, list(partitions), status)]
+        return [Cursor(*row) for row in await self._database.fetch(ALL_TENANTS, _CURSORS_IN, list(partitions), status)]
 
     async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
         """Change a cursor's status if it is one of `allowed_from`; return whether it was changed."""
@@ -217,21 +220,22 @@ class PostgresStageStore:
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:
         """Return the values of those of the keys that exist."""
-        rows = await self._database.fetch(_CELLS, *columns(list(keys), 2))
+        rows = await self._database.fetch(NO_TENANT, _CELLS, *columns(list(keys), 2))
         return {(partition, key): value for partition, key, value in rows}
 
     async def cells_page(
         self, partition: int, prefix: bytes, limit: int, after: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` cells whose keys begin with `prefix` and are above `after`, in order."""
-        rows = await self._database.fetch(_CELLS_PAGE, partition, after, prefix, _end_of(prefix), limit)
+        rows = await self._database.fetch(NO_TENANT, _CELLS_PAGE, partition, after, prefix, _end_of(prefix), limit)
         return [(key, value) for key, value in rows]
 
     async def waits_of(
         self, keys: Collection[tuple[str, bytes]], limit: int = 1_000
     ) -> dict[tuple[str, bytes], list[Wait]]:
         """Return the waits for each of the keys, without expired ones."""
-        rows = await self._database.fetch(_WAITS, *columns(list(dict.fromkeys(keys)), 2), self._clock.now_ms(), limit)
+        asked = columns(list(dict.fromkeys(keys)), 2)
+        rows = await self._database.fetch(set(asked[0]), _WAITS, *asked, self._clock.now_ms(), limit)
         found: dict[tuple[str, bytes], list[Wait]] = {}
         for row in rows:
             found.setdefault((row[0], row[1]), []).append(Wait(*row))
@@ -240,7 +244,7 @@ class PostgresStageStore:
     async def caps_of(self, blocks: Mapping[tuple[str, bytes], Collection[int]]) -> dict[tuple[str, bytes, int], bytes]:
         """Return the cap times of those of the blocks that exist."""
         asked = [(tenant, block, rule) for (tenant, rule), some in blocks.items() for block in some]
-        rows = await self._database.fetch(_CAPS, *columns(asked, 3))
+        rows = await self._database.fetch({tenant for tenant, _ in blocks}, _CAPS, *columns(asked, 3))
         return {(tenant, rule, block): times for tenant, rule, block, times in rows}
 
     async def trim(self, older_than_ms: int) -> int:
@@ -250,7 +254,8 @@ class PostgresStageStore:
         while trimmed := await self._value(_TRIM_FRAMES, older_than_ms, TRIM_ROWS_PER_COMMIT_MAX):
             frames += trimmed
         now_ms = self._clock.now_ms()
-        while await self._value(_TRIM_ENTRIES, older_than_ms - HOLD_MS_MAX, now_ms, TRIM_ROWS_PER_COMMIT_MAX):
+        times = older_than_ms - HOLD_MS_MAX, now_ms
+        while await self._value(*within(ALL_TENANTS, _TRIM_ENTRIES, *times, TRIM_ROWS_PER_COMMIT_MAX)):
             pass
         old_ms = now_ms - POSTGRES_WRITER_KEPT_MS
         await self._database.run(lambda db: db.execute(_TRIM_WRITERS, old_ms), repeatable=True)

@@ -10,7 +10,8 @@ import msgspec
 
 from clarion.backends.postgres.pool import Database
 from clarion.backends.postgres.sql_files import sql
-from clarion.backends.postgres.state_rows import FOLD, fold_rows, without_nul
+from clarion.backends.postgres.state_rows import FOLD, fold_rows, fold_tenants, without_nul
+from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, within
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import (
     AlreadyStored,
@@ -35,7 +36,7 @@ _PRUNE: Final = """DELETE FROM captures AS c USING (
         SELECT t.tenant, greatest($1::bytea, coalesce((SELECT k.delivery_id FROM captures AS k WHERE k.tenant = t.tenant
             ORDER BY k.delivery_id DESC LIMIT 1 OFFSET $2), ''::bytea)) AS edge
         FROM (SELECT DISTINCT tenant FROM captures) AS t
-    ) AS e WHERE c.tenant = e.tenant AND c.delivery_id <= e.edge"""
+    ) AS e WHERE {scope} AND c.tenant = e.tenant AND c.delivery_id <= e.edge"""
 _STATES: Final = """SELECT w.id, d.state, d.attempt FROM unnest($1::bytea[]) AS w (id),
     LATERAL (SELECT state, attempt FROM deliveries WHERE deliveries.id = w.id OFFSET 0) AS d"""
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
@@ -64,7 +65,7 @@ class StateFold:
 
     async def positions(self) -> dict[int, Position]:
         """Return the folded position of each partition."""
-        rows = await self._database.fetch('SELECT partition, "offset", numbers FROM fold_positions')
+        rows = await self._database.fetch(NO_TENANT, 'SELECT partition, "offset", numbers FROM fold_positions')
         return {
             partition: Position(offset, {} if numbers is None else _NUMBERS.decode(numbers))
             for partition, offset, numbers in rows
@@ -85,18 +86,20 @@ class StateFold:
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return the number deleted."""
         oldest = max(before_ms, 0).to_bytes(6, "big")
-        done = await self._timed(self._database.run(lambda db: db.execute(_PRUNE, oldest, keep_per_tenant)))
+        done = await self._timed(
+            self._database.run(lambda db: db.execute(*within(ALL_TENANTS, _PRUNE, oldest, keep_per_tenant)))
+        )
         return int(done.removeprefix("DELETE "))
 
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         """Return the state and newest attempt of those of the deliveries that have a row of their own."""
-        rows = await self._database.fetch(_STATES, list(delivery_ids))
+        rows = await self._database.fetch(ALL_TENANTS, _STATES, list(delivery_ids))
         return {id_: (STATES[state], attempt) for id_, state, attempt in rows}
 
     async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         """Return the state bytes of a chunk, None when it is not folded yet."""
         found: bytes | None = await self._database.fetchval(
-            "SELECT states FROM chunk_states WHERE chunk_id = $1", chunk_id
+            ALL_TENANTS, "SELECT states FROM chunk_states WHERE chunk_id = $1", chunk_id
         )
         return found
 
@@ -106,7 +109,7 @@ class StateFold:
     async def _load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
-        rows = await self._database.fetch(_LOAD, sorted(delivery_ids), sorted(chunk_ids))
+        rows = await self._database.fetch(ALL_TENANTS, _LOAD, sorted(delivery_ids), sorted(chunk_ids))
         deliveries: dict[bytes, Delivery] = {}
         chunks: dict[bytes, ChunkState] = {}
         for row in rows:
@@ -126,12 +129,13 @@ class StateFold:
             await self._fold_until_known(rows, advances)
 
     async def _fold(self, rows: Sequence[Any]) -> None:
+        tenants = fold_tenants(rows)
         try:
             try:
-                await self._database.run(lambda db: db.execute(FOLD, *rows))
+                await self._database.run(lambda db: db.execute(*within(tenants, FOLD, *rows)))
             except asyncpg.CharacterNotInRepertoireError:
                 cleaned = without_nul(rows)  # a provider's words may hold it: rare, so it is looked for only then
-                await self._database.run(lambda db: db.execute(FOLD, *cleaned))
+                await self._database.run(lambda db: db.execute(*within(tenants, FOLD, *cleaned)))
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name not in _NEW:
                 raise
@@ -160,7 +164,7 @@ class StateFold:
         try:
             await self._fold(rows)
         except StaleLease:
-            found = await self._database.fetch('SELECT partition, "offset", fence FROM fold_positions')
+            found = await self._database.fetch(NO_TENANT, 'SELECT partition, "offset", fence FROM fold_positions')
             stored = {partition: (offset, fence) for partition, offset, fence in found}
             if any(stored.get(one.partition) != (one.offset, one.fence) for one in advances):
                 raise

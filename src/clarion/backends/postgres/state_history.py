@@ -8,6 +8,7 @@ from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.state_fold import DELIVERY_COLUMNS, delivery
 from clarion.backends.postgres.state_repeat import repeatable, rows_of
 from clarion.backends.postgres.state_where import Where, dead_letters_where
+from clarion.backends.postgres.tenancy import Tenants, within
 from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.history import (
     Attempt,
@@ -54,16 +55,17 @@ _DEAD: Final = f"SELECT {_columns(DeadLetter)} FROM dead_letters WHERE tenant = 
 _CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = $1"  # noqa: S608
 _COUNTERS: Final = """SELECT minute_ms, channel, what, reason, count FROM counters
     WHERE tenant = $1 AND minute_ms >= $2 AND minute_ms < $3 ORDER BY minute_ms, channel, what, reason LIMIT $4"""
+_FACTS: Final = "SELECT facts FROM request_facts WHERE tenant = $1 AND digest = $2"
 # Rows are locked in one order, so that claims of the same letters wait for each other.
 _HELD: Final = """WITH held AS MATERIALIZED (
         SELECT delivery_id FROM dead_letters WHERE tenant = $1 AND delivery_id = ANY ($2::bytea[])
         ORDER BY delivery_id FOR UPDATE
     ) UPDATE dead_letters AS d"""
 _CLAIM: Final = f"""{_HELD} SET claimed_ms = $3 FROM held
-    WHERE d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.replayed_ms IS NULL
+    WHERE {{scope}} AND d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.replayed_ms IS NULL
     AND (d.claimed_ms IS NULL OR d.claimed_ms <= $4) RETURNING d.delivery_id"""
 _SETTLE: Final = f"""{_HELD} SET replayed_ms = d.claimed_ms FROM held
-    WHERE d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.claimed_ms = $3 AND d.replayed_ms IS NULL"""
+    WHERE {{scope}} AND d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.claimed_ms = $3 AND d.replayed_ms IS NULL"""
 _INSTANCES: Final = f"""SELECT {_columns(Instance)} FROM instances WHERE notification_id = $1 AND tenant = $2
     ORDER BY user_id, id LIMIT $3"""  # noqa: S608
 _PROGRESS: Final = """SELECT p.instance_id, i.notification_id, p.tenant, i.user_id, i.workflow, i.version, p.step, p.event,
@@ -99,42 +101,42 @@ class StateHistory:
 
     async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
         """Return a notification that was planned or scheduled, or None."""
-        rows = await self._rows(f"{_NOTIFICATION} AND id = $2", tenant, notification_id)
+        rows = await self._rows(tenant, f"{_NOTIFICATION} AND id = $2", tenant, notification_id)
         return Notification(*rows[0]) if rows else None
 
     async def notifications(self, tenant: str, window: Window) -> list[Notification]:
         """Return notifications, newest first."""
         where = Where(_NOTIFICATION, tenant)
         where.window("id", window)
-        return [Notification(*row) for row in await self._rows(where.statement, *where.values)]
+        return [Notification(*row) for row in await self._rows(tenant, where.statement, *where.values)]
 
     async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
         values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
-        return [delivery(row) for row in await self._rows(_DELIVERIES_OF, *values)]
+        return [delivery(row) for row in await self._rows(tenant, _DELIVERIES_OF, *values)]
 
-    async def request_facts(self, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) behind the decisions on deliveries with this digest, or None."""
-        found = await self._rows("SELECT facts FROM request_facts WHERE digest = $1", digest)
+    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with this digest, or None."""
+        found = await self._rows(tenant, _FACTS, tenant, digest)
         return found[0][0] if found else None
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
-        rows = await self._rows(_DELIVERIES, delivery_ids, tenant)
+        rows = await self._rows(tenant, _DELIVERIES, delivery_ids, tenant)
         return {row[0]: delivery(row) for row in rows}
 
     async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
         """Return the attempts and events of deliveries other than their acceptance, by delivery and in order."""
-        return [Attempt(*row) for row in await self._rows(_ATTEMPTS, delivery_ids, tenant)]
+        return [Attempt(*row) for row in await self._rows(tenant, _ATTEMPTS, delivery_ids, tenant)]
 
     async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled, or None if it was not."""
-        rows = await self._rows(_CANCELLED, tenant, subject_id)
+        rows = await self._rows(tenant, _CANCELLED, tenant, subject_id)
         return rows[0][0] if rows else None
 
     async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
         """Return (channel, state, reason, deliveries) of a broadcast."""
-        return [tuple(row) for row in await self._rows(_TOTALS, tenant, broadcast_id)]
+        return [tuple(row) for row in await self._rows(tenant, _TOTALS, tenant, broadcast_id)]
 
     async def chunks(
         self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
@@ -144,25 +146,25 @@ class StateHistory:
         where = Where(_CHUNKS, after or broadcast_id, broadcast_id + _END, tenant)
         where.also("min_ordinal <=", ordinal)
         where.also("max_ordinal >=", ordinal)
-        rows = await self._rows(*where.ordered("chunks.chunk_id", limit))
+        rows = await self._rows(tenant, *where.ordered("chunks.chunk_id", limit))
         return [(Chunk(*row[:_CHUNK_WIDTH]), ChunkState(*row[_CHUNK_WIDTH:])) for row in rows]
 
     async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         where = dead_letters_where(_DEAD, tenant, only)
         where.window("delivery_id", window)
-        return [DeadLetter(*row) for row in await self._rows(where.statement, *where.values)]
+        return [DeadLetter(*row) for row in await self._rows(tenant, where.statement, *where.values)]
 
     async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
         """Return the number of dead letters, `window.limit` at most."""
         where = dead_letters_where("SELECT 1 FROM dead_letters WHERE tenant = $1", tenant, only)
         where.window("delivery_id", window)
-        rows = await self._rows(f"SELECT count(*) FROM ({where.statement}) AS found", *where.values)  # noqa: S608
+        rows = await self._rows(tenant, f"SELECT count(*) FROM ({where.statement}) AS found", *where.values)  # noqa: S608
         return int(rows[0][0]) if rows else 0
 
     async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter, or None when there is none."""
-        rows = await self._rows(f"{_DEAD} AND delivery_id = $2", tenant, delivery_id)
+        rows = await self._rows(tenant, f"{_DEAD} AND delivery_id = $2", tenant, delivery_id)
         return DeadLetter(*rows[0]) if rows else None
 
     async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
@@ -170,14 +172,15 @@ class StateHistory:
         when it cannot be done now."""
         values = (tenant, delivery_ids, now_ms, now_ms - REPLAY_CLAIM_MS)
         try:
-            rows = await self._database.run(lambda db: db.fetch(_CLAIM, *values))
+            rows = await self._database.run(lambda db: db.fetch(*within(tenant, _CLAIM, *values)))
         except DurabilityError as error:  # what may have been claimed can be claimed again a minute later
             raise Overloaded("PostgreSQL did not say whether it has stored this; repeat the request") from error
         return {row[0] for row in rows}
 
     async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
         """Mark dead letters that were claimed at `claimed_ms` and are on the journal now as replayed."""
-        await repeatable(self._database, lambda db: db.execute(_SETTLE, tenant, delivery_ids, claimed_ms))
+        values = (tenant, delivery_ids, claimed_ms)
+        await repeatable(self._database, lambda db: db.execute(*within(tenant, _SETTLE, *values)))
 
     async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
@@ -185,47 +188,47 @@ class StateHistory:
         where.also("channel =", channel)
         where.also("user_id =", user_id)
         where.window("delivery_id", window)
-        return [Capture(*row) for row in await self._rows(where.statement, *where.values)]
+        return [Capture(*row) for row in await self._rows(tenant, where.statement, *where.values)]
 
     async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
         """Return (minute, channel, event, reason, count) in order of time."""
-        return [tuple(row) for row in await self._rows(_COUNTERS, tenant, from_ms, to_ms, limit)]
+        return [tuple(row) for row in await self._rows(tenant, _COUNTERS, tenant, from_ms, to_ms, limit)]
 
     async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
         """Return the workflow instances of a notification, by user."""
-        return [Instance(*row) for row in await self._rows(_INSTANCES, notification_id, tenant, RECIPIENTS_MAX)]
+        return [Instance(*row) for row in await self._rows(tenant, _INSTANCES, notification_id, tenant, RECIPIENTS_MAX)]
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return the progress of instances, by instance and in order."""
-        return [Progress(*row) for row in await self._rows(_PROGRESS, instance_ids, tenant)]
+        return [Progress(*row) for row in await self._rows(tenant, _PROGRESS, instance_ids, tenant)]
 
     async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
         """Return the time of the last seen receipt for those pairs of user and notification that have one."""
-        rows = await self._rows(_SEEN_MS, *columns(list(wanted), 3))
+        rows = await self._rows({tenant for tenant, _, _ in wanted}, _SEEN_MS, *columns(list(wanted), 3))
         return {(tenant, id_, user_id): at_ms for tenant, id_, user_id, at_ms in rows}
 
     async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         """Return the users who saw the notification with the time of their first seen receipt, in the order of user
         ids."""
-        return [tuple(row) for row in await self._rows(_SEEN_BY, tenant, notification_id, RECIPIENTS_MAX)]
+        return [tuple(row) for row in await self._rows(tenant, _SEEN_BY, tenant, notification_id, RECIPIENTS_MAX)]
 
     async def deliveries_by_vendor_id(
         self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
     ) -> dict[str, Delivery]:
         """Return deliveries by the vendor's own message ids."""
-        rows = await self._rows(_BY_VENDOR_ID, vendor_message_ids, tenant, vendor)
+        rows = await self._rows(tenant, _BY_VENDOR_ID, vendor_message_ids, tenant, vendor)
         return {row["vendor_message_id"]: delivery(row) for row in rows}
 
     async def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
         """Return chunks of broadcasts."""
-        return {row[0]: Chunk(*row) for row in await self._rows(_CHUNKS_BY_ID, chunk_ids, tenant)}
+        return {row[0]: Chunk(*row) for row in await self._rows(tenant, _CHUNKS_BY_ID, chunk_ids, tenant)}
 
     async def health_changes(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
     ) -> list[HealthChange]:
         """Return changes of account health, newest first."""
-        rows = await self._rows(_HEALTH_CHANGES, tenant, from_ms, to_ms, provider, limit)
+        rows = await self._rows(tenant, _HEALTH_CHANGES, tenant, from_ms, to_ms, provider, limit)
         return [HealthChange(*row) for row in rows]
 
-    async def _rows(self, statement: str, *values: Any) -> list[Any]:
-        return await rows_of(self._database, statement, *values)
+    async def _rows(self, tenants: Tenants, statement: str, *values: Any) -> list[Any]:
+        return await rows_of(self._database, tenants, statement, *values)

@@ -5,16 +5,17 @@ from typing import Any, TypeVar
 import asyncpg
 
 from clarion.backends.postgres.pool import Database, Work
+from clarion.backends.postgres.tenancy import Tenants
 from clarion.domain.errors import DurabilityError, Overloaded
 
 T = TypeVar("T")
 
 
-async def rows_of(database: Database, statement: str, *values: Any) -> list[Any]:
+async def rows_of(database: Database, tenants: Tenants, statement: str, *values: Any) -> list[Any]:
     """Return the rows of a read; none when a value holds a character that no stored text can hold. Raises
     `StoreUnavailable`."""
     try:
-        return await database.fetch(statement, *values)
+        return await database.fetch(tenants, statement, *values)
     except asyncpg.CharacterNotInRepertoireError:
         return []
 

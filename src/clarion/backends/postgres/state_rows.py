@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple, replace
 
+from clarion.backends.postgres.tenancy import NO_TENANT, SCOPE, Tenants
 from clarion.domain.history import (
     INSTANCE_ENDINGS,
     Attempt,
@@ -28,8 +29,10 @@ from clarion.ports.state import Advance
 Row = tuple[Any, ...]
 Rows = list[Row] | None
 
-FOLD: Final = f"SELECT fold_store({', '.join(f'${number}' for number in range(1, 24))})"
+FOLD: Final = f"SELECT fold_store({', '.join(f'${number}' for number in range(1, 24))}) WHERE {SCOPE}"
 """The statement that stores the rows of `fold_rows`."""
+_TENANT: Final = (None, 0, 2, 1, 1, 0, 1, 1, None, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0)
+"""The column of the tenant in the rows of each argument."""
 
 
 def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
@@ -40,7 +43,7 @@ def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
     return [
         _sorted(map(_advance, advances), 1),
         _notifications(changes.notifications),
-        _sorted(changes.settings.items(), 1),
+        _sorted(_request_facts(changes), 3),
         fresh,
         known,
         _vendor_ids(changes.deliveries.values()),
@@ -63,6 +66,17 @@ def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
     ]
 
 
+def fold_tenants(arguments: Sequence[Any]) -> Tenants:
+    """Return the tenants of the arguments of `FOLD`."""
+    found = {
+        row[column]
+        for rows, column in zip(arguments, _TENANT, strict=True)
+        if rows is not None and column is not None
+        for row in rows
+    }
+    return found or NO_TENANT
+
+
 def without_nul(arguments: Iterable[Any]) -> list[Any]:
     """Return arguments with U+FFFD for each character NUL, which text of PostgreSQL cannot hold."""
     return [
@@ -81,6 +95,12 @@ def _sorted(rows: Iterable[Row], key: int) -> Rows:
 def _advance(advance: Advance) -> Row:
     numbers = msgspec.msgpack.encode(dict(advance.numbers)) if advance.numbers else None
     return advance.partition, advance.from_offset, advance.offset, advance.fence, numbers
+
+
+def _request_facts(changes: Changes) -> Iterable[Row]:
+    """Return shared facts for each tenant with a delivery that was decided from them."""
+    used = {(row.setting, row.tenant) for row in changes.deliveries.values() if row.setting is not None}
+    return ((digest, changes.settings[digest], tenant) for digest, tenant in used if digest in changes.settings)
 
 
 def _notifications(rows: Sequence[Notification]) -> Rows:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from clarion.backends.postgres.pool import columns
+from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, SCOPE, Tenants
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.journal.topics import urgency
@@ -29,8 +30,12 @@ GrownStream = tuple[str, int, int]
 EMPTY_CAPS: Final = bytes(4 * CAP_BLOCK_USERS)
 _WIDTHS: Final = (4, 4, 5, 4, 3, 6, 5, 3, 11, 7, 6, 3, 3, 3, 6)
 """The number of columns of each part, in the order of the function's parameters."""
+_TENANT: Final = {6: 0, 7: 0, 8: 1, 10: 0, 12: 0, 13: 0, 14: 0}
+"""The column of the tenant in the parts that have one."""
 _GLOBALS: Final = 11
-CALL: Final = f"SELECT journal.commit_steps({', '.join(f'${n}' for n in range(1, _GLOBALS + sum(_WIDTHS) + 1))})"
+CALL: Final = (
+    f"SELECT journal.commit_steps({', '.join(f'${n}' for n in range(1, _GLOBALS + sum(_WIDTHS) + 1))}) WHERE {SCOPE}"
+)
 
 
 class StepAnswer(msgspec.Struct, frozen=True):
@@ -89,6 +94,12 @@ class Step:
             list({(wait.tenant, wait.key, wait.subject): astuple(wait) for wait in plan.waits}.values()),
         )
 
+    def tenants(self) -> set[str] | None:
+        """Return the tenants of the rows, None when the step reads or moves rows whose tenants it does not name."""
+        if self.result.cancellations_after is not None or self.result.broadcasts.moves:
+            return None
+        return {row[column] for part, column in _TENANT.items() for row in self.parts[part]}
+
     def committed(self, answer: StepAnswer) -> Committed:
         """Return the result of the step, or raise its refusal."""
         if answer.refused == "lease":
@@ -118,6 +129,17 @@ def arrays(steps: Sequence[Step]) -> list[Any]:
             bounds.append(len(rows))
         values += columns(rows, width)
     return [len(steps), bounds, [step.result.cancellations_after for step in steps], *values]
+
+
+def tenants_of(steps: Sequence[Step]) -> Tenants:
+    """Return the tenants of a group of steps."""
+    found: set[str] = set()
+    for step in steps:
+        tenants = step.tenants()
+        if tenants is None:
+            return ALL_TENANTS
+        found |= tenants
+    return found or NO_TENANT
 
 
 def _leases(result: StageResult) -> Rows:

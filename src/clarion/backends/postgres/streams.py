@@ -5,6 +5,7 @@ from typing import Final
 
 from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.sql_files import sql
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.backends.postgres.wake_ups import WakeUps
 from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
 from clarion.journal.watch import GrowthWatch, streams_of
@@ -30,7 +31,9 @@ class PostgresStreams:
         found: list[list[StoredFrame]] = [[] for _ in places]
         if not places:
             return found
-        rows = await self._database.fetch(sql("read_frames"), *columns(places, 3), limit_frames, JOURNAL_READ_BYTES_MAX)
+        rows = await self._database.fetch(
+            NO_TENANT, sql("read_frames"), *columns(places, 3), limit_frames, JOURNAL_READ_BYTES_MAX
+        )
         for place, offset, count, appended_ms, payload in rows:
             topic, partition, _ = places[place - 1]
             found[place - 1].append(StoredFrame(topic, partition, offset, count, appended_ms, payload, "", offset))
@@ -40,7 +43,7 @@ class PostgresStreams:
         self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256
     ) -> list[StoredFrame]:
         """Return frames appended at or after a time, oldest first. Raises `StoreUnavailable`."""
-        first = await self._database.fetchval(_SINCE, topic, partition, appended_ms)
+        first = await self._database.fetchval(NO_TENANT, _SINCE, topic, partition, appended_ms)
         if first is None:
             return []
         (frames,) = await self.read_many([Place(topic, partition, first - 1)], limit_frames)
@@ -48,7 +51,7 @@ class PostgresStreams:
 
     async def heads_of(self, streams: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the newest offset of each stream, 0 where it is empty. Raises `StoreUnavailable`."""
-        rows = await self._database.fetch(_HEADS_OF, *columns(list(streams), 2))
+        rows = await self._database.fetch(NO_TENANT, _HEADS_OF, *columns(list(streams), 2))
         heads = {(topic, partition): head for topic, partition, head in rows}
         return {stream: heads.get(stream, 0) for stream in streams}
 

@@ -30,7 +30,7 @@ class Statements(NamedTuple):
 
 
 class PostgresVersions(Generic[N, V]):
-    """Implements `ports/versioned.py`. `write` and `make` convert a value to columns and back; `make` without arguments
+    """Implements `ports/versioned.py`. A name begins with its tenant. `write` and `make` convert a value to columns and back; `make` without arguments
     returns the default for a value that was never stored. Who opened the database closes it."""
 
     def __init__(
@@ -54,7 +54,7 @@ class PostgresVersions(Generic[N, V]):
         if not names:
             return []
         try:
-            rows = await self.database.fetch(self._sql.read, *columns(names, self._parts))
+            rows = await self.database.fetch({name[0] for name in names}, self._sql.read, *columns(names, self._parts))
         except StoreUnavailable as error:
             raise Overloaded(str(error)) from error
         return self._placed(rows, len(names))
@@ -64,7 +64,8 @@ class PostgresVersions(Generic[N, V]):
         one result per group."""
         if not any(groups):
             return [Swapped(stored=True, now=[]) for _ in groups]
-        return await self.database.transact(lambda db: self._swap(db, groups))
+        tenants = {change.name[0] for group in groups for change in group}
+        return await self.database.transact(tenants, lambda db: self._swap(db, groups))
 
     def close(self) -> None:
         """Do nothing: connections belong to the database."""

@@ -135,8 +135,8 @@ class StateHistory:
         values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
         return [delivery(row) for row in self._rows(statement, values)]
 
-    async def request_facts(self, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) behind the decisions on deliveries with this digest, or None."""
+    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with this digest, or None."""
         row = next(iter(self._rows("SELECT facts FROM settings WHERE digest = ?", (digest,))), None)
         return None if row is None else row[0]
 
