@@ -104,11 +104,9 @@ class TestRoles:
     async def test_a_role_changes_rows_of_the_tenants_that_are_set_alone(self, admin, opened, role):
         tables, database, kinds = await fill(admin, ["a", "b"]), opened(role), await columns_of(admin)
         for table in tables - {"tenant_revisions"}:
-            for change in (
-                f"UPDATE {table} SET tenant = tenant WHERE {{scope}}",
-                f"DELETE FROM {table} WHERE {{scope}}",
-            ):
-                assert (await database.run(lambda db, c=change: db.execute(*within("a", c)))).endswith(" 1"), change
+            for change in ("UPDATE {table} SET tenant = tenant WHERE {scope}", "DELETE FROM {table} WHERE {scope}"):
+                call = within("a", change.replace("{table}", table))
+                assert (await database.run(lambda db, c=call: db.execute(*c))).endswith(" 1"), call
             assert await seen(database, "b", table) == {"b"}
             names = ", ".join(f'"{name}"' for name in kinds[table])
             places = ", ".join(f"${number}" for number in range(1, len(kinds[table]) + 1))

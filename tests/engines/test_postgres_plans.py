@@ -1,0 +1,54 @@
+"""Plans of hot reads under row-level security: the tenants are set first, and conditions reach the indexes."""
+
+import asyncpg
+import pytest
+
+from clarion.backends.postgres import state_history
+from clarion.backends.postgres.audience_pages import _HEAD, _PAGE, Audience
+from clarion.backends.postgres.state_fold import _LOAD
+from clarion.backends.postgres.tenancy import ALL_TENANTS, within
+from tests.engines.postgres import API, APPLICATION, as_role, database_of
+
+pytestmark = pytest.mark.engines
+ID = bytes(24)
+
+
+def audience(topic):
+    values, size, users, _ = Audience("a", topic, None, 0).begin(0, 500)
+    return "a", _PAGE.format(head=_HEAD, audience=users, size=size), values.all
+
+
+READS = {
+    "users": (*audience(None), "users_page", "((tenant = 'a'::text) AND (ordinal > '0'::bigint))"),
+    "members": (*audience("k"), "topic_members_pkey", "(ordinal > '0'::bigint))"),
+    "deliveries": (
+        "a",
+        state_history._DELIVERIES,
+        [[ID], "a"],
+        "deliveries_pkey",
+        "((id = w.id) AND (tenant = 'a'::text))",
+    ),
+    "letters": (
+        "a",
+        f"{state_history._DEAD} AND delivery_id < $2",
+        ["a", ID],
+        "dead_letters_pkey",
+        "(delivery_id < '\\x",
+    ),
+    "load": (ALL_TENANTS, _LOAD, [[ID], []], "deliveries_pkey", "(id = w.id)"),
+}
+
+
+@pytest.mark.parametrize("role", [API, APPLICATION])
+@pytest.mark.parametrize("name", READS)
+async def test_a_hot_read_sets_its_tenants_first_and_looks_into_an_index(tmp_path, name, role):
+    tenants, statement, values, index, condition = READS[name]
+    connection = await asyncpg.connect(as_role(database_of(tmp_path), role))
+    await connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+    call = within(tenants, statement, *values)
+    plan = [row[0].strip() for row in await connection.fetch(f"EXPLAIN (COSTS OFF) {call[0]}", *call[1:])]
+    await connection.close()
+    assert plan[:2] == ["Result", "One-Time Filter: ($0 IS NOT NULL)"]
+    looks = [at for at, line in enumerate(plan) if f"using {index} " in line]
+    assert looks
+    assert any(line.startswith("Index Cond:") and condition.strip("()") in line for line in plan[looks[0] :]), plan
