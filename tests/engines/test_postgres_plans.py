@@ -24,18 +24,18 @@ READS = {
     "deliveries": (
         "a",
         state_history._DELIVERIES,
-        [[ID], "a"],
-        "deliveries_pkey",
+        [[ID], "a", ID, ID],
+        "deliveries_other_pkey",
         "((id = w.id) AND (tenant = 'a'::text))",
     ),
     "letters": (
         "a",
         f"{state_history._DEAD} AND delivery_id < $2",
         ["a", ID],
-        "dead_letters_pkey",
+        "dead_letters_other_pkey",
         "(delivery_id < '\\x",
     ),
-    "load": (ALL_TENANTS, _LOAD, [[ID], []], "deliveries_pkey", "(id = w.id)"),
+    "load": (ALL_TENANTS, _LOAD, [[ID], [], ID, ID], "deliveries_other_pkey", "(id = w.id)"),
 }
 
 

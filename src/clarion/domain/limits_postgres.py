@@ -37,3 +37,5 @@ POSTGRES_WRITER_ENDED_KEPT_MS: Final = 30 * 24 * 3600 * 1000
 """How long it is remembered that a process may commit nothing more, as the number of partitions changed without it."""
 POSTGRES_WRITER_KEPT_MS: Final = 24 * 3600 * 1000
 """How long the last commit of a process is remembered, which may have to ask for its outcome."""
+POSTGRES_PERIODS_AHEAD: Final = 2
+"""Periods of 30 days after the present one for which partitions of history are made ahead."""

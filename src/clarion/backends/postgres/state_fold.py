@@ -3,6 +3,7 @@ statement, and so is a fold."""
 
 import asyncio
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -10,6 +11,7 @@ import msgspec
 
 from clarion.backends.postgres.pool import Database
 from clarion.backends.postgres.sql_files import sql
+from clarion.backends.postgres.state_periods import span_of
 from clarion.backends.postgres.state_rows import FOLD, fold_rows, fold_tenants, without_nul
 from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, within
 from clarion.domain.delivery_state import State
@@ -22,14 +24,16 @@ from clarion.domain.errors import (
     StoreUnavailable,
 )
 from clarion.domain.history import STATES, Changes, ChunkState, Delivery
-from clarion.domain.limits_postgres import POSTGRES_DOUBT_S_MAX
+from clarion.domain.limits_postgres import POSTGRES_DOUBT_S_MAX, POSTGRES_PERIODS_AHEAD
+from clarion.domain.limits_processes import TRIM_ROWS_PER_COMMIT_MAX
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.ports.telemetry import Telemetry
 
 _STALE: Final = "CLR10"
 """The error code of `fold_advance_all`."""
-_NEW: Final = frozenset({"deliveries_pkey", "chunk_states_pkey"})
+_NEW: Final = ("deliveries_", "chunk_states_")
+"""How the names of keys begin of which a violation means that a row assumed to be new exists, one for each partition."""
 _PAUSE_S: Final = 0.05
 _LOAD: Final = sql("state_load")
 _PRUNE: Final = """DELETE FROM captures AS c USING (
@@ -37,8 +41,10 @@ _PRUNE: Final = """DELETE FROM captures AS c USING (
             ORDER BY k.delivery_id DESC LIMIT 1 OFFSET $2), ''::bytea)) AS edge
         FROM (SELECT DISTINCT tenant FROM captures) AS t
     ) AS e WHERE {scope} AND c.tenant = e.tenant AND c.delivery_id <= e.edge"""
+_MAKE: Final = "SELECT history_make($1)"
+_DROP: Final = "SELECT history_drop($1, $2)"
 _STATES: Final = """SELECT w.id, d.state, d.attempt FROM unnest($1::bytea[]) AS w (id),
-    LATERAL (SELECT state, attempt FROM deliveries WHERE deliveries.id = w.id OFFSET 0) AS d"""
+    LATERAL (SELECT state, attempt FROM deliveries WHERE deliveries.id = w.id AND deliveries.id BETWEEN $2 AND $3 OFFSET 0) AS d"""
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
 
 T = TypeVar("T")
@@ -84,16 +90,30 @@ class StateFold:
         await self._timed(self._apply(changes, advances))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
-        """Delete captures older than a time or beyond a number per tenant; return the number deleted."""
+        """Delete captures older than a time or beyond a number per tenant; return the number deleted. Make the partitions
+        of the next periods, too; when that fails now, the next call has weeks left for it."""
+        with suppress(Overloaded, DurabilityError):
+            await self._database.run(lambda db: db.execute(_MAKE, POSTGRES_PERIODS_AHEAD))
         oldest = max(before_ms, 0).to_bytes(6, "big")
         done = await self._timed(
             self._database.run(lambda db: db.execute(*within(ALL_TENANTS, _PRUNE, oldest, keep_per_tenant)))
         )
         return int(done.removeprefix("DELETE "))
 
+    async def drop_history(self, before_ms: int) -> int:
+        """Drop the periods of history that ended before a time, whole. Return the number of rows that were deleted one by
+        one, as they were in no period. Raises `Overloaded` when statements under way use the tables for too long."""
+        number = 0
+        while deleted := await self._database.run(
+            lambda db: db.fetchval(_DROP, before_ms, TRIM_ROWS_PER_COMMIT_MAX), repeatable=True
+        ):
+            number += deleted
+        return number
+
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         """Return the state and newest attempt of those of the deliveries that have a row of their own."""
-        rows = await self._database.fetch(ALL_TENANTS, _STATES, list(delivery_ids))
+        ids = list(delivery_ids)
+        rows = await self._database.fetch(ALL_TENANTS, _STATES, ids, *span_of(ids))
         return {id_: (STATES[state], attempt) for id_, state, attempt in rows}
 
     async def chunk_states(self, chunk_id: bytes) -> bytes | None:
@@ -109,7 +129,8 @@ class StateFold:
     async def _load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
-        rows = await self._database.fetch(ALL_TENANTS, _LOAD, sorted(delivery_ids), sorted(chunk_ids))
+        values = sorted(delivery_ids), sorted(chunk_ids), *span_of([*delivery_ids, *chunk_ids])
+        rows = await self._database.fetch(ALL_TENANTS, _LOAD, *values)
         deliveries: dict[bytes, Delivery] = {}
         chunks: dict[bytes, ChunkState] = {}
         for row in rows:
@@ -137,7 +158,7 @@ class StateFold:
                 cleaned = without_nul(rows)  # a provider's words may hold it: rare, so it is looked for only then
                 await self._database.run(lambda db: db.execute(*within(tenants, FOLD, *cleaned)))
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name not in _NEW:
+            if not (error.constraint_name or "").startswith(_NEW):
                 raise
             raise AlreadyStored("record: a delivery or chunk assumed to be new has a row") from error
         except asyncpg.PostgresError as error:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.state_fold import DELIVERY_COLUMNS, delivery
+from clarion.backends.postgres.state_periods import END, span_of
 from clarion.backends.postgres.state_repeat import repeatable, rows_of
 from clarion.backends.postgres.state_where import Where, dead_letters_where
 from clarion.backends.postgres.tenancy import Tenants, within
@@ -27,9 +28,6 @@ from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.seen_receipts import Seen
 
-_END: Final = b"\xff" * 8
-"""No id that starts with a given 16 or 24 bytes is above them followed by this."""
-
 
 def _columns(kind: type, table: str = "") -> str:
     prefix = f"{table}." if table else ""
@@ -41,9 +39,11 @@ _DELIVERIES_OF: Final = f"""SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id >
     ORDER BY planned_ms, id LIMIT $4"""  # noqa: S608
 # A lateral look-up uses the index whatever the statistics say.
 _DELIVERIES: Final = f"""SELECT d.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
-    SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE deliveries.id = w.id AND tenant = $2 OFFSET 0) AS d"""  # noqa: S608
+    SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE deliveries.id = w.id AND id BETWEEN $3 AND $4
+    AND tenant = $2 OFFSET 0) AS d"""  # noqa: S608
 _ATTEMPTS: Final = f"""SELECT a.* FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr), LATERAL (
-    SELECT {_columns(Attempt)} FROM attempts WHERE delivery_id = w.id AND tenant = $2 OFFSET 0) AS a
+    SELECT {_columns(Attempt)} FROM attempts WHERE delivery_id = w.id AND delivery_id BETWEEN $3 AND $4
+    AND tenant = $2 OFFSET 0) AS a
     ORDER BY nr, attempt, finished_ms, event"""  # noqa: S608
 _CANCELLED: Final = "SELECT at_ms FROM subject_cancellations WHERE tenant = $1 AND id = $2"
 _TOTALS: Final = """SELECT channel, state, reason, count FROM broadcast_totals
@@ -66,12 +66,12 @@ _CLAIM: Final = f"""{_HELD} SET claimed_ms = $3 FROM held
     AND (d.claimed_ms IS NULL OR d.claimed_ms <= $4) RETURNING d.delivery_id"""
 _SETTLE: Final = f"""{_HELD} SET replayed_ms = d.claimed_ms FROM held
     WHERE {{scope}} AND d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.claimed_ms = $3 AND d.replayed_ms IS NULL"""
-_INSTANCES: Final = f"""SELECT {_columns(Instance)} FROM instances WHERE notification_id = $1 AND tenant = $2
-    ORDER BY user_id, id LIMIT $3"""  # noqa: S608
+_INSTANCES: Final = f"""SELECT {_columns(Instance)} FROM instances
+    WHERE id BETWEEN $1 AND $2 AND tenant = $3 ORDER BY user_id, id LIMIT $4"""  # noqa: S608
 _PROGRESS: Final = """SELECT p.instance_id, i.notification_id, p.tenant, i.user_id, i.workflow, i.version, p.step, p.event,
     p.at_ms, p.detail FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr),
-    LATERAL (SELECT * FROM instances WHERE instances.id = w.id AND tenant = $2 OFFSET 0) AS i,
-    LATERAL (SELECT * FROM progress WHERE instance_id = w.id AND tenant = $2 OFFSET 0) AS p
+    LATERAL (SELECT * FROM instances WHERE instances.id = w.id AND id BETWEEN $3 AND $4 AND tenant = $2 OFFSET 0) AS i,
+    LATERAL (SELECT * FROM progress WHERE instance_id = w.id AND instance_id BETWEEN $3 AND $4 AND tenant = $2 OFFSET 0) AS p
     ORDER BY w.nr, p.sequence"""
 _SEEN_MS: Final = """SELECT w.tenant, w.notification_id, w.user_id, s.last_ms
     FROM unnest($1::text[], $2::bytea[], $3::text[]) AS w (tenant, notification_id, user_id), LATERAL (
@@ -86,7 +86,7 @@ _BY_VENDOR_ID: Final = f"""SELECT d.* FROM unnest($1::text[]) AS w (vendor_messa
         SELECT {DELIVERY_COLUMNS} FROM deliveries AS d WHERE d.id = v.delivery_id AND d.tenant = $2
         AND d.vendor = $3 AND d.vendor_message_id = w.vendor_message_id OFFSET 0) AS d"""  # noqa: S608
 _CHUNKS_BY_ID: Final = f"""SELECT c.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
-    SELECT {_columns(Chunk)} FROM chunks WHERE chunk_id = w.id AND tenant = $2 OFFSET 0) AS c"""  # noqa: S608
+    SELECT {_columns(Chunk)} FROM chunks WHERE chunk_id = w.id AND chunk_id BETWEEN $3 AND $4 AND tenant = $2 OFFSET 0) AS c"""  # noqa: S608
 _HEALTH_CHANGES: Final = f"""SELECT {_columns(HealthChange)} FROM health_changes
     WHERE tenant = $1 AND at_ms >= $2 AND at_ms < $3 AND ($4::text IS NULL OR provider = $4)
     ORDER BY at_ms DESC, sequence DESC LIMIT $5"""  # noqa: S608
@@ -112,7 +112,7 @@ class StateHistory:
 
     async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
-        values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
+        values = (notification_id, notification_id + END, tenant, 8 * RECIPIENTS_MAX)
         return [delivery(row) for row in await self._rows(tenant, _DELIVERIES_OF, *values)]
 
     async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
@@ -122,12 +122,14 @@ class StateHistory:
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
-        rows = await self._rows(tenant, _DELIVERIES, delivery_ids, tenant)
+        rows = await self._rows(tenant, _DELIVERIES, delivery_ids, tenant, *span_of(delivery_ids))
         return {row[0]: delivery(row) for row in rows}
 
     async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
         """Return the attempts and events of deliveries other than their acceptance, by delivery and in order."""
-        return [Attempt(*row) for row in await self._rows(tenant, _ATTEMPTS, delivery_ids, tenant)]
+        return [
+            Attempt(*row) for row in await self._rows(tenant, _ATTEMPTS, delivery_ids, tenant, *span_of(delivery_ids))
+        ]
 
     async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled, or None if it was not."""
@@ -143,7 +145,7 @@ class StateHistory:
     ) -> list[tuple[Chunk, ChunkState]]:
         """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` only those whose range holds
         it."""
-        where = Where(_CHUNKS, after or broadcast_id, broadcast_id + _END, tenant)
+        where = Where(_CHUNKS, after or broadcast_id, broadcast_id + END, tenant)
         where.also("min_ordinal <=", ordinal)
         where.also("max_ordinal >=", ordinal)
         rows = await self._rows(tenant, *where.ordered("chunks.chunk_id", limit))
@@ -196,11 +198,16 @@ class StateHistory:
 
     async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
         """Return the workflow instances of a notification, by user."""
-        return [Instance(*row) for row in await self._rows(tenant, _INSTANCES, notification_id, tenant, RECIPIENTS_MAX)]
+        return [
+            Instance(*row)
+            for row in await self._rows(tenant, _INSTANCES, *span_of([notification_id]), tenant, RECIPIENTS_MAX)
+        ]
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return the progress of instances, by instance and in order."""
-        return [Progress(*row) for row in await self._rows(tenant, _PROGRESS, instance_ids, tenant)]
+        return [
+            Progress(*row) for row in await self._rows(tenant, _PROGRESS, instance_ids, tenant, *span_of(instance_ids))
+        ]
 
     async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
         """Return the time of the last seen receipt for those pairs of user and notification that have one."""
@@ -221,7 +228,10 @@ class StateHistory:
 
     async def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
         """Return chunks of broadcasts."""
-        return {row[0]: Chunk(*row) for row in await self._rows(tenant, _CHUNKS_BY_ID, chunk_ids, tenant)}
+        return {
+            row[0]: Chunk(*row)
+            for row in await self._rows(tenant, _CHUNKS_BY_ID, chunk_ids, tenant, *span_of(chunk_ids))
+        }
 
     async def health_changes(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
