@@ -29,8 +29,8 @@ _CURRENT: Final = "SELECT version_num FROM alembic_version"
 _HAS_VERSION: Final = "SELECT to_regclass('public.alembic_version') IS NOT NULL"
 
 
-async def upgrade(dsn: str) -> None:
-    """Bring the schema to the newest revision. Raises `OperatorError` when a newer build wrote it, or the database cannot
+async def upgrade(dsn: str, revision: str = "head") -> None:
+    """Bring the schema to the newest revision, or to an older one that a test begins with. Raises `OperatorError` when a newer build wrote it, or the database cannot
     be reached or changed."""
 
     async def connect() -> asyncpg.Connection:
@@ -45,7 +45,7 @@ async def upgrade(dsn: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            await connection.run_sync(_migrate)
+            await connection.run_sync(_migrate, revision)
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
         origin = getattr(getattr(error, "orig", None), "__cause__", None) or getattr(error, "orig", None) or error
         raise OperatorError(f"the PostgreSQL database cannot be migrated: {words(origin)}.") from None
@@ -75,7 +75,7 @@ def run_script(connection: Connection, script: str) -> None:
     driver.run_async(lambda raw: raw.execute(script))
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, revision: str) -> None:
     is_new = not connection.scalar(text(_HAS_VERSION))
     current = None if is_new else connection.scalar(text(_CURRENT))
     if current == _newest():
@@ -84,7 +84,7 @@ def _migrate(connection: Connection) -> None:
         raise OperatorError(_newer(current))
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _newer(current: str | None) -> str:

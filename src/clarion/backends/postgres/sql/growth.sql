@@ -41,7 +41,7 @@ GRANT UPDATE ON dead_letters TO clarion_api;
 -- Make the partitions of this period and of `p_ahead` more, and return how many were made. A period of which there are rows already
 -- gets none: they stay where they are.
 CREATE FUNCTION history_make(p_ahead integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
+SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     one record;
     number bigint := (extract(epoch FROM now()) * 1000)::bigint / history_period_ms();
@@ -74,9 +74,10 @@ BEGIN
 END $$;
 
 -- Drop the partitions of periods that ended before a time, delete up to `p_room` rows of each table that are as old and in no period,
--- and return how many rows were deleted. Waits no longer than 2 s for statements that use the tables.
+-- and return how many rows were deleted. Waits no longer than half a second for statements that
+-- use the tables, as all others wait meanwhile.
 CREATE FUNCTION history_drop(p_before bigint, p_room integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
+SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     one record;
     edge bytea := history_edge(p_before / history_period_ms() * history_period_ms());
