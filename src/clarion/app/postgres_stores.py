@@ -22,6 +22,7 @@ from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.quotas import PostgresQuotas
 from clarion.backends.postgres.server_check import Server, check_server
 from clarion.backends.postgres.state import PostgresState
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_REGROUP_S_MAX
 from clarion.ops.clock import SystemClock
@@ -36,7 +37,7 @@ _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""
 _PATIENCE: Final = """SELECT set_config('statement_timeout', $1, true),
     set_config('idle_in_transaction_session_timeout', $1, true)"""
-_MY_TURN: Final = "SELECT pg_advisory_xact_lock(1129070933, 0)"
+_MY_TURN: Final = "SELECT pg_advisory_xact_lock(1129070933, 1)"
 
 
 async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry, role: str) -> Stores:
@@ -80,7 +81,7 @@ async def prepare(config: Config, processes: int) -> None:
     await upgrade(config.postgres.dsn)
     database = Database(config.postgres.dsn, role="prepare", connections=1)
     try:
-        if await database.fetchval("SELECT EXISTS (SELECT 1 FROM facts)"):
+        if await database.fetchval(NO_TENANT, "SELECT EXISTS (SELECT 1 FROM facts)"):
             require_keys(config)
         operator_key(config)
         vault = FileVault.load(config.data_dir, config.master_key or None)
@@ -96,7 +97,7 @@ async def _apply_partitions(config: Config, database: Database) -> None:
     """Change the number of partitions to the one set. Machines do it in turn: the second one has nothing left to do. Raises
     `OperatorError` while another process is at work."""
     wanted = config.journal.partitions
-    if await database.fetchval(PARTITIONS) in (None, wanted) or not wanted:
+    if await database.fetchval(NO_TENANT, PARTITIONS) in (None, wanted) or not wanted:
         return
 
     async def apply(db: Connection) -> None:
@@ -107,7 +108,7 @@ async def _apply_partitions(config: Config, database: Database) -> None:
 
     turn = Database(config.postgres.dsn, role="prepare", connections=1, answer_s=POSTGRES_REGROUP_S_MAX)
     try:
-        await turn.transact(apply)
+        await turn.transact(NO_TENANT, apply)
     finally:
         await turn.close()
 

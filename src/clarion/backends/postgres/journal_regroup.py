@@ -30,8 +30,7 @@ _OTHERS: Final = """SELECT application_name || coalesce(' at ' || host(client_ad
     AND (state IS DISTINCT FROM 'idle' OR state_change > clock_timestamp() - make_interval(secs => $1)) LIMIT 1"""
 """Other processes of the installation: each uses a connection every `POSTGRES_CHECK_MS`. One that is not seen in full, as it
 has another user, has no state."""
-_BEGIN: Final = """SELECT set_config('statement_timeout', $1, true), set_config('clarion.tenants', '*', true)"""
-"""All rows are seen, of whatever tenant. Both settings end with the transaction."""
+_PATIENCE: Final = "SELECT set_config('statement_timeout', $1, true)"
 _PARTITIONS: Final = "SELECT value FROM journal.meta WHERE name = 'partitions' FOR UPDATE"
 _HEADS: Final = "SELECT partition, head FROM journal.streams WHERE topic = $1 AND partition < $2"
 _SET_PARTITIONS: Final = "UPDATE journal.meta SET value = $1 WHERE name = 'partitions'"
@@ -94,9 +93,9 @@ class _Unread(NamedTuple):
 async def regroup(
     db: Connection, placement: Placement, recorded: Mapping[int, int], lease_time: int | None, writer: bytes
 ) -> None:
-    """Move all rows inside a transaction. No other writer than this one can commit any more. Raises `OperatorError` while
+    """Move the rows of all tenants inside a transaction. No other writer than this one can commit any more. Raises `OperatorError` while
     another process is at work, and before everything is recorded."""
-    await db.execute(_BEGIN, f"{POSTGRES_REGROUP_S_MAX}s")
+    await db.execute(_PATIENCE, f"{POSTGRES_REGROUP_S_MAX}s")
     await db.execute(_LOCK)
     await check_alone(db, lease_time)
     stored = await db.fetchval(_PARTITIONS)

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from clarion.backends.postgres.errors import words
 from clarion.backends.postgres.pool import Database
+from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_postgres import POSTGRES_CONNECT_S_MAX
 
@@ -30,8 +31,8 @@ _HAS_VERSION: Final = "SELECT to_regclass('public.alembic_version') IS NOT NULL"
 
 
 async def upgrade(dsn: str, revision: str = "head") -> None:
-    """Bring the schema to the newest revision, or to an older one that a test begins with. Raises `OperatorError` when a newer build wrote it, or the database cannot
-    be reached or changed."""
+    """Bring the schema to the newest revision, or to an older one that a test begins with. Raises `OperatorError` when a
+    newer build wrote it, or the database cannot be reached or changed."""
 
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -56,9 +57,9 @@ async def upgrade(dsn: str, revision: str = "head") -> None:
 async def find_difference(database: Database) -> str | None:
     """Return in one sentence how the schema differs from what this build needs, None when it does not. Raises
     `StoreUnavailable`."""
-    if not await database.fetchval(_HAS_VERSION):
+    if not await database.fetchval(NO_TENANT, _HAS_VERSION):
         return "The PostgreSQL database has no schema yet: run 'clarion migrate'."
-    current = await database.fetchval(_CURRENT)
+    current = await database.fetchval(NO_TENANT, _CURRENT)
     if current == _newest():
         return None
     if current in _revisions():

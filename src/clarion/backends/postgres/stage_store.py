@@ -268,7 +268,7 @@ class PostgresStageStore:
     async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
         """Move every row to its place with another number of partitions, in one transaction."""
         lease_time, writer = self._lease_time(), self._writer.writer
-        await self._database.transact(lambda db: regroup(db, placement, recorded, lease_time, writer))
+        await self._database.transact(ALL_TENANTS, lambda db: regroup(db, placement, recorded, lease_time, writer))
         self.partitions = self._writer.partitions = placement.after
 
     async def close(self) -> None:
