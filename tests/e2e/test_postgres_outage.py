@@ -12,7 +12,7 @@ from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import new_tenant, until
 from tests.e2e.receiver import receiving
-from tests.engines.postgres import Server, binaries, engine
+from tests.engines.postgres import SUPERUSER, Server, binaries, engine
 
 pytestmark = [pytest.mark.processes, pytest.mark.engines]
 GONE_S = 3
@@ -68,7 +68,7 @@ class Load:
 
 
 def test_a_server_that_dies_and_comes_back_loses_and_repeats_nothing(tmp_path, server):
-    settings = {**QUICK, **SETTINGS, "CLARION_POSTGRES_DSN": server.dsn("postgres")}
+    settings = {**QUICK, **SETTINGS, "CLARION_POSTGRES_DSN": server.dsn("postgres", SUPERUSER)}
     with receiving() as receiver, watched(System(tmp_path, settings)) as system:
         tenant = new_tenant(operator_of(system))
         tenant.put("/v1/templates/note", {"channels": {"webhook": {"type": "note", "data": {"n": "{{ n }}"}}}})

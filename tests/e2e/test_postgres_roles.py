@@ -1,4 +1,5 @@
-"""Roles that are started alone, each in a data directory of its own, on one PostgreSQL database."""
+"""Roles that are started alone, each in a data directory of its own, on one PostgreSQL database. The owner migrates, and API
+and workers log in as users with the rights of their roles."""
 
 import contextlib
 import os
@@ -11,7 +12,7 @@ import pytest
 from clarion_lab.load.programs import free_port
 from tests.e2e.conftest import FAILURES, QUICK
 from tests.e2e.outside import HOST, Api, new_tenant, until
-from tests.engines.postgres import engine
+from tests.engines.postgres import API, WORKER, as_role, engine
 
 pytestmark = [pytest.mark.processes, pytest.mark.engines]
 OPERATOR_KEY = "o" * 43
@@ -36,12 +37,13 @@ class Machines:
 
     def __init__(self, folder):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
+        self._dsn = engine().bare()
         self._common = (
             inherited
             | QUICK
             | {
                 "CLARION_STORE": "postgres",
-                "CLARION_POSTGRES_DSN": engine().bare(),
+                "CLARION_POSTGRES_OWNER_DSN": self._dsn,
                 "CLARION_MASTER_KEY": "A" * 43 + "=",
                 "CLARION_OPERATOR_KEY": OPERATOR_KEY,
                 "CLARION_WORKERS_COUNT": "1",
@@ -58,7 +60,9 @@ class Machines:
 
     def start(self, name):
         self.ports[name] = free_port()
+        dsn = as_role(self._dsn, API if ROLES[name] == ["api"] else WORKER)
         own = {"CLARION_DATA_DIR": str(self._folder / name), "CLARION_API_PORT": str(self.ports[name])}
+        own |= {"CLARION_POSTGRES_DSN": dsn, "CLARION_POSTGRES_OWNER_DSN": ""}
         with (self._folder / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "clarion", *ROLES[name]]
             self._running[name] = subprocess.Popen(command, env=self._common | own, stdout=log, stderr=log)

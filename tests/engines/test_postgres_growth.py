@@ -134,7 +134,7 @@ class TestRows:
         assert set(found) == set(ids) == set(await state.history.deliveries("a", ids))
         assert await state.ledger.states(ids) == dict.fromkeys(ids, (State.SENT, 0))
 
-    @pytest.mark.parametrize("at_ms", [now_ms(), 1_700_000_000_000])
+    @pytest.mark.parametrize("at_ms", [now_ms(), 1_700_000_000_000], ids=["now", "earlier"])
     async def test_a_row_assumed_to_be_new_is_refused_in_every_partition(self, state, at_ms):
         own = id_at(at_ms)
         await state.ledger.apply(changes(own), [])

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from clarion.ops.clock import SystemClock
 from clarion.plan.placement import Regrouping
 from clarion_lab.load.programs import free_port
 from tests.contract.journals import frames
-from tests.engines.postgres import engine, in_thread
+from tests.engines.postgres import SUPERUSER, as_role, engine, in_thread
 
 pytestmark = [pytest.mark.engines, pytest.mark.enable_socket]
 KEYS = {"CLARION_MASTER_KEY": "A" * 43 + "=", "CLARION_OPERATOR_KEY": "k" * 40}
@@ -127,13 +126,13 @@ def plain_owner():
     name = dsn.partition("@/")[2].partition("?")[0]
 
     async def give():
-        admin = await asyncpg.connect(dsn)
-        await admin.execute(f"CREATE ROLE owner_{name} LOGIN")
+        admin = await asyncpg.connect(as_role(dsn, SUPERUSER))
+        await admin.execute(f"CREATE ROLE owner_{name} LOGIN IN ROLE clarion_worker")
         await admin.execute(f"ALTER DATABASE {name} OWNER TO owner_{name}")
         await admin.close()
 
     in_thread(give())
-    return dsn.replace("clarion@", f"owner_{name}@")
+    return as_role(dsn, f"owner_{name}")
 
 
 @pytest.mark.slow
@@ -233,7 +232,7 @@ async def test_an_idle_session_whose_user_hides_it_counts_as_a_process(monkeypat
     named = {"application_name": "clarion-api"}
     own = await asyncpg.connect(dsn, server_settings=named)
     await journal.check_alone()
-    hidden = await asyncpg.connect(re.sub("//[^@]*@", "//clarion@", dsn), server_settings=named)
+    hidden = await asyncpg.connect(as_role(dsn, SUPERUSER), server_settings=named)
     with pytest.raises(OperatorError, match="while clarion-api works"):
         await journal.check_alone()
     await own.close()

@@ -15,9 +15,23 @@ from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.backends.postgres import server_check
 from clarion.backends.postgres.migrate import upgrade
 from clarion.domain.errors import OperatorError, Overloaded
-from tests.engines.postgres import Server, binaries, engine, in_thread
+from clarion.ops.clock import SystemClock
+from clarion.ops.vault import FileVault
+from tests.engines.postgres import (
+    API,
+    APPLICATION,
+    OWNER,
+    SUPERUSER,
+    WORKER,
+    Server,
+    as_role,
+    binaries,
+    engine,
+    in_thread,
+)
 
 pytestmark = pytest.mark.engines
+OUTSIDER = "outsider"
 
 
 @pytest.fixture
@@ -98,13 +112,14 @@ def test_a_database_that_is_not_there_is_refused(tmp_path, bare):
 
 
 def test_a_wrong_password_is_refused_and_not_shown(tmp_path, bare):
-    in_thread(execute(bare, "DROP ROLE IF EXISTS guarded", "CREATE ROLE guarded LOGIN PASSWORD 'right'"))
+    admin = as_role(bare, SUPERUSER)
+    in_thread(execute(admin, "DROP ROLE IF EXISTS guarded", "CREATE ROLE guarded LOGIN PASSWORD 'right'"))
     rules = engine().server.home / "data" / "pg_hba.conf"
     before = rules.read_text()
     rules.write_text(f"local all guarded scram-sha-256\n{before}")
-    in_thread(execute(bare, "SELECT pg_reload_conf()"))
+    in_thread(execute(admin, "SELECT pg_reload_conf()"))
     try:
-        sentence = refusal(tmp_path, bare.replace("clarion@", "guarded:hunter2@"))
+        sentence = refusal(tmp_path, as_role(bare, "guarded:hunter2"))
     finally:
         rules.write_text(before)
     assert sentence.startswith("PostgreSQL refuses the user of postgres.dsn")
@@ -113,7 +128,58 @@ def test_a_wrong_password_is_refused_and_not_shown(tmp_path, bare):
 
 def test_missing_rights_are_named(tmp_path, bare):
     in_thread(execute(bare, "DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN"))
-    assert "permission denied" in refusal(tmp_path, bare.replace("clarion@", "weak@"))
+    assert "permission denied" in refusal(tmp_path, as_role(bare, "weak"))
+
+
+def test_the_owner_migrates_and_processes_log_in_as_others(tmp_path, bare):
+    with pytest.raises(OperatorError, match=r"owner_dsn: has to begin with postgresql://"):
+        prepare(tmp_path, bare, CLARION_POSTGRES_OWNER_DSN="mysql://x@y/z")
+    with pytest.raises(OperatorError, match=r"no database of the name in postgres\.owner_dsn"):
+        prepare(tmp_path, bare, CLARION_POSTGRES_OWNER_DSN=engine().server.dsn("nope", OWNER))
+    application = as_role(bare, APPLICATION)
+    with pytest.raises(OperatorError, match="cannot be migrated: permission denied"):
+        prepare(tmp_path, application)
+    prepare(tmp_path, application, CLARION_POSTGRES_OWNER_DSN=bare)
+    prepare(tmp_path, application)  # up to date: no rights of the owner are needed
+
+
+class Lines:
+    """Log lines of a process."""
+
+    def __init__(self):
+        self.events = []
+
+    def log(self, level, event, **fields):
+        self.events.append(event)
+
+
+def opened(folder, dsn, role):
+    """Open the stores of a process, close them, and return what it logged."""
+
+    async def work():
+        config, lines = load(None, settings(folder, dsn)), Lines()
+        vault = FileVault.load(config.data_dir)
+        stores = await postgres_stores.on_server(config, SystemClock(), vault, lines, role)
+        await stores.close()
+        return lines.events
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize(("user", "role", "group"), [(API, "worker-0", "worker"), (OUTSIDER, "api", "api")])
+def test_a_user_without_the_rights_of_its_role_is_refused(tmp_path, own, user, role, group):
+    prepare(tmp_path, own)
+    statements = f"DROP ROLE IF EXISTS {OUTSIDER}", f"CREATE ROLE {OUTSIDER} LOGIN"
+    in_thread(execute(as_role(own, SUPERUSER), *statements))
+    with pytest.raises(OperatorError, match=f"postgres.dsn lacks rights: it is not a member of clarion_{group}"):
+        opened(tmp_path, as_role(own, user), role)
+
+
+def test_a_superuser_is_warned_that_the_database_does_not_keep_tenants_apart(tmp_path, own):
+    prepare(tmp_path, own)
+    for user, role in ((API, "api"), (WORKER, "api"), (WORKER, "worker-0"), (APPLICATION, "all-in-one")):
+        assert opened(tmp_path, as_role(own, user), role) == []
+    assert opened(tmp_path, as_role(own, SUPERUSER), "api") == ["tenants_not_kept_apart_by_database"]
 
 
 def test_a_server_that_is_too_old_is_refused(tmp_path, bare, monkeypatch):
@@ -134,7 +200,7 @@ def test_too_few_connections_are_refused_before_they_are_missed(tmp_path, own):
 
 
 def test_a_schema_of_a_newer_build_is_refused(tmp_path, own):
-    in_thread(execute(own, "UPDATE alembic_version SET version_num = 'postgres_9999'"))
+    in_thread(execute(as_role(own, SUPERUSER), "UPDATE alembic_version SET version_num = 'postgres_9999'"))
     assert "written by a newer build of Clarion" in refusal(tmp_path, own)
 
 
@@ -216,8 +282,10 @@ def test_a_standby_is_refused(tmp_path):
         standby = Server(folder, primary, wal_level="replica", max_wal_senders="4")
         try:
             standby.wait()
-            assert "standby that takes no writes" in refusal(tmp_path, standby.dsn("postgres"))
-            both = standby.dsn("postgres").replace(f"host={standby.home}", f"host={standby.home},{primary.home}")
+            assert "standby that takes no writes" in refusal(tmp_path, standby.dsn("postgres", SUPERUSER))
+            both = standby.dsn("postgres", SUPERUSER).replace(
+                f"host={standby.home}", f"host={standby.home},{primary.home}"
+            )
             prepare(tmp_path, f"{both}&target_session_attrs=read-write")
         finally:
             standby.stop()

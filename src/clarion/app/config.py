@@ -111,9 +111,11 @@ class Workers(_Section, frozen=True):
 
 
 class Postgres(_Section, frozen=True):
-    """The PostgreSQL server, and the connections that one process has to it besides the one that listens."""
+    """The PostgreSQL server, and the connections that one process has to it besides the one that listens. `owner_dsn` is the
+    address for the owner of the schema, who migrates; empty where processes log in as the owner."""
 
     dsn: str
+    owner_dsn: str
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=POSTGRES_POOL_MAX)]
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from clarion.backends.postgres.journal import PostgresJournal, start
 from clarion.backends.postgres.migrate import find_difference, upgrade
 from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.quotas import PostgresQuotas
-from clarion.backends.postgres.server_check import Server, check_server
+from clarion.backends.postgres.server_check import SETTING, Server, check_server
 from clarion.backends.postgres.state import PostgresState
 from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
@@ -35,6 +35,10 @@ from clarion.ports.telemetry import Telemetry
 
 _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""
+_OWNER_SETTING: Final = "postgres.owner_dsn"
+_API: Final = "api"
+_RIGHTS: Final = """SELECT rolsuper OR rolbypassrls AS unbound, pg_has_role('clarion_worker', 'USAGE') AS worker,
+    pg_has_role('clarion_api', 'USAGE') AS api FROM pg_roles WHERE rolname = current_user"""
 _PATIENCE: Final = """SELECT set_config('statement_timeout', $1, true),
     set_config('idle_in_transaction_session_timeout', $1, true)"""
 _MY_TURN: Final = "SELECT pg_advisory_xact_lock(1129070933, 1)"
@@ -44,12 +48,13 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
     """Open the stores for a process. Raises `OperatorError` when the database cannot be used, has another schema than this
     build, or belongs to an installation with another master key; under a supervisor `Overloaded` when the server may
     come back by itself."""
-    _check_room(config, await _check(config), 1)
+    _check_room(config, await _check(config.postgres.dsn), 1)
     database = Database(config.postgres.dsn, role=role, connections=config.postgres.pool_size)
     try:
         difference = await find_difference(database)
         if difference is not None:
             raise OperatorError(difference)
+        await _check_rights(database, telemetry, role)
         control = PostgresControl(database, vault, clock)
         await _check_key(control)
         started = await start(database, config.partition_count)
@@ -76,9 +81,9 @@ async def prepare(config: Config, processes: int) -> None:
     """Bring the schema up to date, the keys of a new installation into the data directory, and the journal to the number of
     partitions that is set. `processes` are those that are about to use the database. Raises `OperatorError`, also when the
     database belongs to an installation whose keys this machine does not have."""
-    server = await _check(config)
+    server = await _check(config.postgres.dsn)
     _check_room(config, server, processes)
-    await upgrade(config.postgres.dsn)
+    await migrate(config)
     database = Database(config.postgres.dsn, role="prepare", connections=1)
     try:
         if await database.fetchval(NO_TENANT, "SELECT EXISTS (SELECT 1 FROM facts)"):
@@ -95,7 +100,7 @@ async def prepare(config: Config, processes: int) -> None:
 
 async def _apply_partitions(config: Config, database: Database) -> None:
     """Change the number of partitions to the one set. Machines do it in turn: the second one has nothing left to do. Raises
-    `OperatorError` while another process is at work."""
+    `OperatorError` while another process is at work. Needs the rights of a worker."""
     wanted = config.journal.partitions
     if await database.fetchval(NO_TENANT, PARTITIONS) in (None, wanted) or not wanted:
         return
@@ -130,15 +135,15 @@ async def _change(config: Config) -> None:
 
 async def migrate(config: Config) -> None:
     """Bring the schema up to date. Raises `OperatorError`."""
-    await _check(config)
-    await upgrade(config.postgres.dsn)
+    dsn = await _check_owner(config)
+    await upgrade(dsn)
 
 
 async def difference(config: Config) -> str | None:
     """Return in one sentence how the schema differs from what this build needs, None when it does not. Raises
     `OperatorError`."""
-    await _check(config)
-    database = Database(config.postgres.dsn, role="migrate", connections=1)
+    dsn = await _check_owner(config)
+    database = Database(dsn, role="migrate", connections=1)
     try:
         return await find_difference(database)
     except StoreUnavailable as error:
@@ -160,11 +165,29 @@ def require_keys(config: Config, *, operator: bool = True) -> None:
             )
 
 
-async def _check(config: Config) -> Server:
+async def _check(dsn: str, setting: str = SETTING) -> Server:
     try:
-        return await check_server(config.postgres.dsn)
+        return await check_server(dsn, setting)
     except StoreUnavailable as error:
         raise _unavailable(error) from None
+
+
+async def _check_owner(config: Config) -> str:
+    """Return the address for the owner of the schema."""
+    owner = config.postgres.owner_dsn
+    await (_check(owner, _OWNER_SETTING) if owner else _check(config.postgres.dsn))
+    return owner or config.postgres.dsn
+
+
+async def _check_rights(database: Database, telemetry: Telemetry, role: str) -> None:
+    """Raise `OperatorError` when the user has no rights of the role; warn of one whom the database lets see all tenants."""
+    row = await database.fetchrow(NO_TENANT, _RIGHTS)
+    if not row["worker"] and not (row["api"] and role == _API):
+        wanted = "clarion_api" if role == _API else "clarion_worker"
+        raise OperatorError(f"The user of postgres.dsn lacks rights: it is not a member of {wanted}.")
+    if row["unbound"]:
+        reason = "row-level security does not bind the user of postgres.dsn, who is a superuser or has BYPASSRLS"
+        telemetry.log("warning", "tenants_not_kept_apart_by_database", reason=reason)
 
 
 def _unavailable(error: StoreUnavailable) -> OperatorError | Overloaded:

@@ -28,6 +28,7 @@ _LOCK: Final = 0x636C6172696F6E
 """The advisory lock of migrations: the word `clarion`."""
 _CURRENT: Final = "SELECT version_num FROM alembic_version"
 _HAS_VERSION: Final = "SELECT to_regclass('public.alembic_version') IS NOT NULL"
+_MAY_READ: Final = "SELECT has_table_privilege('public.alembic_version', 'SELECT')"
 
 
 async def upgrade(dsn: str, revision: str = "head") -> None:
@@ -56,9 +57,11 @@ async def upgrade(dsn: str, revision: str = "head") -> None:
 
 async def find_difference(database: Database) -> str | None:
     """Return in one sentence how the schema differs from what this build needs, None when it does not. Raises
-    `StoreUnavailable`."""
+    `StoreUnavailable`, and `OperatorError` for a user who has no rights."""
     if not await database.fetchval(NO_TENANT, _HAS_VERSION):
         return "The PostgreSQL database has no schema yet: run 'clarion migrate'."
+    if not await database.fetchval(NO_TENANT, _MAY_READ):
+        raise OperatorError("The user of postgres.dsn lacks rights: it is not a member of clarion_api or clarion_worker.")
     current = await database.fetchval(NO_TENANT, _CURRENT)
     if current == _newest():
         return None

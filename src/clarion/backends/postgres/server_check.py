@@ -23,7 +23,7 @@ PARAMETERS: Final = frozenset(
     }
 )  # fmt: skip
 """What an address may hold. The driver would send anything else to the server as a setting of the session."""
-_SETTING: Final = "Setting postgres.dsn"
+SETTING: Final = "postgres.dsn"
 _FACTS: Final = """SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby,
     current_setting('default_transaction_read_only')::bool AS read_only,
     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS connections"""
@@ -36,27 +36,28 @@ class Server(NamedTuple):
     connections: int
 
 
-def check_address(dsn: str) -> None:
+def check_address(dsn: str, setting: str = SETTING) -> None:
     """Raise `OperatorError` for an address that is none, or has a parameter that nobody knows."""
     if not dsn:
-        raise OperatorError('store = "postgres" needs the address of a database: set postgres.dsn.')
+        raise OperatorError(f'store = "postgres" needs the address of a database: set {setting}.')
     try:
         address = urlsplit(dsn)
         given = parse_qsl(address.query, strict_parsing=bool(address.query))
     except ValueError:
-        raise OperatorError(f"{_SETTING}: is no address of a database.") from None
+        raise OperatorError(f"Setting {setting}: is no address of a database.") from None
     if address.scheme not in ("postgresql", "postgres"):
-        raise OperatorError(f"{_SETTING}: has to begin with postgresql://.")
+        raise OperatorError(f"Setting {setting}: has to begin with postgresql://.")
     for name, _ in given:
         if name not in PARAMETERS:
             raise OperatorError(
-                f"{_SETTING}: there is no parameter {name!r} (there is {', '.join(sorted(PARAMETERS))})."
+                f"Setting {setting}: there is no parameter {name!r} (there is {', '.join(sorted(PARAMETERS))})."
             )
 
 
-async def check_server(dsn: str) -> Server:
-    """Return what the server says of itself. Raises `OperatorError` and `StoreUnavailable`."""
-    check_address(dsn)
+async def check_server(dsn: str, setting: str = SETTING) -> Server:
+    """Return what the server says of itself; `setting` is what holds the address. Raises `OperatorError` and
+    `StoreUnavailable`."""
+    check_address(dsn, setting)
     try:
         connection = await asyncpg.connect(
             dsn,
@@ -69,24 +70,24 @@ async def check_server(dsn: str) -> Server:
         finally:
             connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as error:
-        raise refusal(error, dsn) from None
+        raise refusal(error, dsn, setting) from None
     except asyncio.IncompleteReadError as error:
-        raise refusal(error, dsn) from None
+        raise refusal(error, dsn, setting) from None
     _check(row)
     return Server(row["version"], row["connections"])
 
 
-def refusal(error: BaseException, dsn: str) -> ClarionError:
+def refusal(error: BaseException, dsn: str, setting: str = SETTING) -> ClarionError:
     """Return the error of a process that cannot use the server."""
     text = words(error) if isinstance(error, Exception) else str(error)
     if (password := _password(dsn)) and password in text:
         text = type(error).__name__
     for kinds, sentence in _PERMANENT:
         if isinstance(error, kinds):
-            return OperatorError(f"{sentence}: {text}.")
+            return OperatorError(f"{sentence.format(setting)}: {text}.")
     for kinds, sentence in _PASSING:
         if isinstance(error, kinds):
-            return StoreUnavailable(f"{sentence}: {text}.")
+            return StoreUnavailable(f"{sentence.format(setting)}: {text}.")
     return OperatorError(f"PostgreSQL cannot be used: {text}.")
 
 
@@ -108,10 +109,10 @@ def _password(dsn: str) -> str:
 
 _Kinds = tuple[type[BaseException], ...]
 _PERMANENT: Final[tuple[tuple[_Kinds, str], ...]] = (
-    ((asyncpg.InvalidAuthorizationSpecificationError,), "PostgreSQL refuses the user of postgres.dsn"),
-    ((asyncpg.InvalidCatalogNameError,), "PostgreSQL has no database of the name in postgres.dsn; create it"),
-    ((asyncpg.InsufficientPrivilegeError,), "The user of postgres.dsn lacks rights"),
-    ((asyncpg.ClientConfigurationError, ValueError), f"{_SETTING}: cannot be understood"),
+    ((asyncpg.InvalidAuthorizationSpecificationError,), "PostgreSQL refuses the user of {}"),
+    ((asyncpg.InvalidCatalogNameError,), "PostgreSQL has no database of the name in {}; create it"),
+    ((asyncpg.InsufficientPrivilegeError,), "The user of {} lacks rights"),
+    ((asyncpg.ClientConfigurationError, ValueError), "Setting {}: cannot be understood"),
 )
 _PASSING: Final[tuple[tuple[_Kinds, str], ...]] = (
     (
@@ -121,7 +122,7 @@ _PASSING: Final[tuple[tuple[_Kinds, str], ...]] = (
     ((asyncpg.CannotConnectNowError,), "PostgreSQL does not take connections now"),
     (
         (asyncpg.TargetServerAttributeNotMatched,),
-        "PostgreSQL takes no writes on any host of postgres.dsn (target_session_attrs)",
+        "PostgreSQL takes no writes on any host of {} (target_session_attrs)",
     ),
     (LOST, "PostgreSQL cannot be reached"),
 )
