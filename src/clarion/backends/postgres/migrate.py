@@ -61,7 +61,9 @@ async def find_difference(database: Database) -> str | None:
     if not await database.fetchval(NO_TENANT, _HAS_VERSION):
         return "The PostgreSQL database has no schema yet: run 'clarion migrate'."
     if not await database.fetchval(NO_TENANT, _MAY_READ):
-        raise OperatorError("The user of postgres.dsn lacks rights: it is not a member of clarion_api or clarion_worker.")
+        raise OperatorError(
+            "The user of postgres.dsn lacks rights: it is not a member of clarion_api or clarion_worker."
+        )
     current = await database.fetchval(NO_TENANT, _CURRENT)
     if current == _newest():
         return None
