@@ -104,12 +104,12 @@ environment: $(STAMP)  ## Build an environment for running Clarion alone (DIR=fo
 demo: $(STAMP)  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
 	$(CLARION) demo $(if $(ONCE),--once)
 
-bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit BOUND=cpu_ratio=1.0)
+bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit ENGINE=postgres BOUND=cpu_ratio=1.0)
 	$(CLARION) bench $(CASE) $(if $(N),--n $(N)) $(if $(RATE),--rate $(RATE)) \
-	$(if $(AGAINST),--against $(AGAINST)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline) $(if $(RTT_MS),--rtt-ms $(RTT_MS))
+	$(if $(AGAINST),--against $(AGAINST)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline) $(if $(RTT_MS),--rtt-ms $(RTT_MS))
 
-chaos: $(STAMP)  ## Break things on purpose (CASE=kill9|workflows|outage|edge KILLS=how-many SEED=number ONLY=attacks)
-	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+chaos: $(STAMP)  ## Break things on purpose (CASE=kill9|workflows|outage|edge KILLS=how-many SEED=number ENGINE=postgres ONLY=attacks)
+	$(CLARION) chaos $(CASE) $(if $(ENGINE),--engine $(ENGINE)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from its code
 	$(BIN)/python -m clarion_lab.pages.vendors docs/providers

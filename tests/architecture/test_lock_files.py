@@ -65,7 +65,7 @@ def test_both_distributions_have_one_version():
         for path in ("pyproject.toml", "lab/pyproject.toml")
     )
     assert rigs["version"] == project["version"]
-    assert f"clarion=={project['version']}" in rigs["dependencies"]
+    assert f"clarion[postgres]=={project['version']}" in rigs["dependencies"]
 
 
 def test_the_lock_of_peers_holds_what_is_asked_for_there():

@@ -7,50 +7,28 @@ As in production, an owner that is no superuser migrates, and stores log in as a
 that owns nothing. `as_role` changes the role of an address.
 """
 
-import asyncio
-import atexit
 import os
-import pwd
-import shutil
-import signal
 import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import asyncpg
-import psutil
 import pytest
 
 from clarion.backends.postgres.migrate import upgrade
+from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER, Server, binaries, in_thread, version
 
-T = TypeVar("T")
+__all__ = ["APPLICATION", "OWNER", "SUPERUSER", "Server", "binaries", "in_thread"]
 
 DATABASES: Final = 4
 """Databases of one test process that take turns."""
-SUPERUSER: Final = "clarion"
-OWNER: Final = "clarion_owner"
-APPLICATION: Final = "clarion_app"
 API: Final = "clarion_app_api"
 WORKER: Final = "clarion_app_worker"
 _ROLES: Final = f"""CREATE ROLE {APPLICATION} LOGIN IN ROLE clarion_api, clarion_worker;
     CREATE ROLE {API} LOGIN IN ROLE clarion_api; CREATE ROLE {WORKER} LOGIN IN ROLE clarion_worker"""
 _DSN_FILE: Final = "postgres.dsn"
-_SETTINGS: Final = {
-    "listen_addresses": "",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "autovacuum": "off",
-    "shared_buffers": "16MB",
-    "max_connections": "200",
-    "max_wal_size": "256MB",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "log_min_messages": "fatal",
-}
 _ROWS: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'alembic_version'"""
 _SEQUENCES: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences
@@ -59,114 +37,6 @@ _MISSING: Final = (
     "no PostgreSQL server can be started here: install PostgreSQL 15 or newer (Debian: apt install postgresql), or put"
     " the folder of `initdb` into PATH"
 )
-
-
-def binaries() -> list[Path]:
-    """Return the folders that hold a server, newest first."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
-    found = shutil.which("initdb")
-    other = [Path(found).resolve().parent] if found else []
-    return [path for path in dict.fromkeys([*debian, *other]) if (path / "postgres").exists()]
-
-
-def version(folder: Path) -> str:
-    """Return the version of the server in a folder of binaries."""
-    said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
-    return said.stdout.strip()
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="engines", daemon=True).start()
-    return loop
-
-
-def in_thread(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine that runs in a thread: tests have event loops of their own, which may be running."""
-    return asyncio.run_coroutine_threadsafe(work, _loop()).result(120)
-
-
-class Server:
-    """A running server, new or the standby of a `primary`. It ends with the process that started it."""
-
-    def __init__(self, folder: Path, primary: "Server | None" = None, **settings: str) -> None:
-        room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder of its own is made in it
-        self.home = Path(tempfile.mkdtemp(prefix="clarion-pg-", dir=room))
-        self._data = self.home / "data"
-        self._as_user: list[str] = []
-        if os.geteuid() == 0:  # initdb refuses root
-            user = _user()
-            os.chown(self.home, user.pw_uid, user.pw_gid)
-            self._as_user = [
-                "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT",
-            ]  # fmt: skip
-        try:
-            if primary is None:
-                self._run(folder / "initdb", "-D", self._data, "-U", SUPERUSER, "--no-sync", "-E", "UTF8", "--locale=C")
-            else:
-                copy = "-R", "-h", primary.home, "-U", SUPERUSER, "--no-sync", "-c", "fast"
-                self._run(folder / "pg_basebackup", "-D", self._data, *copy)
-            options = [f"-c{name}={value}" for name, value in (_SETTINGS | settings).items()]
-            self._command = [*self._as_user, folder / "postgres", "-D", self._data, "-k", self.home, *options]
-            self.start()
-        except BaseException:
-            shutil.rmtree(self.home, ignore_errors=True)
-            raise
-        atexit.register(self.stop)
-
-    def dsn(self, database: str, role: str = APPLICATION) -> str:
-        """Return the address of a database for a role."""
-        return f"postgresql://{role}@/{database}?host={self.home}"
-
-    def start(self) -> None:
-        """Start the server, again after `kill`. It takes connections a moment later."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        """Kill the server without a warning, as a power cut of its machine would."""
-        children = psutil.Process(self._process.pid).children(recursive=True)
-        self._process.kill()
-        self._process.wait()
-        psutil.wait_procs(children, 20)  # a server does not start while they have its memory
-
-    def wait(self) -> None:
-        """Return when the server takes connections."""
-        in_thread(self._answers())
-
-    async def _answers(self) -> None:
-        for _ in range(600):
-            try:
-                connection = await asyncpg.connect(self.dsn("postgres", SUPERUSER), statement_cache_size=0)
-            except (OSError, asyncpg.CannotConnectNowError):
-                if not self.is_running():
-                    break
-                await asyncio.sleep(0.05)
-            else:
-                await connection.close()
-                return
-        raise RuntimeError("the PostgreSQL server of the tests does not answer")
-
-    def is_running(self) -> bool:
-        """Return whether the server process runs."""
-        return self._process.poll() is None
-
-    def stop(self) -> None:
-        """End the server at once and delete its files."""
-        if self.is_running():
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(20)
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    def _run(self, *command: object) -> None:
-        subprocess.run([*self._as_user, *map(str, command)], check=True, capture_output=True, cwd="/")
-
-
-def _user() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return pwd.getpwnam("nobody")
 
 
 class _Admin(asyncpg.Connection):

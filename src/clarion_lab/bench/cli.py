@@ -2,18 +2,22 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from clarion.domain.errors import OperatorError
 from clarion_lab.bench.against import PAIRS, PAIRS_MIN, compare
+from clarion_lab.bench.engines import RATIOS, compare_engines
 from clarion_lab.bench.guard import guard, write_baseline
 from clarion_lab.bench.idle import idle
-from clarion_lab.bench.measure import BenchRequest, calibrated, measured
+from clarion_lab.bench.measure import BenchRequest, Outcome, calibrated, measured
 from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
+from clarion_lab.bench.stores import SQLITE
 from clarion_lab.load.programs import RunError, end_in_order
 
 
@@ -26,6 +30,7 @@ def bench(
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     against: Annotated[str, typer.Option(help="a commit to compare this checkout with, in alternating runs")] = "",
     pairs: Annotated[int, typer.Option(min=PAIRS_MIN, help="the number of runs of each commit")] = PAIRS,
+    engine: Annotated[str, typer.Option(help="postgres: compare it with files, in alternating runs")] = SQLITE,
     bound: Annotated[list[str] | None, typer.Option(help="cpu_ratio=1.0: exit 1 when the interval excludes it")] = None,
     rewrite: Annotated[bool, typer.Option("--write-baseline", help="guard: write a new baseline")] = False,
     rtt_ms: Annotated[
@@ -41,19 +46,24 @@ def bench(
     passed = False
     try:
         asked = BenchRequest(case, folder, console, n, rate, workers)
-        bounds = bounds_of(bound or [])
-        if case == "guard":
-            outcome = calibrated(lambda: (write_baseline if rewrite else guard)(asked))
-        elif case == "idle":
-            outcome = calibrated(lambda: idle(asked))
-        elif case == "rtt":
-            outcome = calibrated(lambda: rtt(asked, rtt_ms, block=block))
-        elif against:
-            outcome = calibrated(lambda: compare(asked, against, pairs, bounds))
+        special: dict[str, Callable[[], Outcome]] = {
+            "guard": lambda: (write_baseline if rewrite else guard)(asked),
+            "idle": lambda: idle(asked),
+            "rtt": lambda: rtt(asked, rtt_ms, block=block),
+        }
+        if case in special and engine != SQLITE:
+            raise OperatorError(f"{case} is measured on files alone, not on {engine}.")
+        if case in special:
+            outcome = calibrated(special[case])
+        elif engine != SQLITE or against:
+            outcome = calibrated(lambda: _compared(asked, engine, against, pairs, bound or []))
         else:
             outcome = measured(asked)
         passed = outcome.passed
         typer.echo(outcome.text())
+    except OperatorError:
+        shutil.rmtree(folder)
+        raise
     except RunError as error:
         console.print(f"[red]{error}[/]", highlight=False)
     if keep or not passed:
@@ -62,3 +72,12 @@ def bench(
         shutil.rmtree(folder)
     if not passed:
         raise typer.Exit(1)
+
+
+def _compared(asked: BenchRequest, engine: str, against: str, pairs: int, bounds: list[str]) -> Outcome:
+    """Compare an engine with files, or this checkout with a commit. Raises `OperatorError` when both are asked for."""
+    if engine == SQLITE:
+        return compare(asked, against, pairs, bounds_of(bounds))
+    if against:
+        raise OperatorError("An engine is compared with files, and a commit with this checkout: not both at once.")
+    return compare_engines(asked, engine, pairs, bounds_of(bounds, RATIOS))

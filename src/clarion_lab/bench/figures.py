@@ -12,7 +12,7 @@ from clarion_lab.bench.reconcile import Balance
 class Figures(msgspec.Struct, frozen=True):
     """One run. `seconds` is from the first request to the last expected event: the provider's last receipt, or for
     channels without provider the moment when everything was recorded. CPU is user+system of all processes of Clarion,
-    in microseconds per delivery. `p50_ms` and `p99_ms` are from the intended send time to the provider's receipt, or to
+    in microseconds per delivery; `server_cpu_us` is that of the database server, 0 without one. `p50_ms` and `p99_ms` are from the intended send time to the provider's receipt, or to
     the API's response without a provider; None for broadcasts. `loop_busy` counts stretches of more than 50 ms of CPU
     on an event loop, by process and kind."""
 
@@ -26,6 +26,7 @@ class Figures(msgspec.Struct, frozen=True):
     rss_mb: float
     balance: Balance
     generator_cpu_us: float = 0.0
+    server_cpu_us: float = 0.0
     held: int = 0
     loop_busy: dict[str, int] = {}
     errors: list[str] = []
@@ -52,6 +53,7 @@ class Figures(msgspec.Struct, frozen=True):
             "seconds": round(self.seconds, 3),
             "per_second": round(self.per_second, 1),
             "cpu_us": {stage: round(us, 3) for stage, us in self.cpu_us.items()},
+            "server_cpu_us": round(self.server_cpu_us, 2),
             "simulator_cpu_us": round(self.simulator_cpu_us, 2),
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
@@ -67,6 +69,7 @@ class Figures(msgspec.Struct, frozen=True):
         rows: dict[str, Any] = {
             "a second": f"{self.n / self.seconds:,.0f}" if self.seconds else "-",
             "CPU us a delivery": ", ".join(f"{stage} {us:.1f}" for stage, us in self.cpu_us.items()),
+            "database server us": f"{self.server_cpu_us:.1f}",
             "simulator / load generator us": f"{self.simulator_cpu_us:.1f} / {self.generator_cpu_us:.1f}",
             "p50 / p99 ms": f"{self.p50_ms} / {self.p99_ms}",
             "memory MB": f"{self.rss_mb:,.0f}",

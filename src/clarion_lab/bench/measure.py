@@ -14,6 +14,7 @@ from clarion_lab.bench.calibration import Calibrator
 from clarion_lab.bench.cases import Case, chosen
 from clarion_lab.bench.figures import Figures, joined
 from clarion_lab.bench.run import Run
+from clarion_lab.bench.stores import SQLITE
 from clarion_lab.load.product import Product
 
 
@@ -75,13 +76,15 @@ def _on_processes(asked: BenchRequest) -> Outcome:
     return Outcome(joined(runs), all(figures.passed for figures in runs.values()))
 
 
-def run(case: Case, asked: BenchRequest, dkim: str = "", product: Product | None = None) -> Figures:
+def run(
+    case: Case, asked: BenchRequest, dkim: str = "", product: Product | None = None, engine: str = SQLITE
+) -> Figures:
     """Run a case once on real processes, of the given `product` or else that of this process, show the figures and
-    return them."""
+    return them. `engine` holds its stores."""
     within = asked.folder / (dkim or "plain")
     within.mkdir()
     with progress_of(asked.console) as progress:
-        figures = Run(case, within, asked.workers, progress, dkim, product).run()
+        figures = Run(case, within, asked.workers, progress, dkim, product, engine).run()
     asked.console.print(figures.table())
     for error in figures.errors[:5]:
         asked.console.print(f"[red]error:[/] {error}", highlight=False)

@@ -44,9 +44,9 @@ def _coverage(number: int, cut: int) -> float:
     return 1 - sum(math.comb(number, below) for below in range(cut + 1)) / float(2 ** (number - 1))
 
 
-def bounds_of(words: Sequence[str]) -> dict[str, float]:
-    """Return bounds written `cpu_ratio=1.0`. Raises `OperatorError` for one that cannot be parsed or has an unknown
-    name."""
+def bounds_of(words: Sequence[str], names: Sequence[str] = FIGURES) -> dict[str, float]:
+    """Return bounds written `cpu_ratio=1.0`. Raises `OperatorError` for one that cannot be parsed or has none of the
+    `names`."""
     found: dict[str, float] = {}
     for word in words:
         name, _, value = word.partition("=")
@@ -54,8 +54,8 @@ def bounds_of(words: Sequence[str]) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise OperatorError(f"A bound is written name=number, not {word!r}.") from None
-        if name not in FIGURES:
-            raise OperatorError(f"There is no figure {name!r} to bound; there are {', '.join(FIGURES)}.")
+        if name not in names:
+            raise OperatorError(f"There is no figure {name!r} to bound; there are {', '.join(names)}.")
     return found
 
 

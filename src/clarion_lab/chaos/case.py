@@ -10,18 +10,19 @@ from clarion_lab.chaos.drive import Plan
 from clarion_lab.chaos.ledger import Account
 from clarion_lab.chaos.observe import Observed
 from clarion_lab.chaos.oracle import Evidence
+from clarion_lab.chaos.rows import Stores
 from clarion_lab.load.programs import SimulatorReady
 
 DRAIN_TIMEOUT_S = 180.0
 
 
 class RunResult(NamedTuple):
-    """The result of a run: the account of the client's ledger, and files."""
+    """The result of a run: the account of the client's ledger, files, and the stores of the product, which has stopped."""
 
     account: Account
     ledger_file: Path
     receipts_file: Path
-    data: Path
+    stores: Stores
 
 
 class Verdict(Protocol):

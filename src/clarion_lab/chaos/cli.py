@@ -1,6 +1,7 @@
 """`clarion chaos`: the options of a chaos run as a command."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from clarion.domain.errors import OperatorError
 from clarion_lab.chaos.case import Case, Verdict
+from clarion_lab.chaos.engine import Engine, Files
 from clarion_lab.chaos.kill9 import Kill9
 from clarion_lab.chaos.run import ChaosRun
 from clarion_lab.chaos.workflows import Workflows
@@ -31,6 +33,8 @@ _HELP: Final = (
     "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
     "outage: a push vendor is down for ten minutes of virtual time; edge: clients attack the API under an honest load"
 )
+SQLITE: Final = "sqlite"
+POSTGRES: Final = "postgres"
 OUTAGE: Final = "outage"
 EDGE: Final = "edge"
 
@@ -40,6 +44,10 @@ def chaos(
     kills: Annotated[int | None, typer.Option(min=0, help="number of kills: 50 by default, 200 for workflows")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
+    engine: Annotated[
+        str,
+        typer.Option(help="what holds the stores in kill9 and workflows: sqlite, or postgres, which is broken, too"),
+    ] = SQLITE,
     only: Annotated[
         str, typer.Option(help="attacks or load of edge, by their names, separated by commas; all by default")
     ] = "",
@@ -47,28 +55,33 @@ def chaos(
 ) -> None:
     """Break a running system on purpose and check its guarantees. The last line is one JSON object; exit 1 on a
     fault."""
+    if case in {OUTAGE, EDGE} and engine != SQLITE:
+        raise OperatorError(f"{case} runs on {SQLITE} alone, not on {engine}.")
     if case == OUTAGE:
         _outage(seed, keep=keep)
     elif case == EDGE:
         edge_command.edge(only, keep=keep)
     elif case in CASES:
-        _killing(case, KILLS[case] if kills is None else kills, seed, workers, keep=keep)
+        _killing(case, engine, KILLS[case] if kills is None else kills, seed, workers, keep=keep)
     else:
         raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE, EDGE))}.")
 
 
-def _killing(case: str, kills: int, seed: int, workers: int, *, keep: bool) -> None:
+def _killing(case: str, engine: str, kills: int, seed: int, workers: int, *, keep: bool) -> None:
     """Run a case that kills processes."""
     end_in_order()
+    stores = _started(engine)
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
     verdict: Verdict | None = None
     with console.status("starting") as status:
-        run = ChaosRun(folder, CASES[case](seed), kills, seed, workers, status.update)
+        run = ChaosRun(folder, CASES[case](seed), stores, kills, seed, workers, status.update)
         try:
             verdict = run.run()
         except RunError as error:
             console.print(f"[red]{error}[/]", highlight=False)
+        finally:
+            stores.stop(folder if keep or verdict is None or not verdict.passed else None)
     console.print("killed: " + ", ".join(f"{role} {times}" for role, times in run.killed.items()), highlight=False)
     console.print(f"{run.at_work} of them had committed something since their start", highlight=False)
     for note in run.notes:
@@ -81,17 +94,32 @@ def _killing(case: str, kills: int, seed: int, workers: int, *, keep: bool) -> N
         for name, examples in verdict.examples.items():
             console.print(f"[red]{name}[/]: {getattr(verdict, name, len(examples))}, such as {', '.join(examples)}")
     if not passed:
-        console.print(f"seed {seed}; again: make chaos CASE={case} KILLS={kills} SEED={seed}", highlight=False)
+        console.print(
+            f"seed {seed}; again: make chaos CASE={case} ENGINE={engine} KILLS={kills} SEED={seed}", highlight=False
+        )
     if keep or not passed:
         console.print(f"data, ledger and receipts are in {folder}", highlight=False)
     else:
         shutil.rmtree(folder)
     if verdict is not None:
-        typer.echo(
-            msgspec.json.encode(verdict.figures() | {"kills": kills, "at_work": run.at_work, "seed": seed}).decode()
-        )
+        done = {"kills": kills, "at_work": run.at_work, "seed": seed, "engine": engine, **stores.figures}
+        typer.echo(msgspec.json.encode(verdict.figures() | done).decode())
     if not passed:
         raise typer.Exit(1)
+
+
+def _started(name: str) -> Engine:
+    """Return the engine of a name. Raises `OperatorError` for an unknown one."""
+    if name == SQLITE:
+        return Files()
+    if name == POSTGRES:
+        from clarion_lab.chaos.postgres import PostgresEngine
+
+        try:
+            return PostgresEngine()
+        except (RunError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+            raise OperatorError(f"No PostgreSQL server could be started: {error}") from None
+    raise OperatorError(f"There is no engine {name!r}; there is {SQLITE} and {POSTGRES}.")
 
 
 def _outage(seed: int, *, keep: bool) -> None:

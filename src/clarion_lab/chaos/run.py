@@ -18,6 +18,7 @@ from clarion_lab.chaos import ledger as ledgers
 from clarion_lab.chaos import store
 from clarion_lab.chaos.case import DRAIN_TIMEOUT_S, Case, RunResult, Verdict
 from clarion_lab.chaos.drive import Driver
+from clarion_lab.chaos.engine import Engine
 from clarion_lab.chaos.observe import Observed, Observer
 from clarion_lab.chaos.oracle import Account, AcknowledgedRequest, Evidence
 from clarion_lab.chaos.schedule import Kill, kills
@@ -28,13 +29,8 @@ LANES: Final = 8
 REQUESTS_A_SECOND: Final = 120.0
 AT_WORK_S: Final = 1.5
 """The age in seconds at which a process has started and holds its partitions."""
-COMMIT_BYTES: Final = 4_096
-"""The bytes written by which a process has committed something."""
 IDLE_S: Final = 5.0
 """Seconds to wait for a victim that has committed something; there may be no work."""
-WRITE_S: Final = 0.5
-"""Seconds to wait for a victim's next write."""
-WRITE_POLL_S: Final = 0.0002
 OBSERVE_TRIES: Final = 3
 VICTIM_TIMEOUT_S: Final = 30.0
 SETTLE_TIMEOUT_S: Final = 120.0
@@ -53,10 +49,18 @@ class ChaosRun:
     """Kills processes by seed while a client sends requests. `run` returns the verdict."""
 
     def __init__(
-        self, folder: Path, case: Case, kill_count: int, seed: int, workers: int, report: Callable[[str], None]
+        self,
+        folder: Path,
+        case: Case,
+        engine: Engine,
+        kill_count: int,
+        seed: int,
+        workers: int,
+        report: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._case = case
+        self._engine = engine
         self._kill_count = kill_count
         self._seed = seed
         self._workers = workers
@@ -69,7 +73,9 @@ class ChaosRun:
     def run(self) -> Verdict:
         """Run and return the verdict. Raises `RunError` when the system did not start or never settled."""
         simulator = Simulator(self._folder / "simulator", "--seed", str(self._seed), *FAULTS, *self._case.simulator)
-        system = System(self._folder, seed_data.environment(simulator.ready, self._workers, **QUICK))
+        system = System(
+            self._folder, seed_data.environment(simulator.ready, self._workers, **QUICK, **self._engine.environment)
+        )
         try:
             system.start()
             system.wait_ready()
@@ -94,7 +100,9 @@ class ChaosRun:
                 f"the ledger does not add up: {account.refused} refused, {len(account.unsettled)} never settled, "
                 f"{account.contradictions[:3]} answered with different ids"
             )
-        outcome = RunResult(account, self._ledger_file, simulator.ready.receipts_file, self._folder / "data")
+        outcome = RunResult(
+            account, self._ledger_file, simulator.ready.receipts_file, self._engine.stores(self._folder / "data")
+        )
         return self._case.judge(_evidence(observed, outcome), observed, outcome)
 
     def _account(self) -> ledgers.Account:
@@ -136,14 +144,23 @@ class ChaosRun:
     def _break(self, system: System, driver: Driver) -> None:
         """Kill processes one by one; return when all kills are done and the system is up again."""
         case = self._case
-        schedule = kills(self._seed, self._kill_count, case.victims, case.working, case.writing)
+        victims = {**case.victims, **self._engine.victims}
+        schedule = kills(self._seed, self._kill_count, victims, case.working, case.writing)
         for number, kill in enumerate(schedule, 1):
             time.sleep(kill.pause_ms / 1000)
-            self._kill(system, kill)
+            self._strike(system, kill)
             case.killed(number / self._kill_count)
             self._report(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
         case.killed(1.0)
         system.wait_ready()
+
+    def _strike(self, system: System, kill: Kill) -> None:
+        """Break the engine or kill a process, whichever is the victim."""
+        if kill.role in self._engine.victims:
+            self.at_work += self._engine.strike(kill.role, kill.pick)
+        else:
+            self._kill(system, kill)
+        self.killed[kill.role] = self.killed.get(kill.role, 0) + 1
 
     def _kill(self, system: System, kill: Kill) -> None:
         """Kill a process of the role after waiting until one runs and, if `working`, is at work."""
@@ -155,7 +172,7 @@ class ChaosRun:
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive = [one for one in system.processes().get(kill.role, []) if one.create_time() <= newest]
                 if kill.working and time.monotonic() < until:
-                    alive = [one for one in alive if _has_committed(one)]
+                    alive = [one for one in alive if self._engine.has_written(one)]
                 victims[:] = sorted(alive, key=lambda process: process.pid)
             return bool(victims)
 
@@ -166,35 +183,15 @@ class ChaosRun:
         else:
             victim = victims[int(kill.pick * len(victims))]
             with contextlib.suppress(psutil.NoSuchProcess):
-                self.at_work += _has_committed(victim)
+                self.at_work += self._engine.has_written(victim)
                 if kill.write_ms is not None:
-                    _await_write(victim)
+                    self._engine.await_write(victim)
                     time.sleep(kill.write_ms / 1000)
                 victim.kill()
-        self.killed[kill.role] = self.killed.get(kill.role, 0) + 1
-
-
-def _has_committed(process: psutil.Process) -> bool:
-    """Return whether a process has written to a store since its start."""
-    return _written_bytes(process) >= COMMIT_BYTES
-
-
-def _await_write(process: psutil.Process) -> None:
-    """Return as soon as a process writes something, or after a time-out."""
-    before, until = _written_bytes(process), time.monotonic() + WRITE_S
-    while _written_bytes(process) == before and time.monotonic() < until:
-        time.sleep(WRITE_POLL_S)
-
-
-def _written_bytes(process: psutil.Process) -> int:
-    """Return the bytes a process has written since its start; when the system does not report them, those of a
-    commit."""
-    counters = getattr(process, "io_counters", None)
-    return COMMIT_BYTES if counters is None else int(counters().write_chars)
 
 
 def _evidence(observed: Observed, outcome: RunResult) -> Evidence:
-    deliveries = store.read(outcome.data / "state.db")
+    deliveries = store.read(outcome.stores.state)
     return Evidence(
         acked=[AcknowledgedRequest(id_.partition("_")[2], owed) for id_, owed in outcome.account.owed.items()],
         receipts=receipts.read(outcome.receipts_file),

@@ -1,18 +1,17 @@
-"""Reads `state.db` straight from disk with another driver than the product's, after the product has stopped.
+"""Reads the state store straight from its tables with another driver than the product's, after the product has stopped.
 
 It uses the tables and no code of the product: a delivery's history is rebuilt from its row, its attempts and, for
 broadcasts, the bytes of its chunk.
 """
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from clarion_lab.chaos.rows import Rows
 
 STATES: Final = {
     1: "planned", 2: "sending", 3: "retrying", 4: "ambiguous", 5: "held", 10: "sent", 11: "delivered", 12: "failed", 13: "dead",
@@ -33,24 +32,20 @@ class StoredDelivery(msgspec.Struct):
     unsure: int = 0
 
 
-def read(path: Path) -> dict[str, StoredDelivery]:
-    """Return every delivery in a state store by its 48 hex digits. Raises `ValueError` when the file is damaged."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-        check = db.execute("PRAGMA quick_check").fetchone()[0]
-        if check != "ok":
-            raise ValueError(f"{path.name} is damaged: {check}")
-        deliveries = dict(_of_chunks(db))
-        deliveries.update(_of_rows(db, deliveries))
-        _add_attempts(db, deliveries)
+def read(rows: Rows) -> dict[str, StoredDelivery]:
+    """Return every delivery in a state store by its 48 hex digits. Raises `ValueError` when the store is damaged."""
+    deliveries = dict(_of_chunks(rows))
+    deliveries.update(_of_rows(rows, deliveries))
+    _add_attempts(rows, deliveries)
     return deliveries
 
 
-def _of_chunks(db: sqlite3.Connection) -> Iterator[tuple[str, StoredDelivery]]:
-    rows = db.execute(
+def _of_chunks(rows: Rows) -> Iterator[tuple[str, StoredDelivery]]:
+    found = rows(
         "SELECT c.chunk_id, c.channel, c.user_ids, c.addresses, s.states, s.intents"
         " FROM chunks c JOIN chunk_states s USING (chunk_id, tenant)"
     )
-    for chunk_id, channel, user_ids, addresses, states, intents in rows:
+    for chunk_id, channel, user_ids, addresses, states, intents in found:
         users = msgspec.msgpack.decode(user_ids, type=list[str])
         places = (msgspec.msgpack.decode(addresses, type=list[str]) if addresses else []) or [""] * len(users)
         begun = intents or bytes(len(users))
@@ -68,9 +63,9 @@ def delivery_id(notification: bytes, user: str, channel: str, address: str) -> s
     return (notification + blake2b(text.encode(), key=notification, digest_size=8).digest()).hex()
 
 
-def _of_rows(db: sqlite3.Connection, chunks: dict[str, StoredDelivery]) -> Iterator[tuple[str, StoredDelivery]]:
-    rows = db.execute("SELECT id, channel, state, attempt, repeats, accepted_attempt, chunk_id FROM deliveries")
-    for id_, channel, state, attempt, repeats, accepted, chunk_id in rows:
+def _of_rows(rows: Rows, chunks: dict[str, StoredDelivery]) -> Iterator[tuple[str, StoredDelivery]]:
+    found = rows("SELECT id, channel, state, attempt, repeats, accepted_attempt, chunk_id FROM deliveries")
+    for id_, channel, state, attempt, repeats, accepted, chunk_id in found:
         story = StoredDelivery(
             channel, STATES[state], int(accepted > 0), repeats if accepted and accepted == attempt else 0
         )
@@ -80,10 +75,10 @@ def _of_rows(db: sqlite3.Connection, chunks: dict[str, StoredDelivery]) -> Itera
         yield id_.hex(), story
 
 
-def _add_attempts(db: sqlite3.Connection, deliveries: dict[str, StoredDelivery]) -> None:
+def _add_attempts(rows: Rows, deliveries: dict[str, StoredDelivery]) -> None:
     """Add the endings and unsure attempts that only the attempts record."""
     repeated: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    for id_, attempt, event, outcome, repeats, applied in db.execute(
+    for id_, attempt, event, outcome, repeats, applied in rows(
         "SELECT delivery_id, attempt, event, outcome, repeats, applied FROM attempts"
     ):
         story = deliveries[id_.hex()]

@@ -1,11 +1,10 @@
 """Reads workflow instances straight from the stores with another driver than the product's, after the product has
 stopped."""
 
-import sqlite3
 from collections import Counter
-from contextlib import closing
-from pathlib import Path
 from typing import Final, NamedTuple
+
+from clarion_lab.chaos.rows import Rows
 
 ENDINGS: Final = frozenset({"completed", "merged", "cancelled", "expired", "failed"})
 """Events that end an instance."""
@@ -26,26 +25,18 @@ def count_events(events: list[str]) -> EventCounts:
     return EventCounts(sum(event in ENDINGS for event in events), len(events) - 1 - first)
 
 
-def count_all_events(state_file: Path) -> dict[str, EventCounts]:
+def count_all_events(state: Rows) -> dict[str, EventCounts]:
     """Return the counts of each instance in a state store, by the 48 hex digits of its id."""
-    reported: dict[str, list[str]] = {}
-    with closing(_opened(state_file)) as db:
-        for (id_,) in db.execute("SELECT id FROM instances"):
-            reported[id_.hex()] = []
-        for id_, event in db.execute("SELECT instance_id, event FROM progress ORDER BY instance_id, sequence"):
-            reported.setdefault(id_.hex(), []).append(event)
+    reported: dict[str, list[str]] = {id_.hex(): [] for (id_,) in state("SELECT id FROM instances")}
+    for id_, event in state("SELECT instance_id, event FROM progress ORDER BY instance_id, sequence"):
+        reported.setdefault(id_.hex(), []).append(event)
     return {id_: count_events(events) for id_, events in reported.items()}
 
 
-def open_cells(journal_file: Path) -> Counter[str]:
+def open_cells(journal: Rows) -> Counter[str]:
     """Return the notifications (32 hex digits) of instances that a journal still holds, with their number of
     instances."""
-    with closing(_opened(journal_file)) as db:
-        keys = [key for (key,) in db.execute("SELECT key FROM cells")]
+    keys = [key for (key,) in journal("SELECT key FROM cells")]
     return Counter(
         key[len(_INSTANCE_CELL) :][:_NOTIFICATION_BYTES].hex() for key in keys if key.startswith(_INSTANCE_CELL)
     )
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)

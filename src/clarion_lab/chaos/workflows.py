@@ -71,10 +71,10 @@ class Workflows:
         return instances.judge(
             instances.Evidence(
                 wanted=list(self._wanted(outcome.account)),
-                tales=instance_reports(observed, workflow_store.count_all_events(outcome.data / "state.db")),
+                tales=instance_reports(observed, workflow_store.count_all_events(outcome.stores.state)),
                 messages=Arrivals(outcome.receipts_file).new(),
                 reactions=reactions(outcome.ledger_file),
-                open_cells=workflow_store.open_cells(outcome.data / "journal.db"),
+                open_cells=workflow_store.open_cells(outcome.stores.journal),
                 deliveries=judge(evidence),
             )
         )

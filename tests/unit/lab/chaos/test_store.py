@@ -1,7 +1,7 @@
 """The store reader against the product's real store: whatever the product folds, the reader reports the same."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -10,24 +10,31 @@ import pytest
 from clarion.domain import ids
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State, next_state
 from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, Delivery
+from clarion_lab.chaos.rows import Rows, of_file, of_server
 from clarion_lab.chaos.store import ENDING, STATES, StoredDelivery, delivery_id, read
 from tests.contract import states
+from tests.engines.postgres import SUPERUSER, as_role, binaries, database_of
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
 PUSH = ids.delivery_id(NOTIFICATION, "u", "push", "token")
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[states.State]:
-    store = states.sqlite(tmp_path)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.engines)])
+async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[states.State]:
+    store = states.STATES[request.param](tmp_path)
     yield store
-    store.close()
+    await states.shut(store)
+
+
+def rows_of(state: states.State, path: Path) -> Rows:
+    if isinstance(state, states.OwnDatabase):
+        return of_server(binaries()[0] / "psql", as_role(database_of(path), SUPERUSER), "public")
+    return of_file(path / "state.db")
 
 
 async def read_back(state: states.State, path: Path, changes: Changes) -> dict[str, StoredDelivery]:
     await state.ledger.apply(changes, [])
-    state.close()
-    return read(path / "state.db")
+    return read(rows_of(state, path))
 
 
 def row(final: State, **changes: object) -> Delivery:
@@ -100,7 +107,8 @@ async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: states.State, 
     }
 
 
-async def test_a_damaged_store_is_not_read(state: states.State, tmp_path: Path) -> None:
+async def test_a_damaged_store_is_not_read(tmp_path: Path) -> None:
+    state = states.sqlite(tmp_path)
     deliveries = [row(State.SENT, id=PUSH[:-2] + number.to_bytes(2, "big")) for number in range(2_000)]
     await state.ledger.apply(Changes(deliveries={delivery.id: delivery for delivery in deliveries}), [])
     state.close()
@@ -109,4 +117,11 @@ async def test_a_damaged_store_is_not_read(state: states.State, tmp_path: Path) 
     content[-40_000:-20_000] = bytes(20_000)
     path.write_bytes(content)
     with pytest.raises(Exception, match=r"damaged|malformed"):
-        read(path)
+        read(of_file(path))
+
+
+@pytest.mark.engines
+async def test_a_server_that_refuses_a_statement_is_not_read(tmp_path: Path) -> None:
+    dsn = as_role(database_of(tmp_path), SUPERUSER)
+    with pytest.raises(ValueError, match='relation "nothing" does not exist'):
+        list(of_server(binaries()[0] / "psql", dsn, "public")("SELECT id FROM nothing"))

@@ -9,9 +9,11 @@ from clarion.domain.history import INSTANCE_ENDINGS, Changes, Progress
 from clarion.plan.workflow.instance import INSTANCE_CELL
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import PlanState, StageResult
+from clarion_lab.chaos.rows import Rows, of_file, of_server
 from clarion_lab.chaos.workflow_store import ENDINGS, EventCounts, count_all_events, count_events, open_cells
 from tests.contract.journals import BACKENDS, VirtualClock
-from tests.contract.states import STATES
+from tests.contract.states import STATES, shut
+from tests.engines.postgres import SUPERUSER, as_role, binaries, database_of
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
 RUNS = [NOTIFICATION + bytes(7) + bytes([number]) for number in range(3)]
@@ -39,20 +41,31 @@ def test_ends_and_later_events_are_counted(events: list[str], expected: EventCou
     assert count_events(events) == expected
 
 
-async def test_instances_are_read_from_the_real_store(tmp_path: Path) -> None:
-    state = STATES["sqlite"](tmp_path)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.engines)])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def rows_of(engine: str, path: Path, file: str, schema: str) -> Rows:
+    if engine == "sqlite":
+        return of_file(path / file)
+    return of_server(binaries()[0] / "psql", as_role(database_of(path), SUPERUSER), schema)
+
+
+async def test_instances_are_read_from_the_real_store(engine: str, tmp_path: Path) -> None:
+    state = STATES[engine](tmp_path)
     await state.ledger.apply(Changes(progress=[*did(0, "started", "completed"), *did(1, "started", "waiting")]), [])
     await state.ledger.apply(Changes(progress=did(0, "failed")), [])
-    state.close()
-    assert count_all_events(tmp_path / "state.db") == {
+    await shut(state)
+    assert count_all_events(rows_of(engine, tmp_path, "state.db", "public")) == {
         RUNS[0].hex(): EventCounts(2, 1),
         RUNS[1].hex(): EventCounts(0, 0),
     }
 
 
-async def test_open_instances_are_read_from_the_real_journal(tmp_path: Path) -> None:
-    journal = BACKENDS["sqlite"](tmp_path, VirtualClock())
+async def test_open_instances_are_read_from_the_real_journal(engine: str, tmp_path: Path) -> None:
+    journal = BACKENDS[engine](tmp_path, VirtualClock())
     cells = [Cell(0, INSTANCE_CELL + RUNS[0], b"x"), Cell(0, INSTANCE_CELL + RUNS[1], b"x"), Cell(0, b"c", b"y")]
     await journal.commit(StageResult(plan_state=PlanState(cells=cells)))
     await journal.close()
-    assert open_cells(tmp_path / "journal.db") == {NOTIFICATION.hex(): 2}
+    assert open_cells(rows_of(engine, tmp_path, "journal.db", "journal")) == {NOTIFICATION.hex(): 2}

@@ -1,0 +1,1 @@
+"""Real servers of others, started for a run and ended with it."""
