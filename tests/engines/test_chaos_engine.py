@@ -8,7 +8,9 @@ import asyncpg
 import psutil
 import pytest
 
+from clarion.backends.postgres.errors import LOST
 from clarion_lab.chaos.postgres import CONNECTIONS, DATABASE, PostgresEngine
+from clarion_lab.chaos.standby import PRIMARY, FailoverEngine
 from tests.engines.postgres import engine
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.allow_hosts(["127.0.0.1"])]
@@ -38,7 +40,7 @@ async def in_time(is_so):
 async def write(connection):
     transaction = connection.transaction()
     await transaction.start()
-    await connection.execute("INSERT INTO journal.meta (name, value) VALUES ('of a test', 1)")
+    await connection.execute("INSERT INTO journal.meta (name, value) VALUES ('under way', 1)")
     return transaction
 
 
@@ -63,7 +65,7 @@ async def test_cut_connections_and_their_writes_are_counted(server):
     assert await asyncio.to_thread(server.strike, CONNECTIONS, 0.5)
     assert server.figures == {"restarts": 0, "cuts": 1, "connections_cut": 2, "writes_cut": 1}
     for connection in (idle, writing):
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+        with pytest.raises((asyncpg.PostgresError, *LOST)):
             await connection.fetch("SELECT 1")
 
 
@@ -74,5 +76,26 @@ async def test_a_killed_server_keeps_what_it_acknowledged(server, tmp_path):
     assert server.figures["restarts"] == 1
     with contextlib.suppress(OSError, asyncpg.PostgresError):
         await connection.close()
+    again = await connect(server)
+    await write(again)
+    assert await in_time(lambda: server.has_written(MINE)), "it looks on after a restart"
+    await again.close()
     kept = server.stores(tmp_path).journal("SELECT name, value FROM meta WHERE name = 'of a test'")
     assert [name for name, _ in kept] == ["of a test"]
+
+
+async def test_a_standby_takes_over_with_all_that_was_acknowledged_twice(tmp_path):
+    engine()
+    pair = await asyncio.to_thread(FailoverEngine)
+    try:
+        for number in (1, 2):
+            connection = await connect(pair)
+            await connection.execute("INSERT INTO journal.meta (name, value) VALUES ($1, 1)", f"of a test {number}")
+            await asyncio.to_thread(pair.strike, PRIMARY, 0.1)
+            with contextlib.suppress(OSError, asyncpg.PostgresError):
+                await connection.close()
+        assert pair.figures["failovers"] == 2
+        kept = pair.stores(tmp_path).journal("SELECT name FROM meta WHERE name LIKE 'of a test%' ORDER BY name")
+        assert [name for (name,) in kept] == ["of a test 1", "of a test 2"]
+    finally:
+        await asyncio.to_thread(pair.stop, None)

@@ -38,7 +38,7 @@ class Verdict(Protocol):
         """Return a few examples of each fault, by its name."""
         ...
 
-    def figures(self) -> dict[str, int]:
+    def figures(self) -> Mapping[str, float]:
         """Return the figures of the last line, in order."""
         ...
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from clarion.domain.errors import OperatorError
 from clarion_lab.chaos.case import Case, Verdict
 from clarion_lab.chaos.engine import Engine, Files
+from clarion_lab.chaos.failover import Failover
 from clarion_lab.chaos.kill9 import Kill9
 from clarion_lab.chaos.run import ChaosRun
 from clarion_lab.chaos.workflows import Workflows
@@ -22,8 +23,9 @@ from clarion_lab.load.programs import RunError, end_in_order
 from clarion_lab.outage import run as virtual
 from clarion_lab.outage import verdict as verdicts
 
-CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows}
-KILLS: Final = {"kill9": 50, "workflows": 200}
+FAILOVER: Final = "failover"
+CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows, FAILOVER: Failover}
+KILLS: Final = {"kill9": 50, "workflows": 200, FAILOVER: 3}
 """The default number of kills of a case."""
 SEED_DEFAULT: Final = 1
 AT_WORK_SHARE_MIN: Final = 0.4
@@ -31,6 +33,7 @@ AT_WORK_SHARE_MIN: Final = 0.4
 nothing."""
 _HELP: Final = (
     "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
+    "failover: a standby of PostgreSQL takes over; "
     "outage: a push vendor is down for ten minutes of virtual time; edge: clients attack the API under an honest load"
 )
 SQLITE: Final = "sqlite"
@@ -41,13 +44,17 @@ EDGE: Final = "edge"
 
 def chaos(
     case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
-    kills: Annotated[int | None, typer.Option(min=0, help="number of kills: 50 by default, 200 for workflows")] = None,
+    kills: Annotated[
+        int | None, typer.Option(min=0, help="number of kills: 50 by default, 200 for workflows, 3 for failover")
+    ] = None,
     seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     engine: Annotated[
         str,
-        typer.Option(help="what holds the stores in kill9 and workflows: sqlite, or postgres, which is broken, too"),
-    ] = SQLITE,
+        typer.Option(
+            help="what holds the stores in kill9 and workflows: sqlite by default, or postgres, which is broken, too"
+        ),
+    ] = "",
     only: Annotated[
         str, typer.Option(help="attacks or load of edge, by their names, separated by commas; all by default")
     ] = "",
@@ -55,14 +62,15 @@ def chaos(
 ) -> None:
     """Break a running system on purpose and check its guarantees. The last line is one JSON object; exit 1 on a
     fault."""
-    if case in {OUTAGE, EDGE} and engine != SQLITE:
-        raise OperatorError(f"{case} runs on {SQLITE} alone, not on {engine}.")
+    only_on = {OUTAGE: SQLITE, EDGE: SQLITE, FAILOVER: POSTGRES}.get(case)
+    if only_on and engine not in ("", only_on):
+        raise OperatorError(f"{case} runs on {only_on} alone, not on {engine}.")
     if case == OUTAGE:
         _outage(seed, keep=keep)
     elif case == EDGE:
         edge_command.edge(only, keep=keep)
     elif case in CASES:
-        _killing(case, engine, KILLS[case] if kills is None else kills, seed, workers, keep=keep)
+        _killing(case, engine or only_on or SQLITE, KILLS[case] if kills is None else kills, seed, workers, keep=keep)
     else:
         raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE, EDGE))}.")
 
@@ -70,7 +78,7 @@ def chaos(
 def _killing(case: str, engine: str, kills: int, seed: int, workers: int, *, keep: bool) -> None:
     """Run a case that kills processes."""
     end_in_order()
-    stores = _started(engine)
+    stores = _started(engine, case)
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
     verdict: Verdict | None = None
@@ -103,20 +111,21 @@ def _killing(case: str, engine: str, kills: int, seed: int, workers: int, *, kee
         shutil.rmtree(folder)
     if verdict is not None:
         done = {"kills": kills, "at_work": run.at_work, "seed": seed, "engine": engine, **stores.figures}
-        typer.echo(msgspec.json.encode(verdict.figures() | done).decode())
+        typer.echo(msgspec.json.encode({**verdict.figures(), **done}).decode())
     if not passed:
         raise typer.Exit(1)
 
 
-def _started(name: str) -> Engine:
-    """Return the engine of a name. Raises `OperatorError` for an unknown one."""
+def _started(name: str, case: str) -> Engine:
+    """Return the engine of a name for a case. Raises `OperatorError` for an unknown one."""
     if name == SQLITE:
         return Files()
     if name == POSTGRES:
         from clarion_lab.chaos.postgres import PostgresEngine
+        from clarion_lab.chaos.standby import FailoverEngine
 
         try:
-            return PostgresEngine()
+            return FailoverEngine() if case == FAILOVER else PostgresEngine()
         except (RunError, RuntimeError, OSError, subprocess.SubprocessError) as error:
             raise OperatorError(f"No PostgreSQL server could be started: {error}") from None
     raise OperatorError(f"There is no engine {name!r}; there is {SQLITE} and {POSTGRES}.")

@@ -1,17 +1,17 @@
 """The case `kill9`: notifications of all shapes while any process may die. No delivery is lost, ends twice or is
 falsely reported as sent, and the product has recorded each possible duplicate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from clarion.app.commands.remote import Remote
 from clarion_lab.chaos import workload
-from clarion_lab.chaos.case import RunResult
+from clarion_lab.chaos.case import RunResult, Verdict
 from clarion_lab.chaos.drive import Plan
 from clarion_lab.chaos.ledger import Account
 from clarion_lab.chaos.observe import Observed
-from clarion_lab.chaos.oracle import Evidence, Verdict, judge
+from clarion_lab.chaos.oracle import Evidence, judge
 from clarion_lab.chaos.schedule import VICTIMS, WORKING
 from clarion_lab.load import people, seed_data
 from clarion_lab.load.programs import SimulatorReady
@@ -20,7 +20,7 @@ from clarion_lab.load.programs import SimulatorReady
 class Kill9:
     """Singles, lists, batches and a broadcast on push and in-app."""
 
-    victims: Final = VICTIMS
+    victims: Mapping[str, int] = VICTIMS
     working: Final = WORKING
     writing: Final = 0.0
     simulator: Final[tuple[str, ...]] = ()

@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 import psutil
 
+from clarion.backends.postgres.errors import LOST
 from clarion_lab.chaos.engine import WRITE_S
 from clarion_lab.chaos.rows import Stores, of_server
 from clarion_lab.load.programs import RunError, free_port
@@ -24,7 +25,8 @@ BUSY_S: Final = 2.0
 """Seconds to wait for a write under way before connections are cut; there may be no work."""
 _SAMPLE_S: Final = 0.002
 _AGAIN_S: Final = 0.05
-_NAME: Final = "clarion"
+NAME: Final = "clarion"
+"""The database."""
 _ACTIVITY: Final = """SELECT client_port, backend_xid IS NOT NULL FROM pg_stat_activity
     WHERE application_name LIKE 'clarion-%' AND client_port > 0"""
 _CUT: Final = """SELECT backend_xid IS NOT NULL AS writing, pg_terminate_backend(pid) AS cut FROM pg_stat_activity
@@ -35,15 +37,15 @@ class PostgresEngine:
     """A server of its own for one run. It follows which connections write, as `pg_stat_activity` shows a transaction's id
     from its first write to its end."""
 
-    victims: Final[Mapping[str, int]] = {DATABASE: 2, CONNECTIONS: 2}
+    victims: Mapping[str, int] = {DATABASE: 2, CONNECTIONS: 2}
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
         found = binaries()
         if not found:
             raise RunError("no PostgreSQL server can be started here: `make engines` says what is missing")
-        self._server = Server(found[0], durable=True, port=free_port())
-        self._server.wait()
-        dsn = in_thread(create_database(self._server, _NAME))
+        self.server = Server(found[0], None, durable=True, port=free_port(), **settings)
+        self.server.wait()
+        dsn = in_thread(create_database(self.server, NAME))
         self.environment: Mapping[str, str] = {"CLARION_STORE": "postgres", "CLARION_POSTGRES_DSN": dsn}
         self.figures: Counter[str] = Counter({"restarts": 0, "cuts": 0, "connections_cut": 0, "writes_cut": 0})
         self._writing: set[int] = set()
@@ -51,7 +53,10 @@ class PostgresEngine:
         self._following = asyncio.run_coroutine_threadsafe(self._follow(), in_thread(_running_loop()))
 
     def has_written(self, process: psutil.Process) -> bool:
-        """Return whether one of the connections of a process has written since it was opened."""
+        """Return whether one of the connections of a process has written since it was opened. Raises what ended the
+        sampling."""
+        if self._following.done():
+            self._following.result()
         return not self._wrote.isdisjoint(_ports(process))
 
     def await_write(self, process: psutil.Process) -> None:
@@ -67,35 +72,40 @@ class PostgresEngine:
 
     def stores(self, data: Path) -> Stores:
         """Return the stores in the database."""
-        psql, dsn = self._server.folder / "psql", self._server.dsn(_NAME, SUPERUSER)
+        psql, dsn = self.server.folder / "psql", self.server.dsn(NAME, SUPERUSER)
         return Stores(of_server(psql, dsn, "public"), of_server(psql, dsn, "journal"))
 
     def stop(self, keep: Path | None) -> None:
         """End the server. Its files go to the folder to keep, or are deleted without one."""
         self._following.cancel()
-        self._server.stop(keep)
+        self.server.stop(keep)
 
     def _restart(self, pick: float) -> bool:
         at_work = bool(self._wrote)
-        self._server.kill()
+        self.server.kill()
         self._wrote = set()
         time.sleep(pick * DOWN_S_MAX)
-        self._server.start()
-        self._server.wait()
+        self.server.start()
+        self.server.wait()
         self.figures["restarts"] += 1
         return at_work
 
-    def _cut(self) -> bool:
+    def _await_any_write(self) -> bool:
+        """Return as soon as something is written, or after `BUSY_S`; whether something is."""
         until = time.monotonic() + BUSY_S
         while not self._writing and time.monotonic() < until:
             time.sleep(_SAMPLE_S)
+        return bool(self._writing)
+
+    def _cut(self) -> bool:
+        self._await_any_write()
         rows = in_thread(self._fetch(_CUT))
         writing = sum(row["writing"] for row in rows)
         self.figures.update(cuts=1, connections_cut=sum(row["cut"] for row in rows), writes_cut=writing)
         return bool(writing) or bool(self._wrote)
 
     async def _fetch(self, statement: str) -> list[asyncpg.Record]:
-        admin = await asyncpg.connect(self._server.dsn(_NAME, SUPERUSER))
+        admin = await asyncpg.connect(self.server.dsn(NAME, SUPERUSER))
         try:
             return list(await admin.fetch(statement))
         finally:
@@ -104,8 +114,8 @@ class PostgresEngine:
     async def _follow(self) -> None:
         """Sample the connections until cancelled, through every restart of the server."""
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                admin = await asyncpg.connect(self._server.dsn(_NAME, SUPERUSER))
+            with contextlib.suppress(*LOST, asyncpg.PostgresError):
+                admin = await asyncpg.connect(self.server.dsn(NAME, SUPERUSER))
                 try:
                     while True:
                         rows = await admin.fetch(_ACTIVITY)
