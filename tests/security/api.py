@@ -70,7 +70,7 @@ class Api:
             self.parts.telemetry,
             api=settings.api,
             quotas=self.parts.directory.quotas,
-            on_durability_lost=lambda: None,
+            on_durability_lost=lambda error: None,
             origins=Origins(self.parts.directory, settings.public_url),
         )
         self.keys: dict[str, str] = {}

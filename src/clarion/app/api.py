@@ -44,7 +44,7 @@ from clarion.control.providers import health as health_routes
 from clarion.control.providers.verify import Verifier
 from clarion.control.schedules.timers import repair_timers
 from clarion.control.unsubscribe import routes as unsubscribe_routes
-from clarion.domain.errors import OperatorError, StoreUnavailable
+from clarion.domain.errors import DurabilityError, OperatorError, StoreRewound, StoreUnavailable
 from clarion.domain.limits_processes import (
     CONNECTIONS_WAITING_SHARE,
     INTERPRETER_SWITCH_MS,
@@ -85,14 +85,21 @@ async def _serve(config: Config) -> None:
 
 
 async def serve(parts: Parts) -> None:
-    """Answer requests until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken or a commit has failed."""
+    """Answer requests until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken or a commit has failed, and
+    `StoreRewound`."""
     config = parts.config
+    failures: list[DurabilityError] = []
     failed, identity = asyncio.Event(), Identity(parts, operator_keys(config, parts.telemetry))
     permitted = raise_open_files(parts.telemetry)
     arrivals = _arrivals(parts, permitted)
     connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
     ops = ops_routes.routes(parts, connections)
-    app = _application(parts, identity, ops, failed.set)
+
+    def fail(error: DurabilityError) -> None:
+        failures.append(error)
+        failed.set()
+
+    app = _application(parts, identity, ops, fail)
     tls = None if not _has_tls(config) else ServerTls(config.api.tls, parts.telemetry, parts.clock)
     server = _Server(
         uvicorn.Config(app, host=config.api.host, port=config.api.port, headers=hsts(config), **settings(connections)),
@@ -115,7 +122,9 @@ async def serve(parts: Parts) -> None:
         for job in beside:
             job.cancel()
     await identity.close()
-    if failed.is_set():
+    if failures and isinstance(failures[0], StoreRewound):
+        raise failures[0]
+    if failures:
         raise OperatorError("A commit failed, so nothing more was acknowledged; check the disk.")
 
 
@@ -170,7 +179,9 @@ def hsts(config: Config) -> list[tuple[str, str]]:
     return [("strict-transport-security", f"max-age={config.api.hsts_max_age_s}{below}")]
 
 
-def _application(parts: Parts, identity: Identity, ops: list[Route], on_durability_lost: Callable[[], None]) -> ASGIApp:
+def _application(
+    parts: Parts, identity: Identity, ops: list[Route], on_durability_lost: Callable[[DurabilityError], None]
+) -> ASGIApp:
     config = parts.config
     app = application(
         [*routes(parts), *ops],

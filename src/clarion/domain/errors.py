@@ -17,6 +17,7 @@ ClarionError
 |- OperatorError          the operator can correct it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
 |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
+|  |- StoreRewound       a server went on from an earlier point of its history: start again, remember nothing
 |  `- OutcomeUnknown     a server was lost during a commit: nobody was told that it took effect, and it may have
 |- StoreUnavailable       a store could not be read now; try again, decide nothing
 |- CorruptFrame           a journal frame is damaged: it is reported and skipped
@@ -220,6 +221,11 @@ class DurabilityError(ClarionError):
 
 class NoRoom(DurabilityError):
     """A store has no room: the disk is full. The process stops, and can be started again."""
+
+
+class StoreRewound(DurabilityError):
+    """A server goes on from an earlier point of its history, or may do so: a standby took over. What is in memory may be of a
+    future that the server does not have, so the process ends and its successor reads everything anew."""
 
 
 class OutcomeUnknown(DurabilityError):

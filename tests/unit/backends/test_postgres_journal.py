@@ -10,6 +10,7 @@ from clarion.backends.postgres.journal import PostgresJournal, start
 from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.steps import CALL, EMPTY_CAPS, Step, arrays
 from clarion.backends.postgres.tenancy import NO_TENANT, within
+from clarion.backends.postgres.timeline import UNKNOWN
 from clarion.backends.postgres.wake_ups import HEADS
 from clarion.domain.errors import DurabilityError, OutcomeUnknown, Overloaded, StaleLease, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_GROUP_STEPS_MAX
@@ -167,9 +168,9 @@ class TestLostConnections:
         fixed = (START_MS, None, 1_000, 10, EMPTY_CAPS)
         assert await admin.fetchval("SELECT journal.outcome($1, 7, 0)", writer) is None
         with pytest.raises(asyncpg.PostgresError) as refused:
-            await admin.fetchval(*within(NO_TENANT, CALL, writer, 7, "o", *fixed, *values))
+            await admin.fetchval(*within(NO_TENANT, CALL, writer, 7, "o", *fixed, *values, UNKNOWN))
         assert refused.value.sqlstate == "CLR02"
-        assert await admin.fetchval(*within(NO_TENANT, CALL, writer, 8, "o", *fixed, *values))
+        assert await admin.fetchval(*within(NO_TENANT, CALL, writer, 8, "o", *fixed, *values, UNKNOWN))
         assert await offsets(journal) == [1]
 
     async def test_while_an_outcome_is_looked_for_other_steps_are_refused_and_later_ones_are_not(

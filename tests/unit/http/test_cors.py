@@ -45,7 +45,7 @@ class Site:
             self.notes,
             api=limits_of(9),
             quotas=no_quotas,
-            on_durability_lost=lambda: None,
+            on_durability_lost=lambda error: None,
             origins=AcmesOrigins(),
         )
 

@@ -11,7 +11,7 @@ from clarion.app import config
 from clarion.app.http.application import application
 from clarion.app.http.cycle import VOUCH
 from clarion.app.http.safe_headers import SAFE
-from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
+from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease, StoreRewound
 from clarion.domain.limits import BODY_WAIT_MS_MAX
 from clarion.domain.quota import Quota
 from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
@@ -87,7 +87,7 @@ class Site:
         assert called.stream is not None
         return Reply({"sizes": [len(piece) async for piece in called.stream]})
 
-    def stop(self) -> None:
+    def stop(self, error: DurabilityError) -> None:
         self.stopped += 1
 
     def ask(self, *values: Any, **options: Any) -> Answer:
@@ -187,7 +187,9 @@ async def nothing(_called: Call) -> Reply:
 
 def test_a_response_without_content_says_nothing_of_one():
     routes = [Route("DELETE", "/things", nothing, PUBLIC, "Delete")]
-    app = application(routes, identify, Notes(), api=limits_of(), quotas=no_quotas, on_durability_lost=lambda: None)
+    app = application(
+        routes, identify, Notes(), api=limits_of(), quotas=no_quotas, on_durability_lost=lambda error: None
+    )
     answer = run(call(app, "DELETE", "/things"))
     assert (answer.status, answer.body) == (204, b"")
     assert not {"content-length", "content-type"} & set(answer.headers)
@@ -324,6 +326,7 @@ def test_a_body_in_pieces_is_joined():
         (StaleLease("gone"), 500, "internal"),
         (ZeroDivisionError("secret words"), 500, "internal"),
         (DurabilityError("secret words"), 503, "overloaded"),
+        (StoreRewound("secret words"), 503, "overloaded"),
     ],
 )
 def test_a_handlers_exception_becomes_a_problem(error, status, code):
@@ -334,7 +337,9 @@ def test_a_handlers_exception_becomes_a_problem(error, status, code):
     assert b"secret words" not in answer.body
     assert (answer.headers.get("retry-after") == "3") == (getattr(error, "retry_after_s", None) == 3)
     assert site.stopped == isinstance(error, DurabilityError)
-    assert ("request_failed" in site.notes.lines) == (not isinstance(error, NotFound | Conflict | Overloaded))
+    assert ("request_failed" in site.notes.lines) == (
+        not isinstance(error, NotFound | Conflict | Overloaded | StoreRewound)
+    )
 
 
 def test_requests_beyond_the_bound_are_refused_and_places_come_back():

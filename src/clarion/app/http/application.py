@@ -19,7 +19,7 @@ from clarion.app.http.one_a_turn import OneATurn
 from clarion.app.http.openapi import document, page
 from clarion.app.http.request_limits import QuotasOf, RequestLimits
 from clarion.app.origins import Origins
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import DurabilityError, NotFound
 from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
 from clarion.domain.renamed import renamed_path
 from clarion.ports.telemetry import Telemetry
@@ -40,7 +40,7 @@ def application(
     *,
     api: Api,
     quotas: QuotasOf,
-    on_durability_lost: Callable[[], None],
+    on_durability_lost: Callable[[DurabilityError], None],
     origins: Origins | None = None,
     is_operator: Callable[[str], bool] = _nobody,
 ) -> ASGIApp:

@@ -34,6 +34,7 @@ from clarion.domain.errors import (
     QuotaExceeded,
     QuotaStatus,
     RequestLimited,
+    StoreRewound,
     StoreUnavailable,
     TooLarge,
     TooSlow,
@@ -75,7 +76,7 @@ class Endpoint:
         routes: Mapping[str, Route],
         gate: Gate,
         telemetry: Telemetry,
-        on_durability_lost: Callable[[], None],
+        on_durability_lost: Callable[[DurabilityError], None],
     ) -> None:
         self._routes = routes
         self._entrances = {method: Entrance(route, gate) for method, route in routes.items()}
@@ -196,9 +197,14 @@ class Endpoint:
             self._telemetry.log("warning", "store_unavailable", path=route.path, detail=str(error))
             await problem(send, Overloaded("the store does not answer now", retry_after_s=5), charge=charge)
             return
+        if isinstance(error, StoreRewound):
+            self._telemetry.log("warning", "store_rewound", path=route.path, detail=str(error))
+            self._on_durability_lost(error)
+            await problem(send, Overloaded("the store has changed", retry_after_s=5), charge=charge)
+            return
         self._telemetry.log("error", "request_failed", path=route.path, error=f"{type(error).__name__}: {error}")
         if isinstance(error, DurabilityError):
-            self._on_durability_lost()
+            self._on_durability_lost(error)
             await problem(send, Overloaded("nothing can be stored now", retry_after_s=5), charge=charge)
             return
         await problem(send, CallerError("internal error", code="internal"), 500, charge=charge)

@@ -190,8 +190,11 @@ class GroupCommit:
         try:
             async with self._database.acquire() as connection:
                 sent = True
-                call = (CALL, self.writer, self._number, self._origin, *fixed, *values)
-                answer: str = await connection.fetchval(*within(tenants, *call))
+                timeline = self._database.timeline
+                call = (CALL, self.writer, self._number, self._origin, *fixed, *values, timeline)
+                answer: str | None = await connection.fetchval(*within(tenants, *call))
+                if answer is None:
+                    raise self._database.end()
                 return answer
         except Exception as error:
             if sent and is_lost(error):

@@ -14,7 +14,8 @@ import asyncpg
 
 from clarion.backends.postgres.errors import LOST, RETRIED, unreadable, unwritten
 from clarion.backends.postgres.tenancy import Tenants, beginning, within
-from clarion.domain.errors import DurabilityError
+from clarion.backends.postgres.timeline import UNKNOWN, changed, timeline_of
+from clarion.domain.errors import DurabilityError, StoreRewound
 from clarion.domain.limits_postgres import (
     POSTGRES_ANSWER_S_MAX,
     POSTGRES_CONNECT_S_MAX,
@@ -62,6 +63,8 @@ class Database:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
         self._closed = False
+        self._timeline: str | None = None
+        self._is_another_timeline = False
 
     def __repr__(self) -> str:
         return f"Database(role={self._role!r})"
@@ -111,6 +114,16 @@ class Database:
         """
         return await self._write(work, tenants)
 
+    @property
+    def timeline(self) -> str:
+        """Return the timeline of the first connection, `UNKNOWN` before it or when the server does not tell."""
+        return self._timeline or UNKNOWN
+
+    def end(self) -> StoreRewound:
+        """Refuse every use from now on, as the server is on another timeline, and return the error of the process."""
+        self._is_another_timeline = True
+        return changed()
+
     def acquire(self) -> "Acquired":
         """Return a context manager that yields a connection of the pool; errors are those of the driver."""
         return Acquired(self)
@@ -119,7 +132,20 @@ class Database:
         """Return a connection of its own, outside of the pool, for a listener, which closes it. It needs a session, so it
         never goes through PgBouncer in transaction mode. Raises errors of the driver."""
         connection: Connection = await asyncpg.connect(self._dsn, **self._options())
+        try:
+            await self._check_timeline(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
+
+    async def _check_timeline(self, connection: Connection) -> None:
+        """Raise `StoreRewound` when a new connection is to another timeline than the first one."""
+        found = await timeline_of(connection)
+        if self._timeline is None:
+            self._timeline = found
+        if found != self._timeline:
+            raise self.end()
 
     async def close(self) -> None:
         """Finish running statements and close all connections."""
@@ -158,7 +184,9 @@ class Database:
         raise AssertionError("unreachable")
 
     async def opened(self) -> asyncpg.Pool:
-        """Return the pool. Raises `DurabilityError` once closed."""
+        """Return the pool. Raises `DurabilityError` once closed, `StoreRewound` when the server is on another timeline."""
+        if self._is_another_timeline:
+            raise changed()
         if self._pool is None:
             async with self._opening:
                 if self._closed:
@@ -170,6 +198,7 @@ class Database:
                         max_size=self._connections,
                         max_inactive_connection_lifetime=POSTGRES_IDLE_S_MAX,
                         connection_class=Connection,
+                        init=self._check_timeline,
                         **self._options(),
                     )
         return self._pool

@@ -11,6 +11,7 @@ from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.sql_files import sql
 from clarion.backends.postgres.steps import decode_streams
 from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, within
+from clarion.backends.postgres.timeline import TIMELINE, UNKNOWN
 from clarion.backends.postgres.wake_ups import WakeUps
 from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.limits_postgres import POSTGRES_WRITER_KEPT_MS
@@ -38,16 +39,17 @@ from clarion.ports.stage_store import (
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 _ACQUIRE: Final = "SELECT journal.acquire($1, $2, $3, $4, $5, $6)"
-_RENEW: Final = """WITH asked AS (
+_RENEW: Final = f"""WITH line AS MATERIALIZED (SELECT $8 IN ('{UNKNOWN}', {TIMELINE}) AS is_same), asked AS (
         SELECT * FROM unnest($1::text[], $2::integer[], $3::text[], $4::bigint[])
             WITH ORDINALITY a ("group", partition, owner, fence, ord)
     ), now AS MATERIALIZED (SELECT journal.lease_time($5) AS ms), held AS (
         UPDATE journal.leases l SET expires_ms = now.ms + $6::bigint FROM asked a, now
         WHERE l."group" = a."group" AND l.partition = a.partition AND l.owner = a.owner AND l.fence = a.fence
-        AND l.expires_ms > now.ms AND l.expires_ms <= now.ms + $7::bigint
+        AND l.expires_ms > now.ms AND l.expires_ms <= now.ms + $7::bigint AND (SELECT is_same FROM line)
         RETURNING l."group", l.partition, l.owner, l.fence
     )
-    SELECT a.ord FROM asked a JOIN held h USING ("group", partition, owner, fence) ORDER BY a.ord"""
+    SELECT is_same, ARRAY(SELECT a.ord FROM asked a JOIN held h USING ("group", partition, owner, fence) ORDER BY a.ord)
+    FROM line"""  # noqa: S608 - constants of this package
 _RELEASE: Final = """UPDATE journal.leases l SET expires_ms = 0
     FROM unnest($1::text[], $2::integer[], $3::text[], $4::bigint[]) a ("group", partition, owner, fence)
     WHERE l."group" = a."group" AND l.partition = a.partition AND l.owner = a.owner AND l.fence = a.fence"""
@@ -139,11 +141,13 @@ class PostgresStageStore:
         return None if fence is None else Lease(group, partition, owner, fence)
 
     async def renew(self, leases: Sequence[Lease], ttl_ms: int) -> list[Lease]:
-        """Extend leases and return those still held."""
+        """Extend leases and return those still held. Raises `StoreRewound` when the server is on another timeline."""
         _check_ttl(ttl_ms)
-        values = (*_rows(leases), self._lease_time(), ttl_ms, LEASE_TTL_MS_MAX)
-        rows = await self._database.run(lambda db: db.fetch(_RENEW, *values), repeatable=True)
-        return [leases[row[0] - 1] for row in rows]
+        values = (*_rows(leases), self._lease_time(), ttl_ms, LEASE_TTL_MS_MAX, self._database.timeline)
+        is_same, held = await self._database.run(lambda db: db.fetchrow(_RENEW, *values), repeatable=True)
+        if not is_same:
+            raise self._database.end()
+        return [leases[number - 1] for number in held]
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Release leases at once."""

@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 
 from clarion.backends.postgres.pool import columns
 from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, SCOPE, Tenants
+from clarion.backends.postgres.timeline import TIMELINE, UNKNOWN
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.journal.topics import urgency
@@ -33,9 +34,12 @@ _WIDTHS: Final = (4, 4, 5, 4, 3, 6, 5, 3, 11, 7, 6, 3, 3, 3, 6)
 _TENANT: Final = {6: 0, 7: 0, 8: 1, 10: 0, 12: 0, 13: 0, 14: 0}
 """The column of the tenant in the parts that have one."""
 _GLOBALS: Final = 11
+_PARAMETERS: Final = _GLOBALS + sum(_WIDTHS)
 CALL: Final = (
-    f"SELECT journal.commit_steps({', '.join(f'${n}' for n in range(1, _GLOBALS + sum(_WIDTHS) + 1))}) WHERE {SCOPE}"
+    f"SELECT journal.commit_steps({', '.join(f'${n}' for n in range(1, _PARAMETERS + 1))})"
+    f" WHERE {SCOPE} AND ${_PARAMETERS + 1} IN ('{UNKNOWN}', {TIMELINE})"
 )
+"""Its last value is the timeline; on another one it stores nothing and has no row."""
 
 
 class StepAnswer(msgspec.Struct, frozen=True):

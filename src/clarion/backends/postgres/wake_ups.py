@@ -14,6 +14,7 @@ import msgspec
 
 from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.steps import GrownStream, decode_grown
+from clarion.domain.errors import StoreRewound
 from clarion.domain.limits_postgres import POSTGRES_CHECK_MS
 from clarion.journal.watch import GrowthSignal, Heads, Stream
 
@@ -70,6 +71,8 @@ class WakeUps:
                             await self._look.wait()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 await asyncio.sleep(POSTGRES_CHECK_MS / 1000)
+            except StoreRewound:
+                return  # the process is about to end
             finally:
                 if connection is not None:
                     connection.terminate()
