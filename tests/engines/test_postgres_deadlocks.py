@@ -14,7 +14,7 @@ from tests.engines.postgres import SUPERUSER, Engine, as_role, database_of
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 ROUNDS = 30
-KEYS = 40
+KEYS = 400
 DEADLOCKS = "SELECT pg_stat_force_next_flush(), deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 
