@@ -223,6 +223,30 @@ def test_another_master_key_is_refused(tmp_path, own):
         prepare(tmp_path, own, **other)
 
 
+def test_another_operator_key_is_refused_until_it_is_taken(tmp_path, own):
+    prepare(tmp_path, own)
+    other = {"CLARION_OPERATOR_KEY": "k" * 40}
+    with pytest.raises(OperatorError, match="operator key of this machine is not that of the installation"):
+        prepare(tmp_path, own, **other)
+    code, said, _ = clarion(tmp_path, own, "api", **other)
+    assert (code, said.partition(" is not")[0]) == (2, "clarion: The operator key of this machine")
+    code, said, _ = clarion(tmp_path, own, "init", "--new-operator-key", **other)
+    assert (code, said) == (0, "")
+    prepare(tmp_path, own, **other)
+    with pytest.raises(OperatorError, match="run clarion init --new-operator-key here first"):
+        prepare(tmp_path, own)
+
+
+def test_a_key_that_was_rotated_here_becomes_that_of_the_installation(tmp_path, own):
+    prepare(tmp_path, own)
+    before = (tmp_path / "data" / "operator.key").read_text()
+    assert clarion(tmp_path, own, "operator", "rotate-key")[0] == 0
+    prepare(tmp_path, own)
+    second = {"CLARION_OPERATOR_KEY": before.strip()}
+    with pytest.raises(OperatorError, match="operator key of this machine is not that of the installation"):
+        prepare(tmp_path, own, **second)
+
+
 def test_a_supervised_process_ends_so_that_it_is_started_again(tmp_path, monkeypatch):
     monkeypatch.setenv(PARENT_VARIABLE, "1")
     with pytest.raises(Overloaded, match="PostgreSQL cannot be reached"):

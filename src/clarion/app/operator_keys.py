@@ -103,6 +103,16 @@ def operator_key(config: Config) -> str:
     return _read_key(path)
 
 
+def valid_keys(config: Config) -> list[str]:
+    """Return the operator's key and the one before it, if its overlap has not been ended by another. Raises `OperatorError`
+    as `operator_key` does."""
+    key = operator_key(config)
+    if config.operator_key:
+        return [key]
+    found = _read_all(config.data_dir)
+    return [one.decode() for one in (found.current, found.previous) if one]
+
+
 def operator_keys(config: Config, telemetry: Telemetry) -> OperatorKeys:
     """Return the valid keys of the operator. Raises `OperatorError` as `operator_key` does."""
     key = operator_key(config)

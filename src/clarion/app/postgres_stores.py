@@ -8,7 +8,7 @@ import os
 from typing import Final
 
 from clarion.app.config import Config
-from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key
+from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_keys
 from clarion.app.partitions import ROLE, change
 from clarion.app.stores import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE
@@ -37,6 +37,8 @@ _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""
 _OWNER_SETTING: Final = "postgres.owner_dsn"
 _API: Final = "api"
+OPERATED: Final = (_API, "all-in-one")
+"""Roles that know the operator by a key."""
 _RIGHTS: Final = """SELECT rolsuper OR rolbypassrls AS unbound, pg_has_role('clarion_worker', 'USAGE') AS worker,
     pg_has_role('clarion_api', 'USAGE') AS api FROM pg_roles WHERE rolname = current_user"""
 _PATIENCE: Final = """SELECT set_config('statement_timeout', $1, true),
@@ -57,6 +59,8 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
         await _check_rights(database, telemetry, role)
         control = PostgresControl(database, vault, clock)
         await _check_key(control)
+        if role in OPERATED:
+            await _check_operator_key(control, config)
         started = await start(database, config.partition_count)
         check_partitions(config, started.partitions)
         journal = PostgresJournal(database, clock, started)
@@ -77,9 +81,10 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
     )
 
 
-async def prepare(config: Config, processes: int) -> None:
+async def prepare(config: Config, processes: int, *, takes_operator_key: bool = False) -> None:
     """Bring the schema up to date, the keys of a new installation into the data directory, and the journal to the number of
-    partitions that is set. `processes` are those that are about to use the database. Raises `OperatorError`, also when the
+    partitions that is set. `processes` are those that are about to use the database; with `takes_operator_key`, the operator's
+    key of this machine becomes that of the installation. Raises `OperatorError`, also when the
     database belongs to an installation whose keys this machine does not have."""
     server = await _check(config.postgres.dsn)
     _check_room(config, server, processes)
@@ -88,9 +93,14 @@ async def prepare(config: Config, processes: int) -> None:
     try:
         if await database.fetchval(NO_TENANT, "SELECT EXISTS (SELECT 1 FROM facts)"):
             require_keys(config)
-        operator_key(config)
+        key = operator_key(config)
         vault = FileVault.load(config.data_dir, config.master_key or None)
-        await _check_key(PostgresControl(database, vault, SystemClock()))
+        control = PostgresControl(database, vault, SystemClock())
+        await _check_key(control)
+        if not takes_operator_key:
+            await _check_operator_key(control, config)
+        if not await control.has_operator_key([key]):  # it was changed here
+            await control.replace_operator_key(key)
         await _apply_partitions(config, database)
     except StoreUnavailable as error:
         raise _unavailable(error) from None
@@ -212,3 +222,13 @@ async def _check_key(control: PostgresControl) -> None:
             "The master key of this machine is not that of the installation in the database: set master_key, or copy"
             f" {KEY_FILE} of another machine into data_dir."
         ) from None
+
+
+async def _check_operator_key(control: PostgresControl, config: Config) -> None:
+    """Raise `OperatorError` when this machine has another operator's key than the installation."""
+    if not await control.has_operator_key(valid_keys(config)):
+        raise OperatorError(
+            "The operator key of this machine is not that of the installation in the database: set operator_key, or copy"
+            f" {OPERATOR_KEY_FILE} of another machine into data_dir; if you changed it on purpose, run clarion init"
+            " --new-operator-key here first."
+        )

@@ -129,7 +129,7 @@ class Parts(Shared):
         if config.store == "sqlite":
             upgrade_all(config.data_dir)
         if config.store == "postgres":
-            postgres().require_keys(config, operator=role in ("api", "all-in-one"))
+            postgres().require_keys(config, operator=role in postgres().OPERATED)
         # Each process needs files of its own, and further API processes have the same role.
         name = f"{role}-{config.api.port}" if role == "api" else role
         telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", name))

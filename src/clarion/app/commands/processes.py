@@ -26,10 +26,18 @@ Stages = Annotated[str, typer.Option(help="only these stages, separated by comma
 Channels = Annotated[str, typer.Option(help="deliver only on these channels, separated by commas")]
 
 
-def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+def init(
+    new_operator_key: Annotated[
+        bool, typer.Option("--new-operator-key", help="postgres: the key here becomes that of the installation")
+    ] = False,
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
     """Create the data directory with its keys and databases. `up` does this too."""
     config = configuration(config_file, data_dir)
-    prepare(config)
+    if new_operator_key and config.store != "postgres":
+        raise OperatorError(f"--new-operator-key is for machines that share a store; store is {config.store}.")
+    prepare(config, takes_operator_key=new_operator_key)
     typer.echo(f"Ready in {config.data_dir}. The operator's key is in operator.key there; start with: clarion up")
 
 
@@ -154,10 +162,12 @@ def _postgres() -> ModuleType:
     return postgres()
 
 
-def prepare(config: Config) -> None:
-    """Create keys and databases in the data directory, or bring them up to date."""
+def prepare(config: Config, *, takes_operator_key: bool = False) -> None:
+    """Create keys and databases in the data directory, or bring them up to date. With `takes_operator_key`, a shared store
+    knows the operator by the key of this machine from now on."""
     if config.store == "postgres":
-        asyncio.run(_postgres().prepare(config, len(roles(config, None))))
+        count = len(roles(config, None))
+        asyncio.run(_postgres().prepare(config, count, takes_operator_key=takes_operator_key))
         return
     from clarion.app.operator_keys import operator_key
     from clarion.backends.sqlite.consistency import upgrade_all

@@ -1,5 +1,8 @@
 """The control store on PostgreSQL."""
 
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Final
 
 from clarion.backends.postgres.audience_count import PostgresAudiences
@@ -20,8 +23,10 @@ from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
 
 _PROBE: Final = "key-check"
+_OPERATOR: Final = "operator-key"
 _KEEP: Final = "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
 _KEPT: Final = "SELECT value FROM facts WHERE name = $1"
+_REPLACE: Final = "UPDATE facts SET value = $2 WHERE name = $1"
 
 
 class PostgresControl:
@@ -58,6 +63,25 @@ class PostgresControl:
             return kept
 
         self._vault.open("", _PROBE, await self._runner.run(NO_TENANT, work))
+
+    async def has_operator_key(self, keys: Sequence[str]) -> bool:
+        """Return whether one of the keys is the operator's key of this store; the first one given to a new store is. Only a
+        sealed digest of it is stored. Raises `SealBroken`."""
+        digests = [sha256(key.encode()).digest() for key in keys]
+        sealed = self._vault.seal("", _OPERATOR, digests[0])
+
+        async def work(tx: Transaction) -> bytes:
+            await tx.change(_KEEP, _OPERATOR, sealed)
+            kept: bytes = await tx.value(_KEPT, _OPERATOR)
+            return kept
+
+        stored = self._vault.open("", _OPERATOR, await self._runner.run(NO_TENANT, work))
+        return any(hmac.compare_digest(stored, digest) for digest in digests)
+
+    async def replace_operator_key(self, key: str) -> None:
+        """Let another key be the operator's key of this store."""
+        sealed = self._vault.seal("", _OPERATOR, sha256(key.encode()).digest())
+        await self._runner.run(NO_TENANT, lambda tx: tx.change(_REPLACE, _OPERATOR, sealed))
 
     async def close(self) -> None:
         """Finish running statements and close."""
