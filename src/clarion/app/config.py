@@ -112,9 +112,11 @@ class Workers(_Section, frozen=True):
 
 class Postgres(_Section, frozen=True):
     """The PostgreSQL server, and the connections that one process has to it besides the one that listens. `owner_dsn` is the
-    address for the owner of the schema, who migrates; empty where processes log in as the owner."""
+    address for the owner of the schema, who migrates; empty where processes log in as the owner. `direct_dsn` leads past a
+    pooler; empty where there is none."""
 
     dsn: str
+    direct_dsn: str
     owner_dsn: str
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=POSTGRES_POOL_MAX)]
 

@@ -24,7 +24,7 @@ from clarion.backends.postgres.server_check import SETTING, Server, check_server
 from clarion.backends.postgres.state import PostgresState
 from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
-from clarion.domain.limits_postgres import POSTGRES_REGROUP_S_MAX
+from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGROUP_S_MAX
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
@@ -36,6 +36,7 @@ from clarion.ports.telemetry import Telemetry
 _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""
 _OWNER_SETTING: Final = "postgres.owner_dsn"
+_DIRECT_SETTING: Final = "postgres.direct_dsn"
 _API: Final = "api"
 OPERATED: Final = (_API, "all-in-one")
 """Roles that know the operator by a key."""
@@ -50,8 +51,9 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
     """Open the stores for a process. Raises `OperatorError` when the database cannot be used, has another schema than this
     build, or belongs to an installation with another master key; under a supervisor `Overloaded` when the server may
     come back by itself."""
-    _check_room(config, await _check(config.postgres.dsn), 1)
-    database = Database(config.postgres.dsn, role=role, connections=config.postgres.pool_size)
+    server = await _check(config.postgres.dsn)
+    _check_room(config, server, 1)
+    database = _database(config, server, role, config.postgres.pool_size)
     try:
         difference = await find_difference(database)
         if difference is not None:
@@ -89,7 +91,7 @@ async def prepare(config: Config, processes: int, *, takes_operator_key: bool = 
     server = await _check(config.postgres.dsn)
     _check_room(config, server, processes)
     await migrate(config)
-    database = Database(config.postgres.dsn, role="prepare", connections=1)
+    database = _database(config, server, "prepare", 1)
     try:
         if await database.fetchval(NO_TENANT, "SELECT EXISTS (SELECT 1 FROM facts)"):
             require_keys(config)
@@ -101,14 +103,14 @@ async def prepare(config: Config, processes: int, *, takes_operator_key: bool = 
             await _check_operator_key(control, config)
         if not await control.has_operator_key([key]):  # it was changed here
             await control.replace_operator_key(key)
-        await _apply_partitions(config, database)
+        await _apply_partitions(config, server, database)
     except StoreUnavailable as error:
         raise _unavailable(error) from None
     finally:
         await database.close()
 
 
-async def _apply_partitions(config: Config, database: Database) -> None:
+async def _apply_partitions(config: Config, server: Server, database: Database) -> None:
     """Change the number of partitions to the one set. Machines do it in turn: the second one has nothing left to do. Raises
     `OperatorError` while another process is at work. Needs the rights of a worker."""
     wanted = config.journal.partitions
@@ -119,19 +121,18 @@ async def _apply_partitions(config: Config, database: Database) -> None:
         await db.execute(_PATIENCE, f"{POSTGRES_REGROUP_S_MAX}s")
         await db.execute(_MY_TURN)
         if await db.fetchval(PARTITIONS) != wanted:
-            await _change(config)
+            await _change(config, server)
 
-    turn = Database(config.postgres.dsn, role="prepare", connections=1, answer_s=POSTGRES_REGROUP_S_MAX)
+    turn = _database(config, server, "prepare", 1, POSTGRES_REGROUP_S_MAX)
     try:
         await turn.transact(NO_TENANT, apply)
     finally:
         await turn.close()
 
 
-async def _change(config: Config) -> None:
+async def _change(config: Config, server: Server) -> None:
     clock, telemetry = SystemClock(), ProcessTelemetry(Metrics(config.run_dir / "metrics", ROLE))
-    dsn, size = config.postgres.dsn, config.postgres.pool_size
-    database = Database(dsn, role=ROLE, connections=size, answer_s=POSTGRES_REGROUP_S_MAX)
+    database = _database(config, server, ROLE, config.postgres.pool_size, POSTGRES_REGROUP_S_MAX)
     try:
         journal = PostgresJournal(database, clock, await start(database, config.journal.partitions))
         ledger = PostgresState(database, telemetry).ledger
@@ -184,9 +185,12 @@ async def _check(dsn: str, setting: str = SETTING) -> Server:
 
 async def _check_owner(config: Config) -> str:
     """Return the address for the owner of the schema."""
-    owner = config.postgres.owner_dsn
-    await (_check(owner, _OWNER_SETTING) if owner else _check(config.postgres.dsn))
-    return owner or config.postgres.dsn
+    given = config.postgres
+    for setting, dsn in ((_OWNER_SETTING, given.owner_dsn), (_DIRECT_SETTING, given.direct_dsn), (SETTING, given.dsn)):
+        if dsn or setting == SETTING:
+            await _check(dsn, setting)
+            return dsn
+    raise AssertionError("unreachable")
 
 
 async def _check_rights(database: Database, telemetry: Telemetry, role: str) -> None:
@@ -205,9 +209,23 @@ def _unavailable(error: StoreUnavailable) -> OperatorError | Overloaded:
     return Overloaded(str(error)) if PARENT_VARIABLE in os.environ else OperatorError(str(error))
 
 
+def _database(
+    config: Config, server: Server, role: str, connections: int, answer_s: int = POSTGRES_ANSWER_S_MAX
+) -> Database:
+    """Return the database as a process uses it, past a pooler where it has to."""
+    return Database(
+        config.postgres.dsn,
+        role=role,
+        connections=connections,
+        through_pooler=server.is_pooled,
+        direct_dsn=config.postgres.direct_dsn,
+        answer_s=answer_s,
+    )
+
+
 def _check_room(config: Config, server: Server, processes: int) -> None:
     needed = processes * (config.postgres.pool_size + _LISTENERS)
-    if needed > server.connections:
+    if needed > server.connections and not server.is_pooled:
         raise OperatorError(
             f"PostgreSQL takes {server.connections} connections, and {needed} may be needed here: lower postgres.pool_size or"
             f" workers.count, or raise max_connections of the server."

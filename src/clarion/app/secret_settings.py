@@ -18,6 +18,7 @@ SECRET_SETTINGS: Final = (
     "operator_key",
     "master_key",
     "postgres.dsn",
+    "postgres.direct_dsn",
     "postgres.owner_dsn",
     "secrets.vault.token",
     "secrets.vault.secret_id",

@@ -294,5 +294,7 @@ async def test_connections_keep_no_prepared_statement_for_a_pooler(opened, admin
     journal = await opened(through_pooler=True)
     await journal.commit(frames(b"1"))
     assert await payloads(journal) == [b"1"]
-    assert journal._database._options()["statement_cache_size"] == 0
-    assert journal._database._options()["server_settings"] == {"application_name": "clarion-clarion"}
+    assert journal._database._options(journal._database._through_pooler)["statement_cache_size"] == 0
+    assert journal._database._options(journal._database._through_pooler)["server_settings"] == {
+        "application_name": "clarion-clarion"
+    }

@@ -52,13 +52,15 @@ class Database:
         role: str = "clarion",
         connections: int = POSTGRES_CONNECTIONS_MAX,
         through_pooler: bool = False,
+        direct_dsn: str = "",
         answer_s: int = POSTGRES_ANSWER_S_MAX,
     ) -> None:
-        """`answer_s` is how long the answer to a statement is waited for; the server's own bound is `statement_timeout`."""
+        """`direct_dsn` leads past a pooler, for the connection that listens. `answer_s` is how long the answer to a statement is waited for; the server's own bound is `statement_timeout`."""
         self._dsn = dsn
         self._role = role
         self._connections = connections
         self._through_pooler = through_pooler
+        self._direct_dsn = direct_dsn if through_pooler else dsn
         self._answer_s = answer_s
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
@@ -128,10 +130,15 @@ class Database:
         """Return a context manager that yields a connection of the pool; errors are those of the driver."""
         return Acquired(self)
 
+    @property
+    def can_listen(self) -> bool:
+        """Return whether there is a way to the server itself."""
+        return bool(self._direct_dsn)
+
     async def dedicated(self) -> Connection:
         """Return a connection of its own, outside of the pool, for a listener, which closes it. It needs a session, so it
-        never goes through PgBouncer in transaction mode. Raises errors of the driver."""
-        connection: Connection = await asyncpg.connect(self._dsn, **self._options())
+        never goes through a pooler. Raises errors of the driver."""
+        connection: Connection = await asyncpg.connect(self._direct_dsn, **self._options(through_pooler=False))
         try:
             await self._check_timeline(connection)
         except BaseException:
@@ -199,13 +206,13 @@ class Database:
                         max_inactive_connection_lifetime=POSTGRES_IDLE_S_MAX,
                         connection_class=Connection,
                         init=self._check_timeline,
-                        **self._options(),
+                        **self._options(self._through_pooler),
                     )
         return self._pool
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, through_pooler: bool) -> dict[str, Any]:
         settings = {"application_name": f"clarion-{self._role}"}
-        if not self._through_pooler:
+        if not through_pooler:
             settings |= {
                 "statement_timeout": str(POSTGRES_STATEMENT_MS_MAX),
                 "idle_in_transaction_session_timeout": str(POSTGRES_IDLE_IN_TRANSACTION_MS_MAX),
@@ -215,7 +222,7 @@ class Database:
             "timeout": POSTGRES_CONNECT_S_MAX,
             "command_timeout": self._answer_s,
             "server_settings": settings,
-            "statement_cache_size": 0 if self._through_pooler else POSTGRES_STATEMENTS_KEPT_MAX,
+            "statement_cache_size": 0 if through_pooler else POSTGRES_STATEMENTS_KEPT_MAX,
             "max_cached_statement_lifetime": 0,
         }
 

@@ -26,14 +26,16 @@ PARAMETERS: Final = frozenset(
 SETTING: Final = "postgres.dsn"
 _FACTS: Final = """SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby,
     current_setting('default_transaction_read_only')::bool AS read_only,
-    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS connections"""
+    pg_backend_pid() AS pid, current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS connections"""
 
 
 class Server(NamedTuple):
-    """A server that can be used: its version as `server_version_num` counts, and the connections that it takes."""
+    """A server that can be used: its version as `server_version_num` counts, the connections that it takes, and whether a
+    pooler stands before it."""
 
     version: int
     connections: int
+    is_pooled: bool = False
 
 
 def check_address(dsn: str, setting: str = SETTING) -> None:
@@ -67,6 +69,8 @@ async def check_server(dsn: str, setting: str = SETTING) -> Server:
         )
         try:
             row = await connection.fetchrow(_FACTS)
+            # A pooler shows its clients a number of its own.
+            is_pooled = row["pid"] != connection.get_server_pid()
         finally:
             connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as error:
@@ -74,7 +78,7 @@ async def check_server(dsn: str, setting: str = SETTING) -> Server:
     except asyncio.IncompleteReadError as error:
         raise refusal(error, dsn, setting) from None
     _check(row)
-    return Server(row["version"], row["connections"])
+    return Server(row["version"], row["connections"], is_pooled)
 
 
 def refusal(error: BaseException, dsn: str, setting: str = SETTING) -> ClarionError:

@@ -12,9 +12,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from clarion.backends.postgres.errors import LOST
 from clarion.backends.postgres.pool import Connection, Database
 from clarion.backends.postgres.steps import GrownStream, decode_grown
-from clarion.domain.errors import StoreRewound
+from clarion.backends.postgres.tenancy import NO_TENANT
+from clarion.domain.errors import StoreRewound, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_CHECK_MS
 from clarion.journal.watch import GrowthSignal, Heads, Stream
 
@@ -61,15 +63,16 @@ class WakeUps:
         while True:
             connection: Connection | None = None
             try:
-                connection = await self._database.dedicated()
-                await connection.add_listener(_CHANNEL, self._receive)
+                if self._database.can_listen:
+                    connection = await self._database.dedicated()
+                    await connection.add_listener(_CHANNEL, self._receive)
                 while True:
                     self._look.clear()
                     await self._compare(connection)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POSTGRES_CHECK_MS / 1000):
                             await self._look.wait()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            except (*LOST, asyncpg.PostgresError, StoreUnavailable):
                 await asyncio.sleep(POSTGRES_CHECK_MS / 1000)
             except StoreRewound:
                 return  # the process is about to end
@@ -77,8 +80,8 @@ class WakeUps:
                 if connection is not None:
                     connection.terminate()
 
-    async def _compare(self, connection: Connection) -> None:
-        rows = await connection.fetch(HEADS)
+    async def _compare(self, connection: Connection | None) -> None:
+        rows = await (connection.fetch(HEADS) if connection else self._database.fetch(NO_TENANT, HEADS))
         found = {(topic, partition): head for topic, partition, head in rows}
         # A commit of this process may have been answered since the heads were read.
         self._known = {stream: max(head, self._known.get(stream, 0)) for stream, head in found.items()}
