@@ -82,9 +82,9 @@ async def test_receipts_of_a_broadcast_change_bytes_and_only_failures_make_rows(
     await fold(state, world.chunk(), world.chunk_intent(0, world.CHUNK_SIZE), world.chunk_attempted(0, sent))
     await fold(state, *(world.receipt(SECOND, kind) for kind in ("deferred", "delivered", "opened")))
     assert (await state.ledger.chunk_states(world.CHUNK))[1] == State.DELIVERED
-    assert await state.history.deliveries_of(world.TENANT, world.BROADCAST) == []
+    assert await state.history.deliveries_of(world.TENANT, [world.BROADCAST]) == {}
     await fold(state, world.receipt(SECOND + 1, "bounced", detail="full"), world.receipt(SECOND, "complained"))
-    found = await state.history.deliveries_of(world.TENANT, world.BROADCAST)
+    found = (await state.history.deliveries_of(world.TENANT, [world.BROADCAST]))[world.BROADCAST]
     assert {(one.user_id, one.state, one.reason, one.accepted_attempt) for one in found} == {
         ("user-1", State.DELIVERED, 0, 1),
         ("user-2", State.FAILED, Reason.BOUNCED, 1),
@@ -102,7 +102,7 @@ async def test_a_place_outside_the_chunk_is_nobody(state):
     frame = world.receipt(SECOND, "bounced")
     frame.places = [(world.CHUNK, 999)]
     await fold(state, frame)
-    assert await state.history.deliveries_of(world.TENANT, world.BROADCAST) == []
+    assert await state.history.deliveries_of(world.TENANT, [world.BROADCAST]) == {}
 
 
 async def test_the_vendors_own_id_finds_a_delivery_of_its_tenant(state):

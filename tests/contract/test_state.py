@@ -1,7 +1,10 @@
 """The state store has the same rows as the one in memory, moves only under its fence, and isolates tenants."""
 
+from collections import Counter
+
 import pytest
 
+from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.state import MemoryState
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import AlreadyStored, StaleLease
@@ -9,8 +12,10 @@ from clarion.domain.history import Changes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
+from clarion.ports.web import Call, Caller
 from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import touched
+from clarion.record.routes import routes
 from tests.contract import ledgers as world
 from tests.contract.states import dump
 from tests.contract.story import story
@@ -45,7 +50,7 @@ async def test_an_older_fence_stores_nothing(state):
     with pytest.raises(StaleLease):
         await state.ledger.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
     assert await state.ledger.positions() == {0: Position(5)}
-    assert await state.history.cancelled_ms(world.TENANT, b"n" * 16) is None
+    assert await state.history.cancellations(world.TENANT, [b"n" * 16]) == {}
 
 
 @pytest.mark.parametrize("again", [world.planned(0), world.chunk()])
@@ -56,7 +61,7 @@ async def test_a_delivery_assumed_new_that_has_a_row_stores_nothing(state, again
     with pytest.raises(AlreadyStored):
         await state.ledger.apply(changes, [Advance(0, 0, 2, fence=1)])
     assert await state.ledger.positions() == {}
-    assert await state.history.cancelled_ms(world.TENANT, world.NOTIFICATIONS[1]) is None
+    assert await state.history.cancellations(world.TENANT, [world.NOTIFICATIONS[1]]) == {}
     await state.ledger.apply(decide(events[1:], FoldFacts({}, {}, frozenset())), [Advance(0, 0, 2, fence=1)])
     assert await state.ledger.positions() == {0: Position(2)}
 
@@ -66,16 +71,57 @@ async def test_another_tenant_sees_nothing(state):
     id_, other = world.NOTIFICATIONS[0], "other"
     assert await state.history.notification(world.TENANT, id_) is not None
     assert await state.history.notification(other, id_) is None
-    assert await state.history.deliveries_of(other, id_) == []
+    assert await state.history.deliveries_of(other, [id_]) == {}
     assert await state.history.deliveries(other, world.SINGLE_IDS) == {}
     assert await state.history.attempts_of(other, world.SINGLE_IDS) == []
-    assert await state.history.cancelled_ms(other, id_) is None
+    assert await state.history.cancellations(other, [id_]) == {}
     assert await state.history.totals(other, world.BROADCAST) == []
     assert await state.history.chunks(other, world.BROADCAST, None, 10) == []
     assert await state.history.dead_letters(other, Window(10), DeadLetterFilter()) == []
     assert await state.history.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
     assert await state.history.seen_ms([(other, id_, "user-0")]) == {}
     assert await state.history.seen_by(other, id_) == []
+
+
+async def test_many_notifications_are_read_at_once_and_unknown_ones_left_out(state):
+    await world.fold_all(state, [world.stored([*(world.planned(n) for n in range(3)), world.cancelled(1)])])
+    unknown, asked = b"\0" * 16, [*world.NOTIFICATIONS[:3], b"\0" * 16]
+    found = await state.history.deliveries_of(world.TENANT, asked)
+    assert {id_: [row.id for row in rows] for id_, rows in found.items()} == {
+        id_: [delivery] for id_, delivery in zip(asked, world.SINGLE_IDS[:3], strict=False)
+    }
+    assert set(await state.history.cancellations(world.TENANT, asked)) == {world.NOTIFICATIONS[1]}
+    assert await state.history.instances_of(world.TENANT, asked) == {}
+    assert await state.history.request_facts(world.TENANT, [unknown]) == {}
+    for read in (state.history.deliveries_of, state.history.cancellations, state.history.instances_of):
+        assert await read(world.TENANT, []) == {}
+
+
+async def test_a_page_of_notifications_takes_as_many_reads_as_one(state, clock):
+    await world.fold_all(state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
+    counted = Counted(state.history)
+    journal = MemoryJournal(clock, 1)
+    (route,) = [
+        one for one in routes(counted, journal, journal, None, clock)
+        if (one.method, one.path) == ("GET", "/v1/notifications")
+    ]  # fmt: skip
+    caller = Caller(world.TENANT, "key", frozenset({"*"}))
+    shown = (await route.handler(Call(caller, {}, {"limit": "100"}, {}, b""))).body
+    assert len(shown["data"]) == world.SINGLES > 2
+    assert counted.reads["notifications"] == counted.reads["deliveries_of"] == 1
+    assert sum(counted.reads.values()) <= 4
+
+
+class Counted:
+    """Counts the calls of a history."""
+
+    def __init__(self, history):
+        self._history = history
+        self.reads = Counter()
+
+    def __getattr__(self, name):
+        self.reads[name] += 1
+        return getattr(self._history, name)
 
 
 async def test_lists_are_newest_first_and_keep_to_their_window(state):

@@ -67,7 +67,7 @@ async def shown(fold: Fold, journal, tenant: str = TENANT):
 async def test_an_instance_has_the_state_of_its_newest_progress(fold):
     await fold.did(0, "started", "step", step="first")
     await fold.did(0, "waiting", step="second")
-    (run,) = await fold.state.history.instances_of(TENANT, NOTIFICATION)
+    (run,) = (await fold.state.history.instances_of(TENANT, [NOTIFICATION]))[NOTIFICATION]
     assert run == Instance(
         RUNS[0], TENANT, NOTIFICATION, "u0", "w", 3, "second", "waiting", AT_MS, None, "about waiting"
     )
@@ -75,7 +75,7 @@ async def test_an_instance_has_the_state_of_its_newest_progress(fold):
 
 async def test_progress_after_the_end_changes_nothing_but_is_recorded(fold):
     await fold.did(0, "started", "merged", "step", "completed")
-    (run,) = await fold.state.history.instances_of(TENANT, NOTIFICATION)
+    (run,) = (await fold.state.history.instances_of(TENANT, [NOTIFICATION]))[NOTIFICATION]
     assert (run.state, run.ended_ms, run.detail) == ("merged", AT_MS + 1, "about merged")
     assert [row.event for row in await fold.state.history.progress_of(TENANT, [RUNS[0]])] == [
         "started", "merged", "step", "completed",
@@ -84,7 +84,7 @@ async def test_progress_after_the_end_changes_nothing_but_is_recorded(fold):
 
 async def test_another_tenant_sees_no_instances(fold):
     await fold.did(0, "started")
-    assert await fold.state.history.instances_of("other", NOTIFICATION) == []
+    assert await fold.state.history.instances_of("other", [NOTIFICATION]) == {}
     assert await fold.state.history.progress_of("other", [RUNS[0]]) == []
 
 

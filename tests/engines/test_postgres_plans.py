@@ -28,6 +28,27 @@ READS = {
         "deliveries_other_pkey",
         "((id = w.id) AND (tenant = 'a'::text))",
     ),
+    "deliveries of notifications": (
+        "a",
+        state_history._DELIVERIES_OF,
+        [[ID], "a", ID, ID, 9],
+        "deliveries_other_pkey",
+        "(id >= w.id) AND (id <= (w.id || ",
+    ),
+    "instances of notifications": (
+        "a",
+        state_history._INSTANCES,
+        [[ID], "a", ID, ID, 9],
+        "instances_other_pkey",
+        "(id >= w.id) AND (id <= (w.id || ",
+    ),
+    "cancellations": (
+        "a",
+        state_history._CANCELLED,
+        [[ID], "a", ID, ID],
+        "subject_cancellations_other_pkey",
+        "(id = w.id)",
+    ),
     "letters": (
         "a",
         f"{state_history._DEAD} AND delivery_id < $2",

@@ -20,7 +20,7 @@ async def answers(state, tenant=world.TENANT):
     everything = Window(50)
     return [
         [
-            [await state.history.notification(tenant, id_), await state.history.deliveries_of(tenant, id_)]
+            [await state.history.notification(tenant, id_), await state.history.deliveries_of(tenant, [id_])]
             for id_ in world.NOTIFICATIONS
         ],
         await state.history.notifications(tenant, everything),

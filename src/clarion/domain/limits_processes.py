@@ -313,6 +313,8 @@ CAPTURES_PER_TENANT_MAX: Final = 10_000
 CAPTURE_AGE_MS_MAX: Final = 7 * 24 * 3600 * 1000
 HISTORY_SCAN_MAX: Final = 2_000
 """Notifications scanned for one page of a filtered list; the page contains the cursor for the next one."""
+NOTIFICATIONS_PER_READ_MAX: Final = 50
+"""Notifications whose deliveries are read together for a list."""
 BROADCAST_CHUNKS_PER_PAGE_MAX: Final = 50
 """Chunks scanned for one page of a broadcast's deliveries."""
 COUNTER_ROWS_MAX: Final = 10_000

@@ -45,13 +45,13 @@ class ExplanationGatherer:
         row = await self._history.notification(tenant, notification_id)
         if row is None or row.planned_ms is None:
             return None
-        deliveries = await self._history.deliveries_of(tenant, notification_id)
+        deliveries = (await self._history.deliveries_of(tenant, [notification_id])).get(notification_id, [])
         names = {one.setting for one in deliveries if one.setting is not None}
         return PastFacts(
             notification=row,
             planned_ms=row.planned_ms,
             deliveries=deliveries,
             profiles=await self._directory.profiles({one.profile_id for one in deliveries}),
-            request_facts={name: await self._history.request_facts(tenant, name) for name in names},
+            request_facts=await self._history.request_facts(tenant, names),
             attempts=await self._history.attempts_of(tenant, [one.id for one in deliveries]),
         )

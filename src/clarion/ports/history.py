@@ -1,6 +1,6 @@
 """The history as the API reads it. Every lookup is within one tenant; every list is bounded and newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -55,12 +55,14 @@ class History(SeenReceipts, Protocol):
         """Return notifications, newest first."""
         ...
 
-    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
-        """Return the deliveries of a notification, or of a broadcast those with a row of their own (1,000 at most)."""
+    async def deliveries_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Delivery]]:
+        """Return the deliveries of notifications by the notification's id, of a broadcast those with a row of their own (those of
+        1,000 recipients at most of each); ids without any are left out."""
         ...
 
-    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) that deliveries of the tenant with this digest were decided from."""
+    async def request_facts(self, tenant: str, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        """Return the shared facts (JSON) that deliveries of the tenant were decided from, by their digests; unknown ones are
+        left out."""
         ...
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
@@ -71,12 +73,13 @@ class History(SeenReceipts, Protocol):
         """Return the events of deliveries other than their acceptance, by delivery and in order."""
         ...
 
-    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
-        """Return when a notification or broadcast was cancelled, None when it was not."""
+    async def cancellations(self, tenant: str, subject_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return when notifications or broadcasts were cancelled; those that were not are left out."""
         ...
 
-    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
-        """Return the workflow instances of a notification by user, `RECIPIENTS_MAX` at most."""
+    async def instances_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Instance]]:
+        """Return the workflow instances of notifications by the notification's id and in the order of users, `RECIPIENTS_MAX` at
+        most of each; ids without any are left out."""
         ...
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:

@@ -1,6 +1,7 @@
 """Endpoints that read notifications with their history, and the list of all endpoints that read history."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 from clarion.domain import ids
@@ -8,7 +9,7 @@ from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.delivery_state import NAMES
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
-from clarion.domain.limits_processes import HISTORY_SCAN_MAX
+from clarion.domain.limits_processes import HISTORY_SCAN_MAX, NOTIFICATIONS_PER_READ_MAX
 from clarion.journal.events import AcceptedFrame
 from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
@@ -81,16 +82,15 @@ class _Notifications:
             if found is None:
                 raise NotFound(f"unknown notification {text!r}", field="id")
             return Reply(_accepted_out(*found))
-        rows = sorted(
-            await self._state.deliveries_of(tenant, id_), key=lambda row: (row.channel, row.user_id, row.address)
-        )
+        rows = (await self._state.deliveries_of(tenant, [id_])).get(id_, [])
+        rows.sort(key=lambda row: (row.channel, row.user_id, row.address))
         recorded = await self._state.attempts_of(tenant, [row.id for row in rows])
         by_delivery: dict[bytes, list[Attempt]] = defaultdict(list)
         for attempt in recorded:
             by_delivery[attempt.delivery_id].append(attempt)
-        cancelled_ms = await self._state.cancelled_ms(tenant, id_)
+        cancelled_ms = (await self._state.cancellations(tenant, [id_])).get(id_)
         deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
-        runs, is_running = await self._runs(tenant, row)
+        runs, is_running = _runs(row, (await self._runs(tenant, [row])).get(id_, []))
         instances = instances_out(runs, await self._state.progress_of(tenant, [run.id for run in runs]))
         story = moments(row, rows, recorded, cancelled_ms, await self._state.seen_by(tenant, id_))
         state = status(row, rows, cancelled_ms, running=is_running)
@@ -106,35 +106,50 @@ class _Notifications:
         while True:
             step = min(HISTORY_SCAN_MAX - scanned, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
             rows = await self._state.notifications(tenant, Window(step, before, only.from_ms, only.to_ms))
-            for row in rows:
-                if len(items) == limit:
-                    return page(items, before)
-                before = row.id
-                if (item := await self._item(tenant, row, only)) is not None:
-                    items.append(item)
+            for first in range(0, len(rows), NOTIFICATIONS_PER_READ_MAX):
+                some = rows[first : first + NOTIFICATIONS_PER_READ_MAX]
+                found = await self._items(tenant, some, only)
+                for row in some:
+                    if len(items) == limit:
+                        return page(items, before)
+                    before = row.id
+                    if row.id in found:
+                        items.append(found[row.id])
             scanned += len(rows)
             if len(rows) < step:
                 return page(items, None)
             if scanned >= HISTORY_SCAN_MAX:
                 return page(items, before)
 
-    async def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationBrief | None:
-        if only.category is not None and row.category != only.category:
-            return None
-        rows = await self._state.deliveries_of(tenant, row.id)
-        if not only.holds(rows):
-            return None
-        cancelled_ms = await self._state.cancelled_ms(tenant, row.id) if is_withdrawn(rows) else None
-        state = status(row, rows, cancelled_ms, running=(await self._runs(tenant, row))[1])
-        return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
+    async def _items(
+        self, tenant: str, rows: Sequence[Notification], only: "_Filter"
+    ) -> dict[bytes, NotificationBrief]:
+        """Return those notifications that the filter holds, by id."""
+        wanted = [row for row in rows if only.category is None or row.category == only.category]
+        found = await self._state.deliveries_of(tenant, [row.id for row in wanted])
+        held = [row for row in wanted if only.holds(found.get(row.id, []))]
+        withdrawn = [row.id for row in held if is_withdrawn(found.get(row.id, []))]
+        cancelled = await self._state.cancellations(tenant, withdrawn) if withdrawn else {}
+        instances = await self._runs(tenant, held)
+        items = {}
+        for row in held:
+            deliveries, is_running = found.get(row.id, []), _runs(row, instances.get(row.id, []))[1]
+            state = status(row, deliveries, cancelled.get(row.id), running=is_running)
+            items[row.id] = notification_brief(row, state, [delivery_brief(delivery) for delivery in deliveries])
+        return items
 
-    async def _runs(self, tenant: str, row: Notification) -> tuple[list[Instance], bool]:
-        """Return the workflow instances of a notification and whether some are still running; a notification with a
-        template has none."""
-        if row.template:
-            return [], False
-        request, instances = request_of(row), await self._state.instances_of(tenant, row.id)
-        return instances, bool(request.workflow) and running(len(request.to), instances)
+    async def _runs(self, tenant: str, rows: Sequence[Notification]) -> dict[bytes, list[Instance]]:
+        """Return the workflow instances of notifications by id; a notification with a template has none."""
+        wanted = [row.id for row in rows if not row.template]
+        return await self._state.instances_of(tenant, wanted) if wanted else {}
+
+
+def _runs(row: Notification, instances: list[Instance]) -> tuple[list[Instance], bool]:
+    """Return the workflow instances of a notification and whether some are still running."""
+    if row.template:
+        return [], False
+    request = request_of(row)
+    return instances, bool(request.workflow) and running(len(request.to), instances)
 
 
 class _Filter:

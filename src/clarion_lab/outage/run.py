@@ -183,7 +183,8 @@ class _Load:
 
     async def _stored(self, asked: AcceptedNotification) -> list[StoredOutcome]:
         history, tenant = self._parts.state.history, asked.tenant
-        deliveries = await history.deliveries_of(tenant, bytes.fromhex(asked.notification))
+        id_ = bytes.fromhex(asked.notification)
+        deliveries = (await history.deliveries_of(tenant, [id_])).get(id_, [])
         tries: dict[bytes, list[Attempt]] = {delivery.id: [] for delivery in deliveries}
         for attempt in await history.attempts_of(tenant, list(tries)):
             tries[attempt.delivery_id].append(attempt)

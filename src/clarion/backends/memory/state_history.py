@@ -45,15 +45,18 @@ class MemoryHistory:
         found = _windowed(self._tables.notifications.get(tenant), window)
         return list(islice(found, window.limit))
 
-    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
-        """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
+    async def deliveries_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Delivery]]:
+        """Return the deliveries of notifications that have a row, those of 1,000 recipients at most of each."""
+        return _with_any({id_: self._deliveries_of(tenant, id_) for id_ in notification_ids})
+
+    def _deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         between = self._tables.deliveries.between(notification_id, notification_id + END)
         rows = sorted((row for row in between if row.tenant == tenant), key=lambda row: (row.planned_ms, row.id))
         return [copy.copy(row) for row in rows[: 8 * RECIPIENTS_MAX]]
 
-    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with this digest, or None."""
-        return self._tables.settings.get(digest)
+    async def request_facts(self, tenant: str, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with these digests."""
+        return {one: self._tables.settings[one] for one in digests if one in self._tables.settings}
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
@@ -65,18 +68,21 @@ class MemoryHistory:
         receipts_kept = [self._tables.attempts.get((id_, tenant), {}) for id_ in delivery_ids]
         return [copy.copy(of_one[key]) for of_one in receipts_kept for key in sorted(of_one)]
 
-    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
-        """Return when a notification or broadcast was cancelled, or None if it was not."""
-        return self._tables.cancellations.get((tenant, subject_id))
+    async def cancellations(self, tenant: str, subject_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return when notifications or broadcasts were cancelled; those that were not are left out."""
+        found = self._tables.cancellations
+        return {id_: found[tenant, id_] for id_ in subject_ids if (tenant, id_) in found}
 
-    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
-        """Return the workflow instances of a notification, by user."""
-        rows = [
-            row
-            for (owner, _), row in self._tables.instances.items()
-            if owner == tenant and row.notification_id == notification_id
-        ]
-        return sorted(rows, key=lambda row: (row.user_id, row.id))[:RECIPIENTS_MAX]
+    async def instances_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Instance]]:
+        """Return the workflow instances of notifications, by user."""
+        found: dict[bytes, list[Instance]] = {id_: [] for id_ in notification_ids}
+        for (owner, _), row in self._tables.instances.items():
+            if owner == tenant and row.notification_id in found:
+                found[row.notification_id].append(row)
+        for rows in found.values():
+            rows.sort(key=lambda row: (row.user_id, row.id))
+            del rows[RECIPIENTS_MAX:]
+        return _with_any(found)
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return the progress of instances, by instance and in order."""
@@ -257,3 +263,7 @@ def _windowed(rows: Rows[V] | None, window: Window) -> Iterable[V]:
 
 def _edge(at_ms: int | None) -> bytes | None:
     return None if at_ms is None else min(max(at_ms, 0), (1 << 48) - 1).to_bytes(6, "big")
+
+
+def _with_any(found: dict[bytes, list[V]]) -> dict[bytes, list[V]]:
+    return {id_: rows for id_, rows in found.items() if rows}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from clarion.backends.postgres.pool import Database, columns
 from clarion.backends.postgres.state_fold import DELIVERY_COLUMNS, delivery
-from clarion.backends.postgres.state_periods import END, span_of
+from clarion.backends.postgres.state_periods import END, END_TEXT, span_of
 from clarion.backends.postgres.state_repeat import repeatable, rows_of
 from clarion.backends.postgres.state_where import Where, dead_letters_where
 from clarion.backends.postgres.tenancy import Tenants, within
@@ -23,6 +23,7 @@ from clarion.domain.history import (
     Notification,
     Progress,
 )
+from clarion.domain.ids import notification_of
 from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
 from clarion.ports.history import DeadLetterFilter, Window
@@ -35,9 +36,10 @@ def _columns(kind: type, table: str = "") -> str:
 
 
 _NOTIFICATION: Final = f"SELECT {_columns(Notification)} FROM notifications WHERE tenant = $1"  # noqa: S608
-_DELIVERIES_OF: Final = f"""SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id >= $1 AND id <= $2 AND tenant = $3
-    ORDER BY planned_ms, id LIMIT $4"""  # noqa: S608
 # A lateral look-up uses the index whatever the statistics say.
+_DELIVERIES_OF: Final = f"""SELECT d.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
+    SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE deliveries.id >= w.id AND deliveries.id <= w.id || '{END_TEXT}'::bytea
+    AND id BETWEEN $3 AND $4 AND tenant = $2 ORDER BY planned_ms, id LIMIT $5) AS d"""  # noqa: S608
 _DELIVERIES: Final = f"""SELECT d.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
     SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE deliveries.id = w.id AND id BETWEEN $3 AND $4
     AND tenant = $2 OFFSET 0) AS d"""  # noqa: S608
@@ -45,7 +47,9 @@ _ATTEMPTS: Final = f"""SELECT a.* FROM unnest($1::bytea[]) WITH ORDINALITY AS w 
     SELECT {_columns(Attempt)} FROM attempts WHERE delivery_id = w.id AND delivery_id BETWEEN $3 AND $4
     AND tenant = $2 OFFSET 0) AS a
     ORDER BY nr, attempt, finished_ms, event"""  # noqa: S608
-_CANCELLED: Final = "SELECT at_ms FROM subject_cancellations WHERE tenant = $1 AND id = $2"
+_CANCELLED: Final = """SELECT c.id, c.at_ms FROM unnest($1::bytea[]) AS w (id), LATERAL (
+    SELECT id, at_ms FROM subject_cancellations AS s WHERE s.tenant = $2 AND s.id = w.id AND s.id BETWEEN $3 AND $4
+    OFFSET 0) AS c"""
 _TOTALS: Final = """SELECT channel, state, reason, count FROM broadcast_totals
     WHERE tenant = $1 AND broadcast_id = $2 AND count > 0 ORDER BY channel, state, reason"""
 _CHUNKS: Final = f"""SELECT {_columns(Chunk, "chunks")}, {_columns(ChunkState, "chunk_states")}
@@ -55,7 +59,7 @@ _DEAD: Final = f"SELECT {_columns(DeadLetter)} FROM dead_letters WHERE tenant = 
 _CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = $1"  # noqa: S608
 _COUNTERS: Final = """SELECT minute_ms, channel, what, reason, count FROM counters
     WHERE tenant = $1 AND minute_ms >= $2 AND minute_ms < $3 ORDER BY minute_ms, channel, what, reason LIMIT $4"""
-_FACTS: Final = "SELECT facts FROM request_facts WHERE tenant = $1 AND digest = $2"
+_FACTS: Final = "SELECT digest, facts FROM request_facts WHERE tenant = $1 AND digest = ANY ($2::bytea[])"
 # Rows are locked in one order, so that claims of the same letters wait for each other.
 _HELD: Final = """WITH held AS MATERIALIZED (
         SELECT delivery_id FROM dead_letters WHERE tenant = $1 AND delivery_id = ANY ($2::bytea[])
@@ -66,8 +70,9 @@ _CLAIM: Final = f"""{_HELD} SET claimed_ms = $3 FROM held
     AND (d.claimed_ms IS NULL OR d.claimed_ms <= $4) RETURNING d.delivery_id"""
 _SETTLE: Final = f"""{_HELD} SET replayed_ms = d.claimed_ms FROM held
     WHERE {{scope}} AND d.tenant = $1 AND d.delivery_id = held.delivery_id AND d.claimed_ms = $3 AND d.replayed_ms IS NULL"""
-_INSTANCES: Final = f"""SELECT {_columns(Instance)} FROM instances
-    WHERE id BETWEEN $1 AND $2 AND tenant = $3 ORDER BY user_id, id LIMIT $4"""  # noqa: S608
+_INSTANCES: Final = f"""SELECT i.* FROM unnest($1::bytea[]) AS w (id), LATERAL (
+    SELECT {_columns(Instance)} FROM instances WHERE instances.id >= w.id AND instances.id <= w.id || '{END_TEXT}'::bytea
+    AND id BETWEEN $3 AND $4 AND tenant = $2 ORDER BY user_id, id LIMIT $5) AS i"""  # noqa: S608
 _PROGRESS: Final = """SELECT p.instance_id, i.notification_id, p.tenant, i.user_id, i.workflow, i.version, p.step, p.event,
     p.at_ms, p.detail FROM unnest($1::bytea[]) WITH ORDINALITY AS w (id, nr),
     LATERAL (SELECT * FROM instances WHERE instances.id = w.id AND id BETWEEN $3 AND $4 AND tenant = $2 OFFSET 0) AS i,
@@ -110,15 +115,17 @@ class StateHistory:
         where.window("id", window)
         return [Notification(*row) for row in await self._rows(tenant, where.statement, *where.values)]
 
-    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
-        """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
-        values = (notification_id, notification_id + END, tenant, 8 * RECIPIENTS_MAX)
-        return [delivery(row) for row in await self._rows(tenant, _DELIVERIES_OF, *values)]
+    async def deliveries_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Delivery]]:
+        """Return the deliveries of notifications that have a row, those of 1,000 recipients at most of each."""
+        values = (notification_ids, tenant, *span_of(notification_ids), 8 * RECIPIENTS_MAX)
+        found: dict[bytes, list[Delivery]] = {}
+        for row in map(delivery, await self._rows(tenant, _DELIVERIES_OF, *values)):
+            found.setdefault(notification_of(row.id), []).append(row)
+        return found
 
-    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with this digest, or None."""
-        found = await self._rows(tenant, _FACTS, tenant, digest)
-        return found[0][0] if found else None
+    async def request_facts(self, tenant: str, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with these digests."""
+        return dict(await self._rows(tenant, _FACTS, tenant, list(digests)))
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
@@ -131,10 +138,9 @@ class StateHistory:
             Attempt(*row) for row in await self._rows(tenant, _ATTEMPTS, delivery_ids, tenant, *span_of(delivery_ids))
         ]
 
-    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
-        """Return when a notification or broadcast was cancelled, or None if it was not."""
-        rows = await self._rows(tenant, _CANCELLED, tenant, subject_id)
-        return rows[0][0] if rows else None
+    async def cancellations(self, tenant: str, subject_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return when notifications or broadcasts were cancelled; those that were not are left out."""
+        return dict(await self._rows(tenant, _CANCELLED, subject_ids, tenant, *span_of(subject_ids)))
 
     async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
         """Return (channel, state, reason, deliveries) of a broadcast."""
@@ -196,12 +202,14 @@ class StateHistory:
         """Return (minute, channel, event, reason, count) in order of time."""
         return [tuple(row) for row in await self._rows(tenant, _COUNTERS, tenant, from_ms, to_ms, limit)]
 
-    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
-        """Return the workflow instances of a notification, by user."""
-        return [
-            Instance(*row)
-            for row in await self._rows(tenant, _INSTANCES, *span_of([notification_id]), tenant, RECIPIENTS_MAX)
-        ]
+    async def instances_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Instance]]:
+        """Return the workflow instances of notifications, by user."""
+        values = (notification_ids, tenant, *span_of(notification_ids), RECIPIENTS_MAX)
+        found: dict[bytes, list[Instance]] = {}
+        for row in await self._rows(tenant, _INSTANCES, *values):
+            instance = Instance(*row)
+            found.setdefault(instance.notification_id, []).append(instance)
+        return found
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return the progress of instances, by instance and in order."""

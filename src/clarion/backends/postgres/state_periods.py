@@ -7,6 +7,8 @@ from clarion.domain.ids import NOTIFICATION_ID_BYTES
 
 END: Final = b"\xff" * 8
 """No id that starts with a given 16 or 24 bytes is above them followed by this."""
+END_TEXT: Final = rf"\x{END.hex()}"
+"""The same as a literal of PostgreSQL."""
 
 
 def span_of(ids: Collection[bytes]) -> tuple[bytes, bytes]:

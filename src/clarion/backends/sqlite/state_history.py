@@ -18,6 +18,7 @@ from clarion.domain.history import (
     Notification,
     Progress,
 )
+from clarion.domain.ids import notification_of
 from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
 from clarion.ports.history import DeadLetterFilter, Window
@@ -129,16 +130,19 @@ class StateHistory:
         where.window("id", window)
         return [Notification(*row) for row in self._rows(where.statement, where.values)]
 
-    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
-        """Return the deliveries of a notification that have a row, those of 1,000 recipients at most."""
+    async def deliveries_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Delivery]]:
+        """Return the deliveries of notifications that have a row, those of 1,000 recipients at most of each."""
         statement = f"{_DELIVERIES} id >= ? AND id <= ? AND tenant = ? ORDER BY planned_ms, id LIMIT ?"
-        values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
-        return [delivery(row) for row in self._rows(statement, values)]
+        values = [(id_, id_ + _END, tenant, 8 * RECIPIENTS_MAX) for id_ in notification_ids]
+        found: dict[bytes, list[Delivery]] = {}
+        for row in map(delivery, self._threads.reader().executemany(statement, values)):
+            found.setdefault(notification_of(row.id), []).append(row)
+        return found
 
-    async def request_facts(self, tenant: str, digest: bytes) -> bytes | None:
-        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with this digest, or None."""
-        row = next(iter(self._rows("SELECT facts FROM settings WHERE digest = ?", (digest,))), None)
-        return None if row is None else row[0]
+    async def request_facts(self, tenant: str, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        """Return the shared facts (JSON) behind the decisions on the tenant's deliveries with these digests."""
+        statement = "SELECT digest, facts FROM settings WHERE digest = ?"
+        return dict(self._threads.reader().executemany(statement, [(digest,) for digest in digests]))
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
@@ -151,10 +155,10 @@ class StateHistory:
         rows = self._threads.reader().executemany(_ATTEMPTS, [(id_, tenant) for id_ in delivery_ids])
         return [_attempt(row) for row in rows]
 
-    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
-        """Return when a notification or broadcast was cancelled, or None if it was not."""
-        rows = self._rows("SELECT at_ms FROM cancellations WHERE tenant = ? AND id = ?", (tenant, subject_id))
-        return rows[0][0] if rows else None
+    async def cancellations(self, tenant: str, subject_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return when notifications or broadcasts were cancelled; those that were not are left out."""
+        statement = "SELECT id, at_ms FROM cancellations WHERE tenant = ? AND id = ?"
+        return dict(self._threads.reader().executemany(statement, [(tenant, id_) for id_ in subject_ids]))
 
     async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
         """Return (channel, state, reason, deliveries) of a broadcast."""
@@ -220,10 +224,14 @@ class StateHistory:
             (tenant, from_ms, to_ms, limit),
         )
 
-    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
-        """Return the workflow instances of a notification, by user."""
-        rows = self._rows(_INSTANCES, (notification_id, tenant, RECIPIENTS_MAX))
-        return [Instance(*row) for row in rows]
+    async def instances_of(self, tenant: str, notification_ids: Sequence[bytes]) -> dict[bytes, list[Instance]]:
+        """Return the workflow instances of notifications, by user."""
+        values = [(id_, tenant, RECIPIENTS_MAX) for id_ in notification_ids]
+        found: dict[bytes, list[Instance]] = {}
+        for row in self._threads.reader().executemany(_INSTANCES, values):
+            instance = Instance(*row)
+            found.setdefault(instance.notification_id, []).append(instance)
+        return found
 
     async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return the progress of instances, by instance and in order."""

@@ -51,8 +51,7 @@ async def gather_facts(
     asked = {(tenant, channel): sorted(addresses) for channel, addresses in addresses_of(letters, edit).items()}
     found = await directory.suppressed(asked)
     suppressed = {(channel, address) for _, channel in asked for address in found[tenant, channel]}
-    notifications = {ids.notification_of(id_) for id_ in delivery_ids}
-    cancelled = {id_ for id_ in notifications if await state.cancelled_ms(tenant, id_) is not None}
+    cancelled = set(await state.cancellations(tenant, list({ids.notification_of(id_) for id_ in delivery_ids})))
     return ReplayFacts(deliveries, suppressed, cancelled)
 
 
