@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from psutil import Process
 from rich.progress import Progress
 
 from clarion.app.commands.remote import Remote
 from clarion_lab.bench.cases import Case
 from clarion_lab.bench.figures import Figures
 from clarion_lab.bench.reconcile import TERMINAL, Balance, balance, notification_of, percentile_ms
-from clarion_lab.bench.stores import SQLITE, store
+from clarion_lab.bench.stores import SQLITE, Store, opened
 from clarion_lab.load import people, receipts, seed_data
-from clarion_lab.load.accounting import busy_since, split_us, tree
+from clarion_lab.load.accounting import busy_since, split_us
 from clarion_lab.load.generator import LoadResult, LoadSpec
 from clarion_lab.load.growth import LineCount
 from clarion_lab.load.product import Product
@@ -101,7 +100,7 @@ class Run:
         self._progress = progress
         self._product = product
         self._engine = engine
-        self._server: Process | None = None
+        self._store = Store({})
 
     def run(self) -> Figures:
         """Measure."""
@@ -110,11 +109,12 @@ class Run:
             product = self._product.environment if self._product else {}
             settings = seed_data.environment(simulator.ready, self._workers) | product
             with (
-                store(self._engine) as (self._server, places),
-                running(System(self._folder, settings | places)) as system,
+                opened(self._engine) as self._store,
+                running(System(self._folder, settings | self._store.settings)) as system,
             ):
                 self._verify(system)
                 secret = self._seed_data(system, simulator)
+                self._store.settle()
                 measure = self._broadcast if self._case.items == 0 else self._requests
                 figures = measure(system, simulator, secret)
                 self._verify(system)
@@ -147,13 +147,13 @@ class Run:
         """Return the figures of notifications sent request by request."""
         case = self._case
         client = system.client(secret)
-        before, simulator_before, server_before = system.reading(), simulator.cpu_s(), self._server_cpu_s()
+        before, simulator_before, server_before = system.reading(), simulator.cpu_s(), self._store.cpu_s()
         loaded = Load(case, self._folder, self._progress).run(system.port, [secret], simulator.ready.receipts_file)
         ids = [id_ for ack in loaded.acks for id_ in ack.ids]
         self._settle(client, ids, simulator.ready.receipts_file)
         simulator.check()
         after, simulator_after, ended_ns = system.reading(), simulator.cpu_s(), time.time_ns()
-        server_after = self._server_cpu_s()
+        server_after = self._store.cpu_s()
         states = {item["id"]: [d["state"] for d in item["deliveries"]] for item in self._listed(client, ids)}
         got = receipts.read(simulator.ready.receipts_file)
         if case.provider:
@@ -195,11 +195,11 @@ class Run:
         }
         client = system.client(secret)
         before, simulator_before, started_ns = system.reading(), simulator.cpu_s(), time.time_ns()
-        server_before = self._server_cpu_s()
+        server_before = self._store.cpu_s()
         made = client.post("/v1/broadcasts", body)
         counts = self._follow(client, made["id"], case.users)
         ended_ns, after, simulator_after = time.time_ns(), system.reading(), simulator.cpu_s()
-        server_after = self._server_cpu_s()
+        server_after = self._store.cpu_s()
         got = [receipt.delivery for receipt in receipts.read(simulator.ready.receipts_file)]
         arrived = len(set(got)) if case.provider else counts["sent"]
         unreadable = self._unreadable(client) if case.channel == "inapp" else 0
@@ -222,10 +222,6 @@ class Run:
             loop_busy=busy_since(before, after),
             server_cpu_us=(server_after - server_before) * 1e6 / due,
         )
-
-    def _server_cpu_s(self) -> float:
-        """Return the CPU seconds of the database server so far, 0 without one."""
-        return sum(fact.cpu_s for fact in tree(self._server.pid)) if self._server else 0.0
 
     def _settle(self, client: Remote, ids: list[str], receipts_file: Path) -> None:
         """Wait until the provider has all messages and the last notifications are recorded as finished. If the provider

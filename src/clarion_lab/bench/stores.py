@@ -2,11 +2,12 @@
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 import psutil
 
+from clarion_lab.load.accounting import tree
 from clarion_lab.load.programs import RunError, free_port
 
 SQLITE: Final = "sqlite"
@@ -14,14 +15,26 @@ POSTGRES: Final = "postgres"
 ENGINES: Final = (SQLITE, POSTGRES)
 
 
+class Store(NamedTuple):
+    """Where an installation keeps its data: the `settings` by which it uses it, the process of the server, None without one, and
+    what brings it to rest after an import, as the server does by itself within minutes."""
+
+    settings: dict[str, str]
+    server: psutil.Process | None = None
+    settle: Callable[[], None] = lambda: None
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of the server so far, 0 without one."""
+        return sum(fact.cpu_s for fact in tree(self.server.pid)) if self.server else 0.0
+
+
 @contextlib.contextmanager
-def store(engine: str) -> Iterator[tuple[psutil.Process | None, dict[str, str]]]:
-    """Yield the process of the server, None without one, and the settings by which an installation uses it. Raises
-    `RunError` when the server cannot be started."""
+def opened(engine: str) -> Iterator[Store]:
+    """Yield a new store. Raises `RunError` when its server cannot be started."""
     if engine == SQLITE:
-        yield None, {}
+        yield Store({})
         return
-    from clarion_lab.servers.postgres import Server, binaries, create_database, in_thread
+    from clarion_lab.servers.postgres import Server, binaries, create_database, in_thread, vacuum
 
     found = binaries()
     if not found:
@@ -32,7 +45,7 @@ def store(engine: str) -> Iterator[tuple[psutil.Process | None, dict[str, str]]]
         raise RunError(f"the PostgreSQL server did not start: {error}") from error
     try:
         server.wait()
-        dsn = in_thread(create_database(server))
-        yield psutil.Process(server.pid), {"CLARION_STORE": engine, "CLARION_POSTGRES_DSN": dsn}
+        settings = {"CLARION_STORE": engine, "CLARION_POSTGRES_DSN": in_thread(create_database(server))}
+        yield Store(settings, psutil.Process(server.pid), lambda: in_thread(vacuum(server)))
     finally:
         server.stop()

@@ -184,3 +184,13 @@ async def create_database(server: Server, name: str = _DATABASE) -> str:
     finally:
         await admin.close()
     return server.tcp_dsn(name)
+
+
+async def vacuum(server: Server, name: str = _DATABASE) -> None:
+    """Do at once what autovacuum and the checkpointer do after a while: dead rows, visible pages, statistics, dirty pages."""
+    admin = await asyncpg.connect(server.dsn(name, SUPERUSER), statement_cache_size=0)
+    try:
+        await admin.execute("VACUUM (ANALYZE)")
+        await admin.execute("CHECKPOINT")
+    finally:
+        await admin.close()
