@@ -14,9 +14,10 @@ import pytest
 
 from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.ports.stage_store import Commit, Progress, StageResult
-from tests.contract.backends import SURVIVES
+from tests.contract.backends import ENGINES, SURVIVES
 from tests.contract.crash_writer import PARTITIONS, TASKS
 from tests.contract.journals import frame, held, offsets, timer
+from tests.engines.postgres import database_of, until_alone
 from tests.look import Look
 
 PORT = "stage store"
@@ -61,6 +62,8 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(backend, open_store, tmp_p
         ):
             assert (partition, offset) not in acknowledged, "one offset was given twice"
             acknowledged[partition, offset] = digest
+        if backend in ENGINES:
+            await until_alone(database_of(tmp_path))
         store = open_store()
         stored = {(p, f.offset): f for p in range(PARTITIONS) for f in await Look(store).read("t", p, 0, 1_000_000)}
         counts = [await counted(store, task) for task in range(TASKS)]

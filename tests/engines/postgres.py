@@ -7,6 +7,7 @@ As in production, an owner that is no superuser migrates, and stores log in as a
 that owns nothing. `as_role` changes the role of an address.
 """
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable
@@ -31,6 +32,8 @@ _ROLES: Final = f"""CREATE ROLE {APPLICATION} LOGIN IN ROLE clarion_api, clarion
 _DSN_FILE: Final = "postgres.dsn"
 _ROWS: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'alembic_version'"""
+_CLIENTS: Final = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'clarion-%'"""
 _SEQUENCES: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences
     WHERE last_value IS NOT NULL"""
 _MISSING: Final = (
@@ -143,6 +146,17 @@ def database_of(folder: Path, make: Callable[[Engine], str] = Engine.empty) -> s
         folder.mkdir(parents=True, exist_ok=True)
         remembered.write_text(make(engine()))
     return remembered.read_text()
+
+
+async def until_alone(dsn: str) -> None:
+    """Return when the server has ended what processes that were killed left under way: it works on for a dead client."""
+    connection = await asyncpg.connect(as_role(dsn, SUPERUSER), statement_cache_size=0)
+    try:
+        async with asyncio.timeout(30):
+            while await connection.fetchval(_CLIENTS):
+                await connection.fetch("SELECT pg_sleep(0.01)")
+    finally:
+        await connection.close()
 
 
 def as_role(dsn: str, role: str) -> str:
