@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from clarion.backends.sqlite.migrate import path_of, upgrade
+from clarion.stores.sqlite.migrate import path_of, upgrade
 
 
 def prepared(folder: Path, *names: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 OPENS = re.compile(r"\b(Sqlite[A-Z]\w*|open_journal)\(")
 FIXTURES = {"contract/backends.py", "contract/journals.py", "contract/states.py"}
-ABOUT_SQLITE = "unit/backends/"
+ABOUT_SQLITE = "unit/stores/"
 
 
 def test_only_fixtures_and_tests_of_files_open_a_store_on_disk():

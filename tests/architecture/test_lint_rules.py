@@ -61,6 +61,6 @@ def test_time_is_allowed_where_it_is_somebodys_job(path: str):
         ("exec('1')\n", "S102"),
     ],
 )
-@pytest.mark.parametrize("path", ["src/clarion/backends/sqlite/x.py", "tests/unit/x.py"])
+@pytest.mark.parametrize("path", ["src/clarion/stores/sqlite/x.py", "tests/unit/x.py"])
 def test_pickle_eval_and_exec_are_refused_everywhere(path: str, source: str, code: str):
     assert code in ruff(path, source, "S")

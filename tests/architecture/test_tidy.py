@@ -87,7 +87,7 @@ def test_drawers_are_caught(name: str):
 
 
 def test_a_word_that_contains_a_drawer_is_fine():
-    assert not list(tidy.drawer("src/clarion/backends/sqlite/database.py"))
+    assert not list(tidy.drawer("src/clarion/stores/sqlite/database.py"))
 
 
 @pytest.mark.parametrize(

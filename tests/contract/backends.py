@@ -4,23 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
-from clarion.backends.memory.control import MemoryControl
-from clarion.backends.memory.control_state import ControlState
-from clarion.backends.memory.directory import MemoryDirectory
-from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.backends.postgres.account_health import PostgresAccountHealth
-from clarion.backends.postgres.control import PostgresControl
-from clarion.backends.postgres.directory import PostgresDirectory
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.quotas import PostgresQuotas
-from clarion.backends.sqlite.account_health import SqliteAccountHealth
-from clarion.backends.sqlite.control import SqliteControl
-from clarion.backends.sqlite.directory import SqliteDirectory
-from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.secrets import Vault
+from clarion.stores.memory.account_health import MemoryAccountHealth
+from clarion.stores.memory.control import MemoryControl
+from clarion.stores.memory.control_state import ControlState
+from clarion.stores.memory.directory import MemoryDirectory
+from clarion.stores.memory.quotas import MemoryQuotas
+from clarion.stores.postgres.account_health import PostgresAccountHealth
+from clarion.stores.postgres.control import PostgresControl
+from clarion.stores.postgres.directory import PostgresDirectory
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.quotas import PostgresQuotas
+from clarion.stores.sqlite.account_health import SqliteAccountHealth
+from clarion.stores.sqlite.control import SqliteControl
+from clarion.stores.sqlite.directory import SqliteDirectory
+from clarion.stores.sqlite.quotas import SqliteQuotas
 from tests.engines.postgres import database_of
 
 SURVIVES: Final = "survives_process_kill"

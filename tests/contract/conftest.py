@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.backends.sqlite import journal_writer
+from clarion.stores.sqlite import journal_writer
 from tests.contract.backends import CONTROLS, ENGINES
 from tests.contract.fixtures import bound, clock, control_plane, empty
 from tests.contract.journals import BACKENDS, CARRIERS, PARTITIONS

@@ -10,7 +10,6 @@ import msgspec
 from clarion.app.engines import template_engines
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel
@@ -19,6 +18,7 @@ from clarion.domain.security_events import SecurityEvent
 from clarion.ops.vault import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.backends import CONTROLS
 from tests.stores import prepared
 

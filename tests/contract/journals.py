@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.postgres.journal import PostgresJournal, Start, start
-from clarion.backends.postgres.pool import Database
-from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Cursor, Lease, StageResult, Timer
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.postgres.journal import PostgresJournal, Start, start
+from clarion.stores.postgres.pool import Database
+from clarion.stores.sqlite.journal import SqliteJournal, open_journal
 from tests.engines.postgres import database_of, in_thread
 from tests.look import Look
 from tests.stores import prepared

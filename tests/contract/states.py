@@ -6,12 +6,12 @@ from pathlib import Path
 import asyncpg
 from msgspec.structs import astuple
 
-from clarion.backends.memory.state import MemoryState
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.state import PostgresState
-from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.migrate import path_of
-from clarion.backends.sqlite.state import SqliteState
+from clarion.stores.memory.state import MemoryState
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.state import PostgresState
+from clarion.stores.sqlite.connection import connect
+from clarion.stores.sqlite.migrate import path_of
+from clarion.stores.sqlite.state import SqliteState
 from tests.engines.postgres import SUPERUSER, as_role, database_of, in_thread
 from tests.stores import prepared
 

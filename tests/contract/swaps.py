@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from clarion.backends.postgres.versions import PostgresVersions
 from clarion.ports.versioned import settle
+from clarion.stores.postgres.versions import PostgresVersions
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,6 @@ import asyncio
 import msgspec
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -20,6 +19,7 @@ from clarion.journal.topics import OUTCOMES
 from clarion.ports.pages import cursor_text
 from clarion.ports.web import Call, Caller
 from clarion.record import routes as record_routes
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
 from tests.look import Glance

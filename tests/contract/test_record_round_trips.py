@@ -3,8 +3,6 @@ does."""
 
 import asyncio
 
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.memory.state import MemoryState
 from clarion.domain import ids
 from clarion.domain.delivery_state import Event
 from clarion.journal import events
@@ -16,6 +14,8 @@ from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
+from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.state import MemoryState
 from clarion_lab.bench.round_trips import GOALS, stages
 from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.contract import ledgers as world

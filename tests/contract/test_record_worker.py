@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from structlog.testing import capture_logs
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.delivery_state import Event, State
 from clarion.journal.codec import encode
 from clarion.journal.consumer import LeasedPartitions
@@ -16,6 +15,7 @@ from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ports.stage_store import Position, StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock
 from tests.contract.journals import PARTITIONS

@@ -4,8 +4,6 @@ from collections import Counter
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.memory.state import MemoryState
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
@@ -16,6 +14,8 @@ from clarion.ports.web import Call, Caller
 from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import touched
 from clarion.record.routes import routes
+from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.state import MemoryState
 from tests.contract import ledgers as world
 from tests.contract.states import dump
 from tests.contract.story import story

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clarion.backends.memory.state import MemoryState
+from clarion.stores.memory.state import MemoryState
 from tests.contract import ledgers as world
 from tests.contract.backends import SURVIVES
 from tests.contract.states import STATES, dump, shut

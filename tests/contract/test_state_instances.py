@@ -2,7 +2,6 @@
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain import ids
 from clarion.domain.history import Instance
 from clarion.journal.codec import encode
@@ -11,6 +10,7 @@ from clarion.ports.state import Advance
 from clarion.ports.streams import StoredFrame
 from clarion.ports.web import Call, Caller
 from clarion.record.routes import routes
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.states import State
 from tests.folding import fold_stored
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.memory.versions import MemoryVersions
 from clarion.domain.errors import Overloaded
 from clarion.ports.versioned import SWAP_TRIES_MAX, Change, Versioned, settle, settle_each
+from clarion.stores.memory.versions import MemoryVersions
 from tests.contract.swaps import Clockwork
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from clarion.app.cli import COMMANDS
 from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, REFERENCE_VARIABLES, defaults_text
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.postgres.journal import PostgresJournal
-from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.domain import limits, limits_content, limits_delivery, limits_postgres, limits_processes
 from clarion.ops.metrics import COUNTERS
+from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.postgres.journal import PostgresJournal
+from clarion.stores.sqlite.journal import SqliteJournal
 from tests.docs.walk import API_PORT, ROOT
 
 SOURCE = ROOT / "src" / "clarion"

@@ -18,7 +18,7 @@ from typing import Final
 import asyncpg
 import pytest
 
-from clarion.backends.postgres.migrate import upgrade
+from clarion.stores.postgres.migrate import upgrade
 from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER, Server, binaries, in_thread, version
 
 __all__ = ["APPLICATION", "OWNER", "SUPERUSER", "Server", "binaries", "in_thread"]

@@ -8,7 +8,7 @@ import asyncpg
 import psutil
 import pytest
 
-from clarion.backends.postgres.errors import LOST
+from clarion.stores.postgres.errors import LOST
 from clarion_lab.chaos.postgres import CONNECTIONS, DATABASE, PostgresEngine
 from clarion_lab.chaos.standby import PRIMARY, FailoverEngine
 from tests.engines.postgres import engine

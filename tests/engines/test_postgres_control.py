@@ -6,16 +6,16 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 
-from clarion.backends.postgres.control import PostgresControl
-from clarion.backends.postgres.directory import PostgresDirectory
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.segment_sql import Values, condition
 from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField
 from clarion.domain.segment import matches
 from clarion.domain.user import UserWrite
 from clarion.ops.vault import FileVault
 from clarion.ports.secrets import SealBroken
+from clarion.stores.postgres.control import PostgresControl
+from clarion.stores.postgres.directory import PostgresDirectory
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.segment_sql import Values, condition
 from tests.contract.controls import Clock, ControlPlane
 from tests.engines.postgres import database_of
 from tests.property.test_segments import CONTACTS, NOW_MS, TOPICS, T, filters, people

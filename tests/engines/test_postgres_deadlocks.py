@@ -6,9 +6,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from clarion.backends.postgres.journal import PostgresJournal, start
-from clarion.backends.postgres.pool import Database
 from clarion.ports.stage_store import AcceptState, IdempotencyEntry, StageResult, StaleKey
+from clarion.stores.postgres.journal import PostgresJournal, start
+from clarion.stores.postgres.pool import Database
 from tests.contract.journals import PARTITIONS, START_MS, VirtualClock, frame, payloads
 from tests.engines.postgres import SUPERUSER, Engine, as_role, database_of
 

@@ -7,14 +7,14 @@ import time
 import asyncpg
 import pytest
 
-from clarion.backends.postgres.migrate import upgrade
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.state import PostgresState
-from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import AlreadyStored, Overloaded
 from clarion.domain.history import Changes, Delivery
 from clarion.domain.limits_postgres import POSTGRES_PERIODS_AHEAD
+from clarion.stores.postgres.migrate import upgrade
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.state import PostgresState
+from clarion.stores.postgres.tenancy import NO_TENANT
 from tests.engines.postgres import API, OWNER, SUPERUSER, as_role, binaries, database_of, engine
 from tests.engines.tables import fill
 
@@ -173,7 +173,7 @@ class TestDropping:
         assert names[1] in left
 
     async def test_rows_in_no_period_are_deleted_in_bounded_parts(self, admin, state, monkeypatch):
-        monkeypatch.setattr("clarion.backends.postgres.state_fold.TRIM_ROWS_PER_COMMIT_MAX", 3)
+        monkeypatch.setattr("clarion.stores.postgres.state_fold.TRIM_ROWS_PER_COMMIT_MAX", 3)
         ids = [id_at(1_600_000_000_000, number) for number in range(10)]
         kept = [id_at(1_700_000_000_000), id_at(now_ms())]
         await state.ledger.apply(changes(*ids, *kept), [])

@@ -11,14 +11,14 @@ import time
 import asyncpg
 import pytest
 
-from clarion.backends.postgres import journal_regroup
-from clarion.backends.postgres.journal import PostgresJournal, start
-from clarion.backends.postgres.migrate import upgrade
-from clarion.backends.postgres.pool import Database
 from clarion.domain.errors import DurabilityError, OperatorError
 from clarion.domain.limits_postgres import POSTGRES_QUIET_S
 from clarion.ops.clock import SystemClock
 from clarion.plan.placement import Regrouping
+from clarion.stores.postgres import journal_regroup
+from clarion.stores.postgres.journal import PostgresJournal, start
+from clarion.stores.postgres.migrate import upgrade
+from clarion.stores.postgres.pool import Database
 from clarion_lab.load.programs import free_port
 from tests.contract.journals import frames
 from tests.engines.postgres import SUPERUSER, as_role, engine, in_thread

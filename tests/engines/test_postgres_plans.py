@@ -3,10 +3,10 @@
 import asyncpg
 import pytest
 
-from clarion.backends.postgres import state_history
-from clarion.backends.postgres.audience_pages import _HEAD, _PAGE, Audience
-from clarion.backends.postgres.state_fold import _LOAD
-from clarion.backends.postgres.tenancy import ALL_TENANTS, within
+from clarion.stores.postgres import state_history
+from clarion.stores.postgres.audience_pages import _HEAD, _PAGE, Audience
+from clarion.stores.postgres.state_fold import _LOAD
+from clarion.stores.postgres.tenancy import ALL_TENANTS, within
 from tests.engines.postgres import API, APPLICATION, as_role, database_of
 
 pytestmark = pytest.mark.engines

@@ -7,10 +7,10 @@ import pytest
 
 from clarion.app import postgres_stores
 from clarion.app.config import load
-from clarion.backends.postgres.journal import PostgresJournal, start
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.server_check import check_server
-from clarion.backends.postgres.tenancy import NO_TENANT
+from clarion.stores.postgres.journal import PostgresJournal, start
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.server_check import check_server
+from clarion.stores.postgres.tenancy import NO_TENANT
 from clarion_lab.load.programs import System
 from tests.contract.journals import PARTITIONS, VirtualClock, frames, payloads
 from tests.e2e.conftest import QUICK, operator_of, watched

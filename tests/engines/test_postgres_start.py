@@ -12,11 +12,11 @@ import pytest
 from clarion.app import postgres_stores
 from clarion.app.config import load
 from clarion.app.supervisor import PARENT_VARIABLE
-from clarion.backends.postgres import server_check
-from clarion.backends.postgres.migrate import upgrade
 from clarion.domain.errors import OperatorError, Overloaded
 from clarion.ops.clock import SystemClock
 from clarion.ops.vault import FileVault
+from clarion.stores.postgres import server_check
+from clarion.stores.postgres.migrate import upgrade
 from tests.engines.postgres import (
     API,
     APPLICATION,

@@ -5,10 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from clarion.backends.postgres.migrate import upgrade
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.tenancy import ALL_TENANTS, NO_TENANT, setting, within
 from clarion.domain.errors import DurabilityError, Overloaded, StoreUnavailable
+from clarion.stores.postgres.migrate import upgrade
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.tenancy import ALL_TENANTS, NO_TENANT, setting, within
 from tests.engines.postgres import API, APPLICATION, OWNER, SUPERUSER, WORKER, as_role, database_of, engine
 from tests.engines.tables import columns_of, fill, row_of, unprotected
 

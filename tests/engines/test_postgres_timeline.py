@@ -5,12 +5,12 @@ from contextlib import suppress
 
 import pytest
 
-from clarion.backends.postgres.journal import PostgresJournal, start
-from clarion.backends.postgres.pool import Database
-from clarion.backends.postgres.tenancy import NO_TENANT
-from clarion.backends.postgres.timeline import UNKNOWN, timeline_of
 from clarion.domain.errors import StoreRewound
 from clarion.ports.stage_store import Commit, Lease, Progress, StageResult
+from clarion.stores.postgres.journal import PostgresJournal, start
+from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.tenancy import NO_TENANT
+from clarion.stores.postgres.timeline import UNKNOWN, timeline_of
 from clarion_lab.chaos.standby import PRIMARY, FailoverEngine
 from tests.contract.journals import PARTITIONS, VirtualClock, frame, payloads
 from tests.engines.postgres import database_of, engine

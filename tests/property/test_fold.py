@@ -6,10 +6,10 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.memory.state import MemoryState
 from clarion.domain.delivery_state import TERMINAL, TRANSITIONS, Event, State
 from clarion.domain.history import STATES, Attempt
 from clarion.ports.receipts import ReceiptKind
+from clarion.stores.memory.state import MemoryState
 from tests.contract import ledgers as world
 from tests.contract.states import dump_memory
 

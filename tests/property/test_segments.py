@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.memory.control_audiences import facts_of
-from clarion.backends.memory.control_state import StoredUser
-from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.migrate import upgrade
-from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.control.segments.rules import check_filter
 from clarion.control.users.places import places
 from clarion.domain.channel import CHANNELS, DEVICE_CHANNELS, Channel
 from clarion.domain.segment import Filter, UserFacts, matches
 from clarion.domain.user import Device
+from clarion.stores.memory.control_audiences import facts_of
+from clarion.stores.memory.control_state import StoredUser
+from clarion.stores.sqlite.connection import connect
+from clarion.stores.sqlite.migrate import upgrade
+from clarion.stores.sqlite.segment_sql import condition, install
 
 T, NOW_MS = "acme", 1_700_000_000_000
 TOPICS = ("news", "o'clock")

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.control.providers import health
 from clarion.control.providers.verify import Verifier
 from clarion.control.routes import routes
@@ -21,6 +20,7 @@ from clarion.journal.topics import OUTCOMES
 from clarion.ports.account_health import AccountName
 from clarion.ports.vendor import Token
 from clarion.ports.web import invalid_field
+from clarion.stores.memory.account_health import MemoryAccountHealth
 from tests import lookups
 from tests.contract.controls import POST_OFFICE, ControlPlane
 from tests.contract.swaps import read, take

@@ -14,8 +14,6 @@ from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain import ids, limits
 from clarion.domain.channel import LANES
 from clarion.domain.errors import Conflict, InvalidField, KeyReused, NotFound, QuotaExceeded
@@ -26,6 +24,8 @@ from clarion.journal.signals import event_key
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.web import Call, Caller
+from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.quotas import MemoryQuotas
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
 from tests.stages.world import Notes

@@ -6,7 +6,6 @@ from zlib import crc32
 import msgspec
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
@@ -20,6 +19,7 @@ from clarion.ports.web import Call, Caller
 from clarion.realtime import routes as inbox_routes
 from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
 from tests.contract.states import STATES

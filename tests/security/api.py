@@ -14,13 +14,13 @@ from clarion.app.operator_keys import OperatorKeys
 from clarion.app.origins import Origins
 from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
-from clarion.backends.sqlite.migrate import NAMES
 from clarion.control.auth.tokens import UserTokens
 from clarion.domain.security_events import SecurityEvent
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ops.vault import FileVault
+from clarion.stores.sqlite.migrate import NAMES
 from tests.stores import prepared
 
 OPERATOR_KEY = "clo_" + "o" * 43

@@ -20,9 +20,6 @@ import uvicorn
 
 from clarion.app.http.connections import Connections
 from clarion.app.http.protocol import BoundedHttp
-from clarion.backends.memory.control_accounts import MemoryProviders
-from clarion.backends.memory.control_state import ControlState
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.net.http import GuardedHttp
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel, Lane
@@ -40,6 +37,9 @@ from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.sealed_headers import seal_header
 from clarion.providers.email import postmark
+from clarion.stores.memory.control_accounts import MemoryProviders
+from clarion.stores.memory.control_state import ControlState
+from clarion.stores.memory.journal import MemoryJournal
 from clarion.testing import Clarion
 from tests.contract.journals import START_MS, VirtualClock
 from tests.look import Glance

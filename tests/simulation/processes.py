@@ -4,12 +4,12 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.stage_store import StageResult
+from clarion.stores.memory.journal import MemoryJournal
 from tests.stages.world import World
 
 TTL_MS = 1_500

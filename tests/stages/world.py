@@ -13,7 +13,6 @@ import msgspec
 
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.gather import Contents
 from clarion.deliver.accounts.grants import Grant, HealthChange
 from clarion.deliver.accounts.limit_request import CallDemand
@@ -48,6 +47,7 @@ from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.controls import ControlPlane
 from tests.folding import fold_rows
 from tests.look import Glance

@@ -9,8 +9,6 @@ import asyncio
 from typing import Final
 
 from clarion.app.config import Config
-from clarion.backends.sqlite.journal import SqliteJournal, partitions_in
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain.errors import OperatorError, UnknownFrame
 from clarion.domain.limits_processes import REGROUP_RECORD_S_MAX
 from clarion.journal.consumer import LeasedPartitions
@@ -25,6 +23,8 @@ from clarion.ports.state import Ledger
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 from clarion.record.worker import RecordWorker
+from clarion.stores.sqlite.journal import SqliteJournal, partitions_in
+from clarion.stores.sqlite.state import SqliteState
 
 ROLE: Final = "partitions"
 """The role of the process that changes the number."""

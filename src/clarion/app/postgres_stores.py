@@ -12,17 +12,6 @@ from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_key
 from clarion.app.partitions import ROLE, change
 from clarion.app.stores import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE
-from clarion.backends.postgres.account_health import PostgresAccountHealth
-from clarion.backends.postgres.control import PostgresControl
-from clarion.backends.postgres.directory import PostgresDirectory
-from clarion.backends.postgres.group_commit import PARTITIONS
-from clarion.backends.postgres.journal import PostgresJournal, start
-from clarion.backends.postgres.migrate import find_difference, upgrade
-from clarion.backends.postgres.pool import Connection, Database
-from clarion.backends.postgres.quotas import PostgresQuotas
-from clarion.backends.postgres.server_check import SETTING, Server, check_server
-from clarion.backends.postgres.state import PostgresState
-from clarion.backends.postgres.tenancy import NO_TENANT
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGROUP_S_MAX
 from clarion.ops.clock import SystemClock
@@ -32,6 +21,17 @@ from clarion.ops.vault import KEY_FILE, FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.ports.telemetry import Telemetry
+from clarion.stores.postgres.account_health import PostgresAccountHealth
+from clarion.stores.postgres.control import PostgresControl
+from clarion.stores.postgres.directory import PostgresDirectory
+from clarion.stores.postgres.group_commit import PARTITIONS
+from clarion.stores.postgres.journal import PostgresJournal, start
+from clarion.stores.postgres.migrate import find_difference, upgrade
+from clarion.stores.postgres.pool import Connection, Database
+from clarion.stores.postgres.quotas import PostgresQuotas
+from clarion.stores.postgres.server_check import SETTING, Server, check_server
+from clarion.stores.postgres.state import PostgresState
+from clarion.stores.postgres.tenancy import NO_TENANT
 
 _LISTENERS: Final = 1
 """Connections of a process besides those of its pool."""

@@ -5,19 +5,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from clarion.app.config import Config
-from clarion.backends.memory.account_health import MemoryAccountHealth
-from clarion.backends.memory.control import MemoryControl
-from clarion.backends.memory.control_state import ControlState
-from clarion.backends.memory.directory import MemoryDirectory
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.backends.memory.state import MemoryState
-from clarion.backends.sqlite.account_health import SqliteAccountHealth
-from clarion.backends.sqlite.control import SqliteControl
-from clarion.backends.sqlite.directory import SqliteDirectory
-from clarion.backends.sqlite.journal import SqliteJournal
-from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain.errors import OperatorError
 from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.clock import Clock
@@ -28,9 +15,22 @@ from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
+from clarion.stores.memory.account_health import MemoryAccountHealth
+from clarion.stores.memory.control import MemoryControl
+from clarion.stores.memory.control_state import ControlState
+from clarion.stores.memory.directory import MemoryDirectory
+from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.quotas import MemoryQuotas
+from clarion.stores.memory.state import MemoryState
+from clarion.stores.sqlite.account_health import SqliteAccountHealth
+from clarion.stores.sqlite.control import SqliteControl
+from clarion.stores.sqlite.directory import SqliteDirectory
+from clarion.stores.sqlite.journal import SqliteJournal
+from clarion.stores.sqlite.quotas import SqliteQuotas
+from clarion.stores.sqlite.state import SqliteState
 
 if TYPE_CHECKING:
-    from clarion.backends.postgres.state import PostgresState
+    from clarion.stores.postgres.state import PostgresState
 
 
 class Stores(NamedTuple):

@@ -19,8 +19,6 @@ from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
-from clarion.backends.sqlite.consistency import upgrade_all
-from clarion.backends.sqlite.migrate import path_of
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.auth.tokens import UserTokens, check_generation
@@ -44,6 +42,8 @@ from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
 from clarion.providers import catalogue
+from clarion.stores.sqlite.consistency import upgrade_all
+from clarion.stores.sqlite.migrate import path_of
 
 _OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 

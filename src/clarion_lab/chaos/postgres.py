@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 import psutil
 
-from clarion.backends.postgres.errors import LOST
+from clarion.stores.postgres.errors import LOST
 from clarion_lab.chaos.engine import WRITE_S
 from clarion_lab.chaos.rows import Stores, of_server
 from clarion_lab.load.programs import RunError, free_port

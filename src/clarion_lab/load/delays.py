@@ -28,7 +28,7 @@ import msgspec
 
 from clarion.app.lab import DELAYS_VARIABLE
 
-ENGINES: Final = ("clarion.backends.sqlite", "clarion.backends.memory", "clarion.backends.postgres")
+ENGINES: Final = ("clarion.stores.sqlite", "clarion.stores.memory", "clarion.stores.postgres")
 STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"})
 COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import psutil
 
-from clarion.backends.postgres.migrate import upgrade
+from clarion.stores.postgres.migrate import upgrade
 
 T = TypeVar("T")
 

@@ -3,11 +3,11 @@
 import pytest
 
 from clarion.accept.worker_quota import QuotaGate
-from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain import limits_processes as limits
 from clarion.domain.errors import QuotaExceeded, QuotaStatus, TooLarge
 from clarion.domain.quota import TENANT, Quota
 from clarion.ports.web import Caller
+from clarion.stores.memory.quotas import MemoryQuotas
 from tests.contract.controls import ControlPlane, migrated
 from tests.stages.world import Notes
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from clarion.accept.worker_quota import QuotaGate
-from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain.errors import Overloaded, QuotaExceeded
 from clarion.domain.quota import Quota
 from clarion.ports.web import Caller
+from clarion.stores.memory.quotas import MemoryQuotas
 from tests.stages.world import Notes
 from tests.unit.deliver.paces import TurnedClock
 

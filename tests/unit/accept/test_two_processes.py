@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import KeyReused
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
 from clarion.ports.stage_store import Committed, StageResult
+from clarion.stores.memory.journal import MemoryJournal
 from tests.look import Glance
 from tests.stages.virtual import run
 from tests.stages.world import World

@@ -6,7 +6,6 @@ import math
 import pytest
 
 from clarion.accept.worker import CHECKS_WAIT_MS, COMMIT_WAITERS_MAX, AcceptWriter, Admitted
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
 from clarion.domain.errors import DurabilityError
 from clarion.domain.limits_processes import FRAME_BYTES_MAX, FRAME_RECIPIENTS_MAX, FRAME_RECORDS_MAX
@@ -14,6 +13,7 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
 from clarion.ports.stage_store import AcceptState, Committed, IdempotencyEntry, StageResult
+from clarion.stores.memory.journal import MemoryJournal
 from tests.look import Glance
 from tests.stages.virtual import LoopClock, run, until
 from tests.stages.world import Notes

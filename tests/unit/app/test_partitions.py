@@ -12,14 +12,14 @@ from clarion.app import partitions
 from clarion.app.config import Config, load
 from clarion.app.partitions import change_in_files
 from clarion.app.stores import check_partitions
-from clarion.backends.sqlite.journal import SqliteJournal, partitions_in
-from clarion.backends.sqlite.migrate import upgrade
 from clarion.domain.errors import OperatorError
 from clarion.journal.codec import encode
 from clarion.journal.events import CancelledFrame
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.sqlite.journal import SqliteJournal, partitions_in
+from clarion.stores.sqlite.migrate import upgrade
 from tests.contract.journals import VirtualClock, sqlite
 from tests.contract.states import STATES
 from tests.contract.waiting import check, fill, id_of

@@ -40,7 +40,7 @@ def test_the_pool_has_bounds(size):
 
 
 def test_without_the_driver_a_sentence_says_how_to_get_it(monkeypatch):
-    for name in [one for one in sys.modules if one.startswith("clarion.backends.postgres")]:
+    for name in [one for one in sys.modules if one.startswith("clarion.stores.postgres")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "clarion.app.postgres_stores", raising=False)
     monkeypatch.delattr("clarion.app.postgres_stores", raising=False)
@@ -52,7 +52,7 @@ def test_without_the_driver_a_sentence_says_how_to_get_it(monkeypatch):
 @pytest.mark.slow
 def test_the_other_stores_load_nothing_of_postgresql():
     modules = "clarion.app.api, clarion.app.workers, clarion.app.scheduler, clarion.app.all_in_one, clarion.app.image"
-    found = "[m for m in sys.modules if m.startswith(('asyncpg', 'clarion.backends.postgres', 'clarion.app.postgres'))]"
+    found = "[m for m in sys.modules if m.startswith(('asyncpg', 'clarion.stores.postgres', 'clarion.app.postgres'))]"
     said = subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; print({found})"], capture_output=True, text=True, check=True
     )

@@ -1,11 +1,11 @@
 """Workers that share limits through one store, under a clock that tests set."""
 
-from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.deliver.accounts.worker_pace import Pace
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import Overloaded
 from clarion.domain.resilience import AccountRules, Limits
+from clarion.stores.memory.quotas import MemoryQuotas
 from tests.unit.deliver.at_once import AtOnce
 
 WALL_MS = 1_790_000_000_000

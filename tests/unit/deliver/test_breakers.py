@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -21,6 +20,7 @@ from clarion.domain.limits_delivery import (
     THROTTLES_TO_PAUSE,
 )
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
+from clarion.stores.memory.account_health import MemoryAccountHealth
 from tests.contract.backends import ACCOUNT_HEALTH
 from tests.unit.deliver.at_once import AtOnce, at_once
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
@@ -19,6 +18,7 @@ from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits_delivery import PARK_MS_MAX
 from clarion.domain.resilience import AccountRules, Breaker
 from clarion.journal.events import AttemptedFrame, HealthFrame
+from clarion.stores.memory.account_health import MemoryAccountHealth
 from clarion.wait.worker import TimerWorker
 from tests.stages.virtual import run, until
 from tests.stages.world import TENANT, Unhindered, World, address

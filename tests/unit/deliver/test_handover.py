@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.delivery_state import State
@@ -15,6 +14,7 @@ from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.ports.stage_store import AcceptState, Cancellation, StageResult, StaleCaps
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
 from tests.look import Glance
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
-from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.deliver.accounts.assignment import Deferral
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
@@ -33,6 +31,8 @@ from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
 from clarion.ports.account_health import AccountName
 from clarion.ports.stage_store import AcceptState, Cancellation, StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.memory.account_health import MemoryAccountHealth
+from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.wait.worker import TimerWorker
 from tests.contract.swaps import take
 from tests.look import Glance

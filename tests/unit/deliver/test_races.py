@@ -3,7 +3,6 @@
 import asyncio
 from types import SimpleNamespace
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
 from clarion.content.gather import Contents
 from clarion.content.render import NotCompiled, NotGathered
 from clarion.deliver.accounts.gather import AccountLists
@@ -13,6 +12,7 @@ from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.domain.limits_delivery import HEALTH_EARLY_MS
 from clarion.domain.outcome import Accepted, Misconfigured
+from clarion.stores.memory.account_health import MemoryAccountHealth
 from tests.providers import battery
 from tests.unit.deliver.test_breakers import MAIL, Clock, Lines
 from tests.unit.deliver.test_slow_builds import PARTS, ROW, Watched, account

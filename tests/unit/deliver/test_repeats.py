@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.delivery_state import State
 from clarion.journal import topics
@@ -13,6 +12,7 @@ from clarion.journal.events import AttemptedFrame
 from clarion.journal.repeats import without_repeats
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
 from tests.look import Glance
 from tests.stages.holder import Holder
 from tests.stages.virtual import run

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clarion.backends.memory.account_health import MemoryAccountHealth
-from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
@@ -26,6 +24,8 @@ from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.memory.account_health import MemoryAccountHealth
+from clarion.stores.memory.quotas import MemoryQuotas
 from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.stages.virtual import run
 from tests.stages.world import GROUP, RunningPool, World, address

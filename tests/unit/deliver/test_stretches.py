@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.deliver.partition import worker
 from clarion.deliver.partition.worker_backlog import TURN_DELIVERIES
 from clarion.deliver.worker import ChannelPool
@@ -16,6 +15,7 @@ from clarion.journal.events import AttemptedFrame, DeliverFrame, IntentFrame
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
 from tests.stages.holder import Holder
 from tests.stages.virtual import run, until
 from tests.stages.world import World, address

@@ -6,7 +6,6 @@ from collections import Counter
 import msgspec
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -28,6 +27,7 @@ from clarion.ports.receipts import (
     Suppress,
     Unreadable,
 )
+from clarion.stores.memory.journal import MemoryJournal
 from tests.look import Glance
 from tests.stages.virtual import START_MS, LoopClock, run
 from tests.stages.world import Notes

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
 from clarion.journal.consumer import LeasedPartitions, LeasedWatch, LeaseRenewer, shift_ms
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.journals import VirtualClock
 
 PARTITIONS = 4

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
 from clarion.domain.content import Category
 from clarion.domain.policy import POLICY_KEY, Policy
@@ -23,6 +22,7 @@ from clarion.plan.workflow.instance_step import CANCELLATIONS_READ_CELL
 from clarion.ports.directory import Defined
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import AcceptState, Cancellation, Lease, PlanState, StageResult
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.journals import VirtualClock
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, Notes, World

@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import LANES
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Event, PlannedFrame, Recipient
 from clarion.journal.repeats import without_repeats
 from clarion.journal.rows import deliver_rows
+from clarion.stores.memory.journal import MemoryJournal
 from tests.look import Glance
 from tests.stages.virtual import run
 from tests.unit.plan.deciding import HOUR_MS, SMS, TimedWorld

@@ -6,9 +6,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.ports.stage_store import StageResult, Timer
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
 from clarion.wait.rules.pause import PAUSE_MS_MAX
 from clarion.wait.worker import TRIM_EVERY_MS, TimerWorker
 from tests.look import Glance

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
 from clarion.domain.limits import FETCH_BODY_BYTES_MAX
 from clarion.domain.limits_processes import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
@@ -15,6 +14,7 @@ from clarion.journal.events import AdvanceFrame
 from clarion.plan.rules.workflow.state import FetchAnswered
 from clarion.plan.workflow.fetch_calls import FetchJob, answer_of
 from clarion.plan.workflow.worker import FetchPool
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.journals import START_MS, VirtualClock
 from tests.look import Glance
 from tests.stages.world import Notes

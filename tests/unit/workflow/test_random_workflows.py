@@ -9,7 +9,6 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import LANES
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.message import HttpResponse
@@ -17,6 +16,7 @@ from clarion.domain.workflow import Workflow
 from clarion.journal import topics
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.journals import PARTITIONS, VirtualClock
 from tests.look import Glance
 from tests.property.test_workflow_rules import workflows

@@ -53,7 +53,7 @@ def migrate(
         typer.echo(difference or "The schema is up to date.")
         raise typer.Exit(1 if difference else 0)
     if config.store == "sqlite":
-        from clarion.backends.sqlite.consistency import upgrade_all
+        from clarion.stores.sqlite.consistency import upgrade_all
 
         upgrade_all(config.data_dir)
     elif config.store == "postgres":
@@ -67,7 +67,7 @@ def _difference(config: Config) -> str | None:
         return found
     if config.store == "memory":
         return None
-    from clarion.backends.sqlite.migrate import find_difference
+    from clarion.stores.sqlite.migrate import find_difference
 
     return find_difference(config.data_dir)
 
@@ -170,8 +170,8 @@ def prepare(config: Config, *, takes_operator_key: bool = False) -> None:
         asyncio.run(_postgres().prepare(config, count, takes_operator_key=takes_operator_key))
         return
     from clarion.app.operator_keys import operator_key
-    from clarion.backends.sqlite.consistency import upgrade_all
     from clarion.ops.vault import FileVault
+    from clarion.stores.sqlite.consistency import upgrade_all
 
     operator_key(config)
     FileVault.load(config.data_dir, config.master_key or None)

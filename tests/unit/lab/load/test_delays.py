@@ -214,7 +214,7 @@ class Shared:
 
 
 def test_only_port_implementations_are_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "__module__", "clarion.backends.sqlite.journal")
+    monkeypatch.setattr(Store, "__module__", "clarion.stores.sqlite.journal")
     shared = Shared()
     monkeypatch.setattr("clarion_lab.load.delays.Waits.write_always", lambda waits: None)
     delay_ports(shared, "api", {DELAYS_VARIABLE: msgspec.json.encode(Delays(1.0, str(tmp_path))).decode()})

@@ -1,0 +1,175 @@
+"""Details of the control store and the directory in SQLite: tables, query plans, keys at rest."""
+
+import asyncio
+import threading
+from hashlib import blake2b
+
+import pytest
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.limits_processes import SEGMENT_LOOK_MS
+from clarion.domain.segment import Filter
+from clarion.domain.user import UserWrite
+from clarion.ops.vault import FileVault
+from clarion.ports.control_accounts import ProviderWrite
+from clarion.ports.secrets import SealBroken
+from clarion.stores.sqlite import audience_pages
+from clarion.stores.sqlite.audience_pages import AudienceReader
+from clarion.stores.sqlite.connection import connect
+from clarion.stores.sqlite.control import SqliteControl
+from clarion.stores.sqlite.control_profiles import ProfileKey
+from clarion.stores.sqlite.control_run import Transaction
+from clarion.stores.sqlite.control_tables import METADATA
+from clarion.stores.sqlite.migrate import path_of
+from clarion.stores.sqlite.segment_sql import condition
+from tests import lookups
+from tests.contract.controls import Clock, ControlPlane, migrated
+from tests.contract.segments import LOOKED_AT, USERS, settle_in
+
+T, K = "acme", "workflow"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def installation(empty, tmp_path):
+    installation = ControlPlane.copy_of(empty, tmp_path)
+    yield installation
+    await installation.close()
+
+
+async def test_the_declared_tables_are_the_migrated_ones(installation):
+    db = connect(path_of(installation.data_dir, "control"), readonly=True)
+    for table in METADATA.tables.values():
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table.name})")]
+        assert columns == [column.name for column in table.columns], table.name
+    db.close()
+
+
+async def test_another_master_key_is_detected_at_the_start(installation):
+    with pytest.raises(SealBroken):
+        SqliteControl(installation.data_dir, FileVault(bytes(32)), Clock())
+
+
+async def test_a_read_waits_for_no_write(installation):
+    control, began, end = installation.control, threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        tx.sql("UPDATE revisions SET number = number + 1")
+        began.set()
+        assert end.wait(10)
+
+    await control.topics.put(T, "news", "News")
+    writing = asyncio.ensure_future(control._runner.run(hold))
+    await asyncio.to_thread(began.wait, 10)
+    try:
+        async with asyncio.timeout(5):
+            assert [topic.key for topic in await control.topics.page(T, "", 10)] == ["news"]
+    finally:
+        end.set()
+    await writing
+
+
+async def test_credentials_are_unreadable_at_rest_and_bound_to_their_row(installation):
+    def account(api_key: str) -> ProviderWrite:
+        return ProviderWrite("mail", Channel.EMAIL, "post_office", 1, True, {}, {"api_key": api_key})
+
+    secret = "s3cret-of-acme"
+    await installation.control.providers.put(T, account(secret))
+    for path in installation.data_dir.iterdir():
+        assert secret.encode() not in path.read_bytes(), path
+    await installation.control.providers.put("other", account("k"))
+    db = connect(path_of(installation.data_dir, "control"))
+    db.execute(
+        "UPDATE providers SET sealed = (SELECT sealed FROM providers WHERE tenant = 'acme') WHERE tenant = 'other'"
+    )
+    db.close()
+    assert await lookups.accounts(installation.directory, "other", "email") == []
+
+
+async def test_only_a_digest_of_a_key_is_in_the_file(installation):
+    _, secret = await installation.control.keys.create(T, "ci", ["users:read"])
+    for path in installation.data_dir.iterdir():
+        assert secret.rsplit("_", 1)[1].encode() not in path.read_bytes()
+
+
+async def test_a_user_who_is_erased_leaves_no_history_behind(installation):
+    for name in ("ana", "bo"):
+        await installation.control.users.put_many(T, [UserWrite(name, preferences='{"*":{"sms":false}}')])
+    await installation.control.users.erase(T, "ana")
+    db = connect(path_of(installation.data_dir, "control"), readonly=True)
+    assert db.execute("SELECT count(*) FROM consents").get == 1
+    db.close()
+
+
+async def test_profiles_older_than_quiet_hours_stay_in_use(installation):
+    await installation.control.users.put_many(T, [UserWrite("ana")])
+    db = connect(path_of(installation.data_dir, "control"))
+    db.execute(
+        "UPDATE profiles SET digest = ? WHERE preferences = '{}'", (blake2b(b"4:acme0:2:{}", digest_size=16).digest(),)
+    )
+    db.close()
+    later = ControlPlane(installation.data_dir)
+    await later.control.users.put_many(T, [UserWrite("bo")])
+    assert len({user.profile_id for user in (await lookups.users(later.directory, T, ["ana", "bo"])).values()}) == 1
+    await later.close()
+    assert len({ProfileKey("acme", "", "{}", quiet).digest() for quiet in ("", "{}", "2:{}")}) == 3
+
+
+async def test_a_page_without_extra_columns_reads_the_index_alone(installation):
+    asked = []
+    installation.directory._db.exec_trace = lambda _cursor, text, values: asked.append((text, values)) or True
+    await installation.directory.page(T, None, 0, 9)
+    ((text, values),) = asked
+    plan = installation.directory._db.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
+    assert "COVERING INDEX users_page (tenant=? AND ordinal>?)" in plan[0][3]
+    assert len(plan) == 1  # nothing is sorted
+
+
+async def test_current_versions_are_found_by_an_index(installation):
+    db = connect(path_of(installation.data_dir, "control"), readonly=True)
+    plan = db.execute(
+        "EXPLAIN QUERY PLAN SELECT key FROM definitions WHERE tenant = ? AND kind = ? AND removed = 0 ORDER BY key",
+        (T, K),
+    ).fetchall()
+    db.close()
+    assert [step[3] for step in plan] == [
+        "SEARCH definitions USING COVERING INDEX definitions_current (tenant=? AND kind=?)"
+    ]
+
+
+async def test_a_template_of_a_newer_build_does_not_hide_the_others(installation, caplog):
+    templates, directory = installation.control.templates, installation.directory
+    for key in ("hello", "second"):
+        await templates.put(T, Template(key, 0, None, {Channel.SMS: {"body": key}}))
+    await installation.control._runner.run(
+        lambda tx: tx.sql("UPDATE template_versions SET built = '[]', builds = builds + 1 WHERE key = 'hello'")
+    )
+    await templates.put(T, Template("third", 0, None, {Channel.SMS: {"body": "third"}}))
+    await directory.refresh()
+    assert await lookups.template(directory, T, "hello") is None
+    assert (await lookups.template(directory, T, "second")).parts == {Channel.SMS: {"body": "second"}}
+    assert "template hello of tenant acme is omitted" in caplog.text
+
+
+async def test_slow_scans_of_users_are_made_smaller(installation, monkeypatch):
+    """Every scan takes twice as long as a page may: scans halve, a page has one, and all users are still found."""
+    monkeypatch.setattr(audience_pages, "SEGMENT_SCAN_USERS_MAX", LOOKED_AT)
+    monkeypatch.setattr(audience_pages, "_FIRST_LOOK_USERS", 4)
+    await settle_in(installation)
+    ticks = iter(range(0, 10**9, 2 * SEGMENT_LOOK_MS))
+    reader = AudienceReader(installation.directory._rows, lambda: next(ticks))
+    matching = condition(Filter(reachable=Channel.PUSH), T, 0)
+    sizes = [look.users for look in reader.matches(T, None, 0, matching)]
+    assert sizes[:4] == [4, 2, 1, 1]
+    assert sum(sizes) == USERS + 1  # the last scan finds no user
+    found, after, done, pages = [], 0, False, 0
+    while not done:
+        rows, after, done, _ = reader.page(T, None, after, USERS, (), matching)
+        found, pages = found + [row[1] for row in rows], pages + 1
+    assert found == [f"u{number}" for number in range(USERS) if number % 2]
+    assert pages == USERS // 4 + 1
