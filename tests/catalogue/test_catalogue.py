@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.sms import measure
 from clarion.domain.template import Message, Source
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from tests.catalogue.shelf import CHANNELS, KEYS, LOCALES, built, reading, rendered
 
 WANTED = {

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.content.compiled import render_job
 from clarion.domain.channel import Channel
 from clarion.domain.sms import measure
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.drafting import RenderJob
 from tests.catalogue.shelf import AT_MS, CHANNELS, ENGINES, LOCALES, built, reading
 

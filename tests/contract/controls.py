@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from clarion.app.engines import template_engines
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel
 from clarion.domain.limits_processes import REVISION_CHECK_MS
 from clarion.domain.security_events import SecurityEvent
+from clarion.languages.cel.expressions import CelExpressions
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ops.vault import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route

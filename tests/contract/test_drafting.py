@@ -7,13 +7,13 @@ import pytest
 
 from clarion.app import confined
 from clarion.app.engines import template_engines
-from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.content.build import build
 from clarion.content.drafting import DirectDrafting
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.template import Brand, Layout, Partial, Sample, Source, Translation
+from clarion.languages.confined.pool import ConfinedDrafting
 from clarion.ports.drafting import BuildJob, RenderJob
 from clarion.testing.lines import Lines
 

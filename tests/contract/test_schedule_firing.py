@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.control.schedules.routes import routes
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain import ids
@@ -19,6 +17,8 @@ from clarion.journal.codec import decode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, BroadcastJob
 from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence_timer, schedule_partition
+from clarion.languages.cel.expressions import CelExpressions
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool

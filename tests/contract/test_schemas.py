@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.jsonschema import schemas as backend
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.limits_content import SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX
 from clarion.domain.schema import infer
+from clarion.languages.jsonschema import schemas as backend
+from clarion.languages.jsonschema.schemas import JsonSchemas
 
 SOON_S = 1.0
 ORDER: dict[str, Any] = {

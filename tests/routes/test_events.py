@@ -12,8 +12,6 @@ from clarion.accept.intake_context import IntakeContext
 from clarion.accept.routes_events import routes as event_routes
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain import ids, limits
 from clarion.domain.channel import LANES
 from clarion.domain.errors import Conflict, InvalidField, KeyReused, NotFound, QuotaExceeded
@@ -21,6 +19,8 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, SignalFrame
 from clarion.journal.signals import event_key
+from clarion.languages.cel.expressions import CelExpressions
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.web import Call, Caller

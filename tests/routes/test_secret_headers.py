@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from clarion.backends.cel.expressions import CelExpressions
 from clarion.control.workflows.routes import routes
 from clarion.domain.errors import CallerError, Forbidden
 from clarion.domain.message import HttpResponse
 from clarion.domain.secret_reference import parse_permissions
 from clarion.domain.workflow import SecretHeader, Workflow
+from clarion.languages.cel.expressions import CelExpressions
 from clarion.ops.secret_reader import SecretReader
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.web import Call, Caller

@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from clarion.app.engines import template_engines
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.content.drafting import DirectDrafting
 from clarion.control.templates.editor import Editor
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial, Source
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from tests import lookups
 
 PATH = "/v1/templates/hello"

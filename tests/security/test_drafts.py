@@ -7,13 +7,13 @@ import psutil
 import pytest
 
 from clarion.app.engines import template_engines
-from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.domain.limits_content import (
     CONFINED_CHILDREN_MAX,
     CONFINED_WAITING_PER_TENANT_MAX,
     DRAFT_BUILD_CPU_MS_MAX,
     DRAFT_RENDER_CPU_MS_MAX,
 )
+from clarion.languages.confined.pool import ConfinedDrafting
 
 pytestmark = pytest.mark.slow
 

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import pytest
 
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.compiled import compile_channel
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.template import Brand
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.ports.renderer import RenderError, SyntaxProblem
 
 RENDERER = LiquidRenderer()

@@ -5,7 +5,7 @@ from time import thread_time
 
 import pytest
 
-from clarion.backends.cel.expressions import CelExpressions
+from clarion.languages.cel.expressions import CelExpressions
 from clarion.ports.expressions import ExpressionError
 
 LIMIT_S = 0.25

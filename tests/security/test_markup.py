@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from hypothesis import example, given, settings
 
-from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.ports.renderer import RenderError
 from tests.security.liquid_grammar import EVIL, SOURCES, TAME, context
 

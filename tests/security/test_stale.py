@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.limits_processes import REVISION_CHECK_MS
 from clarion.domain.planned import PlannedDelivery
+from clarion.languages.liquid.engine import LiquidRenderer
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from clarion.backends.cel.expressions import CelExpressions
 from clarion.domain import ids
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.content import Category
@@ -24,6 +23,7 @@ from clarion.journal import topics
 from clarion.journal.codec import decode, encode
 from clarion.journal.events import AcceptedFrame, AdvanceFrame, Event, ProgressFrame, Recipient, Request, SignalFrame
 from clarion.journal.signals import event_key, seen_key, signal
+from clarion.languages.cel.expressions import CelExpressions
 from clarion.plan.columns import PlanItem, unpack
 from clarion.plan.gather_waits import WaitGatherer
 from clarion.plan.notes import Notes as StoredOutcome

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.gather import Contents
 from clarion.deliver.accounts.grants import Grant, HealthChange
 from clarion.deliver.accounts.limit_request import CallDemand
@@ -36,6 +34,8 @@ from clarion.journal import topics
 from clarion.journal.codec import decode, encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Event, Recipient, Request
+from clarion.languages.cel.expressions import CelExpressions
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from clarion.app.engines import template_engines
-from clarion.backends.confined.attend import attend
-from clarion.backends.confined.child import Command
 from clarion.content.build import build
 from clarion.content.compiled import render_job
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.template import Engine, Source
+from clarion.languages.confined.attend import attend
+from clarion.languages.confined.child import Command
 from clarion.ops.crashes import mask_crashes
 from clarion.ports.drafting import BuildJob, Rendered, RenderJob
 

@@ -1,7 +1,7 @@
 """The template languages of this installation."""
 
-from clarion.backends.handlebars.engine import HandlebarsRenderer
-from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.languages.handlebars.engine import HandlebarsRenderer
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.ports.renderer import Engines
 
 

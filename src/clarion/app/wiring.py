@@ -14,9 +14,6 @@ from clarion.app.operator_keys import OperatorKeys
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader
 from clarion.app.stores import Stores, open_stores, postgres
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.confined.pool import ConfinedDrafting
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.content.drafting import DirectDrafting
@@ -28,6 +25,9 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import Forbidden, Unauthorized
 from clarion.domain.networks import contain
 from clarion.domain.security_events import SecurityEvent
+from clarion.languages.cel.expressions import CelExpressions
+from clarion.languages.confined.pool import ConfinedDrafting
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ops import logging
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics

@@ -6,7 +6,7 @@ from clarion.accept.admit import RequestChecks
 from clarion.accept.definitions import Definitions, names_in_bodies
 from clarion.accept.gather import gather_definitions
 from clarion.accept.shapes import BroadcastIn, NotificationIn
-from clarion.backends.jsonschema.schemas import JsonSchemas
+from clarion.languages.jsonschema.schemas import JsonSchemas
 
 
 async def admission(directory: Any, tenant: str, body: NotificationIn | BroadcastIn, now_ms: int) -> RequestChecks:

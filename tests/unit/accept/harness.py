@@ -12,11 +12,11 @@ from clarion.accept.intake_lifecycle import Lifecycle
 from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import LANES
 from clarion.journal import topics
 from clarion.journal.events import AcceptedFrame
+from clarion.languages.cel.expressions import CelExpressions
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.web import Call, Caller, Reply
 from clarion.stores.memory.quotas import MemoryQuotas
 from tests.stages.world import TENANT, World

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.accept.rules.events import Event, Value, evaluate_rule
-from clarion.backends.cel.expressions import CelExpressions
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
 from clarion.domain.limits import RECIPIENTS_MAX
+from clarion.languages.cel.expressions import CelExpressions
 from clarion.ports.expressions import ExpressionError
 
 AT = datetime(2026, 11, 21, 22, 5, tzinfo=UTC)

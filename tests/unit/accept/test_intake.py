@@ -11,11 +11,11 @@ from clarion.accept.definitions import DefinitionNames, Definitions, implied_nam
 from clarion.accept.shapes import BatchOut, BroadcastIn, BroadcastOut, NotificationIn, NotificationOut
 from clarion.accept.shapes_events import EventIn
 from clarion.accept.submissions import Batch, Item, Key, NotificationTest, digest_of
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, KeyReused, NotFound
 from clarion.domain.workflow import Send, Workflow
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.directory import Defined
 from clarion.ports.stage_store import AcceptState as Remembered
 from clarion.ports.stage_store import IdempotencyEntry, StageResult

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.handlebars.engine import HandlebarsRenderer
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content import gather as gathering
 from clarion.content.compiled import render_job
 from clarion.content.gather import Contents
@@ -18,6 +16,8 @@ from clarion.domain.content import Template
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.policy import Policy
 from clarion.domain.template import Brand
+from clarion.languages.handlebars.engine import HandlebarsRenderer
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.drafting import RenderJob
 from clarion.ports.renderer import Engines, RenderError

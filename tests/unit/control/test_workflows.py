@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.cel.expressions import CelExpressions
 from clarion.control.workflows.graph import before, check_graph
 from clarion.control.workflows.rules import Known, check_references, check_workflow
 from clarion.control.workflows.schema import workflow_schema
@@ -13,6 +12,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import WORKFLOW_STEPS_MAX
 from clarion.domain.workflow import END, Condition, Workflow, follows
+from clarion.languages.cel.expressions import CelExpressions
 from clarion.ports.expressions import ExpressionError
 from clarion.ports.web import invalid_field
 

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clarion.backends.handlebars.engine import HandlebarsRenderer
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.render import Rendering, TenantContext
 from clarion.deliver.send import worker_renders
 from clarion.deliver.send.worker_renders import Renders
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.template import Brand
+from clarion.languages.handlebars.engine import HandlebarsRenderer
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.ports.renderer import RenderError
 from tests.unit.deliver.test_slow_builds import ROW
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.limits_content import SCHEMA_DEPTH_MAX
 from clarion.domain.schema import infer, required_names, required_paths, says_more_than_names, undeclared
+from clarion.languages.jsonschema.schemas import JsonSchemas
 
 ORDER = {
     "type": "object",

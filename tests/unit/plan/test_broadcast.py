@@ -7,7 +7,6 @@ from collections import Counter
 import msgspec
 import pytest
 
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.gather import Contents
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
@@ -15,6 +14,7 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.events import Audience, BroadcastJob, ChunkFrame, Request
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.plan.broadcast import worker as broadcast_worker
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import plan_page

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import Recipient
+from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
 from clarion.ports.control_accounts import Suppression

@@ -6,7 +6,6 @@ from zlib import crc32
 
 import pytest
 
-from clarion.backends.cel.expressions import CelExpressions
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.schedule import Schedule, ScheduleTo
@@ -15,6 +14,7 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, AdvanceFrame, IntentFrame, OccurrenceFrame, Recipient, Request
 from clarion.journal.schedules import Latest, latest_cell, latest_key
+from clarion.languages.cel.expressions import CelExpressions
 from clarion.plan.facts import SendFacts
 from clarion.plan.gather import step_gatherer
 from clarion.plan.notes import Notes

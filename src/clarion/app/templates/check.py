@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from clarion.app.templates.definitions import partials_of
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.content.build import build
 from clarion.content.compiled import render_job
 from clarion.content.email_layout import places
@@ -22,6 +21,7 @@ from clarion.control.templates.warnings import warnings_of
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import CallerError, InvalidField
 from clarion.domain.template import Brand, Layout, Partial, Source
+from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.drafting import BuildJob, RenderJob
 from clarion.ports.renderer import Engines
 from clarion.ports.web import invalid_field

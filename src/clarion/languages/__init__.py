@@ -1,0 +1,1 @@
+"""Languages: templates, expressions and schemas that tenants write, each run within limits."""
