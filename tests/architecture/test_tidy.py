@@ -103,7 +103,7 @@ def test_a_word_that_contains_a_drawer_is_fine():
         ("accept/intake.py", False),
         ("deliver/worker_smtp.py", False),
         ("realtime/socket/hub.py", False),
-        ("backends/net/http.py", False),
+        ("outbound/net/http.py", False),
     ],
 )
 def test_waiting_is_caught_where_it_does_not_belong(path: str, caught: bool):

@@ -15,10 +15,10 @@ from botocore.awsrequest import AWSResponse
 from google.oauth2.credentials import Credentials
 from requests.adapters import BaseAdapter
 
-from clarion.backends.secrets.aws import AwsAccess, AwsStore
-from clarion.backends.secrets.azure import AzureAccess, AzureStore, transport_over
-from clarion.backends.secrets.gcp import GcpAccess, GcpStore
 from clarion.domain.limits_processes import CLOUD_CALL_S_MAX
+from clarion.outbound.secrets.aws import AwsAccess, AwsStore
+from clarion.outbound.secrets.azure import AzureAccess, AzureStore, transport_over
+from clarion.outbound.secrets.gcp import GcpAccess, GcpStore
 
 TOKEN = "t0ken-of-the-installation"
 CHALLENGE = 'Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://vault.azure.net"'

@@ -15,7 +15,7 @@ from clarion.domain.limits_processes import REVISION_CHECK_MS
 from clarion.domain.security_events import SecurityEvent
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
 from clarion.stores.memory.journal import MemoryJournal

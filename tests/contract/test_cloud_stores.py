@@ -12,11 +12,11 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from clarion.backends.secrets.aws import AwsAccess, AwsStore
-from clarion.backends.secrets.azure import AzureAccess, AzureStore
-from clarion.backends.secrets.gcp import GcpAccess, GcpStore
 from clarion.domain.limits import SECRET_BYTES_MAX
 from clarion.domain.limits_processes import CLOUD_CALL_S_MAX
+from clarion.outbound.secrets.aws import AwsAccess, AwsStore
+from clarion.outbound.secrets.azure import AzureAccess, AzureStore
+from clarion.outbound.secrets.gcp import GcpAccess, GcpStore
 from clarion.ports.secret_stores import SecretUnavailable
 from tests.contract.cloud_answers import CHALLENGE, TOKEN, Aws, Azure, Gcp
 

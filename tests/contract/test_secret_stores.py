@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from clarion.backends.secrets.environment import EnvironmentStore
-from clarion.backends.secrets.files import FileStore, SystemdStore
 from clarion.domain.limits import SECRET_BYTES_MAX
+from clarion.outbound.secrets.environment import EnvironmentStore
+from clarion.outbound.secrets.files import FileStore, SystemdStore
 from clarion.ports.secret_stores import SecretUnavailable
 from tests.contract.cloud_answers import Aws, Azure, Gcp
 

@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from clarion.backends.secrets.vault import VaultStore
-from clarion.backends.secrets.vault_server import VaultServer
+from clarion.outbound.secrets.vault import VaultStore
+from clarion.outbound.secrets.vault_server import VaultServer
 from clarion.ports.secret_stores import SecretUnavailable
 from tests.contract.vault_server import serving
 

@@ -10,7 +10,7 @@ from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField
 from clarion.domain.segment import matches
 from clarion.domain.user import UserWrite
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.secrets import SealBroken
 from clarion.stores.postgres.control import PostgresControl
 from clarion.stores.postgres.directory import PostgresDirectory

@@ -14,7 +14,7 @@ from clarion.app.config import load
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded
 from clarion.ops.clock import SystemClock
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.stores.postgres import server_check
 from clarion.stores.postgres.migrate import upgrade
 from tests.engines.postgres import (

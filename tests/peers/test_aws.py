@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.net.http import GuardedHttp
 from clarion.domain.attachment import Attachment
 from clarion.domain.message import HttpRequest
 from clarion.domain.outcome import Accepted, Misconfigured, Refused
+from clarion.outbound.net.http import GuardedHttp
 from clarion.providers import sigv4
 from clarion.providers.email import ses
 from clarion.providers.sms import sns

@@ -8,8 +8,8 @@ import botocore.session
 import pytest
 import requests
 
-from clarion.backends.secrets.aws import AwsAccess, AwsStore
 from clarion.domain.limits import SECRET_BYTES_MAX
+from clarion.outbound.secrets.aws import AwsAccess, AwsStore
 from clarion.ports.secret_stores import SecretUnavailable
 
 REGION = "eu-central-1"

@@ -5,10 +5,10 @@ import asyncio
 import msgspec
 import pytest
 
-from clarion.backends.net.http import GuardedHttp
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.message import HttpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient
+from clarion.outbound.net.http import GuardedHttp
 from clarion.providers.push import apns
 from clarion_lab.simulate.certificates import identity
 from tests.peers import processes

@@ -9,10 +9,10 @@ import socket
 import msgspec
 import pytest
 
-from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.attachment import Attachment
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.outcome import Accepted, Refused, Transient
+from clarion.outbound.net.smtp import GuardedSmtp
 from clarion.providers.email import smtp
 from tests.providers import battery
 

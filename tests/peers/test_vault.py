@@ -16,8 +16,8 @@ import pytest
 import requests
 from msgspec.structs import replace
 
-from clarion.backends.secrets.vault import VaultStore
-from clarion.backends.secrets.vault_server import VaultServer
+from clarion.outbound.secrets.vault import VaultStore
+from clarion.outbound.secrets.vault_server import VaultServer
 from clarion.ports.secret_stores import SecretUnavailable
 from clarion_lab.load.programs import free_port
 

@@ -14,10 +14,6 @@ import msgspec
 import pytest
 import pytest_socket
 
-from clarion.backends.apprise.calls import Calls, Over
-from clarion.backends.apprise.egress import FencedApprise
-from clarion.backends.apprise.fence import Fenced, fenced
-from clarion.backends.net.http import GuardedHttp
 from clarion.control.providers.fields import check_fields
 from clarion.control.providers.routes import ProviderBody, routes
 from clarion.deliver.send.worker import Sender
@@ -27,6 +23,10 @@ from clarion.domain.errors import EgressError, InvalidField, Sent
 from clarion.domain.message import AppriseRequest, HttpResponse
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Refused, Throttled, Transient
 from clarion.domain.planned import PlannedDelivery
+from clarion.outbound.apprise.calls import Calls, Over
+from clarion.outbound.apprise.egress import FencedApprise
+from clarion.outbound.apprise.fence import Fenced, fenced
+from clarion.outbound.net.http import GuardedHttp
 from clarion.providers.apprise_schemes import SCHEMES
 from clarion.providers.chat import apprise as vendor
 from clarion.testing.lines import Lines
@@ -316,10 +316,10 @@ async def test_what_was_stopped_before_it_began_was_surely_not_sent():
 
 
 async def test_a_library_that_never_comes_back_is_left_behind(monkeypatch):
-    monkeypatch.setattr("clarion.backends.apprise.egress.APPRISE_CLOSING_MS", 0)
+    monkeypatch.setattr("clarion.outbound.apprise.egress.APPRISE_CLOSING_MS", 0)
     stuck = threading.Event()
     monkeypatch.setattr(
-        "clarion.backends.apprise.egress._library", lambda: SimpleNamespace(send_message=lambda *_: stuck.wait(5))
+        "clarion.outbound.apprise.egress._library", lambda: SimpleNamespace(send_message=lambda *_: stuck.wait(5))
     )
     with pytest.raises(EgressError) as caught:
         await spoken(Wire(200), DISCORD, timeout_ms=20)
@@ -450,7 +450,7 @@ async def test_without_the_extra_the_account_says_so():
 
 
 async def test_without_the_extra_a_stored_account_waits(monkeypatch):
-    monkeypatch.setattr("clarion.backends.apprise.egress.find_spec", lambda name: None)
+    monkeypatch.setattr("clarion.outbound.apprise.egress.find_spec", lambda name: None)
     assert await outcome(Wire(), DISCORD) == Misconfigured("needs the extra clarion[apprise]")
 
 

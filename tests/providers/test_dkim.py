@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clarion.backends.net.smtp_session import wire_form
 from clarion.domain.content import Account
+from clarion.outbound.net.smtp_session import wire_form
 from clarion.providers import dkim, mime
 from clarion.providers.email import smtp
 from tests.providers import battery

@@ -5,12 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
-from clarion.backends.net import http as egress
-from clarion.backends.net.http import GuardedHttp
-from clarion.backends.net.resolver import Resolver
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import EGRESS_ADDRESS_TTL_MS, RESPONSE_BYTES_MAX
 from clarion.domain.message import HttpRequest
+from clarion.outbound.net import http as egress
+from clarion.outbound.net.http import GuardedHttp
+from clarion.outbound.net.resolver import Resolver
 from tests.providers.conftest import cut, serving
 
 LOOPBACK = ("127.0.0.0/8",)

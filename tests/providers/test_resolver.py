@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from clarion.backends.net import resolver as resolving
-from clarion.backends.net.guard import HTTP_PORTS
-from clarion.backends.net.resolver import Resolver
 from clarion.domain.errors import EgressError, Sent
+from clarion.outbound.net import resolver as resolving
+from clarion.outbound.net.guard import HTTP_PORTS
+from clarion.outbound.net.resolver import Resolver
 
 
 def answering(*addresses):

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from clarion.backends.net.http import GuardedHttp
 from clarion.deliver.send.worker_batches import Batches
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError
 from clarion.domain.message import Message
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
+from clarion.outbound.net.http import GuardedHttp
 from clarion.providers import catalogue
 from clarion_lab.simulate.config import Faults
 from tests.providers.batch import delivery

@@ -7,7 +7,6 @@ import time
 import msgspec
 import pytest
 
-from clarion.backends.net.http import GuardedHttp
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError
@@ -21,6 +20,7 @@ from clarion.domain.outcome import (
     Throttled,
     Transient,
 )
+from clarion.outbound.net.http import GuardedHttp
 from clarion.providers import catalogue
 from clarion_lab.simulate.accounts import Others, accounts
 from clarion_lab.simulate.config import Faults

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from clarion.backends.net.http import GuardedHttp
-from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.errors import EgressError, OperatorError, Sent
 from clarion.domain.message import HttpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
+from clarion.outbound.net.http import GuardedHttp
+from clarion.outbound.net.smtp import GuardedSmtp
 from clarion.ports.vendor import Token
 from clarion.providers.email import smtp as smtp_vendor
 from clarion.providers.push import fcm

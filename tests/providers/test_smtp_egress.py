@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from clarion.backends.net import smtp as egress
-from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import SMTP_SESSIONS_MAX
 from clarion.domain.message import SmtpReply, SmtpRequest
+from clarion.outbound.net import smtp as egress
+from clarion.outbound.net.smtp import GuardedSmtp
 from tests.made_once import identity_in
 from tests.providers.conftest import cut, serving
 

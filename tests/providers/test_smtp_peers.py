@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.attachment import Attachment
 from clarion.domain.outcome import Accepted, InvalidRecipient, Refused, Transient
+from clarion.outbound.net.smtp import GuardedSmtp
 from clarion.providers.email import smtp
 from tests.providers import battery
 

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from clarion.backends.secrets.environment import EnvironmentStore
-from clarion.backends.secrets.files import FileStore
 from clarion.control.providers.verify import Verifier
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, InvalidField, Unverified
 from clarion.domain.secret_reference import parse_permissions
-from clarion.ops.secret_reader import SecretReader
+from clarion.outbound.secrets.environment import EnvironmentStore
+from clarion.outbound.secrets.files import FileStore
+from clarion.outbound.secrets.reader import SecretReader
 from clarion.providers.chat import slack
 from clarion.providers.webhook import standard
 from clarion.testing.lines import Lines

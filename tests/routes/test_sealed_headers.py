@@ -12,7 +12,7 @@ from clarion.domain.errors import CallerError, InvalidField
 from clarion.domain.fetch_headers import record_of
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Workflow
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.sealed_headers import open_header, seal_header
 from clarion.ports.secrets import SealBroken
 from clarion.ports.web import TOML, Call, Caller

@@ -12,7 +12,7 @@ from clarion.domain.message import HttpResponse
 from clarion.domain.secret_reference import parse_permissions
 from clarion.domain.workflow import SecretHeader, Workflow
 from clarion.languages.cel.expressions import CelExpressions
-from clarion.ops.secret_reader import SecretReader
+from clarion.outbound.secrets.reader import SecretReader
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.web import Call, Caller
 from tests.contract.controls import ControlPlane

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.control.unsubscribe.routes import routes
 from clarion.control.unsubscribe.rules import is_one_click
 from clarion.domain.channel import Channel
-from clarion.ops.unsubscribe_links import SealedUnsubscribeLinks
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.unsubscribe_links import UnsubscribeSubject
 from clarion.ports.web import PUBLIC, Call, Caller

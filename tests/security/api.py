@@ -19,7 +19,7 @@ from clarion.domain.security_events import SecurityEvent
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.stores.sqlite.migrate import NAMES
 from tests.stores import prepared
 

@@ -20,7 +20,6 @@ import uvicorn
 
 from clarion.app.http.connections import Connections
 from clarion.app.http.protocol import BoundedHttp
-from clarion.backends.net.http import GuardedHttp
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.fetch_headers import record_of
@@ -31,7 +30,8 @@ from clarion.ops import logging
 from clarion.ops.crashes import write_crash
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ops.vault import FileVault
+from clarion.outbound.net.http import GuardedHttp
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.plan.workflow.fetch_calls import FetchJob
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite

@@ -28,7 +28,7 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.ops import logging
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.secrets import SealBroken
 from tests import lookups
 from tests.security.api import OPERATOR_KEY

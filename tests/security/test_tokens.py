@@ -9,7 +9,7 @@ import time
 import pytest
 
 from clarion.domain.errors import Unauthorized
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from tests.security.api import OPERATOR_KEY
 
 NOW_S = int(time.time())

@@ -3,7 +3,6 @@
 from typing import Final, TypeVar
 
 from clarion.app.wiring import Shared
-from clarion.backends.apprise.egress import FencedApprise
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
@@ -15,6 +14,7 @@ from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal.consumer import LeasedPartitions
+from clarion.outbound.apprise.egress import FencedApprise
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
 from clarion.plan.gather import step_gatherer

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from clarion.app.secret_settings import SECRET_SETTINGS, read_secret_settings
-from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import REQUESTS_BURST_MAX, REQUESTS_PER_S_MAX
 from clarion.domain.limits_delivery import AGE_MS_MAX, RETRY_PAUSES_MAX
@@ -26,6 +25,7 @@ from clarion.domain.limits_processes import (
     TLS_HANDSHAKE_MS_MAX,
     TRUSTED_PROXIES_MAX,
 )
+from clarion.outbound.secrets.vault_server import VaultServer
 
 ENV_PREFIX: Final = "CLARION_"
 ENV_OF_THE_CLI: Final = frozenset(

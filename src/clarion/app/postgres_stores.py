@@ -17,7 +17,7 @@ from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGRO
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ops.vault import KEY_FILE, FileVault
+from clarion.outbound.secrets.master_key import KEY_FILE, FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.ports.telemetry import Telemetry

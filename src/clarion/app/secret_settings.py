@@ -7,11 +7,11 @@ first. The operator writes the settings, so no permission is needed.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from clarion.backends.secrets.environment import EnvironmentStore
-from clarion.backends.secrets.files import FileStore, SystemdStore
 from clarion.domain.errors import InvalidField, OperatorError
 from clarion.domain.secret_reference import is_reference, parse
-from clarion.ops.secret_reader import text_of
+from clarion.outbound.secrets.environment import EnvironmentStore
+from clarion.outbound.secrets.files import FileStore, SystemdStore
+from clarion.outbound.secrets.reader import text_of
 from clarion.ports.secret_stores import SecretStore, SecretUnavailable
 
 SECRET_SETTINGS: Final = (

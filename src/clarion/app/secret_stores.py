@@ -7,12 +7,12 @@ from typing import Final
 
 from clarion.app.config import Config, Secrets
 from clarion.app.secret_settings import CREDENTIALS_DIRECTORY
-from clarion.backends.secrets.environment import EnvironmentStore
-from clarion.backends.secrets.files import FileStore, SystemdStore
-from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.errors import OperatorError
 from clarion.domain.secret_reference import parse_permissions
-from clarion.ops.secret_reader import SecretReader
+from clarion.outbound.secrets.environment import EnvironmentStore
+from clarion.outbound.secrets.files import FileStore, SystemdStore
+from clarion.outbound.secrets.reader import SecretReader
+from clarion.outbound.secrets.vault_server import VaultServer
 from clarion.ports.clock import Clock
 from clarion.ports.secret_stores import SecretStore
 from clarion.ports.telemetry import Telemetry
@@ -53,7 +53,7 @@ def secret_reader(config: Config, env: Mapping[str, str], clock: Clock, telemetr
 
 def _vault(server: VaultServer) -> SecretStore:
     try:
-        from clarion.backends.secrets.vault import VaultStore
+        from clarion.outbound.secrets.vault import VaultStore
     except ImportError:
         raise OperatorError(
             "Setting secrets.vault.address: the client of Vault is not installed; run: pip install 'clarion[vault]'."
@@ -79,7 +79,7 @@ def _cloud(name: str, make: Callable[[Secrets], SecretStore], settings: Secrets)
 
 
 def _aws(settings: Secrets) -> SecretStore:
-    from clarion.backends.secrets.aws import AwsAccess, AwsStore
+    from clarion.outbound.secrets.aws import AwsAccess, AwsStore
 
     store = AwsStore(AwsAccess(settings.aws.region, settings.aws.endpoint))
     if not store.region:
@@ -90,13 +90,13 @@ def _aws(settings: Secrets) -> SecretStore:
 
 
 def _gcp(settings: Secrets) -> SecretStore:
-    from clarion.backends.secrets.gcp import GcpAccess, GcpStore
+    from clarion.outbound.secrets.gcp import GcpAccess, GcpStore
 
     return GcpStore(GcpAccess(settings.gcp.endpoint))
 
 
 def _azure(settings: Secrets) -> SecretStore:
-    from clarion.backends.secrets.azure import AzureAccess, AzureStore
+    from clarion.outbound.secrets.azure import AzureAccess, AzureStore
 
     return AzureStore(AzureAccess(settings.azure.domain))
 

@@ -14,11 +14,10 @@ from clarion.app.operator_keys import OperatorKeys
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader
 from clarion.app.stores import Stores, open_stores, postgres
-from clarion.backends.net.http import GuardedHttp
-from clarion.backends.net.smtp import GuardedSmtp
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.auth.tokens import UserTokens, check_generation
+from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.deliver.rules.retry import Policy
 from clarion.domain.api_key import is_mistyped
 from clarion.domain.channel import Channel
@@ -32,8 +31,9 @@ from clarion.ops import logging
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ops.unsubscribe_links import SealedUnsubscribeLinks
-from clarion.ops.vault import FileVault
+from clarion.outbound.net.http import GuardedHttp
+from clarion.outbound.net.smtp import GuardedSmtp
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.drafting import Drafting
 from clarion.ports.egress import HttpEgress, SmtpEgress

@@ -1,1 +1,1 @@
-"""The ports of Clarion: protocols, one small file each; `backends/` implements them."""
+"""The ports of Clarion: protocols, one small file each; `stores`, `languages`, `outbound` and `ops` implement them."""

@@ -6,7 +6,7 @@ from typing import Final
 from clarion.app.config import load
 from clarion.app.stores import in_memory
 from clarion.app.wiring import Shared
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.clock import Clock
 from clarion.testing.answers import Answers, NoMail
 from clarion.testing.lines import Lines

@@ -66,7 +66,7 @@ async def test_a_cloud_is_set_up_when_it_is_permitted(tmp_path, installed, monke
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     await reader(tmp_path, f"{name}:shop/{{tenant}}/*").close()
     monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.delitem(sys.modules, f"clarion.backends.secrets.{name}")
+    monkeypatch.delitem(sys.modules, f"clarion.outbound.secrets.{name}")
     with pytest.raises(OperatorError, match=rf"^Setting secrets.allow: .* run: pip install 'clarion\[{name}\]'\.$"):
         reader(tmp_path, f"{name}:shop/{{tenant}}/*")
     secrets = reader(tmp_path)

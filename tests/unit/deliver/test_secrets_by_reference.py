@@ -12,7 +12,7 @@ from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Accepted, Misconfigured
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.secret_reference import parse_permissions
-from clarion.ops.secret_reader import SecretReader
+from clarion.outbound.secrets.reader import SecretReader
 from clarion.ports.secret_stores import SecretUnavailable
 from clarion.providers.chat import slack
 from clarion.providers.push import fcm

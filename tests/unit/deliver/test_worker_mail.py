@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.deliver.send.worker_email import EmailEnricher, EmailNotReady
 from clarion.domain.attachment import Attachment
 from clarion.domain.content import Category
@@ -14,8 +15,7 @@ from clarion.domain.limits_content import ATTACHMENTS_BYTES_MAX
 from clarion.domain.limits_delivery import ATTACHMENT_FETCHES_MAX, ATTACHMENT_RETRY_MS_MAX
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Refused, Throttled
-from clarion.ops.unsubscribe_links import SealedUnsubscribeLinks
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.unsubscribe_links import UnsubscribeSubject
 from tests.providers import battery
 from tests.unit.deliver.test_slow_builds import ROW

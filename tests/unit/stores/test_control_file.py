@@ -11,7 +11,7 @@ from clarion.domain.content import Template
 from clarion.domain.limits_processes import SEGMENT_LOOK_MS
 from clarion.domain.segment import Filter
 from clarion.domain.user import UserWrite
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.secrets import SealBroken
 from clarion.stores.sqlite import audience_pages

@@ -8,7 +8,7 @@ import pytest
 from clarion.domain.fetch_headers import record_of
 from clarion.domain.message import HttpRequest
 from clarion.domain.workflow import SecretHeader
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.sealed_headers import seal_header
 from tests.routes.test_secret_headers import Echo

@@ -1,1 +1,1 @@
-"""SQLite backends: `control.db`, `journal.db` and `state.db`, one file per concern."""
+"""SQLite stores: `control.db`, `journal.db` and `state.db`, one file per concern."""

@@ -12,7 +12,7 @@ from clarion.domain.limits_content import HANDLEBARS_COMPILE_CPU_MS_MAX, RENDER_
 from tests.unit.languages.handlebars import starved
 from tests.unit.languages.handlebars.attacks import ESCAPES, TOO_MUCH
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CPU_MS_BOUND = min(RENDER_CPU_MS_MAX, HANDLEBARS_COMPILE_CPU_MS_MAX)
 CPU_MS_MAX = 250 + 50  # 250 on an otherwise idle machine
 MEMORY_MB_MAX = 64

@@ -5,9 +5,9 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 
-from clarion.backends.net.guard import networks, port_allowed, refusal
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import EGRESS_RESOLVE_TIMEOUT_MS
+from clarion.outbound.net.guard import networks, port_allowed, refusal
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 """Returns the addresses of a host name. Raises `OSError` when there are none."""

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from clarion.domain.errors import OperatorError
-from clarion.ops.vault import KEY_FILE, FileVault
+from clarion.outbound.secrets.master_key import KEY_FILE, FileVault
 
 MASTER = bytes(range(32))
-PRINT_A_KEY = "import sys, pathlib; from clarion.ops.vault import FileVault as V; print(V.load(pathlib.Path(sys.argv[1])).derive('x').hex())"
+PRINT_A_KEY = "import sys, pathlib; from clarion.outbound.secrets.master_key import FileVault as V; print(V.load(pathlib.Path(sys.argv[1])).derive('x').hex())"
 
 
 def test_the_key_made_at_the_first_start_is_the_one_of_every_later_start(tmp_path):

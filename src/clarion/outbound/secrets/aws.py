@@ -11,8 +11,8 @@ import botocore.session  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # type: ignore[import-untyped]
 
-from clarion.backends.secrets.json_field import field_of, split_place
 from clarion.domain.limits_processes import CLOUD_CALL_S_MAX, SECRET_READS_MAX
+from clarion.outbound.secrets.json_field import field_of, split_place
 from clarion.ports.secret_stores import SecretUnavailable
 
 _MISSING: Final = frozenset({"ResourceNotFoundException", "InvalidRequestException"})

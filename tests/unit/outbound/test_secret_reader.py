@@ -18,7 +18,7 @@ from clarion.domain.limits_processes import (
 )
 from clarion.domain.secret_reference import parse_permissions
 from clarion.domain.security_events import SecurityEvent
-from clarion.ops.secret_reader import SecretReader
+from clarion.outbound.secrets.reader import SecretReader
 from clarion.ports.secret_stores import SecretUnavailable
 
 ACCOUNT = Account("acme", "mail", Channel.EMAIL, "sendgrid", 1, {}, {"api_key": {"from": "env:KEY"}, "user": "us"},
@@ -146,7 +146,7 @@ async def test_a_store_that_hangs_stops_nobody_who_has_a_value(bench):
 
 
 async def test_a_store_that_hangs_is_given_up_in_time(bench, monkeypatch):
-    monkeypatch.setattr("clarion.ops.secret_reader.SECRET_READ_MS_MAX", 1)
+    monkeypatch.setattr("clarion.outbound.secrets.reader.SECRET_READ_MS_MAX", 1)
     bench.shelf.gate = threading.Event()
     with pytest.raises(SecretUnavailable, match="not read in time"):
         await bench.key()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.net.guard import HTTP_PORTS, SMTP_PORTS, networks, port_allowed, refusal
+from clarion.outbound.net.guard import HTTP_PORTS, SMTP_PORTS, networks, port_allowed, refusal
 
 REFUSED = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "169.254.169.254",  # noqa: S104

@@ -20,8 +20,6 @@ from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import BuilderError, PoolTimeoutError, PyreqwestError, RequestError
 from pyreqwest.http import Url
 
-from clarion.backends.net.guard import HTTP_PORTS
-from clarion.backends.net.resolver import Resolver
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import (
     ATTEMPT_DETAIL_CHARS_MAX,
@@ -33,6 +31,8 @@ from clarion.domain.limits_delivery import (
     EGRESS_URL_CHARS_MAX,
 )
 from clarion.domain.message import HttpRequest, HttpResponse
+from clarion.outbound.net.guard import HTTP_PORTS
+from clarion.outbound.net.resolver import Resolver
 
 _ORIGIN: Final = re.compile(r"https?://[^\x00-\x20\x7f/\\?#@%]+(?=[/?#]|\Z)")
 """The part of a URL that determines where to connect. No parser can interpret it differently: no user part, no escapes,

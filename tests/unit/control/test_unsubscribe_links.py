@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.domain.limits_content import UNSUBSCRIBE_TOKEN_CHARS_MAX
-from clarion.ops.unsubscribe_links import SealedUnsubscribeLinks
-from clarion.ops.vault import FileVault
+from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.unsubscribe_links import UnsubscribeSubject
 
 LINKS = SealedUnsubscribeLinks(FileVault(bytes(range(32))), "https://notify.example.com/")

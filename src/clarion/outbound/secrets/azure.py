@@ -13,8 +13,8 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.secrets import SecretClient
 
-from clarion.backends.secrets.json_field import field_of, split_place
 from clarion.domain.limits_processes import CLOUD_CALL_S_MAX
+from clarion.outbound.secrets.json_field import field_of, split_place
 from clarion.ports.secret_stores import SecretUnavailable
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9-]{1,22}[a-z0-9])/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?")

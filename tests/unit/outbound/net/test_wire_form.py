@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clarion.backends.net.smtp_session import wire_form
+from clarion.outbound.net.smtp_session import wire_form
 
 
 def received(wire):

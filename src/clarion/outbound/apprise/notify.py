@@ -12,12 +12,12 @@ import apprise
 from apprise.attachment.base import AttachBase
 from apprise.plugins import N_MGR
 
-from clarion.backends.apprise.adapter import route_through
-from clarion.backends.apprise.calls import Calls
-from clarion.backends.apprise.fence import fenced, tried
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import APPRISE_WORDS_MAX, ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.message import AppriseReply, AppriseRequest
+from clarion.outbound.apprise.adapter import route_through
+from clarion.outbound.apprise.calls import Calls
+from clarion.outbound.apprise.fence import fenced, tried
 
 # All services are imported here: later, behind the fence, some of them could not be.
 with warnings.catch_warnings():

@@ -13,9 +13,9 @@ import hvac
 from hvac import exceptions as refusals
 from requests import RequestException
 
-from clarion.backends.secrets.vault_server import VaultServer
 from clarion.domain.limits import VAULT_MOUNTS_MAX
 from clarion.domain.limits_processes import VAULT_CALL_S_MAX
+from clarion.outbound.secrets.vault_server import VaultServer
 from clarion.ports.secret_stores import SecretUnavailable
 
 

@@ -4,9 +4,6 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 
-from clarion.backends.net.guard import SMTP_PORTS
-from clarion.backends.net.resolver import Resolver
-from clarion.backends.net.smtp_session import SmtpSession
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import (
     EGRESS_CONNECT_TIMEOUT_MS_DEFAULT,
@@ -16,6 +13,9 @@ from clarion.domain.limits_delivery import (
     SMTP_SESSIONS_MAX,
 )
 from clarion.domain.message import SmtpReply, SmtpRequest
+from clarion.outbound.net.guard import SMTP_PORTS
+from clarion.outbound.net.resolver import Resolver
+from clarion.outbound.net.smtp_session import SmtpSession
 
 _Key = tuple[str, int, str, str | None, str | None]
 

@@ -15,8 +15,8 @@ from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession, Request
 
-from clarion.backends.secrets.json_field import field_of, split_place
 from clarion.domain.limits_processes import CLOUD_CALL_S_MAX
+from clarion.outbound.secrets.json_field import field_of, split_place
 from clarion.ports.secret_stores import SecretUnavailable
 
 _NAME: Final = re.compile(

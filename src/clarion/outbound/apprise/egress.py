@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
-from clarion.backends.apprise.calls import Calls
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits_delivery import APPRISE_CLOSING_MS, APPRISE_THREADS_MAX
 from clarion.domain.message import AppriseReply, AppriseRequest
+from clarion.outbound.apprise.calls import Calls
 from clarion.ports.egress import HttpEgress
 
 
@@ -47,4 +47,4 @@ class FencedApprise:
 
 
 def _library() -> Any:
-    return importlib.import_module("clarion.backends.apprise.notify")
+    return importlib.import_module("clarion.outbound.apprise.notify")

@@ -9,9 +9,9 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from clarion.backends.apprise.calls import Calls, Over, header_text
 from clarion.domain.errors import EgressError
 from clarion.domain.message import HttpResponse
+from clarion.outbound.apprise.calls import Calls, Over, header_text
 
 
 class _Turn(threading.local):

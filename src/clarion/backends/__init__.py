@@ -1,1 +1,0 @@
-"""Backends: implementations of the ports, one folder each. They never import each other."""

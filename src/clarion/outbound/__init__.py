@@ -1,0 +1,1 @@
+"""Outbound: guarded calls to other machines, and the secrets that they need."""
