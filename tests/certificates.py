@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from clarion.app.config import Tls
+from clarion.edge.tls.settings import Tls
 
 DAY = timedelta(days=1)
 

@@ -11,8 +11,8 @@ import ssl
 import pytest
 
 from clarion.app.commands.remote import CA_FILE_VARIABLE, CLIENT_FILE_VARIABLE, Remote
-from clarion.app.http.safe_headers import SAFE
 from clarion.domain.limits_processes import PUBLIC_REQUESTS_PER_PEER_MAX
+from clarion.edge.safe_headers import SAFE
 from clarion_lab.load.programs import CALL_TIMEOUT_S, System, running
 from tests.certificates import Authority, ServerFiles, written
 from tests.e2e.outside import HOST, until

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
-from clarion.app.http import protocol
-from clarion.app.http.connections import Connections
+from clarion.edge import protocol
+from clarion.edge.connections import Connections
 
 
 async def until(condition: Callable[[], bool]) -> None:

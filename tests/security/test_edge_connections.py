@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from clarion.app.http import deadlines, lingering, protocol, sent_ahead
-from clarion.app.http.byte_budget import ByteBudget
-from clarion.app.http.connections import Connections
 from clarion.domain.limits import HEAD_BYTES_MAX
+from clarion.edge import deadlines, lingering, protocol, sent_ahead
+from clarion.edge.byte_budget import ByteBudget
+from clarion.edge.connections import Connections
 from tests.security.served import answer_of, hello, served, until
 
 pytestmark = [pytest.mark.allow_hosts(["127.0.0.1"]), pytest.mark.slow]

@@ -9,8 +9,6 @@ import socket
 import h11
 import pytest
 
-from clarion.app.http import deadlines, lingering, protocol
-from clarion.app.http.connections import Connections
 from clarion.domain.limits import (
     CHUNK_OVERHEAD_BYTES_MAX,
     CHUNKS_TINY_MAX,
@@ -19,6 +17,8 @@ from clarion.domain.limits import (
     TARGET_BYTES_MAX,
 )
 from clarion.domain.security_events import SecurityEvent
+from clarion.edge import deadlines, lingering, protocol
+from clarion.edge.connections import Connections
 from tests.security.served import answer_of, hello, served, until
 from tests.security.test_edge_connections import GET, LARGE, Gated, echo
 

@@ -18,13 +18,13 @@ import pytest
 import structlog
 import uvicorn
 
-from clarion.app.http.connections import Connections
-from clarion.app.http.protocol import BoundedHttp
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.fetch_headers import record_of
 from clarion.domain.message import HttpRequest
 from clarion.domain.planned import PlannedDelivery
+from clarion.edge.connections import Connections
+from clarion.edge.protocol import BoundedHttp
 from clarion.journal import topics
 from clarion.ops import logging
 from clarion.ops.crashes import write_crash

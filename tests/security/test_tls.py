@@ -12,13 +12,13 @@ from functools import partial
 import pytest
 import uvicorn
 
-from clarion.app.http import protocol
-from clarion.app.http.arrivals import Arrivals
-from clarion.app.http.connections import Connections
-from clarion.app.tls import listener
-from clarion.app.tls.listener import TlsListener
-from clarion.app.tls.renewal import ServerTls
 from clarion.domain.request_rate import RequestRate
+from clarion.edge import protocol
+from clarion.edge.arrivals import Arrivals
+from clarion.edge.connections import Connections
+from clarion.edge.tls import listener
+from clarion.edge.tls.listener import TlsListener
+from clarion.edge.tls.renewal import ServerTls
 from clarion.ops.clock import SystemClock
 from tests.certificates import DAY, Authority, ServerFiles, written
 from tests.security.served import answer_of, until

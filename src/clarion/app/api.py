@@ -27,17 +27,9 @@ from clarion.app import gc_tuning, malloc, ops_routes
 from clarion.app.config import Config
 from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.http.application import application
-from clarion.app.http.arrivals import Arrivals
-from clarion.app.http.connections import Connections
-from clarion.app.http.forwarded import TrustedProxies, is_among, trusted_networks
-from clarion.app.http.listener import Listener
-from clarion.app.http.open_files import raise_open_files
-from clarion.app.http.protocol import BoundedHttp
-from clarion.app.http.server import BoundedServer, HealthListener, settings
+from clarion.app.http.health_listener import HealthListener
 from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_keys
 from clarion.app.origins import Origins
-from clarion.app.tls.listener import TlsListener
-from clarion.app.tls.renewal import ServerTls
 from clarion.app.wiring import Identity, Parts, Shared
 from clarion.control import routes as control_routes
 from clarion.control.providers import health as health_routes
@@ -53,6 +45,15 @@ from clarion.domain.limits_processes import (
     TLS_CONNECTION_COST,
 )
 from clarion.domain.request_rate import RequestRate
+from clarion.edge.arrivals import Arrivals
+from clarion.edge.connections import Connections
+from clarion.edge.forwarded import TrustedProxies, is_among, trusted_networks
+from clarion.edge.listener import Listener
+from clarion.edge.open_files import raise_open_files
+from clarion.edge.protocol import BoundedHttp
+from clarion.edge.server import BoundedServer, settings
+from clarion.edge.tls.listener import TlsListener
+from clarion.edge.tls.renewal import ServerTls
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
 from clarion.journal import topics

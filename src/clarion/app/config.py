@@ -22,9 +22,10 @@ from clarion.domain.limits_postgres import POSTGRES_POOL_MAX
 from clarion.domain.limits_processes import (
     PARTITIONS_MAX,
     PARTITIONS_OF_A_DATABASE,
-    TLS_HANDSHAKE_MS_MAX,
     TRUSTED_PROXIES_MAX,
 )
+from clarion.domain.settings import NotNegative, OptionalUrl, Port, Positive, Section
+from clarion.edge.tls.settings import Tls
 from clarion.outbound.secrets.vault_server import VaultServer
 
 ENV_PREFIX: Final = "CLARION_"
@@ -42,31 +43,11 @@ PARTITION_COUNTS: Final = (0, *(1 << bits for bits in range(PARTITIONS_MAX.bit_l
 """Accepted values of `journal.partitions`: each partition holds as many slots as every other."""
 _PARTITIONS: Final[Mapping[str, int]] = {"postgres": PARTITIONS_OF_A_DATABASE}
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Counting = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class Tls(_Section, frozen=True):
-    """TLS of the HTTP API; without a certificate it speaks plain HTTP."""
-
-    certificate_file: str
-    key_file: str
-    min_version: Literal["1.2", "1.3"]
-    handshake_timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=TLS_HANDSHAKE_MS_MAX)]
-    reload_interval_s: Positive
-    client_ca_file: str
-    client_certificate: Literal["required", "optional"]
-
-
 PerSecond = Annotated[int, msgspec.Meta(ge=0, le=REQUESTS_PER_S_MAX)]
 Burst = Annotated[int, msgspec.Meta(ge=1, le=REQUESTS_BURST_MAX)]
 
 
-class Limits(_Section, frozen=True):
+class Limits(Section, frozen=True):
     """Limits on requests: a second, where 0 is no limit, and at once. `refused_keys` is the number of refused API keys of
     a peer without a wait; 0 is never to let one wait. `connections` are new ones of a peer."""
 
@@ -80,37 +61,37 @@ class Limits(_Section, frozen=True):
     public_burst: Burst
     connections_per_s: PerSecond
     connections_burst: Burst
-    refused_keys: Counting
+    refused_keys: NotNegative
 
 
-class Api(_Section, frozen=True):
+class Api(Section, frozen=True):
     """Where the HTTP API listens, and its limits."""
 
     host: str
-    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+    port: Port
     health_host: str
-    health_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-    linger_ms: Counting
+    health_port: Port
+    linger_ms: NotNegative
     max_backlog_events: Positive
     max_requests: Positive
     max_requests_per_tenant: Positive
-    public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
-    hsts_max_age_s: Counting
+    public_url: OptionalUrl
+    hsts_max_age_s: NotNegative
     hsts_subdomains: bool
     trusted_proxies: Annotated[list[str], msgspec.Meta(max_length=TRUSTED_PROXIES_MAX)]
     tls: Tls
     limits: Limits
 
 
-class Workers(_Section, frozen=True):
+class Workers(Section, frozen=True):
     """The worker processes that `clarion up` starts. `count` 0 means one per core."""
 
-    count: Counting
+    count: NotNegative
     drain_timeout_ms: Positive
     shared_image: bool
 
 
-class Postgres(_Section, frozen=True):
+class Postgres(Section, frozen=True):
     """The PostgreSQL server, and the connections that one process has to it besides the one that listens. `owner_dsn` is the
     address for the owner of the schema, who migrates; empty where processes log in as the owner. `direct_dsn` leads past a
     pooler; empty where there is none."""
@@ -124,34 +105,34 @@ class Postgres(_Section, frozen=True):
         return f"Postgres(pool_size={self.pool_size})"
 
 
-class Journal(_Section, frozen=True):
+class Journal(Section, frozen=True):
     """The journal. `partitions` 0 leaves an existing journal as it is."""
 
-    partitions: Counting
+    partitions: NotNegative
     retention_hours: Positive
 
 
-class Lease(_Section, frozen=True):
+class Lease(Section, frozen=True):
     """Ownership of partitions."""
 
     ttl_ms: Annotated[int, msgspec.Meta(ge=500)]
 
 
-class Plan(_Section, frozen=True):
+class Plan(Section, frozen=True):
     """Batches of the plan stage."""
 
-    linger_ms: Counting
+    linger_ms: NotNegative
     batch_events: Positive
 
 
-class Content(_Section, frozen=True):
+class Content(Section, frozen=True):
     """The link shortener, and where drafts are rendered."""
 
     shorten_links: str
     confined: bool
 
 
-class Concurrency(_Section, frozen=True):
+class Concurrency(Section, frozen=True):
     """Concurrent calls to providers, per channel and worker."""
 
     email: Positive
@@ -168,7 +149,7 @@ Pauses = Annotated[list[Positive], msgspec.Meta(min_length=1, max_length=RETRY_P
 Age = Annotated[int, msgspec.Meta(ge=1, le=AGE_MS_MAX)]
 
 
-class RetryPauses(_Section, frozen=True):
+class RetryPauses(Section, frozen=True):
     """The longest pause after each failed pass over a channel's accounts; the last one counts for all further
     passes."""
 
@@ -182,7 +163,7 @@ class RetryPauses(_Section, frozen=True):
     webhook: Pauses
 
 
-class AgeMax(_Section, frozen=True):
+class AgeMax(Section, frozen=True):
     """How long a delivery of a channel is retried."""
 
     email: Age
@@ -195,16 +176,16 @@ class AgeMax(_Section, frozen=True):
     webhook: Age
 
 
-class Deliver(_Section, frozen=True):
+class Deliver(Section, frozen=True):
     """Attempts and retries of the deliver stage."""
 
-    passes_max: Counting
+    passes_max: NotNegative
     concurrency: Concurrency
     retry_pauses_ms: RetryPauses
     age_max_ms: AgeMax
 
 
-class Egress(_Section, frozen=True):
+class Egress(Section, frozen=True):
     """The networks and addresses that outbound calls may reach."""
 
     allow_private: list[str]
@@ -212,26 +193,26 @@ class Egress(_Section, frozen=True):
     ca_file: str
 
 
-class AwsSecrets(_Section, frozen=True):
+class AwsSecrets(Section, frozen=True):
     """AWS Secrets Manager. Empty: as the library finds them."""
 
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]*$")]
-    endpoint: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
+    endpoint: OptionalUrl
 
 
-class GcpSecrets(_Section, frozen=True):
+class GcpSecrets(Section, frozen=True):
     """Google Secret Manager."""
 
     endpoint: Annotated[str, msgspec.Meta(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")]
 
 
-class AzureSecrets(_Section, frozen=True):
+class AzureSecrets(Section, frozen=True):
     """Azure Key Vault."""
 
     domain: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 
 
-class Secrets(_Section, frozen=True):
+class Secrets(Section, frozen=True):
     """Which secrets accounts may name instead of giving them, and where else than on this machine."""
 
     allow: list[str]
@@ -241,20 +222,20 @@ class Secrets(_Section, frozen=True):
     azure: AzureSecrets
 
 
-class Record(_Section, frozen=True):
+class Record(Section, frozen=True):
     """Batches of the record stage."""
 
-    linger_ms: Counting
+    linger_ms: NotNegative
 
 
-class Log(_Section, frozen=True):
+class Log(Section, frozen=True):
     """Log lines."""
 
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["console", "json"]
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """All settings. Immutable; derived values are properties."""
 
     data_dir: Path

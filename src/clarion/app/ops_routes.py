@@ -1,8 +1,8 @@
 """The routes for probes and metrics, which need no credential."""
 
-from clarion.app.http.connections import Connections
-from clarion.app.http.one_a_turn import OneATurn
 from clarion.app.wiring import Parts
+from clarion.edge.connections import Connections
+from clarion.edge.one_a_turn import OneATurn
 from clarion.journal import topics
 from clarion.ops import health
 from clarion.ops.metrics import CONTENT_TYPE

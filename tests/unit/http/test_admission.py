@@ -5,7 +5,6 @@ import contextlib
 import pytest
 
 from clarion.app.http.admission import ConcurrencyLimit, ConcurrencyLimits, Share
-from clarion.app.http.peers import peer_of, peers_of
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import (
     HEALTH_REQUESTS_MAX,
@@ -18,6 +17,7 @@ from clarion.domain.limits_processes import (
     USER_BODIES_BYTES_MAX,
     USER_REQUESTS_MAX,
 )
+from clarion.edge.peers import peer_of, peers_of
 from clarion.ports.web import OPERATOR, PUBLIC, Call, Reply, Route
 
 ADA, BOB = ("192.0.2.1",), ("192.0.2.2",)

@@ -9,11 +9,11 @@ import pytest
 
 from clarion.app import config
 from clarion.app.http.application import application
-from clarion.app.http.cycle import VOUCH
-from clarion.app.http.safe_headers import SAFE
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease, StoreRewound
 from clarion.domain.limits import BODY_WAIT_MS_MAX
 from clarion.domain.quota import Quota
+from clarion.edge.cycle import VOUCH
+from clarion.edge.safe_headers import SAFE
 from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
 from tests.stages.virtual import run
 from tests.stages.world import Notes

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from clarion.app.http.application import application
-from clarion.app.http.cycle import VOUCH
 from clarion.domain.errors import QuotaExceeded, QuotaStatus, Unauthorized
+from clarion.edge.cycle import VOUCH
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 from tests.stages.virtual import run
 from tests.unit.http.asgi import call

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from clarion.app.http.byte_budget import ByteBudget
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import (
     BODIES_BYTES_MAX,
@@ -24,6 +23,7 @@ from clarion.domain.limits_processes import (
     USER_BODIES_BYTES_MAX,
     USER_REQUESTS_MAX,
 )
+from clarion.edge.byte_budget import ByteBudget
 from clarion.ports.web import OPERATOR, PUBLIC, Route
 
 SHARE_USED: Final = "concurrency_limit_reached"

@@ -15,13 +15,13 @@ from clarion.app.http.cors import CrossOrigin, takes_user_tokens
 from clarion.app.http.credentials import Credentials, Identify
 from clarion.app.http.endpoint import Endpoint, problem
 from clarion.app.http.gate import Gate
-from clarion.app.http.one_a_turn import OneATurn
 from clarion.app.http.openapi import document, page
 from clarion.app.http.request_limits import QuotasOf, RequestLimits
 from clarion.app.origins import Origins
 from clarion.domain.errors import DurabilityError, NotFound
 from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
 from clarion.domain.renamed import renamed_path
+from clarion.edge.one_a_turn import OneATurn
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 

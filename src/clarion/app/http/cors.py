@@ -11,13 +11,13 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clarion.app.http.peers import peer_of
-from clarion.app.http.safe_headers import SAFE
 from clarion.app.origins import Origins
 from clarion.domain.errors import Forbidden
 from clarion.domain.limits import PREFLIGHT_S_MAX
 from clarion.domain.origins import ORIGIN_CHARS_MAX
 from clarion.domain.security_events import SecurityEvent
+from clarion.edge.peers import peer_of
+from clarion.edge.safe_headers import SAFE
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import USER, Caller, Route
 

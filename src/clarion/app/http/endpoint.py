@@ -19,10 +19,8 @@ from starlette.types import Message, Receive, Scope, Send
 from clarion.app.http import toml
 from clarion.app.http.admission import Admission
 from clarion.app.http.cors import EXCHANGE
-from clarion.app.http.cycle import IDLE_MS, VOUCH
 from clarion.app.http.gate import Entrance, Gate, ScopeRefused, Visitor
 from clarion.app.http.rate_limit_fields import rate_limit_fields
-from clarion.app.http.safe_headers import OF_PAGES, SAFE
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
     CallerError,
@@ -44,6 +42,8 @@ from clarion.domain.errors import (
 from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
 from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
+from clarion.edge.cycle import IDLE_MS, VOUCH
+from clarion.edge.safe_headers import OF_PAGES, SAFE
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import shown
 from clarion.ports.web import PUBLIC, TOML, Call, Reply, Route, invalid_field

@@ -8,11 +8,11 @@ import msgspec
 
 from clarion.app.http.admission import SHARE_USED, Admission, ConcurrencyLimits
 from clarion.app.http.credentials import CREDENTIAL_NEEDED, Credentials
-from clarion.app.http.one_a_turn import OneATurn
-from clarion.app.http.peers import peers_of
 from clarion.app.http.request_limits import RequestLimits
 from clarion.domain.errors import Forbidden, Overloaded, QuotaStatus, RequestLimited, Unauthorized
 from clarion.domain.security_events import SecurityEvent
+from clarion.edge.one_a_turn import OneATurn
+from clarion.edge.peers import peers_of
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, USER, Caller, Route
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from clarion.app.http.bounded_table import BoundedTable
 from clarion.domain.credential_delays import Refusals, is_forgiven, refused_again
 from clarion.domain.limits_processes import (
     CREDENTIAL_PEERS_KEPT_MAX,
@@ -12,6 +11,7 @@ from clarion.domain.limits_processes import (
     TOKENS_REFUSED_PER_S,
 )
 from clarion.domain.request_rate import RequestRate, is_whole
+from clarion.edge.bounded_table import BoundedTable
 
 _MS_NS: Final = 1_000_000
 _NONE: Final = Refusals()

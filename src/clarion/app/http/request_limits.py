@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import NamedTuple, NoReturn
 
 from clarion.app.config import Limits
-from clarion.app.http.bounded_table import BoundedTable
 from clarion.domain.errors import QuotaStatus, RequestLimited, StoreUnavailable
 from clarion.domain.limits_processes import NETWORK_PEERS, REQUEST_RATES_KEPT_MAX, REVISION_CHECK_MS
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.request_rate import RequestRate, is_whole, seconds
+from clarion.edge.bounded_table import BoundedTable
 from clarion.ports.web import Caller
 
 QuotasOf = Callable[[str], Awaitable[Mapping[str, Quota]]]

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
-from clarion.app.http.arrivals import Arrivals
-from clarion.app.http.peers import peer_of
 from clarion.domain.limits_processes import (
     CONNECTIONS_CLOSED_SHARE,
     CONNECTIONS_MAX,
@@ -17,6 +15,8 @@ from clarion.domain.limits_processes import (
     NONE_IDLE_MS,
 )
 from clarion.domain.security_events import SecurityEvent
+from clarion.edge.arrivals import Arrivals
+from clarion.edge.peers import peer_of
 from clarion.ports.telemetry import Telemetry
 
 _ALL: Final = "all"

@@ -1,6 +1,6 @@
 """What is written to a connection: in few pieces, counted, and nothing after its end."""
 
-from clarion.app.http.output import COPIED_BYTES_MAX, Output
+from clarion.edge.output import COPIED_BYTES_MAX, Output
 
 
 class Wire:

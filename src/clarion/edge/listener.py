@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from clarion.app.http.arrivals import Arrivals
 from clarion.domain.limits_processes import ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX
+from clarion.edge.arrivals import Arrivals
 from clarion.ports.telemetry import Telemetry
 
 _BACKLOG: Final = 2_048

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from clarion.app.http.cycle import Cycle
-from clarion.app.http.output import Output
+from clarion.edge.cycle import Cycle
+from clarion.edge.output import Output
 
 
 class Flow:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.http.forwarded import TrustedProxies, parsed_address, trusted_networks
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import PROXY_HOPS_MAX
+from clarion.edge.forwarded import TrustedProxies, parsed_address, trusted_networks
 
 PROXIES = trusted_networks(["10.0.0.0/8", "fd00::/8", "192.0.2.1"])
 STRANGERS = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).filter(

@@ -13,8 +13,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from clarion.app.http.bounded_table import BoundedTable
-from clarion.app.http.peers import peers_of
 from clarion.domain.limits_processes import (
     ARRIVAL_PAUSE_MS,
     ARRIVAL_PEERS_KEPT_MAX,
@@ -27,6 +25,8 @@ from clarion.domain.limits_processes import (
 )
 from clarion.domain.request_rate import NS_PER_S, RequestRate, is_whole
 from clarion.domain.security_events import SecurityEvent
+from clarion.edge.bounded_table import BoundedTable
+from clarion.edge.peers import peers_of
 from clarion.ports.telemetry import Telemetry
 
 CONNECTION_LIMIT: Final = "connection_limit_reached"

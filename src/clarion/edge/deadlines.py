@@ -7,7 +7,6 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from clarion.app.http.output import Output
 from clarion.domain.limits import (
     BODY_BYTES_PER_S_MIN,
     BODY_GRACE_MS,
@@ -16,6 +15,7 @@ from clarion.domain.limits import (
     RESPONSE_TOTAL_MS_MAX,
     RESPONSE_WAIT_MS_MAX,
 )
+from clarion.edge.output import Output
 
 
 class _Pace:

@@ -15,14 +15,6 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from clarion.app.http import heads
-from clarion.app.http.connections import Connections
-from clarion.app.http.cycle import IDLE_MS, VOUCH, CycleProtocol
-from clarion.app.http.deadlines import Deadline
-from clarion.app.http.lingering import Lingering
-from clarion.app.http.output import Output
-from clarion.app.http.refusals import refusal
-from clarion.app.http.sent_ahead import SentAhead
 from clarion.domain.errors import CallerError, Overloaded, TooSlow
 from clarion.domain.limits import (
     BODY_WAIT_MS_MAX,
@@ -36,6 +28,14 @@ from clarion.domain.limits import (
     RESPONSE_WAIT_MS_MAX,
 )
 from clarion.domain.limits_processes import LINGER_BYTES_MAX, STOPPING_RETRY_S, UNSENT_BYTES_MAX
+from clarion.edge import heads
+from clarion.edge.connections import Connections
+from clarion.edge.cycle import IDLE_MS, VOUCH, CycleProtocol
+from clarion.edge.deadlines import Deadline
+from clarion.edge.lingering import Lingering
+from clarion.edge.output import Output
+from clarion.edge.refusals import refusal
+from clarion.edge.sent_ahead import SentAhead
 
 
 class BoundedHttp(CycleProtocol):

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from clarion.app.http.arrivals import CONNECTION_LIMIT, Arrivals
 from clarion.domain.limits_processes import ARRIVALS_PER_TURN_MAX, NETWORK_PEERS, VOUCHED_RATE_FACTOR
 from clarion.domain.request_rate import RequestRate
+from clarion.edge.arrivals import CONNECTION_LIMIT, Arrivals
 
 PEER, OTHER = ("192.0.2.1", 1), ("192.0.2.2", 1)
 SLOW = RequestRate(1, 2)

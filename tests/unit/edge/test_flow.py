@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from clarion.app.http.flow import OneWaiterEvent
+from clarion.edge.flow import OneWaiterEvent
 
 
 async def test_a_task_waits_until_the_event_is_set():

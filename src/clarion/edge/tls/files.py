@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from clarion.app.config import Tls
+from clarion.edge.tls.settings import Tls
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import PEM_FILE_BYTES_MAX
 

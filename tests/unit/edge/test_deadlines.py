@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from clarion.app.http.deadlines import Deadline
 from clarion.domain.limits import (
     BODY_BYTES_PER_S_MIN,
     BODY_GRACE_MS,
@@ -13,6 +12,7 @@ from clarion.domain.limits import (
     RESPONSE_TOTAL_MS_MAX,
     RESPONSE_WAIT_MS_MAX,
 )
+from clarion.edge.deadlines import Deadline
 
 WAIT_S, GRACE_S = RESPONSE_WAIT_MS_MAX / 1000, BODY_GRACE_MS / 1000
 STEP = int(WAIT_S * RESPONSE_BYTES_PER_S_MIN)

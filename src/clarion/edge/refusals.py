@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from clarion.app.http.safe_headers import SAFE
 from clarion.domain.errors import CallerError
+from clarion.edge.safe_headers import SAFE
 
 _FIXED: Final = (
     *SAFE,

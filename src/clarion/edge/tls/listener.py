@@ -8,9 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from clarion.app.http.arrivals import Arrivals
-from clarion.app.http.listener import Listener
-from clarion.app.tls.renewal import ServerTls
 from clarion.domain.limits_processes import (
     TLS_CLOSE_MS_MAX,
     TLS_HANDSHAKE_GRACE_MS,
@@ -19,6 +16,9 @@ from clarion.domain.limits_processes import (
     TLS_HANDSHAKES_PER_PEER_MAX,
 )
 from clarion.domain.security_events import SecurityEvent
+from clarion.edge.arrivals import Arrivals
+from clarion.edge.listener import Listener
+from clarion.edge.tls.renewal import ServerTls
 from clarion.ports.telemetry import Telemetry
 
 _EXPIRED: Final = 10

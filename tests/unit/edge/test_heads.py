@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.http.heads import RefusedRequest, check_head, end_of_head, line_goes_on, without_upgrade
+from clarion.edge.heads import RefusedRequest, check_head, end_of_head, line_goes_on, without_upgrade
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=12).map(str.encode)
 VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=20).map(

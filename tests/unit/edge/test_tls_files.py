@@ -10,11 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
-from clarion.app.tls.context import load
-from clarion.app.tls.files import UnusableFile
-from clarion.app.tls.renewal import ServerTls
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import PEM_FILE_BYTES_MAX, TLS_CONTEXT_MS_MAX
+from clarion.edge.tls.context import load
+from clarion.edge.tls.files import UnusableFile
+from clarion.edge.tls.renewal import ServerTls
 from tests.certificates import DAY, ServerFiles, key_pem, written
 
 

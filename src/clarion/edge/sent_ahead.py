@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from clarion.app.http.byte_budget import ByteBudget
 from clarion.domain.limits_processes import PIPELINED_BYTES_MAX, PIPELINED_TOTAL_BYTES_MAX
+from clarion.edge.byte_budget import ByteBudget
 
 _ALL: Final = ByteBudget(PIPELINED_TOTAL_BYTES_MAX)
 """What all connections of the process hold."""

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from clarion.app.http.flow import Flow, OneWaiterEvent
-from clarion.app.http.output import Output
 from clarion.domain.limits_processes import HEADER_LINES_KEPT_MAX
+from clarion.edge.flow import Flow, OneWaiterEvent
+from clarion.edge.output import Output
 
 IDLE_MS: Final = "idle_ms"
 """Key of the scope's state: how long the connection was idle after the response before; infinite for its first

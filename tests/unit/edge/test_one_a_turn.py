@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from clarion.app.http.one_a_turn import OneATurn
+from clarion.edge.one_a_turn import OneATurn
 
 
 async def test_no_turn_has_two_pieces():

@@ -5,9 +5,9 @@ import resource
 
 import pytest
 
-from clarion.app.http import open_files
-from clarion.app.http.connections import Connections
 from clarion.domain.limits_processes import CONNECTIONS_MAX, LINGERING_PER_PEER_MAX, NONE_IDLE_MS
+from clarion.edge import open_files
+from clarion.edge.connections import Connections
 
 
 class One:
