@@ -11,7 +11,7 @@ from clarion_lab.load.programs import HOST, System, clarion, free_port
 from tests.e2e.conftest import operator_of, watched
 from tests.e2e.outside import CALL_TIMEOUT_S, Api, new_tenant, one, until
 from tests.e2e.seed import NOTE
-from tests.unit.http.test_rate_limit_fields import parsed
+from tests.unit.ways_in.http.test_rate_limit_fields import parsed
 
 ONE, BATCH, BLAST = "/v1/notifications", "/v1/notifications/batch", "/v1/broadcasts"
 BODY = {"to": "ada", "template": "note", "data": {"text": "t"}, "channels": ["inapp"]}

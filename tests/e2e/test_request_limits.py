@@ -11,7 +11,7 @@ from clarion.domain.limits_processes import CREDENTIAL_DELAY_MS_MIN
 from clarion_lab.load.programs import System
 from tests.e2e.conftest import operator_of, watched
 from tests.e2e.outside import HOST, Api, new_tenant, until
-from tests.unit.http.test_rate_limit_fields import parsed
+from tests.unit.ways_in.http.test_rate_limit_fields import parsed
 
 FREE, SLOTS = 5, 8
 OTHER_PEER, GUESSER = "127.0.0.9", "127.0.0.7"

@@ -9,7 +9,6 @@ import pytest
 
 from clarion.accept.intake import Intake
 from clarion.accept.intake_context import IntakeContext
-from clarion.accept.routes_events import routes as event_routes
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
 from clarion.domain import ids, limits
@@ -26,6 +25,7 @@ from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.web import Call, Caller
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.quotas import MemoryQuotas
+from clarion.ways_in.http.routes_events import routes as event_routes
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
 from tests.stages.world import Notes

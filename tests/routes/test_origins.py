@@ -2,8 +2,8 @@
 
 import pytest
 
-from clarion.app.origins import Origins
 from clarion.domain.errors import InvalidField
+from clarion.ways_in.http.origins import Origins
 
 
 async def test_origins_are_replaced_and_take_effect_at_once(control_plane):

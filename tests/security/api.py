@@ -8,9 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from clarion.app import api, config, ops_routes
-from clarion.app.http.application import application
 from clarion.app.operator_keys import OperatorKeys
-from clarion.app.origins import Origins
 from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
 from clarion.control.auth.tokens import UserTokens
@@ -21,6 +19,8 @@ from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.stores.sqlite.migrate import NAMES
+from clarion.ways_in.http.application import application
+from clarion.ways_in.http.origins import Origins
 from tests.stores import prepared
 
 OPERATOR_KEY = "clo_" + "o" * 43

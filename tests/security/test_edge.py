@@ -6,12 +6,12 @@ from itertools import product
 
 import pytest
 
-from clarion.app.http.admission import ConcurrencyLimit
 from clarion.control.users import routes as user_routes
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits import BULK_LINE_BYTES_MAX, HEAD_BYTES_MAX
 from clarion.domain.limits_processes import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES
 from clarion.edge import protocol
+from clarion.ways_in.http.admission import ConcurrencyLimit
 from tests.security.served import answer_of, hello, served
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,6 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from clarion.accept import routes as accept_routes
-from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.accept.intake import Intake
 from clarion.accept.intake_context import IntakeContext
 from clarion.accept.intake_lifecycle import Known, Lifecycle
@@ -26,10 +24,7 @@ from clarion.accept.worker_quota import QuotaGate
 from clarion.app import gc_tuning, malloc, ops_routes
 from clarion.app.config import Config
 from clarion.app.definition_refresh import keep_definitions_fresh
-from clarion.app.http.application import application
-from clarion.app.http.health_listener import HealthListener
 from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_keys
-from clarion.app.origins import Origins
 from clarion.app.wiring import Identity, Parts, Shared
 from clarion.control import routes as control_routes
 from clarion.control.providers import health as health_routes
@@ -64,6 +59,11 @@ from clarion.ports.web import Route
 from clarion.realtime import routes as realtime_routes
 from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
+from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
+from clarion.ways_in.http import routes_notifications as accept_routes
+from clarion.ways_in.http.application import application
+from clarion.ways_in.http.health_listener import HealthListener
+from clarion.ways_in.http.origins import Origins
 
 BACKLOG_GAUGE_S = 5
 

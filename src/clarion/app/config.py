@@ -16,17 +16,15 @@ import msgspec
 
 from clarion.app.secret_settings import SECRET_SETTINGS, read_secret_settings
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits import REQUESTS_BURST_MAX, REQUESTS_PER_S_MAX
 from clarion.domain.limits_delivery import AGE_MS_MAX, RETRY_PAUSES_MAX
 from clarion.domain.limits_postgres import POSTGRES_POOL_MAX
 from clarion.domain.limits_processes import (
     PARTITIONS_MAX,
     PARTITIONS_OF_A_DATABASE,
-    TRUSTED_PROXIES_MAX,
 )
-from clarion.domain.settings import NotNegative, OptionalUrl, Port, Positive, Section
-from clarion.edge.tls.settings import Tls
+from clarion.domain.settings import NotNegative, OptionalUrl, Positive, Section
 from clarion.outbound.secrets.vault_server import VaultServer
+from clarion.ways_in.http.settings import Api
 
 ENV_PREFIX: Final = "CLARION_"
 ENV_OF_THE_CLI: Final = frozenset(
@@ -42,45 +40,6 @@ DEFAULT_FILE: Final = Path("clarion.toml")
 PARTITION_COUNTS: Final = (0, *(1 << bits for bits in range(PARTITIONS_MAX.bit_length())))
 """Accepted values of `journal.partitions`: each partition holds as many slots as every other."""
 _PARTITIONS: Final[Mapping[str, int]] = {"postgres": PARTITIONS_OF_A_DATABASE}
-
-PerSecond = Annotated[int, msgspec.Meta(ge=0, le=REQUESTS_PER_S_MAX)]
-Burst = Annotated[int, msgspec.Meta(ge=1, le=REQUESTS_BURST_MAX)]
-
-
-class Limits(Section, frozen=True):
-    """Limits on requests: a second, where 0 is no limit, and at once. `refused_keys` is the number of refused API keys of
-    a peer without a wait; 0 is never to let one wait. `connections` are new ones of a peer."""
-
-    key_per_s: PerSecond
-    key_burst: Burst
-    tenant_per_s: PerSecond
-    tenant_burst: Burst
-    user_per_s: PerSecond
-    user_burst: Burst
-    public_per_s: PerSecond
-    public_burst: Burst
-    connections_per_s: PerSecond
-    connections_burst: Burst
-    refused_keys: NotNegative
-
-
-class Api(Section, frozen=True):
-    """Where the HTTP API listens, and its limits."""
-
-    host: str
-    port: Port
-    health_host: str
-    health_port: Port
-    linger_ms: NotNegative
-    max_backlog_events: Positive
-    max_requests: Positive
-    max_requests_per_tenant: Positive
-    public_url: OptionalUrl
-    hsts_max_age_s: NotNegative
-    hsts_subdomains: bool
-    trusted_proxies: Annotated[list[str], msgspec.Meta(max_length=TRUSTED_PROXIES_MAX)]
-    tls: Tls
-    limits: Limits
 
 
 class Workers(Section, frozen=True):

@@ -1,6 +1,6 @@
 """HTTP endpoints of stages, independent of the server: routes are data, handlers take a `Call`.
 
-`app/http` turns the routes of all stages into one ASGI application and into the OpenAPI document.
+`ways_in/http` turns the routes of all stages into one ASGI application and into the OpenAPI document.
 """
 
 import math

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.http.toml import parsed
 from clarion.domain.errors import Malformed, NotFound
 from clarion.ports.web import Call, Caller, Route, invalid_field
+from clarion.ways_in.http.toml import parsed
 
 _ALL_SCOPES: Final = frozenset({"*"})
 

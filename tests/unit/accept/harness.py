@@ -5,11 +5,9 @@ from typing import Any
 
 import msgspec
 
-from clarion.accept import routes_broadcasts
 from clarion.accept.intake import Intake
 from clarion.accept.intake_context import IntakeContext
 from clarion.accept.intake_lifecycle import Lifecycle
-from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
 from clarion.domain.channel import LANES
@@ -19,6 +17,8 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.web import Call, Caller, Reply
 from clarion.stores.memory.quotas import MemoryQuotas
+from clarion.ways_in.http import routes_broadcasts
+from clarion.ways_in.http.routes_notifications import routes
 from tests.stages.world import TENANT, World
 
 

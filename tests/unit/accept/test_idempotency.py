@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from clarion.accept.idempotency import RunningKeys, entry
-from clarion.accept.routes_once import key_text
 from clarion.accept.submissions import Key, digest_of
 from clarion.domain.errors import Conflict, InvalidField, KeyReused
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_TTL_MS
 from clarion.ports.stage_store import AcceptState, StageResult
 from clarion.stores.memory.journal import MemoryJournal
+from clarion.ways_in.http.routes_once import key_text
 from tests.contract.journals import VirtualClock
 from tests.look import Glance
 

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from clarion.accept import intake_batches, routes, worker
+from clarion.accept import intake_batches, worker
 from clarion.accept.submissions import Batch
+from clarion.ways_in.http import routes_notifications as routes
 from tests.unit.accept.harness import BATCH, IntakeHarness
 
 WORK = [(routes, "_item"), (intake_batches, "_checked"), (worker, "_result")]

@@ -4,8 +4,8 @@ import ssl
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from clarion.edge.tls.settings import Tls
 from clarion.edge.tls.files import PemFiles, UnusableFile, read
+from clarion.edge.tls.settings import Tls
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"

@@ -11,9 +11,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from clarion.edge.tls.settings import Tls
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import PEM_FILE_BYTES_MAX
+from clarion.edge.tls.settings import Tls
 
 _RSA_BITS_MIN: Final = 2048
 _EC_BITS_MIN: Final = 256

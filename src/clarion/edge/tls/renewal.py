@@ -6,11 +6,11 @@ import signal
 import ssl
 from typing import Final
 
-from clarion.edge.tls.settings import Tls
 from clarion.domain.limits_processes import CERTIFICATE_WARNING_MS, TLS_CONTEXT_MS_MAX
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.tls.context import Loaded, load
 from clarion.edge.tls.files import UnusableFile
+from clarion.edge.tls.settings import Tls
 from clarion.ports.clock import Clock
 from clarion.ports.telemetry import Telemetry
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from clarion import __version__
-from clarion.app.http.endpoint import Problem
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from clarion.ports.web import JSON, PUBLIC, USER, Route
+from clarion.ways_in.http.problems import Problem
 
 _LINES = "application/x-ndjson"
 _PARAMETER = re.compile(r"\{(\w+)\}")

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from clarion.accept.intake import Intake
 from clarion.accept.intake_lifecycle import Lifecycle
-from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BroadcastIn, BroadcastOut
 from clarion.ports.web import Call, Reply, Route
+from clarion.ways_in.http.routes_once import answer, key_of
 
 
 def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:

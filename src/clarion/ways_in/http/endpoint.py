@@ -16,11 +16,6 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from clarion.app.http import toml
-from clarion.app.http.admission import Admission
-from clarion.app.http.cors import EXCHANGE
-from clarion.app.http.gate import Entrance, Gate, ScopeRefused, Visitor
-from clarion.app.http.rate_limit_fields import rate_limit_fields
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
     CallerError,
@@ -29,14 +24,11 @@ from clarion.domain.errors import (
     Malformed,
     OutcomeUnknown,
     Overloaded,
-    QuotaExceeded,
     QuotaStatus,
-    RequestLimited,
     StoreRewound,
     StoreUnavailable,
     TooLarge,
     TooSlow,
-    Unauthorized,
     UnsupportedEncoding,
 )
 from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
@@ -47,25 +39,19 @@ from clarion.edge.safe_headers import OF_PAGES, SAFE
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import shown
 from clarion.ports.web import PUBLIC, TOML, Call, Reply, Route, invalid_field
+from clarion.ways_in.http import toml
+from clarion.ways_in.http.admission import Admission
+from clarion.ways_in.http.cors import EXCHANGE
+from clarion.ways_in.http.gate import Entrance, Gate, ScopeRefused, Visitor
+from clarion.ways_in.http.problems import problem
+from clarion.ways_in.http.rate_limit_fields import rate_limit_fields
 
 _JSON: Final = msgspec.json.Encoder()
 
 _T = TypeVar("_T")
 _LENGTH_DIGITS: Final = 18
-_PROBLEM_TYPE: Final = b"application/problem+json"
 KEY_EXPIRES_AT: Final = "Clarion-Key-Expires-At"
 """The header that says when the key of a request expires (RFC 3339), of answers to keys that do."""
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An RFC 9457 problem document; `code` is stable, `field` the path of the offending field."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    field: str | None = None
 
 
 class Endpoint:
@@ -234,9 +220,18 @@ def _is_toml(route: Route, call: Call) -> bool:
 
 def _part(route: Route) -> str:
     """Return the stage, or the part of the product, that a route belongs to."""
-    return route.handler.__module__.removeprefix("clarion.").partition(".")[0]
+    module = route.handler.__module__.removeprefix("clarion.")
+    return _PARTS.get(module) or _PARTS.get(folder := module.partition(".")[0], folder)
 
 
+_PARTS: Final = {
+    "ways_in": "accept",
+    "ways_in.http.application": "app",
+    "inbox": "realtime",
+    "history": "record",
+    "identity": "control",
+}
+"""Names in `clarion_stage_cpu_seconds_total` of folders and modules whose own name is another."""
 _TOO_DEEP: Final = object()
 _NO_STATE: Final[dict[str, Any]] = {}
 _REPLACEMENT: Final = "\ufffd"
@@ -364,37 +359,3 @@ async def _reply(send: Send, reply: Reply, charge: QuotaStatus | None) -> None:
         headers = [*((name, value) for name, value in headers if name not in own), *own.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": raw})
-
-
-async def problem(
-    send: Send,
-    error: CallerError,
-    status: int | None = None,
-    extra: Mapping[str, str] | None = None,
-    charge: QuotaStatus | None = None,
-) -> None:
-    """Send an error of the caller as a problem document. `charge` is what the request was charged, if any."""
-    code = status or error.status
-    document = Problem(
-        f"urn:clarion:{error.code}", error.code.replace("_", " "), code, error.code, error.detail, error.field
-    )
-    raw = _JSON.encode(document)
-    headers = [*SAFE, (b"content-type", _PROBLEM_TYPE), (b"content-length", b"%d" % len(raw))]
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % retry_after_s))
-    if code == Unauthorized.status:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, RequestLimited) and error.is_anonymous:
-        headers.append((b"connection", b"close"))
-    headers += rate_limit_fields(*_statuses(error, charge))
-    headers += [(name.lower().encode(), value.encode()) for name, value in (extra or {}).items()]
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    await send({"type": "http.response.body", "body": raw})
-
-
-def _statuses(error: CallerError, charge: QuotaStatus | None) -> tuple[QuotaStatus | None, QuotaStatus | None]:
-    """Return the states of the limit on requests and of the quota of events after a refusal."""
-    if isinstance(error, RequestLimited):
-        return error.request_status, None
-    return charge, error.quota_status if isinstance(error, QuotaExceeded) else None

@@ -4,13 +4,13 @@ tenant, and of a peer on one public route. Requests that are refused for them co
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import NamedTuple, NoReturn
 
-from clarion.app.config import Limits
 from clarion.domain.errors import QuotaStatus, RequestLimited, StoreUnavailable
 from clarion.domain.limits_processes import NETWORK_PEERS, REQUEST_RATES_KEPT_MAX, REVISION_CHECK_MS
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.request_rate import RequestRate, is_whole, seconds
 from clarion.edge.bounded_table import BoundedTable
 from clarion.ports.web import Caller
+from clarion.ways_in.http.settings import Limits
 
 QuotasOf = Callable[[str], Awaitable[Mapping[str, Quota]]]
 """Returns the quotas of a tenant's keys by key id, and its own under an empty one."""

@@ -6,15 +6,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from clarion.app.http.admission import SHARE_USED, Admission, ConcurrencyLimits
-from clarion.app.http.credentials import CREDENTIAL_NEEDED, Credentials
-from clarion.app.http.request_limits import RequestLimits
 from clarion.domain.errors import Forbidden, Overloaded, QuotaStatus, RequestLimited, Unauthorized
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.one_a_turn import OneATurn
 from clarion.edge.peers import peers_of
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, USER, Caller, Route
+from clarion.ways_in.http.admission import SHARE_USED, Admission, ConcurrencyLimits
+from clarion.ways_in.http.credentials import CREDENTIAL_NEEDED, Credentials
+from clarion.ways_in.http.request_limits import RequestLimits
 
 _ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
 _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})

@@ -5,9 +5,9 @@ from time import thread_time
 
 import pytest
 
-from clarion.app.http.toml import parsed
 from clarion.domain.errors import Malformed
 from clarion.domain.limits import DEFINITION_BYTES_MAX
+from clarion.ways_in.http.toml import parsed
 
 SECONDS = 2.0
 MEMORY_KIB = 128 * 1024

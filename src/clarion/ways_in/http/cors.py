@@ -11,7 +11,6 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clarion.app.origins import Origins
 from clarion.domain.errors import Forbidden
 from clarion.domain.limits import PREFLIGHT_S_MAX
 from clarion.domain.origins import ORIGIN_CHARS_MAX
@@ -20,6 +19,7 @@ from clarion.edge.peers import peer_of
 from clarion.edge.safe_headers import SAFE
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import USER, Caller, Route
+from clarion.ways_in.http.origins import Origins
 
 EXCHANGE: Final = "clarion.cross_origin"
 """Key of the scope: the `Exchange` of a request with an `Origin`."""

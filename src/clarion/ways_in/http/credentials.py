@@ -8,7 +8,6 @@ is checked. What a neighbour's guesses can delay is the first use of a credentia
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from clarion.app.http.peer_waits import GrowingWaits, PeerWaits, RateWaits
 from clarion.domain.api_key import key_id_of
 from clarion.domain.errors import Overloaded, RequestLimited, Unauthorized
 from clarion.domain.limits_processes import CREDENTIAL_CHECKS_MAX, CREDENTIALS_KNOWN_MAX
@@ -16,6 +15,7 @@ from clarion.domain.request_rate import seconds
 from clarion.domain.security_events import SecurityEvent
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Caller
+from clarion.ways_in.http.peer_waits import GrowingWaits, PeerWaits, RateWaits
 
 Identify = Callable[[str, str], Awaitable[Caller | None]]
 """Returns the caller of a bearer credential that a client's address sent, or None when it is not valid; raises `Unauthorized` when it can say why."""

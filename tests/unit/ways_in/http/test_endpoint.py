@@ -8,16 +8,16 @@ import msgspec
 import pytest
 
 from clarion.app import config
-from clarion.app.http.application import application
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease, StoreRewound
 from clarion.domain.limits import BODY_WAIT_MS_MAX
 from clarion.domain.quota import Quota
 from clarion.edge.cycle import VOUCH
 from clarion.edge.safe_headers import SAFE
 from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
+from clarion.ways_in.http.application import application
 from tests.stages.virtual import run
 from tests.stages.world import Notes
-from tests.unit.http.asgi import Answer, call
+from tests.unit.ways_in.http.asgi import Answer, call
 
 LIMIT = 10_000
 CALLERS = {
@@ -441,8 +441,8 @@ def test_the_cpu_of_a_request_with_a_large_body_is_counted_by_part(monkeypatch):
         return await work
 
     monkeypatch.setattr(site.notes, "cpu_of", cpu_of)
-    monkeypatch.setattr("clarion.app.http.endpoint.METERED_BODY_BYTES_MIN", 1_000)
-    monkeypatch.setattr(Site.take, "__module__", "clarion.accept.routes")
+    monkeypatch.setattr("clarion.ways_in.http.endpoint.METERED_BODY_BYTES_MIN", 1_000)
+    monkeypatch.setattr(Site.take, "__module__", "clarion.ways_in.http.routes_notifications")
     for size in (10, 2_000):
         body = msgspec.json.encode({"to": [], "name": "n", "data": {"x": "y" * size}})
         assert run(call(site.app, "POST", "/things", body)).status == 200

@@ -2,12 +2,12 @@
 
 from clarion.accept.intake import Intake
 from clarion.accept.intake_events import skips_of
-from clarion.accept.routes_once import answer, key_of
 from clarion.accept.rule_evaluation import RuleOutcome
 from clarion.accept.shapes_events import DryNotification, DryOut, DryRule, EventIn, EventOut
 from clarion.domain.channel import Channel
 from clarion.journal.events import Request
 from clarion.ports.web import Call, Reply, Route
+from clarion.ways_in.http.routes_once import answer, key_of
 
 
 def routes(intake: Intake) -> list[Route]:

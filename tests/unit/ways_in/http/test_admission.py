@@ -4,7 +4,6 @@ import contextlib
 
 import pytest
 
-from clarion.app.http.admission import ConcurrencyLimit, ConcurrencyLimits, Share
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import (
     HEALTH_REQUESTS_MAX,
@@ -19,6 +18,7 @@ from clarion.domain.limits_processes import (
 )
 from clarion.edge.peers import peer_of, peers_of
 from clarion.ports.web import OPERATOR, PUBLIC, Call, Reply, Route
+from clarion.ways_in.http.admission import ConcurrencyLimit, ConcurrencyLimits, Share
 
 ADA, BOB = ("192.0.2.1",), ("192.0.2.2",)
 

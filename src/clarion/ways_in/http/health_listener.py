@@ -5,12 +5,12 @@ from collections.abc import Collection
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clarion.edge.connections import Connections
-from clarion.app.http.endpoint import problem
-from clarion.edge.server import BoundedServer, settings
 from clarion.domain.errors import NotFound, OperatorError
 from clarion.domain.limits_processes import HEALTH_CONNECTIONS_MAX, LINGER_AT_STOP_MS_MAX, PATH_CHARS_SHOWN_MAX
+from clarion.edge.connections import Connections
+from clarion.edge.server import BoundedServer, settings
 from clarion.ports.telemetry import Telemetry
+from clarion.ways_in.http.problems import problem
 
 
 class HealthListener:

@@ -4,9 +4,6 @@ import asyncio
 
 import pytest
 
-from clarion.app.http import credentials as module
-from clarion.app.http import peer_waits
-from clarion.app.http.credentials import Credentials
 from clarion.domain.api_key import key_of
 from clarion.domain.errors import Overloaded, RequestLimited, Unauthorized
 from clarion.domain.limits_processes import (
@@ -17,6 +14,9 @@ from clarion.domain.limits_processes import (
     TOKENS_REFUSED_PER_S,
 )
 from clarion.ports.web import Caller
+from clarion.ways_in.http import credentials as module
+from clarion.ways_in.http import peer_waits
+from clarion.ways_in.http.credentials import Credentials
 from tests.stages.world import Notes
 
 FREE = 3

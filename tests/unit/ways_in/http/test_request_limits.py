@@ -5,15 +5,15 @@ import asyncio
 import msgspec
 import pytest
 
-from clarion.app.http import request_limits as module
-from clarion.app.http.request_limits import RequestLimits
 from clarion.domain.errors import RequestLimited, StoreUnavailable
 from clarion.domain.limits_processes import NETWORK_PEERS
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.request_rate import NS_PER_S
 from clarion.edge.bounded_table import BoundedTable
 from clarion.ports.web import OPERATOR, Caller
-from tests.unit.http.test_endpoint import limits_of, no_quotas
+from clarion.ways_in.http import request_limits as module
+from clarion.ways_in.http.request_limits import RequestLimits
+from tests.unit.ways_in.http.test_endpoint import limits_of, no_quotas
 
 K1, K2 = Caller("acme", "k1", frozenset()), Caller("acme", "k2", frozenset())
 OTHER = Caller("other", "k1", frozenset())

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from clarion.app.http.application import application
 from clarion.domain.errors import NotFound
 from clarion.domain.origins import is_allowed
 from clarion.ports.web import USER, Caller, Reply, Route
+from clarion.ways_in.http.application import application
 from tests.stages.world import Notes
-from tests.unit.http.asgi import call
-from tests.unit.http.test_endpoint import limits_of, no_quotas
+from tests.unit.ways_in.http.asgi import call
+from tests.unit.ways_in.http.test_endpoint import limits_of, no_quotas
 
 PAGE, EVIL = "https://app.example.com", "https://evil.example"
 CALLERS = {

@@ -9,21 +9,22 @@ from starlette.routing import Route as PathRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clarion.app.config import Api
-from clarion.app.http.admission import ConcurrencyLimits
-from clarion.app.http.cors import CrossOrigin, takes_user_tokens
-from clarion.app.http.credentials import Credentials, Identify
-from clarion.app.http.endpoint import Endpoint, problem
-from clarion.app.http.gate import Gate
-from clarion.app.http.openapi import document, page
-from clarion.app.http.request_limits import QuotasOf, RequestLimits
-from clarion.app.origins import Origins
 from clarion.domain.errors import DurabilityError, NotFound
 from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
 from clarion.domain.renamed import renamed_path
 from clarion.edge.one_a_turn import OneATurn
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ways_in.http.admission import ConcurrencyLimits
+from clarion.ways_in.http.cors import CrossOrigin, takes_user_tokens
+from clarion.ways_in.http.credentials import Credentials, Identify
+from clarion.ways_in.http.endpoint import Endpoint
+from clarion.ways_in.http.gate import Gate
+from clarion.ways_in.http.openapi import document, page
+from clarion.ways_in.http.origins import Origins
+from clarion.ways_in.http.problems import problem
+from clarion.ways_in.http.request_limits import QuotasOf, RequestLimits
+from clarion.ways_in.http.settings import Api
 
 _PAGE_COST: Final = 20
 """How many requests one for the description counts as at the limit of an address: it is a hundred times as large as others."""

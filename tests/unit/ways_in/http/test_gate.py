@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from clarion.app.http.application import application
 from clarion.domain.errors import QuotaExceeded, QuotaStatus, Unauthorized
 from clarion.edge.cycle import VOUCH
 from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ways_in.http.application import application
 from tests.stages.virtual import run
-from tests.unit.http.asgi import call
-from tests.unit.http.test_endpoint import Site, identify, is_problem, limits_of, no_quotas
-from tests.unit.http.test_rate_limit_fields import parsed
+from tests.unit.ways_in.http.asgi import call
+from tests.unit.ways_in.http.test_endpoint import Site, identify, is_problem, limits_of, no_quotas
+from tests.unit.ways_in.http.test_rate_limit_fields import parsed
 
 EVENTS = QuotaStatus(50, 40, 2, 10)
 

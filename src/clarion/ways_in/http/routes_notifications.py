@@ -4,11 +4,9 @@ from typing import Final
 
 import msgspec
 
-from clarion.accept import routes_cancel
 from clarion.accept.admit import parse_body
 from clarion.accept.intake import Intake
 from clarion.accept.intake_lifecycle import Lifecycle
-from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BatchIn, BatchOut, NotificationIn, NotificationOut
 from clarion.accept.submissions import Batch, Item, digest_of
 from clarion.domain.depth import too_deep
@@ -24,6 +22,8 @@ from clarion.domain.limits import (
 from clarion.domain.limits_processes import LOOP_BATCH_BYTES_MAX
 from clarion.ports.slices import each
 from clarion.ports.web import Call, Reply, Route, invalid_field
+from clarion.ways_in.http import routes_cancel
+from clarion.ways_in.http.routes_once import answer, key_of
 
 _ITEM: Final = msgspec.json.Decoder(NotificationIn)
 _ITEM_KEY: Final = b'"idempotency_key"'

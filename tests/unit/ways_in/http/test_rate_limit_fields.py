@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.http.rate_limit_fields import rate_limit_fields
 from clarion.domain.errors import QuotaStatus
+from clarion.ways_in.http.rate_limit_fields import rate_limit_fields
 
 STRING = r'"(?P<{}>(?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
 PARAMETER = re.compile(r"; *(?P<key>[a-z*][a-z0-9_.*-]*)=(?:(?P<number>-?\d{1,15})|" + STRING.format("text") + ")")

@@ -5,15 +5,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from clarion.accept import routes as accept_routes
-from clarion.accept import routes_broadcasts, routes_events, routes_test_send
-from clarion.app.http.openapi import document, page
 from clarion.control import routes as control_routes
 from clarion.feedback import routes as feedback_routes
 from clarion.ports.web import PUBLIC, Route
 from clarion.realtime import routes as realtime_routes
 from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
+from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
+from clarion.ways_in.http import routes_notifications as accept_routes
+from clarion.ways_in.http.openapi import document, page
 
 
 @pytest.fixture(scope="module")

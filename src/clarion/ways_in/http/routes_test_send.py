@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from clarion.accept.intake import Intake
-from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import IdempotencyKey, Key, NotificationIn, NotificationOut, RecipientIn
 from clarion.accept.submissions import NotificationTest
 from clarion.content.render import TEST_MARK
@@ -17,6 +16,7 @@ from clarion.domain.locales import LOCALE_CHARS_MAX
 from clarion.domain.template import TemplateVersion, VersionNumber
 from clarion.ports.control_content import Templates
 from clarion.ports.web import Call, Reply, Route
+from clarion.ways_in.http.routes_once import answer, key_of
 
 _CONTACT: Final = {Channel.SMS: "phone"}
 """Names of contacts that differ from their channel's."""
