@@ -12,7 +12,7 @@ LAYERS = (
     {"ways_in", "gateway"},
     {
         "accept", "plan", "deliver", "wait", "record", "feedback", "inbox", "history", "control", "identity", "providers",
-        "stores", "carriers", "languages", "outbound", "edge", "ops", "realtime",
+        "stores", "carriers", "languages", "outbound", "edge", "ops",
     },
     {"content", "resources"},
     {"runtime"},

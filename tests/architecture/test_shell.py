@@ -64,7 +64,7 @@ def test_each_planted_violation_is_caught(path: str, source: str):
 @pytest.mark.parametrize(
     "path",
     ["plan/worker.py", "plan/gather.py", "plan/gather_sends.py", "accept/intake.py", "deliver/send/worker_email.py",
-     "realtime/routes.py", "plan/workflow/gather.py", "stores/sqlite/journal.py", "control/users/routes.py"],
+     "inbox/routes.py", "plan/workflow/gather.py", "stores/sqlite/journal.py", "control/users/routes.py"],
 )  # fmt: skip
 def test_shell_modules_and_other_folders_may(path: str, source: str):
     assert not complaints(path, source)

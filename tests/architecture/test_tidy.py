@@ -102,7 +102,7 @@ def test_a_word_that_contains_a_drawer_is_fine():
         ("plan/workflow/gather_cells.py", False),
         ("accept/intake.py", False),
         ("deliver/worker_smtp.py", False),
-        ("realtime/socket/hub.py", False),
+        ("inbox/socket/hub.py", False),
         ("outbound/net/http.py", False),
     ],
 )

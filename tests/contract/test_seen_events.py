@@ -7,6 +7,8 @@ from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.inbox import routes as inbox_routes
+from clarion.inbox import routes_seen
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.signals import seen_key
@@ -15,8 +17,6 @@ from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.web import Call, Caller
-from clarion.realtime import routes as inbox_routes
-from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world

@@ -51,13 +51,13 @@ from clarion.edge.tls.listener import TlsListener
 from clarion.edge.tls.renewal import ServerTls
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
+from clarion.inbox import routes as inbox_routes
+from clarion.inbox import routes_seen
 from clarion.journal import topics
 from clarion.journal.find import find_accepted
 from clarion.plan import routes as plan_routes
 from clarion.plan.gather_explanation import ExplanationGatherer
 from clarion.ports.web import Route
-from clarion.realtime import routes as realtime_routes
-from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
@@ -339,7 +339,7 @@ def routes(parts: Shared) -> list[Route]:
             parts.clock,
         ),
         *record_routes.routes(parts.state.history, parts.streams, parts.store, parts.directory, parts.clock),
-        *realtime_routes.routes(
+        *inbox_routes.routes(
             parts.state.inbox, parts.directory, parts.clock, parts.control.users.touch, parts.store
         ),
         *routes_seen.routes(parts.state.history, parts.streams, parts.store, parts.clock),

@@ -29,7 +29,7 @@ import msgspec
 from clarion.app.lab import DELAYS_VARIABLE
 
 ENGINES: Final = ("clarion.stores.sqlite", "clarion.stores.memory", "clarion.stores.postgres")
-STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"})
+STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "inbox", "feedback"})
 COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
 """Upkeep: delayed like all other calls, but not on the way of any frame."""

@@ -13,7 +13,8 @@ from clarion.domain.history import Attempt, Chunk, ChunkState, DeadLetter, Deliv
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 from clarion.record.rules.fold_receipts import came_early
-from clarion.record.rules.rows import Rows, acceptance, fitting
+from clarion.domain.recorded_attempts import acceptance, fitting
+from clarion.record.rules.rows import Rows
 
 _NAME_OF_PLANNED = {
     State.HELD: Event.HELD,

@@ -11,13 +11,11 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import TRANSITIONS, Event, State
 from clarion.domain.history import Attempt, ChunkState, Delivery, HealthChange
 from clarion.domain.ids import created_ms
+from clarion.domain.recorded_attempts import RECORDED
 from clarion.record.rules.rows import Rows
 
 MOVES: Final = {"delivered": Event.CONFIRMED, "read": Event.CONFIRMED, "bounced": Event.BOUNCED}
 """Kinds of receipts that may move a state. All other kinds are only recorded and counted."""
-RECORDED: Final = frozenset({"read", "opened", "clicked", "complained", "unsubscribed", "resubscribed", "deferred"})
-"""Kinds that the timeline shows under their own name."""
-
 _NEWS: Final = frozenset({"bounced", "complained", "unsubscribed"})
 """Kinds for which a broadcast's delivery gets a row of its own; a broadcast may have a million receipts of the other
 kinds."""

@@ -10,9 +10,6 @@ from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 
 MINUTE_MS = 60_000
-FITTED: Final = "fitted"
-"""The event of the row that records how a message was changed to fit before it was accepted. It is shown with that
-attempt."""
 
 
 class Rows:
@@ -67,18 +64,3 @@ class Rows:
         """Add to a counter of the minute."""
         key = (at_ms - at_ms % MINUTE_MS, tenant, channel, what, reason)
         self.changes.counters[key] = self.changes.counters.get(key, 0) + count
-
-
-def acceptance(row: Delivery) -> Attempt:
-    """Return the accepted attempt that is stored in a delivery's own row."""
-    accepted_ms = row.accepted_ms or 0
-    repeats = row.repeats if row.attempt == row.accepted_attempt else 0
-    return Attempt(
-        row.id, row.tenant, row.accepted_attempt, accepted_ms, row.started_ms or accepted_ms, Event.ACCEPTED, "accepted",
-        0, "", row.provider, row.vendor, row.vendor_message_id, None, repeats,
-    )  # fmt: skip
-
-
-def fitting(recorded: Attempt) -> Attempt:
-    """Return the row that stores the detail of an accepted attempt, which has no column in a delivery's own row."""
-    return msgspec.structs.replace(recorded, event=FITTED, repeats=0, applied=True)

@@ -227,7 +227,7 @@ def _part(route: Route) -> str:
 _PARTS: Final = {
     "ways_in": "accept",
     "ways_in.http.application": "app",
-    "inbox": "realtime",
+    "inbox": "inbox",
     "history": "record",
     "identity": "control",
 }

@@ -7,9 +7,9 @@ import pytest
 
 from clarion.control import routes as control_routes
 from clarion.feedback import routes as feedback_routes
+from clarion.inbox import routes as inbox_routes
+from clarion.inbox import routes_seen
 from clarion.ports.web import PUBLIC, Route
-from clarion.realtime import routes as realtime_routes
-from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
@@ -26,7 +26,7 @@ def routes() -> list[Route]:
         *routes_events.routes(absent),
         *routes_test_send.routes(absent, absent),
         *record_routes.routes(absent, absent, absent, absent, absent),
-        *realtime_routes.routes(absent, absent, absent, absent, absent),
+        *inbox_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent, absent),
         *feedback_routes.routes(absent, ""),
         *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent, telemetry=absent),

@@ -5,7 +5,7 @@ from itertools import count, islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.realtime.rules.inbox import (
+from clarion.inbox.rules.inbox import (
     ALL,
     ARCHIVED,
     UNREAD,

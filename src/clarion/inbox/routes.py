@@ -10,6 +10,8 @@ import msgspec
 from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.domain.limits_processes import INBOX_COUNT_MAX, READ_ALL_SEEN_MAX
+from clarion.inbox.gather import Reader
+from clarion.inbox.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, is_shown
 from clarion.journal.seen_receipts import seen_result
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
@@ -18,8 +20,6 @@ from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
 from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
-from clarion.realtime.gather import Reader
-from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, is_shown
 
 Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
 """Records that a user (tenant, user id) is active now."""

@@ -7,8 +7,8 @@ import msgspec
 
 from clarion.domain.limits import PAGE_ITEMS_MAX
 from clarion.domain.limits_processes import INBOX_SCAN_MAX
+from clarion.inbox.rules.inbox import Item, Marks, Source, marked, merged
 from clarion.ports.inbox import Inbox
-from clarion.realtime.rules.inbox import Item, Marks, Source, marked, merged
 
 _JSON: Final = msgspec.json.Encoder()
 _BROADCASTS_A_TIME: Final = 20

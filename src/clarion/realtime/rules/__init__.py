@@ -1,1 +1,0 @@
-"""Pure rules of realtime: inbox merging, read state, socket messages as data. No clock, chance, I/O or logging."""
