@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from tests.architecture.parsed import parsed
 
-STAGES = {"accept", "plan", "deliver", "wait", "record", "inbox", "feedback"}
+STAGES = {"accept", "plan", "deliver", "wait", "record", "inbox", "history", "feedback"}
 SHELLS = ("worker", "routes", "socket", "gather", "intake")
 LIBRARIES = {
     "aiosmtplib", "alembic", "apsw", "asyncio", "asyncpg", "concurrent", "httptools", "io", "logging", "multiprocessing", "os", "pathlib",

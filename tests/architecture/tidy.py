@@ -9,7 +9,7 @@ from tests.architecture.parsed import parsed
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "base", "manager", "managers", "tools", "misc"}
-STAGES = {"accept", "plan", "deliver", "wait", "record", "inbox", "feedback"}
+STAGES = {"accept", "plan", "deliver", "wait", "record", "inbox", "history", "feedback"}
 WAITERS = ("worker", "routes", "socket", "gather", "intake")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -13,12 +13,12 @@ from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.limits_delivery import REPLAY_AHEAD_MS_MAX
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
+from clarion.history import routes as record_routes
 from clarion.journal.codec import decode
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.pages import cursor_text
 from clarion.ports.web import Call, Caller
-from clarion.record import routes as record_routes
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
@@ -305,7 +305,7 @@ async def test_what_expires_before_its_turn_is_not_replayed(api):
 
 
 async def test_many_pages_are_one_call(api, monkeypatch):
-    monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 1)
+    monkeypatch.setattr("clarion.history.dead_letters.routes.REPLAY_PAGE_LETTERS", 1)
     for person in range(4):
         await api.kill(person)
     first = await api.replay(filter={}, limit=2)
@@ -316,7 +316,7 @@ async def test_many_pages_are_one_call(api, monkeypatch):
 
 
 async def test_replays_before_the_journal_was_full_are_reported(api, monkeypatch):
-    monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 2)
+    monkeypatch.setattr("clarion.history.dead_letters.routes.REPLAY_PAGE_LETTERS", 2)
     for person in range(4):
         await api.kill(person)
     append, calls = api.journal.commit, []

@@ -3,7 +3,7 @@
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
-from clarion.record.rules.timeline import attempts, moments
+from clarion.history.rules.timeline import attempts, moments
 from tests.contract import ledgers as world
 
 PORT = "history"

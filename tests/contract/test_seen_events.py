@@ -7,6 +7,7 @@ from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen
 from clarion.journal import events
@@ -17,7 +18,6 @@ from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.web import Call, Caller
-from clarion.record import routes as record_routes
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS

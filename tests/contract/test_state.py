@@ -7,13 +7,13 @@ import pytest
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
+from clarion.history.routes import routes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.ports.web import Call, Caller
 from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import touched
-from clarion.record.routes import routes
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.state import MemoryState
 from tests.contract import ledgers as world

@@ -4,12 +4,12 @@ import pytest
 
 from clarion.domain import ids
 from clarion.domain.history import Instance
+from clarion.history.routes import routes
 from clarion.journal.codec import encode
 from clarion.journal.events import PlannedFrame, ProgressFrame, Recipient, Request
 from clarion.ports.state import Advance
 from clarion.ports.streams import StoredFrame
 from clarion.ports.web import Call, Caller
-from clarion.record.routes import routes
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.states import State
 from tests.folding import fold_stored

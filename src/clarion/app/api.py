@@ -51,6 +51,7 @@ from clarion.edge.tls.listener import TlsListener
 from clarion.edge.tls.renewal import ServerTls
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
+from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen
 from clarion.journal import topics
@@ -58,7 +59,6 @@ from clarion.journal.find import find_accepted
 from clarion.plan import routes as plan_routes
 from clarion.plan.gather_explanation import ExplanationGatherer
 from clarion.ports.web import Route
-from clarion.record import routes as record_routes
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
 from clarion.ways_in.http.application import application
@@ -339,9 +339,7 @@ def routes(parts: Shared) -> list[Route]:
             parts.clock,
         ),
         *record_routes.routes(parts.state.history, parts.streams, parts.store, parts.directory, parts.clock),
-        *inbox_routes.routes(
-            parts.state.inbox, parts.directory, parts.clock, parts.control.users.touch, parts.store
-        ),
+        *inbox_routes.routes(parts.state.inbox, parts.directory, parts.clock, parts.control.users.touch, parts.store),
         *routes_seen.routes(parts.state.history, parts.streams, parts.store, parts.clock),
         *unsubscribe_routes.routes(parts.control, parts.unsubscribe_links, parts.clock),
         *_receipts(parts),

@@ -3,10 +3,10 @@
 import asyncio
 from itertools import permutations
 
+from clarion.history.shapes import request_of
 from clarion.journal import topics
 from clarion.journal.events import Recipient
 from clarion.ports.state import Advance
-from clarion.record.shapes import request_of
 from tests.contract.states import STATES
 from tests.folding import fold_stored
 from tests.look import Glance

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from clarion.domain.delivery_state import TRANSITIONS, Event, State
 from clarion.domain.history import Attempt, Chunk, ChunkState, DeadLetter, Delivery, Notification, Progress
 from clarion.domain.ids import notification_of
+from clarion.domain.recorded_attempts import acceptance, fitting
 from clarion.record.rules import chunk_bytes
 from clarion.record.rules.fold_receipts import came_early
-from clarion.domain.recorded_attempts import acceptance, fitting
 from clarion.record.rules.rows import Rows
 
 _NAME_OF_PLANNED = {

@@ -11,7 +11,6 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import TRANSITIONS, Event, State
 from clarion.domain.history import Attempt, ChunkState, Delivery, HealthChange
 from clarion.domain.ids import created_ms
-from clarion.domain.recorded_attempts import RECORDED
 from clarion.record.rules.rows import Rows
 
 MOVES: Final = {"delivered": Event.CONFIRMED, "read": Event.CONFIRMED, "bounced": Event.BOUNCED}

@@ -1,11 +1,7 @@
 """The rows a batch touches, and how a transition is written: to its own row, the byte of its chunk, and the totals."""
 
-from typing import Final
-
-import msgspec
-
 from clarion.domain.delivery_state import Event, State, next_state
-from clarion.domain.history import Attempt, Changes, ChunkState, Delivery
+from clarion.domain.history import Changes, ChunkState, Delivery
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 

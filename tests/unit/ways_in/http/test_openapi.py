@@ -7,10 +7,10 @@ import pytest
 
 from clarion.control import routes as control_routes
 from clarion.feedback import routes as feedback_routes
+from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen
 from clarion.ports.web import PUBLIC, Route
-from clarion.record import routes as record_routes
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
 from clarion.ways_in.http.openapi import document, page

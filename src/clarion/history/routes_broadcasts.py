@@ -13,6 +13,7 @@ from clarion.domain.delivery_state import NAMES, State
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import STATES, Attempt, Chunk, ChunkState, Delivery
 from clarion.domain.limits_processes import BROADCAST_CHUNKS_PER_PAGE_MAX
+from clarion.history.shapes import delivery_out, reason_name
 from clarion.journal.events import BroadcastJob
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
@@ -20,7 +21,6 @@ from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
 from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
-from clarion.record.shapes import delivery_out, reason_name
 
 _STATES: Final = {name: state for state, name in NAMES.items()}
 _CURSOR_BYTES: Final = ids.DELIVERY_ID_BYTES + 4

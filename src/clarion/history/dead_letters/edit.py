@@ -9,8 +9,8 @@ from clarion.domain.depth import too_deep
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits_delivery import REPLAY_EDIT_BYTES_MAX
-from clarion.record.dead_letters.shapes import ReplayEdit
-from clarion.record.dead_letters.verdicts import Edit
+from clarion.history.dead_letters.shapes import ReplayEdit
+from clarion.history.dead_letters.verdicts import Edit
 
 
 def edit_of(given: ReplayEdit | None, channel: Channel | None, template: Template | None) -> Edit:

@@ -4,8 +4,8 @@ import pytest
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.record.dead_letters.edit import edit_of
-from clarion.record.dead_letters.shapes import ReplayEdit
+from clarion.history.dead_letters.edit import edit_of
+from clarion.history.dead_letters.shapes import ReplayEdit
 
 SUBSCRIPTION = '{"endpoint": "https://push.example/1", "keys": {"p256dh": "B", "auth": "A"}}'
 

@@ -7,8 +7,7 @@ import msgspec
 
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
-from clarion.domain.recorded_attempts import RECORDED
-from clarion.domain.recorded_attempts import FITTED, acceptance
+from clarion.domain.recorded_attempts import FITTED, RECORDED, acceptance
 
 _NO_CALL: Final = RECORDED | {
     Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED, Event.HELD, Event.RELEASED,

@@ -10,6 +10,20 @@ from clarion.domain.delivery_state import NAMES
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
 from clarion.domain.limits_processes import HISTORY_SCAN_MAX, NOTIFICATIONS_PER_READ_MAX
+from clarion.history.dead_letters.routes import dead_letter_routes
+from clarion.history.routes_broadcasts import broadcast_routes
+from clarion.history.routes_monitoring import monitoring_routes
+from clarion.history.rules.timeline import is_withdrawn, moments, running, status
+from clarion.history.shapes import (
+    NotificationBrief,
+    NotificationOut,
+    delivery_brief,
+    delivery_out,
+    notification_brief,
+    notification_out,
+    request_of,
+)
+from clarion.history.shapes_instances import instances_out
 from clarion.journal.events import AcceptedFrame
 from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
@@ -20,20 +34,6 @@ from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
-from clarion.record.dead_letters.routes import dead_letter_routes
-from clarion.record.routes_broadcasts import broadcast_routes
-from clarion.record.routes_monitoring import monitoring_routes
-from clarion.record.rules.timeline import is_withdrawn, moments, running, status
-from clarion.record.shapes import (
-    NotificationBrief,
-    NotificationOut,
-    delivery_brief,
-    delivery_out,
-    notification_brief,
-    notification_out,
-    request_of,
-)
-from clarion.record.shapes_instances import instances_out
 
 READ: Final = "notifications:read"
 _STATES: Final = {name: state for state, name in NAMES.items()}

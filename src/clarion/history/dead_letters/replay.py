@@ -10,15 +10,15 @@ from clarion.domain.history import Delivery
 from clarion.domain.limits_processes import FRAME_RECORDS_MAX
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
+from clarion.history.dead_letters.shapes import ReplayPreview
+from clarion.history.dead_letters.verdicts import Edit, Letter, Pace, Status, edited, refusal
+from clarion.history.shapes import reason_name
 from clarion.journal.codec import encode
 from clarion.journal.events import ReplayedFrame
 from clarion.journal.rows import cut_frames, encode_delivery
 from clarion.journal.topics import OUTCOMES, deliver
 from clarion.ports.stage_store import StageResult, Timer
 from clarion.ports.streams import Frame
-from clarion.record.dead_letters.shapes import ReplayPreview
-from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status, edited, refusal
-from clarion.record.shapes import reason_name
 
 
 class ReplayFacts(NamedTuple):

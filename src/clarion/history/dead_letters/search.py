@@ -10,12 +10,12 @@ from clarion.domain.decision import REASON_NAMES
 from clarion.domain.errors import CorruptFrame, InvalidField, UnknownFrame
 from clarion.domain.history import DeadLetter
 from clarion.domain.planned import PlannedDelivery
+from clarion.history.dead_letters.verdicts import Letter
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
 from clarion.ports.history import DeadLetterFilter
 from clarion.ports.pages import time_of
-from clarion.record.dead_letters.verdicts import Letter
 
 _REASONS: Final = {name: int(reason) for reason, name in REASON_NAMES.items() if reason}
 _REPLAYED: Final = {"true": True, "false": False}

@@ -4,7 +4,7 @@ import pytest
 
 from clarion.domain.delivery_state import State
 from clarion.domain.history import Delivery, Notification
-from clarion.record.rules.timeline import status
+from clarion.history.rules.timeline import status
 
 PLANNED = Notification("acme", bytes(16), 1, 2, None, "normal", "", "news", b"")
 WAITING = Notification("acme", bytes(16), 1, None, 9, "normal", "", "news", b"")

@@ -2,9 +2,9 @@
 
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.history import Attempt, Delivery, Notification
+from clarion.history.rules.timeline import attempts, moments
 from clarion.record.rules.fold import Fold
 from clarion.record.rules.rows import Rows
-from clarion.record.rules.timeline import attempts, moments
 
 ID = bytes(24)
 CUT = "the body was shortened from 5,120 to 3,802 bytes: 4,096 bytes are what FCM takes"

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.history import DeadLetter
+from clarion.history.dead_letters.replay import ReplayFacts, addresses_of
+from clarion.history.dead_letters.search import LetterPage, LetterQuery, filter_letters
+from clarion.history.dead_letters.verdicts import Edit, Letter
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
-from clarion.record.dead_letters.replay import ReplayFacts, addresses_of
-from clarion.record.dead_letters.search import LetterPage, LetterQuery, filter_letters
-from clarion.record.dead_letters.verdicts import Edit, Letter
 
 
 async def gather_page(

@@ -14,18 +14,11 @@ from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.limits import BATCH_ITEMS_MAX
 from clarion.domain.limits_delivery import REPLAY_AHEAD_MS_MAX, REPLAY_LEFT_MAX, REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
 from clarion.domain.limits_processes import HISTORY_SCAN_MAX
-from clarion.ports.clock import Clock
-from clarion.ports.directory import Directory
-from clarion.ports.history import History, Window
-from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
-from clarion.ports.stage_store import StageStore
-from clarion.ports.times import shown
-from clarion.ports.web import Call, Query, Reply, Route
-from clarion.record.dead_letters.edit import edit_of
-from clarion.record.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
-from clarion.record.dead_letters.replay import Replays, ReplayVerdicts, Tally
-from clarion.record.dead_letters.search import LetterPage, LetterQuery, not_replayed, open_letter, query_of
-from clarion.record.dead_letters.shapes import (
+from clarion.history.dead_letters.edit import edit_of
+from clarion.history.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
+from clarion.history.dead_letters.replay import Replays, ReplayVerdicts, Tally
+from clarion.history.dead_letters.search import LetterPage, LetterQuery, not_replayed, open_letter, query_of
+from clarion.history.dead_letters.shapes import (
     DeadLetterDetail,
     DeadLetterOut,
     ReplayIn,
@@ -34,8 +27,15 @@ from clarion.record.dead_letters.shapes import (
     detail_out,
     letter_out,
 )
-from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status
-from clarion.record.shapes import delivery_text
+from clarion.history.dead_letters.verdicts import Edit, Letter, Pace, Status
+from clarion.history.shapes import delivery_text
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.history import History, Window
+from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
+from clarion.ports.stage_store import StageStore
+from clarion.ports.times import shown
+from clarion.ports.web import Call, Query, Reply, Route
 
 _READ: Final = "notifications:read"
 _WRITE: Final = "notifications:write"

@@ -1,0 +1,1 @@
+"""History: what was recorded, as the API reads it, and deliveries that were given up."""
