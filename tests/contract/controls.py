@@ -10,6 +10,7 @@ import msgspec
 from clarion.app.engines import template_engines
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
+from clarion.identity import routes as identity_routes
 from clarion.domain.channel import Channel
 from clarion.domain.limits_processes import REVISION_CHECK_MS
 from clarion.domain.security_events import SecurityEvent
@@ -92,17 +93,20 @@ class ControlPlane:
         self.journal = MemoryJournal(self.clock, PARTITIONS)
         self.notes = SecurityRecorder()
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
-        self.routes = routes(
-            self.control,
-            self.vault,
-            DRAFTING,
-            JsonSchemas(),
-            vendors,
-            self.clock,
-            self.journal,
-            CelExpressions(),
-            telemetry=self.notes,
-        )
+        self.routes = [
+            *identity_routes.routes(self.control, self.vault, self.clock, self.notes),
+            *routes(
+                self.control,
+                self.vault,
+                DRAFTING,
+                JsonSchemas(),
+                vendors,
+                self.clock,
+                self.journal,
+                CelExpressions(),
+                telemetry=self.notes,
+            ),
+        ]
 
     @classmethod
     def copy_of(cls, empty: Path, folder: Path, backend: str = "sqlite") -> "ControlPlane":

@@ -32,7 +32,7 @@ def bound(monkeypatch):
     """Set a bound by its name in every backend."""
 
     def to(name: str, value: Any) -> None:
-        modules = [module for path, module in sys.modules.items() if path.startswith("clarion.backends.")]
+        modules = [module for path, module in sys.modules.items() if path.startswith("clarion.stores.")]
         holders = [module for module in modules if hasattr(module, name)]
         assert holders, name
         for module in holders:

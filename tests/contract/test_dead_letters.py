@@ -17,8 +17,8 @@ from clarion.history import routes as record_routes
 from clarion.journal.codec import decode
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.journal.topics import OUTCOMES
-from clarion.ports.pages import cursor_text
 from clarion.ports.web import Call, Caller
+from clarion.resources.pages import cursor_text
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS

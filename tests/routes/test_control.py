@@ -5,10 +5,10 @@ import base64
 import msgspec
 import pytest
 
-from clarion.control.auth.rules import SCOPES
-from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import Conflict, InvalidField, NotFound, Unauthorized
 from clarion.domain.limits_processes import BULK_BATCH_LINES
+from clarion.identity.rules.scopes import SCOPES
+from clarion.identity.user_tokens import UserTokens
 from clarion.ports.web import OPERATOR, PUBLIC, USER
 from tests import lookups
 from tests.contract.controls import ControlPlane

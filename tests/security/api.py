@@ -8,12 +8,12 @@ from urllib.parse import unquote
 import msgspec
 
 from clarion.app import api, config, ops_routes
-from clarion.app.operator_keys import OperatorKeys
 from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
-from clarion.control.auth.tokens import UserTokens
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.connections import Connections
+from clarion.identity.operator_keys import OperatorKeys
+from clarion.identity.user_tokens import UserTokens
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from clarion.control.auth.tokens import TokenRefusal
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
+from clarion.identity.user_tokens import TokenRefusal
 from clarion.ports.web import OPERATOR, PUBLIC, USER
 from tests.security.api import OPERATOR_KEY
 from tests.security.route_examples import EXAMPLES

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app import config, operator_keys
+from clarion.app import config
 from clarion.deliver.rules.sanitize import MASK, mask_secrets, sanitized, secrets_of
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX, ATTEMPT_PAUSE_MS_MAX, VENDOR_MESSAGE_ID_CHARS_MAX
@@ -27,6 +27,7 @@ from clarion.domain.outcome import (
     Throttled,
     Transient,
 )
+from clarion.identity import operator_keys
 from clarion.ops import logging
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.secrets import SealBroken

@@ -24,7 +24,6 @@ from clarion.accept.worker_quota import QuotaGate
 from clarion.app import gc_tuning, malloc, ops_routes
 from clarion.app.config import Config
 from clarion.app.definition_refresh import keep_definitions_fresh
-from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_keys
 from clarion.app.wiring import Identity, Parts, Shared
 from clarion.control import routes as control_routes
 from clarion.control.providers import health as health_routes
@@ -52,6 +51,8 @@ from clarion.edge.tls.renewal import ServerTls
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
 from clarion.history import routes as record_routes
+from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_keys
+from clarion.identity import routes as identity_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen
 from clarion.journal import topics
@@ -343,6 +344,7 @@ def routes(parts: Shared) -> list[Route]:
         *routes_seen.routes(parts.state.history, parts.streams, parts.store, parts.clock),
         *unsubscribe_routes.routes(parts.control, parts.unsubscribe_links, parts.clock),
         *_receipts(parts),
+        *identity_routes.routes(parts.control, parts.vault, parts.clock, parts.telemetry),
         *control_routes.routes(
             parts.control,
             parts.vault,

@@ -8,12 +8,12 @@ import os
 from typing import Final
 
 from clarion.app.config import Config
-from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_keys
 from clarion.app.partitions import ROLE, change
 from clarion.app.stores import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGROUP_S_MAX
+from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_keys
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry

@@ -6,17 +6,13 @@ import socket
 from collections.abc import Mapping
 
 from clarion.app import confined, lab
-from clarion.app.callers import Callers
 from clarion.app.config import Config
 from clarion.app.engines import template_engines
-from clarion.app.key_uses import KeyUses
-from clarion.app.operator_keys import OperatorKeys
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader
 from clarion.app.stores import Stores, open_stores, postgres
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
-from clarion.control.auth.tokens import UserTokens, check_generation
 from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.deliver.rules.retry import Policy
 from clarion.domain.api_key import is_mistyped
@@ -24,6 +20,10 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import Forbidden, Unauthorized
 from clarion.domain.networks import contain
 from clarion.domain.security_events import SecurityEvent
+from clarion.identity.callers import Callers
+from clarion.identity.key_uses import KeyUses
+from clarion.identity.operator_keys import OperatorKeys
+from clarion.identity.user_tokens import UserTokens, check_generation
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.confined.pool import ConfinedDrafting
 from clarion.languages.jsonschema.schemas import JsonSchemas

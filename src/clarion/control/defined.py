@@ -5,12 +5,11 @@ from typing import Any
 
 import msgspec
 
-from clarion.control.paging import page_of, page_reply
 from clarion.domain.errors import NotFound
 from clarion.ports.control_definitions import DefinitionRecord, Definitions
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 
 def view(record: DefinitionRecord) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """All endpoints of the control plane."""
 
-from clarion.control.auth import routes as auth
-from clarion.control.auth.tokens import UserTokens
 from clarion.control.brand import routes as brand
 from clarion.control.categories import routes as categories
 from clarion.control.event_rules import routes as event_rules
@@ -16,7 +14,6 @@ from clarion.control.suppressions import routes as suppressions
 from clarion.control.templates import routes as templates
 from clarion.control.templates import routes_preview as previews
 from clarion.control.tenants import routes as tenants
-from clarion.control.tenants import routes_keys as keys
 from clarion.control.tenants import routes_quotas as quotas
 from clarion.control.topics import routes as topics
 from clarion.control.users import routes as users
@@ -52,10 +49,8 @@ def routes(
     events of the security log."""
     return [
         *tenants.routes(control),
-        *keys.routes(control, clock, telemetry),
         *quotas.routes(control.quotas, telemetry),
         *users.routes(control),
-        *auth.routes(control, UserTokens(vault), clock, telemetry),
         *topics.routes(control.topics),
         *segments.routes(control, clock),
         *schedules.routes(control, schemas, store, clock),

@@ -29,11 +29,11 @@ from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 
 READ: Final = "notifications:read"
 _STATES: Final = {name: state for state, name in NAMES.items()}

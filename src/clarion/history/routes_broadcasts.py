@@ -17,10 +17,10 @@ from clarion.history.shapes import delivery_out, reason_name
 from clarion.journal.events import BroadcastJob
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
 from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page
 
 _STATES: Final = {name: state for state, name in NAMES.items()}
 _CURSOR_BYTES: Final = ids.DELIVERY_ID_BYTES + 4

@@ -12,9 +12,9 @@ from clarion.domain.limits_processes import COUNTER_ROWS_MAX
 from clarion.history.shapes import capture_out, reason_name
 from clarion.ports.clock import Clock
 from clarion.ports.history import History, Window
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 
 _READ: Final = "notifications:read"
 _HOUR_MS: Final = 3_600_000

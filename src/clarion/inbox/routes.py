@@ -16,10 +16,10 @@ from clarion.journal.seen_receipts import seen_result
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Horizon, Inbox, Mark
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
 from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page
 
 Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
 """Records that a user (tenant, user id) is active now."""

@@ -4,19 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.control.auth.rules import EVERYTHING, SCOPES, allows, check_scopes
 from clarion.control.categories.rules import check_defaults
-from clarion.control.paging import page_of, page_reply
 from clarion.control.providers.fields import check_fields
 from clarion.control.suppressions.rules import check_address
 from clarion.control.templates.rules import check_content
-from clarion.control.tenants.rules import check_expiry, check_tenant
+from clarion.control.tenants.rules import check_tenant
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import PARTS, REQUIRED_PARTS
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_TTL_MS_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from clarion.identity.rules.keys import check_expiry
+from clarion.identity.rules.scopes import EVERYTHING, SCOPES, allows, check_scopes
 from clarion.ports.vendor import Field
 from clarion.ports.web import OPERATOR, USER
+from clarion.resources.pages import page_of, page_reply
 
 FIELDS = (
     Field("host", required=True),

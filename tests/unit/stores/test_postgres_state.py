@@ -143,7 +143,7 @@ async def test_a_new_chunk_that_has_a_row_is_not_stored_again(state):
 async def test_of_receipts_that_repeat_the_same_are_kept_as_in_memory(state, tmp_path, monkeypatch):
     kept = 3
     for module in ("postgres.state_rows", "memory.state_tables"):
-        monkeypatch.setattr(f"clarion.backends.{module}.RECEIPTS_KEPT_MAX", kept)
+        monkeypatch.setattr(f"clarion.stores.{module}.RECEIPTS_KEPT_MAX", kept)
     chance, referee = random.Random(5), MemoryState()
     for number in range(60):
         rows = [

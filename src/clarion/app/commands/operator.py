@@ -24,7 +24,7 @@ def rotate_key(
     data_dir: DataDir = None,
 ) -> None:
     """Replace the operator's key. Running processes take the new one within a second or two; none restarts."""
-    from clarion.app.operator_keys import rotate
+    from clarion.identity.operator_keys import rotate
 
     overlap_ms = check_duration(overlap, "--overlap", least_ms=0, most_ms=KEY_OVERLAP_S_MAX * 1000)
     path = rotate(configuration(config_file, data_dir), overlap_ms, time.time_ns() // 1_000_000)

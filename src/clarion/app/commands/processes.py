@@ -169,7 +169,7 @@ def prepare(config: Config, *, takes_operator_key: bool = False) -> None:
         count = len(roles(config, None))
         asyncio.run(_postgres().prepare(config, count, takes_operator_key=takes_operator_key))
         return
-    from clarion.app.operator_keys import operator_key
+    from clarion.identity.operator_keys import operator_key
     from clarion.outbound.secrets.master_key import FileVault
     from clarion.stores.sqlite.consistency import upgrade_all
 

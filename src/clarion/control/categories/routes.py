@@ -5,15 +5,14 @@ from typing import Final
 import msgspec
 
 from clarion.control.categories.rules import CategoryBody, CategoryView, check_category, view
-from clarion.control.paging import page_of, page_reply
 from clarion.domain.address import key
 from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.workflow import Digest, Workflow
 from clarion.ports.control_content import Categories
 from clarion.ports.control_definitions import Definitions
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.web import Call, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from clarion.control.paging import page_of, page_reply
 from clarion.control.providers.destinations import changed_destination
 from clarion.control.providers.fields import check_fields
 from clarion.control.providers.verify import Verifier
@@ -19,12 +18,12 @@ from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.domain.secret_reference import is_reference
 from clarion.domain.security_events import SecurityEvent
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
-from clarion.ports.pages import PAGE_QUERIES, Page
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import shown
 from clarion.ports.vendor import Traits
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, Page, page_of, page_reply
 
 Vendors = Mapping[tuple[Channel, str], Traits]
 

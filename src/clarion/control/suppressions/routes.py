@@ -5,7 +5,6 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.paging import page_of, page_reply
 from clarion.control.suppressions.rules import check_address, check_reason
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS, Channel
@@ -13,9 +12,9 @@ from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
-from clarion.ports.pages import PAGE_QUERIES, Page
 from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, Page, page_of, page_reply
 
 _WHICH = (Query("channel", "Only this channel"), Query("address", "Only this address"))
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from clarion.control.paging import page_of, page_reply
 from clarion.control.templates import routes_translations, routes_versions
 from clarion.control.templates.bodies import TemplateBody
 from clarion.control.templates.editor import Editor, missing, source_of
@@ -13,9 +12,9 @@ from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template import TemplateVersion
 from clarion.ports.control import Control
 from clarion.ports.drafting import Drafting
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.schemas import Schemas
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 _DRAFT: Final = "draft"
 _PUBLISH: Final = Query(

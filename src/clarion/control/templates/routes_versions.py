@@ -3,7 +3,6 @@
 import asyncio
 from typing import Final
 
-from clarion.control.paging import page_of, page_reply
 from clarion.control.templates.bodies import PublishBody
 from clarion.control.templates.diff import changes
 from clarion.control.templates.editor import Editor, missing
@@ -12,8 +11,8 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import VERSION_NOTE_CHARS_MAX
 from clarion.domain.template import TemplateVersion
 from clarion.ports.control_content import Templates
-from clarion.ports.pages import PAGE_QUERIES, not_a_cursor
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, not_a_cursor, page_of, page_reply
 
 _DIGITS_MAX: Final = 9
 _NEWEST: Final = 10**_DIGITS_MAX

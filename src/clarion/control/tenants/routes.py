@@ -4,16 +4,15 @@ from datetime import datetime
 
 import msgspec
 
-from clarion.control.paging import page_of, page_reply
 from clarion.control.tenants.rules import check_tenant
 from clarion.control.users.preferences import Defaults, canonical
 from clarion.domain.address import single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX
 from clarion.ports.control import Control, TenantRecord
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.times import shown
 from clarion.ports.web import OPERATOR, Call, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 
 class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

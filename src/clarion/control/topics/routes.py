@@ -5,14 +5,13 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.paging import page_of, page_reply
 from clarion.domain.address import key, single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX, TOPIC_MEMBERS_PER_CALL_MAX
 from clarion.ports.control_users import TopicRecord, Topics
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 
 class TopicBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

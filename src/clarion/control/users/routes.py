@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from clarion.control.paging import page_of, page_reply
 from clarion.control.users import bulk, routes_choices
 from clarion.control.users.places import places
 from clarion.control.users.preferences import Preferences, view
@@ -19,10 +18,10 @@ from clarion.domain.json_values import marks_in
 from clarion.domain.limits_processes import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES, BULK_BATCH_VALUES_MAX
 from clarion.ports.control import Control
 from clarion.ports.control_users import UserRecord
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.slices import sliced
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 _NO_USER = "no such user"
 

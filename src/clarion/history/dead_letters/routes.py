@@ -32,10 +32,10 @@ from clarion.history.shapes import delivery_text
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
-from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
 from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
 
 _READ: Final = "notifications:read"
 _WRITE: Final = "notifications:write"

@@ -15,7 +15,7 @@ from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
 from clarion.ports.history import DeadLetterFilter
-from clarion.ports.pages import time_of
+from clarion.resources.pages import time_of
 
 _REASONS: Final = {name: int(reason) for reason, name in REASON_NAMES.items() if reason}
 _REPLAYED: Final = {"true": True, "false": False}

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from clarion.control import routes as control_routes
+from clarion.identity import routes as identity_routes
 from clarion.feedback import routes as feedback_routes
 from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
@@ -29,6 +30,7 @@ def routes() -> list[Route]:
         *inbox_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent, absent),
         *feedback_routes.routes(absent, ""),
+        *identity_routes.routes(Anything(), absent, absent, absent),
         *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent, telemetry=absent),
     ]
 

@@ -5,21 +5,20 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.auth.rules import ROTATE, check_scopes
-from clarion.control.paging import page_of, page_reply
-from clarion.control.tenants.rules import KeyState, check_expiry, key_state
 from clarion.domain.address import single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import KEY_OVERLAP_S_MAX, NAME_CHARS_MAX
 from clarion.domain.networks import check_networks
 from clarion.domain.security_events import SecurityEvent
+from clarion.identity.rules.keys import KeyState, check_expiry, key_state
+from clarion.identity.rules.scopes import ROTATE, check_scopes
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_keys import KeyRecord, KeyUse
-from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import OPERATOR, Call, Reply, Route
+from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 
 class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

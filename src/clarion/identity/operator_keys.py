@@ -13,9 +13,8 @@ import stat
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from clarion.app.config import Config
 from clarion.domain.api_key import SECRET_BYTES, operator_key_of
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import OPERATOR_KEY_CHARS_MIN, OPERATOR_KEY_FILE_BYTES_MAX
@@ -33,6 +32,18 @@ class _Keys(NamedTuple):
     current: bytes
     previous: bytes = b""
     previous_until_ms: int = 0
+
+
+class OperatorSettings(Protocol):
+    """What the keys depend on: the folder of their files, and a key that is set instead, or an empty text."""
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory."""
+
+    @property
+    def operator_key(self) -> str:
+        """The key that is set."""
 
 
 class OperatorKeys:
@@ -91,47 +102,47 @@ class OperatorKeyFiles(OperatorKeys):
         return [_state(self._data_dir / name) for name in (OPERATOR_KEY_FILE, PREVIOUS_FILE)]
 
 
-def operator_key(config: Config) -> str:
+def operator_key(settings: OperatorSettings) -> str:
     """Return the operator's key, writing its file (mode 0600) at the first start. Raises `OperatorError` when the key
     is too short or other users can read its file."""
-    if config.operator_key:
-        return _long_enough(config.operator_key, "the configured operator key")
-    path: Path = config.data_dir / OPERATOR_KEY_FILE
-    config.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.operator_key:
+        return _long_enough(settings.operator_key, "the configured operator key")
+    path: Path = settings.data_dir / OPERATOR_KEY_FILE
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _make(path)
     return _read_key(path)
 
 
-def valid_keys(config: Config) -> list[str]:
+def valid_keys(settings: OperatorSettings) -> list[str]:
     """Return the operator's key and the one before it, if its overlap has not been ended by another. Raises `OperatorError`
     as `operator_key` does."""
-    key = operator_key(config)
-    if config.operator_key:
+    key = operator_key(settings)
+    if settings.operator_key:
         return [key]
-    found = _read_all(config.data_dir)
+    found = _read_all(settings.data_dir)
     return [one.decode() for one in (found.current, found.previous) if one]
 
 
-def operator_keys(config: Config, telemetry: Telemetry) -> OperatorKeys:
+def operator_keys(settings: OperatorSettings, telemetry: Telemetry) -> OperatorKeys:
     """Return the valid keys of the operator. Raises `OperatorError` as `operator_key` does."""
-    key = operator_key(config)
-    return OperatorKeys(key) if config.operator_key else OperatorKeyFiles(config.data_dir, telemetry)
+    key = operator_key(settings)
+    return OperatorKeys(key) if settings.operator_key else OperatorKeyFiles(settings.data_dir, telemetry)
 
 
-def rotate(config: Config, overlap_ms: int, now_ms: int) -> Path:
+def rotate(settings: OperatorSettings, overlap_ms: int, now_ms: int) -> Path:
     """Write a new key of the operator and return its file; the key before stays valid for the overlap. Raises
     `OperatorError` when the key is a setting, or a file cannot be read or written."""
-    if config.operator_key:
+    if settings.operator_key:
         raise OperatorError("The operator's key is a setting, operator_key; change it there and restart the API.")
-    path = config.data_dir / OPERATOR_KEY_FILE
+    path = settings.data_dir / OPERATOR_KEY_FILE
     if not path.exists():
         raise OperatorError(f"There is no {path}: is this the data directory of an installation?")
     before = _read_key(path)
     until = shown(now_ms + overlap_ms).isoformat()
     try:
         # In this order a crash in between leaves the key that was valid before.
-        _replace(config.data_dir / PREVIOUS_FILE, f"{before}\n{until}\n")
+        _replace(settings.data_dir / PREVIOUS_FILE, f"{before}\n{until}\n")
         _replace(path, _new_key())
     except OSError as error:
         raise OperatorError(f"Cannot write {error.filename or path}: {error.strerror}.") from error

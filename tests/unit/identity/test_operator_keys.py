@@ -5,7 +5,10 @@ import os
 import pytest
 
 from clarion.app import config
-from clarion.app.operator_keys import (
+from clarion.domain.api_key import is_checked
+from clarion.domain.errors import OperatorError
+from clarion.domain.security_events import SecurityEvent
+from clarion.identity.operator_keys import (
     OPERATOR_KEY_FILE,
     PREVIOUS_FILE,
     OperatorKeyFiles,
@@ -14,9 +17,6 @@ from clarion.app.operator_keys import (
     operator_keys,
     rotate,
 )
-from clarion.domain.api_key import is_checked
-from clarion.domain.errors import OperatorError
-from clarion.domain.security_events import SecurityEvent
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3600 * 1000

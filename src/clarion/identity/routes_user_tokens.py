@@ -5,10 +5,10 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import USER_TOKEN_TTL_S_DEFAULT, USER_TOKEN_TTL_S_MAX
 from clarion.domain.security_events import SecurityEvent
+from clarion.identity.user_tokens import UserTokens
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.telemetry import Telemetry

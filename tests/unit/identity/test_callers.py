@@ -2,9 +2,9 @@
 
 import pytest
 
-from clarion.app import callers as module
-from clarion.app.callers import Callers
 from clarion.domain.errors import StoreUnavailable
+from clarion.identity import callers as module
+from clarion.identity.callers import Callers
 from tests.contract.controls import ControlPlane, migrated
 
 T = "acme"

@@ -1,8 +1,8 @@
-"""Helpers of list endpoints: opaque cursors, page sizes and times in queries."""
+"""Pages of lists: opaque cursors, page sizes and times in queries. Where a list is in the order of keys, its cursor holds the last key seen."""
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from clarion.domain.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
 from clarion.ports.times import stored
 from clarion.ports.web import Query, Reply
 
+_KEY: Final = msgspec.json.Decoder(list[str])
 PAGE_QUERIES: Final = (
     Query("after", "Cursor: `next` of the previous page"),
     Query("limit", f"Items per page, 1-{PAGE_ITEMS_MAX}", "integer"),
@@ -83,3 +84,25 @@ def time_of(query: Mapping[str, str], name: str) -> int | None:
     if at is None or at.tzinfo is None:
         raise InvalidField("must be an RFC 3339 time with its offset", field=name)
     return stored(at)
+
+
+def page_of(query: Mapping[str, str], keys: int = 1) -> tuple[list[str], int]:
+    """Return the key after which to continue (empty strings at the start) and the requested number of items."""
+    limit = limit_of(query)
+    cursor = raw_cursor(query)
+    if cursor is None:
+        return [""] * keys, limit
+    try:
+        values = _KEY.decode(cursor)
+    except (ValueError, msgspec.MsgspecError):
+        raise not_a_cursor() from None
+    if len(values) != keys:
+        raise not_a_cursor()
+    return values, limit
+
+
+def page_reply(items: Sequence[T], limit: int, key: Callable[[T], Sequence[str]], show: Callable[[T], Any]) -> Reply:
+    """Return a page. `items` has one more item than `limit` when there is another page."""
+    shown = items[:limit]
+    following = msgspec.json.encode(list(key(shown[-1]))) if len(items) > limit else None
+    return page([show(item) for item in shown], following)

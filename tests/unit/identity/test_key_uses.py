@@ -2,11 +2,11 @@
 
 import pytest
 
-from clarion.app import key_uses as module
-from clarion.app.key_uses import KeyUses
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import KEY_EXPIRY_CHECK_MS, KEY_USE_EVERY_MS
 from clarion.domain.security_events import SecurityEvent
+from clarion.identity import key_uses as module
+from clarion.identity.key_uses import KeyUses
 from tests.contract.controls import ControlPlane
 
 T = "acme"

@@ -1,1 +1,0 @@
-"""Auth: credentials, with the tenant and scopes of each."""

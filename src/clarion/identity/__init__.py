@@ -1,0 +1,1 @@
+"""Identity: who calls. API keys, user tokens, and the keys of operators."""
