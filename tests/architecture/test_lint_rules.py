@@ -48,7 +48,7 @@ def test_pure_code_passes(path: str):
     assert not ruff(path, PURE, "TID251")
 
 
-@pytest.mark.parametrize("path", ["src/clarion/ops/clock.py", "src/clarion/deliver/worker.py"])
+@pytest.mark.parametrize("path", ["src/clarion/runtime/clock.py", "src/clarion/deliver/worker.py"])
 def test_time_is_allowed_where_it_is_somebodys_job(path: str):
     assert not ruff(path, IMPURE["clock"], "TID251")
 

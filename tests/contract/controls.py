@@ -10,10 +10,10 @@ import msgspec
 from clarion.app.engines import template_engines
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
-from clarion.identity import routes as identity_routes
 from clarion.domain.channel import Channel
 from clarion.domain.limits_processes import REVISION_CHECK_MS
 from clarion.domain.security_events import SecurityEvent
+from clarion.identity import routes as identity_routes
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.outbound.secrets.master_key import FileVault

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from clarion.ports.versioned import settle
+from clarion.runtime.shared_counts import settle
 from clarion.stores.postgres.versions import PostgresVersions
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,8 @@ import pytest
 
 from clarion.domain.account_health import AccountHealth, Measure
 from clarion.ports.account_health import AccountName
-from clarion.ports.versioned import Change, Versioned, settle, settle_each
+from clarion.ports.versioned import Change, Versioned
+from clarion.runtime.shared_counts import settle, settle_each
 from tests.contract.backends import ACCOUNT_HEALTH, SHARED
 from tests.contract.swaps import Clockwork, count_in_processes, opening, read, take
 
@@ -21,7 +22,7 @@ import asyncio, sys
 from pathlib import Path
 from msgspec.structs import replace
 from clarion.domain.errors import Overloaded
-from clarion.ops.clock import SystemClock
+from clarion.runtime.clock import SystemClock
 from clarion.ports.account_health import AccountName
 from clarion.ports.versioned import settle_each
 from tests.contract.backends import ACCOUNT_HEALTH

@@ -4,7 +4,8 @@ import pytest
 
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
-from clarion.ports.versioned import Change, Versioned, settle
+from clarion.ports.versioned import Change, Versioned
+from clarion.runtime.shared_counts import settle
 from tests.contract.backends import QUOTAS, SHARED
 from tests.contract.swaps import Clockwork, count_in_processes, opening, read, take
 
@@ -18,7 +19,7 @@ import asyncio, sys
 from pathlib import Path
 from clarion.domain.errors import Overloaded
 from clarion.domain.quota import Usage
-from clarion.ops.clock import SystemClock
+from clarion.runtime.clock import SystemClock
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import settle
 from tests.contract.backends import QUOTAS

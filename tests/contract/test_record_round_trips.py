@@ -7,13 +7,13 @@ from clarion.domain import ids
 from clarion.domain.delivery_state import Event
 from clarion.journal import events
 from clarion.journal.codec import encode
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.state import MemoryState
 from clarion_lab.bench.round_trips import GOALS, stages

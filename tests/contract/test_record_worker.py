@@ -8,13 +8,13 @@ from structlog.testing import capture_logs
 
 from clarion.domain.delivery_state import Event, State
 from clarion.journal.codec import encode
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ports.stage_store import Position, StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock

@@ -14,7 +14,6 @@ from clarion.domain import ids
 from clarion.domain.schedule import Schedule
 from clarion.journal import topics
 from clarion.journal.codec import decode
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, BroadcastJob
 from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence_timer, schedule_partition
 from clarion.languages.cel.expressions import CelExpressions
@@ -23,6 +22,7 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
+from clarion.runtime.consumer import LeasedPartitions
 from tests.contract.backends import ENGINES
 from tests.contract.controls import PARTITIONS, ControlPlane
 from tests.contract.journals import EMBEDDED, Journal

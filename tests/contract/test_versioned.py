@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.domain.errors import Overloaded
-from clarion.ports.versioned import SWAP_TRIES_MAX, Change, Versioned, settle, settle_each
+from clarion.ports.versioned import Change, Versioned
+from clarion.runtime.shared_counts import SWAP_TRIES_MAX, settle, settle_each
 from clarion.stores.memory.versions import MemoryVersions
 from tests.contract.swaps import Clockwork
 

@@ -77,7 +77,7 @@ def test_no_two_copies_draw_the_same(tmp_path):
     said = said_by_copies(
         tmp_path,
         "import random, uuid",
-        "from clarion.ops.clock import SystemClock",
+        "from clarion.runtime.clock import SystemClock",
         "clock = SystemClock()",
         "print(clock.entropy(8).hex(), clock.jitter(), random.getrandbits(64), uuid.uuid4())",
         times=3,

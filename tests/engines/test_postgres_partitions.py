@@ -13,8 +13,8 @@ import pytest
 
 from clarion.domain.errors import DurabilityError, OperatorError
 from clarion.domain.limits_postgres import POSTGRES_QUIET_S
-from clarion.ops.clock import SystemClock
 from clarion.plan.placement import Regrouping
+from clarion.runtime.clock import SystemClock
 from clarion.stores.postgres import journal_regroup
 from clarion.stores.postgres.journal import PostgresJournal, start
 from clarion.stores.postgres.migrate import upgrade

@@ -13,8 +13,8 @@ from clarion.app import postgres_stores
 from clarion.app.config import load
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded
-from clarion.ops.clock import SystemClock
 from clarion.outbound.secrets.master_key import FileVault
+from clarion.runtime.clock import SystemClock
 from clarion.stores.postgres import server_check
 from clarion.stores.postgres.migrate import upgrade
 from tests.engines.postgres import (

@@ -14,10 +14,10 @@ from clarion.domain.security_events import SecurityEvent
 from clarion.edge.connections import Connections
 from clarion.identity.operator_keys import OperatorKeys
 from clarion.identity.user_tokens import UserTokens
-from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.outbound.secrets.master_key import FileVault
+from clarion.runtime.clock import SystemClock
 from clarion.stores.sqlite.migrate import NAMES
 from clarion.ways_in.http.application import application
 from clarion.ways_in.http.origins import Origins

@@ -19,7 +19,7 @@ from clarion.edge.connections import Connections
 from clarion.edge.tls import listener
 from clarion.edge.tls.listener import TlsListener
 from clarion.edge.tls.renewal import ServerTls
-from clarion.ops.clock import SystemClock
+from clarion.runtime.clock import SystemClock
 from tests.certificates import DAY, Authority, ServerFiles, written
 from tests.security.served import answer_of, until
 from tests.stages.world import Notes

@@ -7,8 +7,8 @@ from typing import Any
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.stage_store import StageResult
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.stores.memory.journal import MemoryJournal
 from tests.stages.world import World
 

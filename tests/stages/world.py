@@ -32,7 +32,6 @@ from clarion.domain.outcome import Outcome
 from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.codec import decode, encode
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Event, Recipient, Request
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.liquid.engine import LiquidRenderer
@@ -47,6 +46,7 @@ from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.controls import ControlPlane
 from tests.folding import fold_rows

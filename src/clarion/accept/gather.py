@@ -10,8 +10,8 @@ from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Defined, DefinitionKey, Directory
-from clarion.ports.metering import together
 from clarion.ports.stage_store import IdempotencyEntry, StageStore
+from clarion.runtime.metering import together
 
 
 async def gather_definitions(directory: Directory, tenant: str, wants: DefinitionNames, found: Definitions) -> None:

@@ -14,9 +14,9 @@ from clarion.accept.submissions import Batch, Item, Key
 from clarion.accept.worker import Admitted, response_of
 from clarion.domain.errors import CallerError, Malformed, QuotaExceeded
 from clarion.journal.events import Request
-from clarion.ports.slices import each
 from clarion.ports.stage_store import IdempotencyEntry, StaleKey
 from clarion.ports.web import Caller
+from clarion.runtime.slices import each
 
 
 class _CheckedItem(NamedTuple):

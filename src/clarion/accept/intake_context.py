@@ -22,10 +22,10 @@ from clarion.journal.events import Request
 from clarion.ports.audiences import Audiences
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.metering import together
 from clarion.ports.schemas import Schemas
 from clarion.ports.stage_store import IdempotencyEntry, StageStore
 from clarion.ports.web import Caller
+from clarion.runtime.metering import together
 
 _WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channel in CHANNELS))
 """Groups whose backlog grows with every accepted request."""

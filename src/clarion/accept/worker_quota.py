@@ -28,8 +28,8 @@ from clarion.domain.quota import TENANT, Quota, Usage
 from clarion.ports.clock import Clock
 from clarion.ports.quotas import BucketName, Quotas
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.versioned import settle
 from clarion.ports.web import Caller
+from clarion.runtime.shared_counts import settle
 
 QuotasOf: TypeAlias = Mapping[str, Quota]
 """The quotas of a tenant's keys by key id, and its own under an empty one; gathered once per request."""

@@ -23,7 +23,6 @@ from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
 from clarion.app import gc_tuning, malloc, ops_routes
 from clarion.app.config import Config
-from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.wiring import Identity, Parts, Shared
 from clarion.control import routes as control_routes
 from clarion.control.providers import health as health_routes
@@ -51,8 +50,8 @@ from clarion.edge.tls.renewal import ServerTls
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback
 from clarion.history import routes as record_routes
-from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_keys
 from clarion.identity import routes as identity_routes
+from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_keys
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen
 from clarion.journal import topics
@@ -60,6 +59,7 @@ from clarion.journal.find import find_accepted
 from clarion.plan import routes as plan_routes
 from clarion.plan.gather_explanation import ExplanationGatherer
 from clarion.ports.web import Route
+from clarion.runtime.definition_refresh import keep_definitions_fresh
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
 from clarion.ways_in.http.application import application

@@ -13,7 +13,6 @@ from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
-from clarion.journal.consumer import LeasedPartitions
 from clarion.outbound.apprise.egress import FencedApprise
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
@@ -21,6 +20,7 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.record.worker import RecordWorker
+from clarion.runtime.consumer import LeasedPartitions
 
 S = TypeVar("S", bound=Sender)
 

@@ -11,9 +11,7 @@ from typing import Final
 from clarion.app.config import Config
 from clarion.domain.errors import OperatorError, UnknownFrame
 from clarion.domain.limits_processes import REGROUP_RECORD_S_MAX
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
-from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.plan.placement import Regrouping
@@ -23,6 +21,8 @@ from clarion.ports.state import Ledger
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 from clarion.record.worker import RecordWorker
+from clarion.runtime.clock import SystemClock
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.stores.sqlite.journal import SqliteJournal, partitions_in
 from clarion.stores.sqlite.state import SqliteState
 

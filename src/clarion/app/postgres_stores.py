@@ -14,13 +14,13 @@ from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGROUP_S_MAX
 from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_keys
-from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.outbound.secrets.master_key import KEY_FILE, FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.clock import SystemClock
 from clarion.stores.postgres.account_health import PostgresAccountHealth
 from clarion.stores.postgres.control import PostgresControl
 from clarion.stores.postgres.directory import PostgresDirectory

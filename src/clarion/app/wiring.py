@@ -28,7 +28,6 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.confined.pool import ConfinedDrafting
 from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ops import logging
-from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.outbound.net.http import GuardedHttp
@@ -42,6 +41,7 @@ from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
 from clarion.providers import catalogue
+from clarion.runtime.clock import SystemClock
 from clarion.stores.sqlite.consistency import upgrade_all
 from clarion.stores.sqlite.migrate import path_of
 

@@ -20,7 +20,6 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.app.config import Config
-from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import CancellationCache
@@ -28,7 +27,8 @@ from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions, LeaseRenewer, shift_ms
+from clarion.runtime.consumer import LeasedPartitions, LeaseRenewer, shift_ms
+from clarion.runtime.definition_refresh import keep_definitions_fresh
 
 STAGES = ("plan", "deliver", "record")
 

@@ -11,8 +11,8 @@ from clarion.domain.limits_content import COMPILED_TEMPLATES_MAX
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.directory import Defined, DefinitionKey, Directory
-from clarion.ports.metering import together
 from clarion.ports.renderer import Engines
+from clarion.runtime.metering import together
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

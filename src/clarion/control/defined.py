@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from clarion.domain.errors import NotFound
+from clarion.domain.times import shown
 from clarion.ports.control_definitions import DefinitionRecord, Definitions
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 

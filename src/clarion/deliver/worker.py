@@ -12,9 +12,9 @@ from clarion.deliver.worker_queue import SPARE_SHARE, SendQueue
 from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.domain.limits_delivery import HEALTH_USED_MS
-from clarion.journal.consumer import LeasedPartitions
-from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.ports.stage_store import Lease
+from clarion.runtime.consumer import LeasedPartitions
+from clarion.runtime.store_wait import UNANSWERED, StoreWait
 
 CHECK_MS = 50
 """How often leases and accounts are checked while there is work."""

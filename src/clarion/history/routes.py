@@ -10,6 +10,7 @@ from clarion.domain.delivery_state import NAMES
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
 from clarion.domain.limits_processes import HISTORY_SCAN_MAX, NOTIFICATIONS_PER_READ_MAX
+from clarion.domain.times import shown
 from clarion.history.dead_letters.routes import dead_letter_routes
 from clarion.history.routes_broadcasts import broadcast_routes
 from clarion.history.routes_monitoring import monitoring_routes
@@ -31,7 +32,6 @@ from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 

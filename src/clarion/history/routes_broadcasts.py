@@ -13,12 +13,12 @@ from clarion.domain.delivery_state import NAMES, State
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import STATES, Attempt, Chunk, ChunkState, Delivery
 from clarion.domain.limits_processes import BROADCAST_CHUNKS_PER_PAGE_MAX
+from clarion.domain.times import shown
 from clarion.history.shapes import delivery_out, reason_name
 from clarion.journal.events import BroadcastJob
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
 from clarion.ports.stage_store import StageStore
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page
 

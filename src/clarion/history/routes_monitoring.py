@@ -9,10 +9,10 @@ from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_processes import COUNTER_ROWS_MAX
+from clarion.domain.times import shown
 from clarion.history.shapes import capture_out, reason_name
 from clarion.ports.clock import Clock
 from clarion.ports.history import History, Window
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 

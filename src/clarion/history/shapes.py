@@ -11,10 +11,10 @@ from clarion.domain import ids
 from clarion.domain.decision import REASON_NAMES
 from clarion.domain.delivery_state import NAMES
 from clarion.domain.history import REASONS, Attempt, Capture, Delivery, Notification
+from clarion.domain.times import shown
 from clarion.history.rules.timeline import Moment, attempts
 from clarion.history.shapes_instances import InstanceOut
 from clarion.journal.events import Request
-from clarion.ports.times import shown
 
 _REQUEST = msgspec.msgpack.Decoder(Request)
 

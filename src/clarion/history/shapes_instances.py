@@ -8,7 +8,7 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.history import Instance, Progress
-from clarion.ports.times import shown
+from clarion.domain.times import shown
 
 
 class ProgressOut(msgspec.Struct, frozen=True):

@@ -15,10 +15,10 @@ from clarion.domain.limits_processes import (
 )
 from clarion.domain.networks import network_of
 from clarion.domain.security_events import SecurityEvent
+from clarion.domain.times import shown
 from clarion.ports.clock import Clock
 from clarion.ports.control_keys import Keys, KeyUse
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.times import shown
 from clarion.ports.web import Caller
 
 _DAY_MS: Final = 24 * 3600 * 1000

@@ -20,8 +20,8 @@ from clarion.domain.errors import OperatorError
 from clarion.domain.limits import OPERATOR_KEY_CHARS_MIN, OPERATOR_KEY_FILE_BYTES_MAX
 from clarion.domain.limits_processes import OPERATOR_KEY_CHECK_MS
 from clarion.domain.security_events import SecurityEvent
+from clarion.domain.times import shown, stored
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.times import shown, stored
 
 OPERATOR_KEY_FILE: Final = "operator.key"
 PREVIOUS_FILE: Final = "operator.key.previous"

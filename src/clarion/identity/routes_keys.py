@@ -10,13 +10,13 @@ from clarion.domain.errors import NotFound
 from clarion.domain.limits import KEY_OVERLAP_S_MAX, NAME_CHARS_MAX
 from clarion.domain.networks import check_networks
 from clarion.domain.security_events import SecurityEvent
+from clarion.domain.times import Time, shown, stored
 from clarion.identity.rules.keys import KeyState, check_expiry, key_state
 from clarion.identity.rules.scopes import ROTATE, check_scopes
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_keys import KeyRecord, KeyUse
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import OPERATOR, Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 

@@ -8,11 +8,11 @@ import msgspec
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import USER_TOKEN_TTL_S_DEFAULT, USER_TOKEN_TTL_S_MAX
 from clarion.domain.security_events import SecurityEvent
+from clarion.domain.times import shown
 from clarion.identity.user_tokens import UserTokens
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 

@@ -10,6 +10,7 @@ import msgspec
 from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.domain.limits_processes import INBOX_COUNT_MAX, READ_ALL_SEEN_MAX
+from clarion.domain.times import shown
 from clarion.inbox.gather import Reader
 from clarion.inbox.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, is_shown
 from clarion.journal.seen_receipts import seen_result
@@ -17,7 +18,6 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Horizon, Inbox, Mark
 from clarion.ports.stage_store import StageStore
-from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page
 

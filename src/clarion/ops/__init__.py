@@ -1,1 +1,1 @@
-"""Ops: clock, metrics, logging and health, behind their ports."""
+"""Ops: metrics, logging and health, behind their ports."""

@@ -11,7 +11,7 @@ from clarion.domain.security_events import SecurityEvent
 from clarion.ops.loop_busy import STRETCH_S_MIN, TURN, LoopBeat, on_loop
 from clarion.ops.metrics import Metrics
 from clarion.ops.security_log import SecurityLog
-from clarion.ports.metering import Meter
+from clarion.runtime.metering import Meter
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from clarion.domain.channel import Channel
 from clarion.domain.decision import Decision, Hold, Merge, Reason, Send, Skip
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.history import REASONS, Attempt, Delivery, Notification
+from clarion.domain.times import shown
 from clarion.domain.user import Profile
 from clarion.journal.events import Recipient, Request
 from clarion.plan.request_facts import restore
 from clarion.plan.rules.explain import ROUTED_TO_ANOTHER, Explained, Finding, shared_findings
 from clarion.plan.rules.request_facts import Planned, RequestFacts
 from clarion.plan.shapes import ChannelOut, ExplainOut, RecipientOut, channel_out
-from clarion.ports.times import shown
 
 _REQUEST: Final = msgspec.msgpack.Decoder(Request)
 _NOBODY: Final = Recipient()

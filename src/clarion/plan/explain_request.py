@@ -11,6 +11,7 @@ from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason, Skip
 from clarion.domain.fitting import Fitted, in_words
 from clarion.domain.limits_content import RENDER_OUTPUT_BYTES_MAX
+from clarion.domain.times import shown
 from clarion.domain.user import Profile, User
 from clarion.domain.workflow import Send as SendStep
 from clarion.domain.workflow import Workflow
@@ -22,7 +23,6 @@ from clarion.plan.rules.need import MissingFacts, Need, merged
 from clarion.plan.rules.request_facts import Planned, RequestFacts
 from clarion.plan.shapes import ChannelOut, ExplainOut, RecipientOut, channel_out
 from clarion.ports.renderer import RenderError
-from clarion.ports.times import shown
 
 
 class ExplainRequest(NamedTuple):

@@ -16,10 +16,10 @@ from clarion.plan.work import Work, tenants_of
 from clarion.ports.directory import Directory
 from clarion.ports.expressions import Expressions
 from clarion.ports.journal_cells import CapWrite
-from clarion.ports.metering import together
 from clarion.ports.seen_receipts import SeenReceipts
 from clarion.ports.stage_store import Lease, StageStore
 from clarion.ports.state import DeliveryStates
+from clarion.runtime.metering import together
 
 
 class StepGatherer:

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, CANCELLED_KEPT_MAX
 from clarion.plan.wait_facts import NewCancellations
 from clarion.plan.workflow.instance_step import CANCELLATIONS_READ_CELL
-from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, StageStore
+from clarion.runtime.metering import together
 
 
 class _ReadUpTo(NamedTuple):

@@ -20,8 +20,9 @@ from clarion.plan.request_facts import (
 )
 from clarion.plan.rules.profile_rules import Gate, gate
 from clarion.plan.rules.request_facts import RequestFacts
-from clarion.ports.directory import DefinitionKey, Directory, catch_up
-from clarion.ports.metering import together
+from clarion.ports.directory import DefinitionKey, Directory
+from clarion.runtime.followed import catch_up
+from clarion.runtime.metering import together
 
 
 class RequestFactsReader:

@@ -23,8 +23,8 @@ from clarion.plan.rules.need import Need
 from clarion.plan.rules.profile_rules import Gate, gate
 from clarion.ports.directory import Directory
 from clarion.ports.journal_cells import CapWrite
-from clarion.ports.metering import together
 from clarion.ports.stage_store import StageStore
+from clarion.runtime.metering import together
 
 
 class _RecipientKeys:

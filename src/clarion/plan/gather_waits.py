@@ -27,12 +27,13 @@ from clarion.plan.wait_facts import (
     WaitFacts,
 )
 from clarion.plan.work import Work, tenants_of
-from clarion.ports.directory import Directory, catch_up
+from clarion.ports.directory import Directory
 from clarion.ports.expressions import Expressions
-from clarion.ports.metering import together
 from clarion.ports.seen_receipts import SeenReceipts
 from clarion.ports.stage_store import Lease, StageStore
 from clarion.ports.state import DeliveryStates
+from clarion.runtime.followed import catch_up
+from clarion.runtime.metering import together
 
 _PAGE: Final = 500
 Ahead: TypeAlias = tuple[WaitFacts, list[PlanItem]]

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from clarion.domain.decision import REASON_NAMES, Decision, Hold, Merge, Send, Skip
+from clarion.domain.times import shown
 from clarion.plan.request_facts import provider_of
 from clarion.plan.rules.explain import Explained, Finding
 from clarion.plan.rules.request_facts import Planned, RequestFacts
-from clarion.ports.times import shown
 
 
 class RuleOut(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,11 +5,7 @@ from collections.abc import Iterable
 
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal import topics
-from clarion.journal.append_retry import commit_with_retry
-from clarion.journal.consumer import LeasedPartitions, LeasedWatch
 from clarion.journal.handover import Handover, with_offers
-from clarion.journal.store_wait import UNANSWERED, StoreWait
-from clarion.journal.watch import woken_by
 from clarion.plan.gather import StepGatherer
 from clarion.plan.gather_frames import FrameReader, Frames
 from clarion.plan.notes import Notes
@@ -19,10 +15,14 @@ from clarion.plan.work import Work, work_of
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
 from clarion.ports.expressions import Expressions
-from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, StageResult, StageStore, StaleCaps
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.append_retry import commit_with_retry
+from clarion.runtime.consumer import LeasedPartitions, LeasedWatch
+from clarion.runtime.metering import together
+from clarion.runtime.store_wait import UNANSWERED, StoreWait
+from clarion.runtime.watch import woken_by
 
 IDLE_WAIT_MS = 30_000
 """How long an idle loop waits for a wake-up before it polls."""

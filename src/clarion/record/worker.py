@@ -19,10 +19,7 @@ from typing import Final, TypeVar
 from clarion.domain.errors import AlreadyStored, OutcomeUnknown, Overloaded, StaleLease
 from clarion.domain.history import Changes
 from clarion.domain.limits_processes import RECORD_BATCH_EVENTS_MAX
-from clarion.journal.consumer import LeasedPartitions, LeasedWatch
-from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.topics import OUTCOMES
-from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Lease, Position, StageStore
 from clarion.ports.state import Advance, Ledger
@@ -33,6 +30,9 @@ from clarion.record.frames import Decoded, decoded, touched
 from clarion.record.gather import OpenRows, gather
 from clarion.record.worker_frames import Batch, FramesAhead
 from clarion.record.worker_upkeep import Upkeep
+from clarion.runtime.consumer import LeasedPartitions, LeasedWatch
+from clarion.runtime.store_wait import UNANSWERED, StoreWait
+from clarion.runtime.watch import woken_by
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_processes import CAPTURE_AGE_MS_MAX, CAPTURES_PER_TENANT_MAX, RECORD_COMMIT_MS
-from clarion.journal.append_retry import commit_with_retry
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
-from clarion.ports.metering import together
 from clarion.ports.stage_store import Commit, Lease, Progress, StageResult, StageStore
 from clarion.ports.state import Ledger
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.append_retry import commit_with_retry
+from clarion.runtime.metering import together
 
 _PRUNE_MS: Final = 60_000
 _WAIT_MS_MIN: Final = 100

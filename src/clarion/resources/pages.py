@@ -10,7 +10,7 @@ import msgspec
 
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
-from clarion.ports.times import stored
+from clarion.domain.times import stored
 from clarion.ports.web import Query, Reply
 
 _KEY: Final = msgspec.json.Decoder(list[str])

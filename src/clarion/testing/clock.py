@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 from random import Random
 
-from clarion.ports.times import shown, stored
+from clarion.domain.times import shown, stored
 
 
 class SetClock:

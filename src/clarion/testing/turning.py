@@ -20,8 +20,8 @@ from clarion.deliver.partition.worker_handover import Handovers
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits_processes import LEASE_TTL_MS_MAX
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.testing.clock import SetClock
 from clarion.testing.inapp import InappChunks
 from clarion.testing.installation import Installation

@@ -6,13 +6,13 @@ is set.
 
 import asyncio
 
-from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.topics import TIMERS
-from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.store_wait import UNANSWERED, StoreWait
+from clarion.runtime.watch import woken_by
 from clarion.wait.rules.pause import pause_until
 
 FIRE_BATCH = 1_000

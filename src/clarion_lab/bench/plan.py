@@ -32,7 +32,6 @@ from clarion.domain.security_events import SecurityEvent
 from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.codec import encode
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, Recipient, Request
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
@@ -40,9 +39,10 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
-from clarion.ports.metering import Meter
 from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
 from clarion.ports.streams import Frame
+from clarion.runtime.consumer import LeasedPartitions
+from clarion.runtime.metering import Meter
 from clarion_lab.load import people
 
 TENANT: Final = "bench"

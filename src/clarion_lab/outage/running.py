@@ -12,7 +12,7 @@ from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions
+from clarion.runtime.consumer import LeasedPartitions
 from clarion.wait.worker import TimerWorker
 
 _OWNER: Final = "testing"

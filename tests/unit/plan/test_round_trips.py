@@ -10,7 +10,6 @@ import pytest
 from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import Recipient
 from clarion.languages.liquid.engine import LiquidRenderer
 from clarion.plan.broadcast.gather_pages import PageGatherer
@@ -18,6 +17,7 @@ from clarion.plan.broadcast.worker import BroadcastWorker
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.directory import Directory
 from clarion.ports.stage_store import AcceptState, Cancellation, Lease, StageResult
+from clarion.runtime.consumer import LeasedPartitions
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
 from tests.stages.virtual import run

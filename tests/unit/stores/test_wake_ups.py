@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from clarion.domain.limits_processes import WAKE_PIPES_MAX
-from clarion.ops.clock import SystemClock
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame, Place
+from clarion.runtime.clock import SystemClock
 from clarion.stores.sqlite.journal import SqliteJournal, open_journal
 from clarion.stores.sqlite.wake_ups import GAP_S, WakeUps
 

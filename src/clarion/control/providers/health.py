@@ -11,6 +11,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import NotFound
 from clarion.domain.history import HealthChange
 from clarion.domain.limits_delivery import HEALTH_CHANGES_SHOWN_MAX
+from clarion.domain.times import shown
 from clarion.journal.codec import encode
 from clarion.journal.events import HealthFrame
 from clarion.journal.topics import OUTCOMES
@@ -20,9 +21,8 @@ from clarion.ports.control_accounts import ProviderRecord, Providers
 from clarion.ports.receipt_lookup import ReceiptLookup
 from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.streams import Frame
-from clarion.ports.times import shown
-from clarion.ports.versioned import settle
 from clarion.ports.web import Call, Reply, Route
+from clarion.runtime.shared_counts import settle
 
 _LONG_MS: Final = 1 << 47
 

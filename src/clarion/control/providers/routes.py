@@ -17,10 +17,10 @@ from clarion.domain.limits_delivery import ACCOUNT_WEIGHT_MAX
 from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.domain.secret_reference import is_reference
 from clarion.domain.security_events import SecurityEvent
+from clarion.domain.times import shown
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.times import shown
 from clarion.ports.vendor import Traits
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, Page, page_of, page_reply

@@ -18,13 +18,13 @@ from clarion.domain.limits import DEFINITION_BYTES_MAX, SCHEDULE_PREVIEW_TIMES
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import next_after, occurrences_after, zone_of_schedule
 from clarion.domain.schedule import Schedule, ScheduleTo
+from clarion.domain.times import shown
 from clarion.journal.schedules import latest_of, schedule_partition
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.schemas import Schemas
 from clarion.ports.stage_store import StageResult, StageStore
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 _JSON = msgspec.json.Encoder()

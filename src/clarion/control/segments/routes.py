@@ -10,9 +10,9 @@ from clarion.control.users.places import places
 from clarion.domain.address import key, single_line
 from clarion.domain.limits import NAME_CHARS_MAX, SEGMENT_SAMPLE_USERS
 from clarion.domain.segment import Filter, Segment
+from clarion.domain.times import shown
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 _JSON = msgspec.json.Encoder()

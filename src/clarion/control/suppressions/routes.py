@@ -10,9 +10,9 @@ from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
+from clarion.domain.times import Time, shown, stored
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
-from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, Page, page_of, page_reply
 

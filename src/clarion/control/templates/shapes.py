@@ -6,7 +6,7 @@ from typing import Any, Self
 import msgspec
 
 from clarion.domain.template import Sample, Source, TemplateVersion, VersionNote
-from clarion.ports.times import shown
+from clarion.domain.times import shown
 
 
 class TemplateWarning(msgspec.Struct, frozen=True):

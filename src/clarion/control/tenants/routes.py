@@ -9,8 +9,8 @@ from clarion.control.users.preferences import Defaults, canonical
 from clarion.domain.address import single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX
+from clarion.domain.times import shown
 from clarion.ports.control import Control, TenantRecord
-from clarion.ports.times import shown
 from clarion.ports.web import OPERATOR, Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 

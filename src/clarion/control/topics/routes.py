@@ -8,8 +8,8 @@ import msgspec
 from clarion.domain.address import key, single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX, TOPIC_MEMBERS_PER_CALL_MAX
+from clarion.domain.times import shown
 from clarion.ports.control_users import TopicRecord, Topics
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 

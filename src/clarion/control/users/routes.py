@@ -16,12 +16,12 @@ from clarion.domain.address import identifier
 from clarion.domain.errors import Malformed, NotFound
 from clarion.domain.json_values import marks_in
 from clarion.domain.limits_processes import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES, BULK_BATCH_VALUES_MAX
+from clarion.domain.times import shown
 from clarion.ports.control import Control
 from clarion.ports.control_users import UserRecord
-from clarion.ports.slices import sliced
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
+from clarion.runtime.slices import sliced
 
 _NO_USER = "no such user"
 

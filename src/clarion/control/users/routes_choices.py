@@ -11,9 +11,9 @@ from clarion.control.users.preferences import Preferences, canonical, view
 from clarion.control.users.rules import quiet_text
 from clarion.domain.errors import Forbidden, NotFound
 from clarion.domain.quiet import QuietHours
+from clarion.domain.times import shown
 from clarion.ports.control import Control
 from clarion.ports.control_users import ConsentRecord, UserRecord
-from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, not_a_cursor, page_of, page_reply
 

@@ -8,8 +8,8 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category
 from clarion.domain.limits_delivery import ACCOUNTS_PER_CHANNEL_MAX
 from clarion.ports.directory import Directory
-from clarion.ports.metering import together
 from clarion.ports.vendor import Vendor
+from clarion.runtime.metering import together
 
 ACCOUNT_LISTS_MAX: Final = 10_000
 """Tenants' lists of accounts, and categories, that a process caches."""

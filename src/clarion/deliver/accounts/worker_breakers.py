@@ -29,7 +29,8 @@ from clarion.domain.outcome import Outcome
 from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.clock import Clock
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.versioned import SWAP_TRIES_MAX, Settled, Versioned, settle_each
+from clarion.ports.versioned import Versioned
+from clarion.runtime.shared_counts import SWAP_TRIES_MAX, Settled, settle_each
 
 _LEVELS: Final = {"open": "error", "degraded": "warning"}
 

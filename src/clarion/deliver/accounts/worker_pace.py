@@ -28,7 +28,8 @@ from clarion.domain.quota import Usage
 from clarion.ports.clock import Clock
 from clarion.ports.quotas import BucketName, Quotas
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.versioned import SWAP_TRIES_MAX, Settled, Versioned, settle_each
+from clarion.ports.versioned import Versioned
+from clarion.runtime.shared_counts import SWAP_TRIES_MAX, Settled, settle_each
 
 _SWEEP_PARTS = 256
 

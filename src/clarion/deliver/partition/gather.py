@@ -9,7 +9,7 @@ from clarion.deliver.partition.triage import TriageFacts
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_context import ChannelContext
 from clarion.domain.delivery_state import State
-from clarion.ports.metering import together
+from clarion.runtime.metering import together
 
 
 async def gather(

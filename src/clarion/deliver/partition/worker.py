@@ -21,12 +21,12 @@ from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.errors import ClarionError, UnknownFrame
 from clarion.journal import topics
-from clarion.journal.append_retry import commit_with_retry
-from clarion.journal.store_wait import UNANSWERED, until_answered
-from clarion.journal.watch import woken_by
-from clarion.ports.metering import together
 from clarion.ports.stage_store import Committed, Lease, Progress, StageResult
 from clarion.ports.streams import Watch
+from clarion.runtime.append_retry import commit_with_retry
+from clarion.runtime.metering import together
+from clarion.runtime.store_wait import UNANSWERED, until_answered
+from clarion.runtime.watch import woken_by
 
 IDLE_WAIT_MS = 30_000
 """How long an idle loop waits for news before it reads anyway."""

@@ -25,13 +25,14 @@ from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, Loca
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
 from clarion.domain.planned import PlannedDelivery
 from clarion.ports.clock import Clock
-from clarion.ports.directory import Directory, catch_up
+from clarion.ports.directory import Directory
 from clarion.ports.egress import AppriseEgress, HttpEgress, SmtpEgress
 from clarion.ports.renderer import RenderError
 from clarion.ports.secret_stores import Secrets, SecretUnavailable
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.unsubscribe_links import UnsubscribeLinks
 from clarion.ports.vendor import Token, TokenVendor, Vendor
+from clarion.runtime.followed import catch_up
 
 TOKEN_MARGIN_MS = 60_000
 """A token is renewed this long before it expires."""

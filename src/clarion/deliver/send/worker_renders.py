@@ -15,8 +15,8 @@ from clarion.domain.channel import Channel
 from clarion.domain.fitting import Fitted
 from clarion.domain.limits_content import LOOP_RENDER_CPU_MS_MAX
 from clarion.domain.planned import PlannedDelivery
-from clarion.ports.allowance import ALLOWANCE, Allowance
 from clarion.ports.renderer import RenderError
+from clarion.runtime.allowance import ALLOWANCE, Allowance
 
 SLOW_RENDER_NS: Final = 20_000_000
 """A render that takes this long would block the event loop."""

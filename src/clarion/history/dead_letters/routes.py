@@ -14,6 +14,7 @@ from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.limits import BATCH_ITEMS_MAX
 from clarion.domain.limits_delivery import REPLAY_AHEAD_MS_MAX, REPLAY_LEFT_MAX, REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
 from clarion.domain.limits_processes import HISTORY_SCAN_MAX
+from clarion.domain.times import shown
 from clarion.history.dead_letters.edit import edit_of
 from clarion.history.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
 from clarion.history.dead_letters.replay import Replays, ReplayVerdicts, Tally
@@ -33,7 +34,6 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
 from clarion.ports.stage_store import StageStore
-from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
 

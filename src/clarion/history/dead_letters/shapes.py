@@ -10,9 +10,9 @@ from clarion.domain import ids
 from clarion.domain.history import Attempt, Delivery
 from clarion.domain.limits import BATCH_ITEMS_MAX
 from clarion.domain.limits_delivery import REPLAY_LETTERS_MAX, REPLAY_RATE_MAX, REPLAY_RATE_MIN
+from clarion.domain.times import shown
 from clarion.history.dead_letters.verdicts import Letter
 from clarion.history.shapes import DeliveryOut, delivery_out, delivery_text, reason_name
-from clarion.ports.times import shown
 
 
 class ReplayFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -32,8 +32,8 @@ from clarion.languages.handlebars.payload import UNWANTED, encode
 from clarion.languages.handlebars.plain import bounded, escape
 from clarion.languages.handlebars.reading import Reader
 from clarion.languages.handlebars.sandbox import Code, Problem, Sandbox, Sandboxes
-from clarion.ports.allowance import end_ns
 from clarion.ports.renderer import RenderError, SyntaxProblem, Usage
+from clarion.runtime.allowance import end_ns
 
 _OPEN: Final = "\ufdd0"
 _CLOSE: Final = "\ufdd1"

@@ -32,7 +32,7 @@ from clarion.domain.limits_content import (
 )
 from clarion.languages.liquid.filters import CHECKED, REMOVED, REWRITING, checked, measure, of_text
 from clarion.languages.liquid.localized import LOCALIZED
-from clarion.ports.allowance import end_ns
+from clarion.runtime.allowance import end_ns
 
 FILTER_STEPS: Final = 16
 """Steps that a use of a filter counts; rendering a node or reading a name counts one."""

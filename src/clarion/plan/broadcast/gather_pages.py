@@ -25,8 +25,8 @@ from clarion.plan.rules.profile_rules import Gate
 from clarion.plan.rules.request_facts import RequestFacts
 from clarion.ports.directory import Directory, UserPage
 from clarion.ports.journal_cells import CapWrite
-from clarion.ports.metering import together
 from clarion.ports.stage_store import Cursor, StageStore
+from clarion.runtime.metering import together
 
 _FILTER = msgspec.json.Decoder(Filter)
 

@@ -10,18 +10,13 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease
-from clarion.journal.append_retry import commit_with_retry
-from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
-from clarion.journal.store_wait import UNANSWERED, StoreWait
 from clarion.journal.topics import CURSORS, group_deliver
-from clarion.journal.watch import woken_by
 from clarion.plan.broadcast.facts import PageFacts
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
-from clarion.ports.metering import together
 from clarion.ports.stage_store import (
     Broadcasts,
     Cursor,
@@ -35,6 +30,11 @@ from clarion.ports.stage_store import (
 )
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.append_retry import commit_with_retry
+from clarion.runtime.consumer import LeasedPartitions
+from clarion.runtime.metering import together
+from clarion.runtime.store_wait import UNANSWERED, StoreWait
+from clarion.runtime.watch import woken_by
 
 IDLE_WAIT_MS = 30_000
 """How long an idle loop waits for a wake-up before it polls."""

@@ -7,7 +7,6 @@ import msgspec
 
 from clarion.domain.errors import DurabilityError, EgressError
 from clarion.domain.limits_processes import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
-from clarion.journal.append_retry import commit_with_retry
 from clarion.plan.rules.workflow.state import FetchAnswered
 from clarion.plan.workflow.fetch_calls import FetchJob, answer_of, with_secrets
 from clarion.plan.workflow.instance import AdvanceRow, advance_frames
@@ -18,6 +17,7 @@ from clarion.ports.secret_stores import Secrets, SecretUnavailable
 from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.append_retry import commit_with_retry
 
 
 class FetchPool:

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
-from clarion.journal.watch import GrowthSignal, GrowthWatch, streams_of
 from clarion.ports.clock import Clock
 from clarion.ports.streams import Frame, Place, StoredFrame, StreamsTraits
+from clarion.runtime.watch import GrowthSignal, GrowthWatch, streams_of
 
 _PRODUCER: Final = "memory"
 

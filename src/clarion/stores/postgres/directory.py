@@ -19,9 +19,10 @@ from clarion.domain.segment import Filter
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, Followed, UserPage
+from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
+from clarion.runtime.followed import Followed
 from clarion.stores.postgres.audience_pages import Audience, AudienceReader
 from clarion.stores.postgres.control_run import RevisionCounter, is_storable
 from clarion.stores.postgres.directory_people import PeopleReader

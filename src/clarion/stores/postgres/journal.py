@@ -8,8 +8,8 @@ import secrets
 from typing import Final, NamedTuple
 
 from clarion.domain.limits_processes import PARTITIONS_MAX
-from clarion.journal.watch import Stream
 from clarion.ports.clock import Clock
+from clarion.runtime.watch import Stream
 from clarion.stores.postgres.group_commit import PARTITIONS, GroupCommit, LeaseTime
 from clarion.stores.postgres.migrate import upgrade
 from clarion.stores.postgres.pool import Database

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
-from clarion.journal.watch import GrowthWatch, streams_of
 from clarion.ports.streams import Place, StoredFrame, StreamsTraits
+from clarion.runtime.watch import GrowthWatch, streams_of
 from clarion.stores.postgres.pool import Database, columns
 from clarion.stores.postgres.sql_files import sql
 from clarion.stores.postgres.tenancy import NO_TENANT

@@ -14,7 +14,7 @@ import msgspec
 
 from clarion.domain.errors import StoreRewound, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_CHECK_MS
-from clarion.journal.watch import GrowthSignal, Heads, Stream
+from clarion.runtime.watch import GrowthSignal, Heads, Stream
 from clarion.stores.postgres.errors import LOST
 from clarion.stores.postgres.pool import Connection, Database
 from clarion.stores.postgres.steps import GrownStream, decode_grown

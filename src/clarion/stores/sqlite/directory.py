@@ -27,9 +27,10 @@ from clarion.domain.segment import Filter
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, Followed, UserPage
+from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
+from clarion.runtime.followed import Followed
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect
 from clarion.stores.sqlite.control_content import CATEGORY_COLUMNS, read_category

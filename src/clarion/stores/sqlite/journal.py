@@ -10,9 +10,9 @@ from typing import Final
 import apsw
 
 from clarion.domain.limits_processes import PARTITIONS_MAX
-from clarion.journal.watch import GrowthSignal
 from clarion.ports.clock import Clock
 from clarion.ports.regroup import Placement
+from clarion.runtime.watch import GrowthSignal
 from clarion.stores.sqlite.connection import connect, fetch_all
 from clarion.stores.sqlite.in_use import InUse
 from clarion.stores.sqlite.journal_append import Transaction

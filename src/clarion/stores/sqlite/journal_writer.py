@@ -15,8 +15,8 @@ import apsw
 
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits_processes import JOURNAL_QUEUE_JOBS_MAX
-from clarion.journal.watch import Interest, Stream
 from clarion.ports.stage_store import StaleCaps, StaleCursor, StaleKey
+from clarion.runtime.watch import Interest, Stream
 from clarion.stores.sqlite.gil_yield import GilYield
 from clarion.stores.sqlite.wake_ups import WakeUps
 

@@ -3,8 +3,8 @@ repeated."""
 
 from collections.abc import Collection, Sequence
 
-from clarion.journal.watch import GrowthSignal, GrowthWatch, streams_of
 from clarion.ports.streams import Place, StoredFrame, StreamsTraits
+from clarion.runtime.watch import GrowthSignal, GrowthWatch, streams_of
 from clarion.stores.sqlite.journal_append import Transaction
 from clarion.stores.sqlite.journal_reader import Reader
 from clarion.stores.sqlite.journal_writer import GroupCommit

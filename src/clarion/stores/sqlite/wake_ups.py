@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from clarion.domain.limits_processes import WAKE_PIPES_MAX
-from clarion.journal.watch import Interest, Stream, interest_of
+from clarion.runtime.watch import Interest, Stream, interest_of
 
 GAP_S: Final = 0.003
 """Wake-ups at shorter intervals are merged: under load each would cost a check of all streams."""

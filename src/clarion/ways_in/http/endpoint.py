@@ -34,10 +34,10 @@ from clarion.domain.errors import (
 from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
 from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
+from clarion.domain.times import shown
 from clarion.edge.cycle import IDLE_MS, VOUCH
 from clarion.edge.safe_headers import OF_PAGES, SAFE
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.times import shown
 from clarion.ports.web import PUBLIC, TOML, Call, Reply, Route, invalid_field
 from clarion.ways_in.http import toml
 from clarion.ways_in.http.admission import Admission

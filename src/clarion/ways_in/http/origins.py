@@ -4,7 +4,8 @@ from urllib.parse import urlsplit
 
 from clarion.domain.limits_processes import ORIGIN_TENANTS_MAX
 from clarion.domain.origins import ORIGINS_KEY, AllowedOrigins, is_allowed
-from clarion.ports.directory import Directory, catch_up
+from clarion.ports.directory import Directory
+from clarion.runtime.followed import catch_up
 
 
 class Origins:

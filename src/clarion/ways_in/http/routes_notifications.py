@@ -20,8 +20,8 @@ from clarion.domain.limits import (
     ITEM_DEPTH_MAX,
 )
 from clarion.domain.limits_processes import LOOP_BATCH_BYTES_MAX
-from clarion.ports.slices import each
 from clarion.ports.web import Call, Reply, Route, invalid_field
+from clarion.runtime.slices import each
 from clarion.ways_in.http import routes_cancel
 from clarion.ways_in.http.routes_once import answer, key_of
 

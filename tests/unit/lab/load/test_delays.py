@@ -184,7 +184,7 @@ def test_the_stage_is_that_of_the_caller_however_deep_it_calls(tmp_path: Path) -
     async def patience() -> None:
         await store.append(1)
 
-    outer = of_stage(patience, "clarion.journal.append_retry")
+    outer = of_stage(patience, "clarion.runtime.append_retry")
 
     async def step() -> None:
         store.head()

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from clarion.control import routes as control_routes
-from clarion.identity import routes as identity_routes
 from clarion.feedback import routes as feedback_routes
 from clarion.history import routes as record_routes
+from clarion.identity import routes as identity_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen
 from clarion.ports.web import PUBLIC, Route

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits_processes import REVISION_LEARN_MS
-from clarion.journal.watch import woken_by
 from clarion.ports.directory import Directory
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.watch import woken_by
 
 
 async def keep_definitions_fresh(directory: Directory, telemetry: Telemetry, stop: asyncio.Event) -> None:

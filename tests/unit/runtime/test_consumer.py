@@ -6,9 +6,9 @@ import pytest
 
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
-from clarion.journal.consumer import LeasedPartitions, LeasedWatch, LeaseRenewer, shift_ms
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion.runtime.consumer import LeasedPartitions, LeasedWatch, LeaseRenewer, shift_ms
 from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.journals import VirtualClock
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from clarion.journal.topics import CANCELLATIONS, TIMERS
-from clarion.journal.watch import GrowthSignal, streams_of, woken_by
+from clarion.runtime.watch import GrowthSignal, streams_of, woken_by
 
 FRAMES = ("outcomes", 0)
 

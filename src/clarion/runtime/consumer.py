@@ -14,11 +14,11 @@ from typing import Final
 
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
-from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
-from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, StageStore
 from clarion.ports.streams import Streams, Watch
+from clarion.runtime.metering import together
+from clarion.runtime.watch import woken_by
 
 RENEWALS_PER_TTL: Final = 2
 """The least number of renewals within a lease's time to live."""

@@ -1,7 +1,7 @@
 """The system clock fulfils the contract of its port."""
 
-from clarion.ops.clock import SystemClock
 from clarion.ports.clock import Clock
+from clarion.runtime.clock import SystemClock
 
 
 def test_time_and_chance_have_the_shapes_of_the_port():

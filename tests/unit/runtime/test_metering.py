@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from clarion.ports.metering import Meter, together
+from clarion.runtime.metering import Meter, together
 
 
 async def burn(ms: float) -> str:

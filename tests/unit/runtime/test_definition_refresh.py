@@ -3,9 +3,9 @@
 import asyncio
 from itertools import pairwise
 
-from clarion.app.definition_refresh import keep_definitions_fresh
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits_processes import REVISION_CHECK_MS, REVISION_LEARN_MS
+from clarion.runtime.definition_refresh import keep_definitions_fresh
 from clarion.testing.loop import run
 from tests.stages.world import Notes
 
