@@ -10,7 +10,7 @@ from typing import Final
 from clarion.app.config import Config
 from clarion.app.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_keys
 from clarion.app.partitions import ROLE, change
-from clarion.app.stores import Stores, check_partitions
+from clarion.app.store_set import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.backends.postgres.account_health import PostgresAccountHealth
 from clarion.backends.postgres.control import PostgresControl

@@ -13,7 +13,8 @@ from clarion.app.key_uses import KeyUses
 from clarion.app.operator_keys import OperatorKeys
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader
-from clarion.app.stores import Stores, open_stores, postgres
+from clarion.app.store_set import Stores
+from clarion.app.stores import open_stores, postgres
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
