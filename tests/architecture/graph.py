@@ -1,7 +1,8 @@
 """The import graph of the source tree: read from the code, searched for cycles, and drawn as a diagram."""
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from importlib.util import resolve_name
 from pathlib import Path
 
 from tests.architecture.parsed import parsed
@@ -36,24 +37,38 @@ def modules(root: Path) -> dict[str, str]:
 
 
 def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """Return the modules that each module imports when it is loaded; imports under `TYPE_CHECKING` or inside a function
-    do not count."""
-    return {name: set(_imports(parsed(source).body, sources)) - {name} for name, source in sources.items()}
+    """Return the modules that each module imports anywhere: when it is loaded, when a function is called, or for types
+    alone."""
+    return {name: set(_imports(name, source, sources)) - {name} for name, source in sources.items()}
 
 
-def _imports(body: Iterable[ast.stmt], known: Mapping[str, str]) -> Iterator[str]:
-    for node in body:
+def _imports(importer: str, source: str, known: Mapping[str, str]) -> Iterator[str]:
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            module = _module_of(importer, node, known)
             for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
+                inner = f"{module}.{alias.name}"
                 if inner in known:
                     yield inner
-                elif node.module in known:
-                    yield node.module
-        elif isinstance(node, ast.Try):
-            yield from _imports([*node.body, *node.orelse, *node.finalbody], known)
+                elif module in known:
+                    yield module
+        elif isinstance(node, ast.Call) and _name_of(node.func) == "import_module":
+            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and arg.value in known)
+
+
+def _name_of(function: ast.expr) -> str:
+    return getattr(function, "attr", "") or getattr(function, "id", "")
+
+
+def _module_of(importer: str, node: ast.ImportFrom, known: Mapping[str, str]) -> str:
+    """Return the full name of the module that names are imported from."""
+    if not node.level:
+        return node.module or ""
+    is_package = any(other.startswith(f"{importer}.") for other in known)
+    package = importer if is_package else importer.rpartition(".")[0]
+    return resolve_name("." * node.level + (node.module or ""), package)
 
 
 def circles(graph: Graph) -> list[list[str]]:

@@ -4,6 +4,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.architecture import graph
 
 ROOT = Path(__file__).parents[2]
@@ -52,14 +54,39 @@ def test_upward_and_sideways_imports_are_found():
     ]
 
 
-def test_imports_are_read_in_every_form_but_not_for_types_alone():
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import p.a",
+        "from p import a",
+        "from p.a import name",
+        "from . import a",
+        "from .a import name",
+        "try:\n    import p.a\nexcept ImportError:\n    pass",
+        "try:\n    pass\nexcept ImportError:\n    import p.a",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.a",
+        "if False:\n    pass\nelse:\n    import p.a",
+        "with x:\n    import p.a",
+        "for x in y:\n    import p.a",
+        "while x:\n    import p.a",
+        "match x:\n    case 1:\n        import p.a",
+        "def f():\n    import p.a",
+        "async def f():\n    import p.a",
+        "class C:\n    def f(self):\n        from p.a import name",
+        "import importlib\nimportlib.import_module('p.a')",
+        "from importlib import import_module\ndef f():\n    return import_module('p.a').name",
+    ],
+)
+def test_imports_are_read_in_every_form(source):
+    assert graph.graph_of({"p": "", "p.a": "", "p.b": source}) == {"p": set(), "p.a": set(), "p.b": {"p.a"}}
+
+
+def test_a_package_is_what_its_relative_imports_start_from():
     sources = {
-        "p.a": "import p.b\nfrom p import c\nfrom p.d import name\n",
-        "p.b": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.a\n",
-        "p.c": "def f():\n    import p.a\n",
-        "p.d": "try:\n    from p.b import x\nexcept ImportError:\n    pass\n",
-        "p": "",
+        "p": "from .a import name",
+        "p.a": "",
+        "p.q": "from ..a import name",
+        "p.q.b": "from . import c",
+        "p.q.c": "",
     }
-    assert graph.graph_of(sources) == {
-        "p.a": {"p.b", "p.c", "p.d"}, "p.b": set(), "p.c": set(), "p.d": {"p.b"}, "p": set(),
-    }  # fmt: skip
+    assert graph.graph_of(sources) == {"p": {"p.a"}, "p.a": set(), "p.q": {"p.a"}, "p.q.b": {"p.q.c"}, "p.q.c": set()}

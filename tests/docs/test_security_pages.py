@@ -52,10 +52,14 @@ def missing(text: str) -> Iterator[str]:
     yield from (path for path in LINK.findall(text) if not (DOCS / path).exists())
 
 
+def part_on_boundaries() -> str:
+    parts = re.split(r"^## ", text_of(THREAT_MODEL), flags=re.MULTILINE)
+    return next(text for text in parts if text.startswith("Boundaries"))
+
+
 def boundaries() -> dict[str, str]:
     """Return the text below the heading of each boundary."""
-    part = re.split(r"^## ", text_of(THREAT_MODEL), flags=re.MULTILINE)
-    _, *found = BOUNDARY.split(next(text for text in part if text.startswith("Boundaries")))
+    _, *found = BOUNDARY.split(part_on_boundaries())
     return dict(zip(found[::2], found[1::2], strict=True))
 
 
@@ -88,8 +92,8 @@ def test_the_threat_model_names_nothing_that_does_not_exist():
     assert list(missing(text_of(THREAT_MODEL))) == []
 
 
-def test_there_are_eleven_boundaries():
-    assert len(boundaries()) == 11
+def test_every_heading_of_a_boundary_is_read():
+    assert len(boundaries()) == part_on_boundaries().count("\n### ") > 0
 
 
 @pytest.mark.parametrize("name", boundaries())

@@ -12,7 +12,6 @@ import typer.core
 from typer.main import get_command
 
 from clarion.app import lab
-from clarion.app.commands.groups import refuse_renamed
 from clarion.domain.errors import (
     CallerError,
     ClarionError,
@@ -88,7 +87,6 @@ class Commands(typer.core.TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command."""
-        refuse_renamed(cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")

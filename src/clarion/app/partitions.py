@@ -16,6 +16,7 @@ from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.plan.placement import Regrouping
 from clarion.ports.clock import Clock
+from clarion.ports.regroup import RegroupingStore
 from clarion.ports.stage_store import StageStore
 from clarion.ports.state import Ledger
 from clarion.ports.streams import Streams
@@ -51,7 +52,7 @@ async def _change_in_files(config: Config) -> None:
 
 
 async def change(
-    streams: Streams, store: StageStore, ledger: Ledger, wanted: int, clock: Clock, telemetry: Telemetry
+    streams: Streams, store: RegroupingStore, ledger: Ledger, wanted: int, clock: Clock, telemetry: Telemetry
 ) -> None:
     """Record what is not recorded yet, then change the number of partitions. Raises `OperatorError` when another process is
     at work, or when something can be read by another build only; then nothing is changed."""

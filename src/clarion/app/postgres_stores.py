@@ -9,7 +9,7 @@ from typing import Final
 
 from clarion.app.config import Config
 from clarion.app.partitions import ROLE, change
-from clarion.app.stores import Stores, check_partitions
+from clarion.app.store_set import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGROUP_S_MAX

@@ -1,19 +1,14 @@
-"""The stores of an installation. All are of the backend that the setting `store` names."""
+"""Opens the stores of an installation. All are of the backend that the setting `store` names."""
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 from clarion.app.config import Config
+from clarion.app.store_set import Stores, check_partitions
 from clarion.domain.errors import OperatorError
-from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.clock import Clock
-from clarion.ports.control import Control
-from clarion.ports.directory import Directory
-from clarion.ports.quotas import Quotas
 from clarion.ports.secrets import Vault
-from clarion.ports.stage_store import StageStore
-from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 from clarion.stores.memory.account_health import MemoryAccountHealth
 from clarion.stores.memory.control import MemoryControl
@@ -28,31 +23,6 @@ from clarion.stores.sqlite.directory import SqliteDirectory
 from clarion.stores.sqlite.journal import SqliteJournal
 from clarion.stores.sqlite.quotas import SqliteQuotas
 from clarion.stores.sqlite.state import SqliteState
-
-if TYPE_CHECKING:
-    from clarion.stores.postgres.state import PostgresState
-
-
-class Stores(NamedTuple):
-    """All stores, behind their ports. One backend may be both the streams and the stage store."""
-
-    streams: Streams
-    store: StageStore
-    control: Control
-    directory: Directory
-    state: "SqliteState | MemoryState | PostgresState"
-    quotas: Quotas
-    account_health: AccountHealthStore
-
-    async def close(self) -> None:
-        """Close the stores that hold files or connections, writers first."""
-        await self.store.close()
-        await self.control.close()
-        self.directory.close()
-        self.state.close()
-        self.quotas.close()
-        self.account_health.close()
-
 
 Opening = Callable[[Config, Clock, Vault, Telemetry], Stores]
 """Opens stores of one machine. The schema of those in files has to be up to date."""
@@ -86,16 +56,6 @@ def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry)
         MemoryQuotas(),
         MemoryAccountHealth(),
     )
-
-
-def check_partitions(config: Config, stored: int) -> None:
-    """Raise `OperatorError` when a journal does not have the number of partitions that is set."""
-    wanted = config.journal.partitions
-    if wanted not in (0, stored):
-        raise OperatorError(
-            f"The journal has {stored} partitions, and journal.partitions is {wanted}: to change it, stop every process and"
-            " run 'clarion init' or 'clarion up'; 0 keeps what the journal has."
-        )
 
 
 _LOCAL: Final[dict[str, Opening]] = {"sqlite": in_files, "memory": in_memory}

@@ -10,7 +10,8 @@ from clarion.app.config import Config
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader
-from clarion.app.stores import Stores, open_stores, postgres
+from clarion.app.store_set import Stores
+from clarion.app.stores import open_stores, postgres
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.unsubscribe.links import SealedUnsubscribeLinks

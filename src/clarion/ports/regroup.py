@@ -5,7 +5,7 @@ from typing import Protocol
 
 from clarion.domain.errors import OperatorError
 from clarion.ports.journal_cells import Cell, Wait
-from clarion.ports.stage_store import Timer
+from clarion.ports.stage_store import StageStore, Timer
 from clarion.ports.streams import Frame
 
 
@@ -50,6 +50,23 @@ class Placement(Protocol):
 
     def frames(self, frame: Frame) -> list[Frame]:
         """Return the frames that hold an unread frame's events in their places."""
+        ...
+
+
+class RegroupingStore(StageStore, Protocol):
+    """A stage store whose number of partitions can change."""
+
+    async def check_alone(self) -> None:
+        """Raise `OperatorError` while another process uses the journal or a lease is held."""
+        ...
+
+    async def regroup(self, placement: Placement, recorded: Mapping[int, int]) -> None:
+        """Change the number of partitions from `placement.before` to `placement.after` and move every row to its place, all or
+        nothing: frames that a group has not committed, with their open intents, timers, waits, cells and cursors. Frames of
+        `outcomes` stay: all of them have to be recorded; `recorded` are the last ones that are, by partition. Raises
+        `OperatorError` while another process uses the journal or a lease is held, when something is not recorded, and when
+        the journal has another number of partitions; then nothing is changed.
+        """
         ...
 
 

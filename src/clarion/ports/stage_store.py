@@ -6,15 +6,12 @@ a step is stored whole or not at all.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.streams import Frame
-
-if TYPE_CHECKING:
-    from clarion.ports.regroup import Placement
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -313,19 +310,6 @@ class StageStore(Protocol):
         without commits stays whole), expired idempotency entries and waits, and cancellations older by `HOLD_MS_MAX`
         (the longest time for which a delivery may be held), except those of a subject whose own timer is pending;
         return the number of frames deleted. Offsets never start again, and cells and caps stay."""
-        ...
-
-    async def check_alone(self) -> None:
-        """Raise `OperatorError` while another process uses the journal or a lease is held."""
-        ...
-
-    async def regroup(self, placement: "Placement", recorded: Mapping[int, int]) -> None:
-        """Change the number of partitions from `placement.before` to `placement.after` and move every row to its place, all or
-        nothing: frames that a group has not committed, with their open intents, timers, waits, cells and cursors. Frames of
-        `outcomes` stay: all of them have to be recorded; `recorded` are the last ones that are, by partition. Raises
-        `OperatorError` while another process uses the journal or a lease is held, when something is not recorded, and when
-        the journal has another number of partitions; then nothing is changed.
-        """
         ...
 
     async def close(self) -> None:

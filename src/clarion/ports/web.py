@@ -13,7 +13,6 @@ import msgspec
 from clarion.domain.errors import InvalidField, QuotaStatus
 from clarion.domain.limits import BODY_BYTES_MAX, BODY_VALUES_MAX
 from clarion.domain.networks import Network
-from clarion.domain.renamed import renamed_field
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -122,9 +121,9 @@ def invalid_field(error: msgspec.ValidationError) -> InvalidField:
     if found is None:
         # msgspec gives a missing or unknown top-level field in the text only.
         named = re.search(r"field `([^`]+)`", text)
-        return InvalidField(renamed_field(text), field=named.group(1) if named else None)
+        return InvalidField(text, field=named.group(1) if named else None)
     path = found.group(1).removeprefix("$").removeprefix(".")
     named = re.search(r"field `([^`]+)`", text[: found.start()])
     if named is not None:
         path = f"{path}.{named.group(1)}" if path else named.group(1)
-    return InvalidField(renamed_field(text[: found.start()]), field=path.replace("[...]", "") or None)
+    return InvalidField(text[: found.start()], field=path.replace("[...]", "") or None)

@@ -1,11 +1,20 @@
 """What a failed command prints: a sentence where the user can fix the cause, a traceback for a bug of Clarion."""
 
 import errno
+import sys
 
 import pytest
 
 from clarion.app import cli
-from clarion.domain.errors import DurabilityError, InvalidField, OperatorError, StaleLease, StoreUnavailable
+from clarion.domain.errors import (
+    DurabilityError,
+    InvalidField,
+    NoRoom,
+    OperatorError,
+    Overloaded,
+    StaleLease,
+    StoreUnavailable,
+)
 
 
 def ended(monkeypatch, capsys, error):
@@ -34,6 +43,9 @@ def ended(monkeypatch, capsys, error):
             "clarion: a commit failed\nclarion: gone\n",
         ),
         (ExceptionGroup("all", [DurabilityError("full"), DurabilityError("full")]), 1, "clarion: full\n"),
+        (NoRoom("state.db: full"), 75, "clarion: state.db: full\n"),
+        (Overloaded("full"), 75, "clarion: full\n"),
+        (ExceptionGroup("", [NoRoom("full")]), 75, "clarion: full\n"),
         (OSError(errno.ENOTDIR, "Not a directory", "/a/run"), 2, "clarion: Cannot use /a/run: Not a directory.\n"),
         (OSError(errno.ENOSPC, "No space left", b"/a/run"), 75, "clarion: Cannot use /a/run: No space left.\n"),
         (
@@ -46,6 +58,28 @@ def ended(monkeypatch, capsys, error):
 )
 def test_errors_that_users_can_fix_are_reported_in_sentences(monkeypatch, capsys, error, code, words):
     assert ended(monkeypatch, capsys, error) == (code, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (["nope"], "'nope'"),
+        (["providers", "nope"], "'nope'"),
+        (
+            ["worker", "--stages", "plan,delivery"],
+            "clarion: There is no stage 'delivery'. --stages takes plan, deliver, record, separated by commas.\n",
+        ),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused(monkeypatch, capsys, tmp_path, words, refusal):
+    monkeypatch.setenv("CLARION_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["clarion", *words])
+    monkeypatch.setattr(cli.os, "umask", lambda mask: None)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    captured = capsys.readouterr()
+    assert (end.value.code, captured.out) == (2, "")
+    assert refusal in captured.err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from prometheus_client import values
 from clarion.app import partitions
 from clarion.app.config import Config, load
 from clarion.app.partitions import change_in_files
-from clarion.app.stores import check_partitions
+from clarion.app.store_set import check_partitions
 from clarion.domain.errors import OperatorError
 from clarion.journal.codec import encode
 from clarion.journal.events import CancelledFrame

@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clarion.app.commands.groups import CommandGroup
 from clarion.app.commands.options import Key, Url, remote
 from clarion.app.commands.provider_files import apply_providers, pull_providers
 from clarion.app.commands.send import pair
 from clarion.domain.errors import OperatorError
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False, help="Accounts at vendors.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts at vendors.")
 app.command("pull")(pull_providers)
 app.command("apply")(apply_providers)
 

@@ -9,12 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clarion.app.commands.groups import CommandGroup
 from clarion.app.commands.options import Key, Url, remote
 from clarion.domain.errors import OperatorError
 from clarion.ports.web import JSON, TOML
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False, help="Workflows.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Workflows.")
 
 
 @app.command("list")

@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion.domain.errors import DurabilityError, NotFound
 from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
-from clarion.domain.renamed import renamed_path
 from clarion.edge.one_a_turn import OneATurn
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Reply, Route
@@ -85,10 +84,7 @@ class _ByPath:
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        path = scope["path"][:PATH_CHARS_SHOWN_MAX]
-        current = renamed_path(path)
-        hint = "" if current is None else f"; it is now called {current}"
-        await problem(send, NotFound(f"there is nothing at {path}{hint}"))
+        await problem(send, NotFound(f"there is nothing at {scope['path'][:PATH_CHARS_SHOWN_MAX]}"))
 
 
 def _description(routes: Sequence[Route]) -> list[Route]:

@@ -74,6 +74,6 @@ def test_formatted_values_are_escaped_in_html_too():
     assert render("{{ 1234 | format_number }}", html=True, locale="de-CH") == "1’234"
 
 
-def test_the_old_date_filter_stays():
+def test_the_date_filter_of_liquid_works_beside_them():
     now = datetime(2026, 11, 21, 10, tzinfo=UTC).isoformat()
     assert render("{{ t | date: '%d %b %Y' }}", t=now, zone="Asia/Kathmandu") == "21 Nov 2026"
