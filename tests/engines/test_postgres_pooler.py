@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from clarion.app import postgres_stores
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.stores.postgres.journal import PostgresJournal, start
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.server_check import check_server

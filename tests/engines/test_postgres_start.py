@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from clarion.app import postgres_stores
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded
 from clarion.outbound.secrets.master_key import FileVault

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from clarion.app import api, config, ops_routes
+from clarion.app import api, ops_routes
+from clarion.app.config.loading import load
 from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
 from clarion.domain.security_events import SecurityEvent
@@ -54,7 +55,7 @@ class Api:
             "CLARION_API_MAX_REQUESTS": "100",
             "CLARION_API_LIMITS_REFUSED_KEYS": "0",
         }
-        settings = config.load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
+        settings = load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
         telemetry, vault = ProcessTelemetry(Metrics()), FileVault.load(data_dir)
         self.parts = Shared(settings, clock, telemetry, vault, in_files(settings, clock, vault, telemetry))
         self.routes = [*api.routes(self.parts), *ops_routes.routes(self.parts, Connections())]

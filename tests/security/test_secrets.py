@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app import config
+from clarion.app.config.loading import load
 from clarion.deliver.rules.sanitize import MASK, mask_secrets, sanitized, secrets_of
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX, ATTEMPT_PAUSE_MS_MAX, VENDOR_MESSAGE_ID_CHARS_MAX
@@ -176,7 +176,7 @@ def test_a_fresh_installation_is_its_owners_alone(tmp_path):
 
 @pytest.mark.parametrize("name", ["master.key", "operator.key"])
 def test_a_key_that_others_can_read_is_refused(tmp_path, name):
-    settings = config.load(None, {"CLARION_DATA_DIR": str(tmp_path)})
+    settings = load(None, {"CLARION_DATA_DIR": str(tmp_path)})
 
     def start() -> None:
         FileVault.load(tmp_path)
@@ -190,7 +190,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("text", ["", " \n", "short"])
 def test_an_operators_key_of_no_length_opens_nothing(tmp_path, text):
-    settings = config.load(None, {"CLARION_DATA_DIR": str(tmp_path)})
+    settings = load(None, {"CLARION_DATA_DIR": str(tmp_path)})
     (tmp_path / operator_keys.OPERATOR_KEY_FILE).write_text(text)
     (tmp_path / operator_keys.OPERATOR_KEY_FILE).chmod(0o600)
     with pytest.raises(OperatorError, match="at least"):

@@ -5,7 +5,7 @@ import asyncio
 import uvloop
 
 from clarion.app import api, gc_tuning, scheduler, workers
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.wiring import Parts
 
 

@@ -22,7 +22,7 @@ from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
 from clarion.app import gc_tuning, malloc, ops_routes
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.wiring import Identity, Parts, Shared
 from clarion.control import routes as control_routes
 from clarion.control.providers import health as health_routes

@@ -8,7 +8,7 @@ another partition.
 import asyncio
 from typing import Final
 
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.domain.errors import OperatorError, UnknownFrame
 from clarion.domain.limits_processes import REGROUP_RECORD_S_MAX
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES

@@ -7,7 +7,7 @@ cannot use, before it does anything else.
 import os
 from typing import Final
 
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.partitions import ROLE, change
 from clarion.app.store_set import Stores, check_partitions
 from clarion.app.supervisor import PARENT_VARIABLE

@@ -5,7 +5,7 @@ import signal
 
 import uvloop
 
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.wiring import Parts, Shared
 from clarion.wait.worker import TimerWorker
 

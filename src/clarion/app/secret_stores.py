@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Final
 
-from clarion.app.config import Config, Secrets
-from clarion.app.secret_settings import CREDENTIALS_DIRECTORY
+from clarion.app.config.secret_settings import CREDENTIALS_DIRECTORY
+from clarion.app.config.settings import Config
 from clarion.domain.errors import OperatorError
 from clarion.domain.secret_reference import parse_permissions
 from clarion.outbound.secrets.environment import EnvironmentStore
 from clarion.outbound.secrets.files import FileStore, SystemdStore
 from clarion.outbound.secrets.reader import SecretReader
+from clarion.outbound.secrets.settings import Secrets
 from clarion.outbound.secrets.vault_server import VaultServer
 from clarion.ports.clock import Clock
 from clarion.ports.secret_stores import SecretStore

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.domain.errors import OperatorError
 from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.control import Control

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Final
 
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.store_set import Stores, check_partitions
 from clarion.domain.errors import OperatorError
 from clarion.ports.clock import Clock

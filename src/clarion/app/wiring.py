@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 
 from clarion.app import confined, lab
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
 from clarion.app.secret_stores import secret_reader

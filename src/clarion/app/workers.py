@@ -19,7 +19,7 @@ from clarion.app.assembly import (
     record_worker,
     sender,
 )
-from clarion.app.config import Config
+from clarion.app.config.settings import Config
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import CancellationCache

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.app.stores import in_memory
 from clarion.app.wiring import Shared
 from clarion.outbound.secrets.master_key import FileVault

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from clarion.app import gc_tuning
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.app.wiring import Parts
 from clarion.domain import ids
 from clarion.domain.cap import Cap

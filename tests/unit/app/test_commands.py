@@ -7,7 +7,7 @@ import pytest
 from clarion.app import cli
 from clarion.app.commands import options, processes, providers, send, users
 from clarion.app.commands.remote import Remote
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.app.templates import disk
 from clarion.domain.errors import OperatorError
 

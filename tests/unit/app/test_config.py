@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clarion.app.config import defaults_text, load
+from clarion.app.config.loading import defaults_text, load
 from clarion.domain.errors import OperatorError
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from clarion.app import api, config
+from clarion.app import api
 from clarion.app.commands.options import remote
+from clarion.app.config.loading import load
 from clarion.domain.errors import OperatorError
 
 TLS = {"CLARION_API_TLS_CERTIFICATE_FILE": "server.pem", "CLARION_API_TLS_KEY_FILE": "server.key"}
@@ -23,7 +24,7 @@ def test_urls(settings, listening, public, called, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, value in (settings | {"CLARION_OPERATOR_KEY": "k" * 40}).items():
         monkeypatch.setenv(name, value)
-    loaded = config.load(None, settings)
+    loaded = load(None, settings)
     assert (loaded.listening_url, loaded.public_url, remote(None, None).url) == (listening, public, called)
 
 
@@ -43,12 +44,12 @@ def test_urls(settings, listening, public, called, monkeypatch, tmp_path):
     ],
 )
 def test_browsers_are_told_to_use_https_where_there_is_https(settings, headers):
-    assert api.hsts(config.load(None, settings)) == headers
+    assert api.hsts(load(None, settings)) == headers
 
 
 def test_client_cas_without_a_certificate_are_refused():
     with pytest.raises(OperatorError, match=r"api\.tls\.client_ca_file"):
-        api._has_tls(config.load(None, {"CLARION_API_TLS_CLIENT_CA_FILE": "ca.pem"}))
+        api._has_tls(load(None, {"CLARION_API_TLS_CLIENT_CA_FILE": "ca.pem"}))
 
 
 @pytest.mark.parametrize("name", ["CLARION_CA_FILE", "CLARION_CLIENT_FILE"])

@@ -10,7 +10,7 @@ from prometheus_client import values
 from typer.testing import CliRunner
 
 from clarion.app import cli, lab, wiring
-from clarion.app.config import load
+from clarion.app.config.loading import load
 
 SENTENCE = "'clarion demo' comes with clarion-lab, which is not installed here; to get it, run 'make setup' in a checkout of Clarion."
 OF_THE_RIGS = [name for name, place in cli.COMMANDS.items() if place.startswith(cli.LAB)]

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import values
 
 from clarion.app import partitions
-from clarion.app.config import Config, load
+from clarion.app.config.loading import load
+from clarion.app.config.settings import Config
 from clarion.app.partitions import change_in_files
 from clarion.app.store_set import check_partitions
 from clarion.domain.errors import OperatorError

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from clarion.app import stores
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.domain.errors import OperatorError
 from clarion.ops.log_masking import masked_text
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from clarion.app import secret_stores
-from clarion.app.config import load
+from clarion.app.config.loading import load
 from clarion.domain.errors import OperatorError
 from clarion.ports.secret_stores import SecretUnavailable
 

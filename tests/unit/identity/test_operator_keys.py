@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from clarion.app import config
+from clarion.app.config.loading import load
 from clarion.domain.api_key import is_checked
 from clarion.domain.errors import OperatorError
 from clarion.domain.security_events import SecurityEvent
@@ -37,7 +37,7 @@ class Recorder:
 
 @pytest.fixture
 def settings(tmp_path):
-    return config.load(None, {"CLARION_DATA_DIR": str(tmp_path)})
+    return load(None, {"CLARION_DATA_DIR": str(tmp_path)})
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_key_before_has_an_end(settings, running, until):
 
 
 def test_a_configured_key_is_not_rotated_here(tmp_path):
-    settings = config.load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_OPERATOR_KEY": "k" * 20})
+    settings = load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_OPERATOR_KEY": "k" * 20})
     with pytest.raises(OperatorError, match="setting"):
         rotate(settings, 0, NOW_MS)
     keys = operator_keys(settings, Recorder())

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from clarion.app.commands.remote import Remote
-from clarion.app.config import Config, load
+from clarion.app.config.loading import load
+from clarion.app.config.settings import Config
 from clarion.domain.errors import OperatorError
 
 ConfigFile = Annotated[

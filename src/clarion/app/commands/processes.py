@@ -15,7 +15,8 @@ import structlog
 import typer
 
 from clarion.app.commands.options import ConfigFile, DataDir, configuration
-from clarion.app.config import Config, defaults_text
+from clarion.app.config.loading import defaults_text
+from clarion.app.config.settings import Config
 from clarion.app.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import OperatorError

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from clarion.app import config
+from clarion.app.config.loading import load
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease, StoreRewound
 from clarion.domain.limits import BODY_WAIT_MS_MAX
 from clarion.domain.quota import Quota
@@ -15,6 +15,7 @@ from clarion.edge.cycle import VOUCH
 from clarion.edge.safe_headers import SAFE
 from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
 from clarion.ways_in.http.application import application
+from clarion.ways_in.http.settings import Api
 from tests.stages.virtual import run
 from tests.stages.world import Notes
 from tests.unit.ways_in.http.asgi import Answer, call
@@ -32,9 +33,9 @@ async def identify(secret: str, _peer: str) -> Caller | None:
     return CALLERS.get(secret)
 
 
-def limits_of(requests_max: int = 10, **limits: int) -> config.Api:
+def limits_of(requests_max: int = 10, **limits: int) -> Api:
     """Return the default settings with other limits."""
-    api = config.load(None, {}).api
+    api = load(None, {}).api
     changed = msgspec.structs.replace(api.limits, **limits)
     return msgspec.structs.replace(api, max_requests=requests_max, limits=changed)
 
