@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from clarion.app import api, ops_routes
 from clarion.app.config.loading import load
+from clarion.app.routes import all_routes, ops
 from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
 from clarion.domain.security_events import SecurityEvent
@@ -58,7 +58,7 @@ class Api:
         settings = load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
         telemetry, vault = ProcessTelemetry(Metrics()), FileVault.load(data_dir)
         self.parts = Shared(settings, clock, telemetry, vault, in_files(settings, clock, vault, telemetry))
-        self.routes = [*api.routes(self.parts), *ops_routes.routes(self.parts, Connections())]
+        self.routes = [*all_routes.routes(self.parts), *ops.routes(self.parts, Connections())]
         self.tokens = UserTokens(self.parts.vault)
         self.failures: list[str] = []
         self.parts.telemetry.log = self._log

@@ -15,20 +15,12 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from clarion.accept.intake import Intake
-from clarion.accept.intake_context import IntakeContext
-from clarion.accept.intake_lifecycle import Known, Lifecycle
-from clarion.accept.shapes import NotificationIn
-from clarion.accept.worker import AcceptWriter
-from clarion.accept.worker_quota import QuotaGate
-from clarion.app import gc_tuning, malloc, ops_routes
+from clarion.app import gc_tuning, malloc
 from clarion.app.config.settings import Config
-from clarion.app.wiring import Identity, Parts, Shared
-from clarion.control import routes as control_routes
-from clarion.control.providers import health as health_routes
-from clarion.control.providers.verify import Verifier
+from clarion.app.routes import ops
+from clarion.app.routes.all_routes import routes
+from clarion.app.wiring import Identity, Parts
 from clarion.control.schedules.timers import repair_timers
-from clarion.control.unsubscribe import routes as unsubscribe_routes
 from clarion.domain.errors import DurabilityError, OperatorError, StoreRewound, StoreUnavailable
 from clarion.domain.limits_processes import (
     CONNECTIONS_WAITING_SHARE,
@@ -47,21 +39,10 @@ from clarion.edge.protocol import BoundedHttp
 from clarion.edge.server import BoundedServer, settings
 from clarion.edge.tls.listener import TlsListener
 from clarion.edge.tls.renewal import ServerTls
-from clarion.feedback import routes as feedback_routes
-from clarion.feedback.worker import Feedback
-from clarion.history import routes as record_routes
-from clarion.identity import routes as identity_routes
 from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_keys
-from clarion.inbox import routes as inbox_routes
-from clarion.inbox import routes_seen
 from clarion.journal import topics
-from clarion.journal.find import find_accepted
-from clarion.plan import routes as plan_routes
-from clarion.plan.gather_explanation import ExplanationGatherer
 from clarion.ports.web import Route
 from clarion.runtime.definition_refresh import keep_definitions_fresh
-from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
-from clarion.ways_in.http import routes_notifications as accept_routes
 from clarion.ways_in.http.application import application
 from clarion.ways_in.http.health_listener import HealthListener
 from clarion.ways_in.http.origins import Origins
@@ -95,13 +76,13 @@ async def serve(parts: Parts) -> None:
     permitted = raise_open_files(parts.telemetry)
     arrivals = _arrivals(parts, permitted)
     connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
-    ops = ops_routes.routes(parts, connections)
+    ops_routes = ops.routes(parts, connections)
 
     def fail(error: DurabilityError) -> None:
         failures.append(error)
         failed.set()
 
-    app = _application(parts, identity, ops, fail)
+    app = _application(parts, identity, ops_routes, fail)
     tls = None if not _has_tls(config) else ServerTls(config.api.tls, parts.telemetry, parts.clock)
     server = _Server(
         uvicorn.Config(app, host=config.api.host, port=config.api.port, headers=hsts(config), **settings(connections)),
@@ -109,7 +90,7 @@ async def serve(parts: Parts) -> None:
         connections,
         arrivals,
         tls,
-        _health(app, ops, parts),
+        _health(app, ops_routes, parts),
     )
     _check_host("api.host", config.api.host, config.api.port)
     jobs = (_refresh(parts), _gauge(parts), _repair(parts), identity.follow(), _stop_on(failed, server))
@@ -298,82 +279,3 @@ async def _repair(parts: Parts) -> None:
         except Exception as error:  # noqa: BLE001 - requests are still answered, and the next round retries
             parts.telemetry.log("error", "schedules_unrepaired", error=repr(error))
         await asyncio.sleep(SCHEDULE_REPAIR_MS / 1000)
-
-
-def _intake(parts: Shared) -> Intake:
-    api = parts.config.api
-    door = IntakeContext(
-        parts.store,
-        parts.directory,
-        parts.schemas,
-        AcceptWriter(parts.store, parts.clock, parts.telemetry, linger_ms=api.linger_ms),
-        parts.clock,
-        QuotaGate(parts.quotas, parts.clock, parts.telemetry),
-        parts.control.audiences,
-        backlog_max=api.max_backlog_events,
-    )
-    return Intake(door, parts.expressions)
-
-
-def _knowing(parts: Shared) -> Known:
-    async def known(tenant: str, id_: bytes) -> bool:
-        if await parts.state.history.notification(tenant, id_) is not None:
-            return True
-        return await find_accepted(parts.streams, parts.store, id_, tenant) is not None
-
-    return known
-
-
-def routes(parts: Shared) -> list[Route]:
-    """Return the endpoints of all stages and of the control plane."""
-    intake, lifecycle = _intake(parts), Lifecycle(parts.store, parts.clock, _knowing(parts))
-    traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
-    return [
-        *accept_routes.routes(intake, lifecycle),
-        *routes_broadcasts.routes(intake, lifecycle),
-        *routes_test_send.routes(intake, parts.control.templates),
-        *routes_events.routes(intake),
-        *plan_routes.routes(
-            ExplanationGatherer(parts.store, parts.directory, parts.state.history, parts.contents()),
-            intake.check,
-            NotificationIn,
-            parts.clock,
-        ),
-        *record_routes.routes(parts.state.history, parts.streams, parts.store, parts.directory, parts.clock),
-        *inbox_routes.routes(parts.state.inbox, parts.directory, parts.clock, parts.control.users.touch, parts.store),
-        *routes_seen.routes(parts.state.history, parts.streams, parts.store, parts.clock),
-        *unsubscribe_routes.routes(parts.control, parts.unsubscribe_links, parts.clock),
-        *_receipts(parts),
-        *identity_routes.routes(parts.control, parts.vault, parts.clock, parts.telemetry),
-        *control_routes.routes(
-            parts.control,
-            parts.vault,
-            parts.drafting,
-            parts.schemas,
-            traits,
-            parts.clock,
-            parts.store,
-            parts.expressions,
-            Verifier(parts.vendors, parts.directory, parts.http, parts.smtp, parts.clock, parts.secrets),
-            parts.secrets,
-            telemetry=parts.telemetry,
-        ),
-        *health_routes.routes(
-            parts.control.providers, parts.account_health, parts.state.history, parts.store, parts.clock
-        ),
-    ]
-
-
-def _receipts(parts: Shared) -> list[Route]:
-    feedback = Feedback(
-        parts.directory,
-        parts.vendors,
-        parts.state.history,
-        parts.control.suppressions,
-        parts.store,
-        parts.http(),
-        parts.clock,
-        parts.telemetry,
-        parts.secrets,
-    )
-    return feedback_routes.routes(feedback, parts.config.public_url)

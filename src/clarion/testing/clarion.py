@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from clarion.app.api import routes
+from clarion.app.routes.all_routes import routes
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.duration import duration_ms
 from clarion.domain.ids import BROADCAST_PREFIX

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from clarion.app.api import routes
+from clarion.app.routes.all_routes import routes
 from clarion.app.wiring import Shared
 from clarion.domain.channel import Channel
 from clarion.domain.decision import REASON_NAMES, Reason

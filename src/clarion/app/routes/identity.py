@@ -1,0 +1,10 @@
+"""The routes of API keys and user tokens."""
+
+from clarion.app.wiring import Shared
+from clarion.identity import routes as identity_routes
+from clarion.ports.web import Route
+
+
+def routes(parts: Shared) -> list[Route]:
+    """Return the routes of API keys and user tokens."""
+    return identity_routes.routes(parts.control, parts.vault, parts.clock, parts.telemetry)
