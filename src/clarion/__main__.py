@@ -1,5 +1,5 @@
 """`python -m clarion`: the command line."""
 
-from clarion.app.cli import main
+from clarion.app.cli.main import main
 
 main()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clarion.app.cli import COMMANDS
+from clarion.app.cli.main import COMMANDS
 from clarion.app.config.loading import ENV_OF_THE_CLI, ENV_PREFIX, REFERENCE_VARIABLES, defaults_text
 from clarion.domain import limits, limits_content, limits_delivery, limits_postgres, limits_processes
 from clarion.ops.metrics import COUNTERS

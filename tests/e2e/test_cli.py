@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clarion.app.commands.remote import Refused, Remote
+from clarion.app.cli.remote import Refused, Remote
 from clarion_lab.load.programs import System, running, wait_for
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import ssl
 
 import pytest
 
-from clarion.app.commands.remote import CA_FILE_VARIABLE, CLIENT_FILE_VARIABLE, Remote
+from clarion.app.cli.remote import CA_FILE_VARIABLE, CLIENT_FILE_VARIABLE, Remote
 from clarion.domain.limits_processes import PUBLIC_REQUESTS_PER_PEER_MAX
 from clarion.edge.safe_headers import SAFE
 from clarion_lab.load.programs import CALL_TIMEOUT_S, System, running

@@ -1,1 +1,1 @@
-"""App: configuration, wiring and entry points; the only place that sees everyone."""
+"""App: configuration, wiring, processes and the command line; the only place that sees everyone."""

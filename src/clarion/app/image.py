@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from clarion.app import cli
+from clarion.app.cli import main as cli
 from clarion.app.command_line import show
 from clarion.app.supervisor import HANDLED, Child, Role, Start, start_interpreter
 from clarion.ops.crashes import write_crash

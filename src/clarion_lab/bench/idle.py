@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion_lab.bench.measure import BenchRequest, Outcome
 from clarion_lab.load import people, receipts, seed_data
 from clarion_lab.load.accounting import facts

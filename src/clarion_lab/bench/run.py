@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from rich.progress import Progress
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion_lab.bench.cases import Case
 from clarion_lab.bench.figures import Figures
 from clarion_lab.bench.reconcile import TERMINAL, Balance, balance, notification_of, percentile_ms

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion_lab.chaos.drive import Plan
 from clarion_lab.chaos.ledger import Account
 from clarion_lab.chaos.observe import Observed

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion_lab.chaos import workload
 from clarion_lab.chaos.case import RunResult, Verdict
 from clarion_lab.chaos.drive import Plan

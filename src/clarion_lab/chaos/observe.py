@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.commands.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Refused, Remote, Unreachable
 from clarion_lab.chaos.oracle import TERMINAL, Account
 from clarion_lab.chaos.store import ENDING
 

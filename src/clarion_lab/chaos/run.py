@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import psutil
 
-from clarion.app.commands.remote import Unreachable
+from clarion.app.cli.remote import Unreachable
 from clarion.domain.channel import Channel
 from clarion_lab.chaos import ledger as ledgers
 from clarion_lab.chaos import store

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion_lab.chaos import instances, ledger, workflow_store
 from clarion_lab.chaos.case import DRAIN_TIMEOUT_S, RunResult
 from clarion_lab.chaos.drive import Plan

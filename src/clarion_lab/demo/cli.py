@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clarion.app.commands.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Refused, Remote, Unreachable
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
 from clarion_lab.demo import decisions, report, scenario, seed

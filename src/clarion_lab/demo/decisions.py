@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion_lab.demo import seed
 
 COMMENTS: Final = 20

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.commands.remote import Refused, Remote
+from clarion.app.cli.remote import Refused, Remote
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import NAMES, TERMINAL
 from clarion.domain.errors import OperatorError

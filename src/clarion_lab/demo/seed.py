@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion.domain.channel import Channel
 from clarion.domain.errors import OperatorError
 from clarion_lab.demo.mailbox import HOST, USER, Mailbox

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 import psutil
 
-from clarion.app.commands.remote import CA_FILE_VARIABLE, Refused, Unreachable
+from clarion.app.cli.remote import CA_FILE_VARIABLE, Refused, Unreachable
 from clarion_lab.edge import offers, verdict
 from clarion_lab.edge.attacker import AttackResult, AttackSpec
 from clarion_lab.edge.attacks import OPEN, TLS, Attack

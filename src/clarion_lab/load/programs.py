@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 import msgspec
 import psutil
 
-from clarion.app.commands.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Refused, Remote, Unreachable
 from clarion_lab.load.accounting import Reading, busy, facts, stage_cpu_s, tree
 
 HOST: Final = "127.0.0.1"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from clarion.app import cli
-from clarion.app.commands import options, processes, providers, send, users
-from clarion.app.commands.remote import Remote
+from clarion.app.cli import main as cli
+from clarion.app.cli import options, processes, providers, send, users
+from clarion.app.cli.remote import Remote
+from clarion.app.cli.template_files import disk
 from clarion.app.config.loading import load
-from clarion.app.templates import disk
 from clarion.domain.errors import OperatorError
 
 

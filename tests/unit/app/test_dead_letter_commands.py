@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from clarion.app.commands import dead_letters, providers
+from clarion.app.cli import dead_letters, providers
 from clarion.domain.errors import OperatorError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.app import api
-from clarion.app.commands.options import remote
+from clarion.app.cli.options import remote
 from clarion.app.config.loading import load
 from clarion.domain.errors import OperatorError
 

@@ -9,7 +9,8 @@ import structlog
 from prometheus_client import values
 from typer.testing import CliRunner
 
-from clarion.app import cli, lab, wiring
+from clarion.app import lab, wiring
+from clarion.app.cli import main as cli
 from clarion.app.config.loading import load
 
 SENTENCE = "'clarion demo' comes with clarion-lab, which is not installed here; to get it, run 'make setup' in a checkout of Clarion."

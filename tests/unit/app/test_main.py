@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from clarion.app import cli
+from clarion.app.cli import main as cli
 from clarion.domain.errors import (
     DurabilityError,
     InvalidField,

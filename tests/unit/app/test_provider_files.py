@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from clarion.app.commands import provider_files
-from clarion.app.commands.provider_files import file_of
-from clarion.app.commands.providers import app
+from clarion.app.cli import provider_files
+from clarion.app.cli.provider_files import file_of
+from clarion.app.cli.providers import app
 
 SHOWN = {
     "name": "mail", "channel": "email", "vendor": "sendgrid", "priority": 7, "enabled": True, "settings": {"a": 1},

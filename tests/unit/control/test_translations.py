@@ -10,7 +10,7 @@ from babel import Locale, localedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.templates.disk import shipped
+from clarion.app.cli.template_files.disk import shipped
 from clarion.control.templates import po, xliff
 from clarion.control.templates.translations import LocaleReport, TranslatorFile, Unit, merged, report, units
 from clarion.domain.errors import InvalidField, Malformed

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.templates.definitions import partials_of
-from clarion.app.templates.disk import shipped
+from clarion.app.cli.template_files.definitions import partials_of
+from clarion.app.cli.template_files.disk import shipped
 from clarion.content.build import build
 from clarion.domain.channel import Channel
 from clarion.domain.limits_content import RENDER_OUTPUT_BYTES_MAX, STRAIGHT_PIECES_MAX

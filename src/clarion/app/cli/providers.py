@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clarion.app.commands.options import Key, Url, remote
-from clarion.app.commands.provider_files import apply_providers, pull_providers
-from clarion.app.commands.send import pair
+from clarion.app.cli.options import Key, Url, remote
+from clarion.app.cli.provider_files import apply_providers, pull_providers
+from clarion.app.cli.send import pair
 from clarion.domain.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts at vendors.")

@@ -9,7 +9,7 @@ from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_content import FOLDER_FILES_MAX, TEMPLATE_BYTES_MAX
 
-SHIPPED: Final = Path(__file__).parents[2] / "catalogue"
+SHIPPED: Final = Path(__file__).parents[3] / "catalogue"
 """The starter catalogue."""
 _SKIPPED: Final = "__pycache__"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clarion.app.commands.remote import Remote
+from clarion.app.cli.remote import Remote
 from clarion.app.config.loading import load
 from clarion.app.config.settings import Config
 from clarion.domain.errors import OperatorError

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clarion.app.commands.options import Key, Url, remote
-from clarion.app.commands.remote import Remote
-from clarion.app.commands.send import pair
+from clarion.app.cli.options import Key, Url, remote
+from clarion.app.cli.remote import Remote
+from clarion.app.cli.send import pair
 from clarion.domain.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Deliveries given up.")

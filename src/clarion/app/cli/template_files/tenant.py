@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from clarion.app.commands.remote import Refused, Remote
-from clarion.app.templates.definitions import BRAND, Definition, Definitions, Name
+from clarion.app.cli.remote import Refused, Remote
+from clarion.app.cli.template_files.definitions import BRAND, Definition, Definitions, Name
 from clarion.domain.template import Brand, Layout, Partial, Source
 
 _PATHS: Final = {

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clarion.app.commands.options import Key, Url, remote
+from clarion.app.cli.options import Key, Url, remote
 from clarion.domain.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Users.")

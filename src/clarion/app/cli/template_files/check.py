@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from clarion.app.templates.definitions import partials_of
+from clarion.app.cli.template_files.definitions import partials_of
 from clarion.content.build import build
 from clarion.content.compiled import render_job
 from clarion.content.email_layout import places

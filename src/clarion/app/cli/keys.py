@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from clarion.app.commands.options import Key, Url, remote
-from clarion.app.commands.remote import Refused
+from clarion.app.cli.options import Key, Url, remote
+from clarion.app.cli.remote import Refused
 from clarion.domain.duration import check_duration
 from clarion.domain.limits import KEY_OVERLAP_S_MAX, KEY_TTL_MS_MAX
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from clarion.app.commands.options import ConfigFile, DataDir, configuration
+from clarion.app.cli.options import ConfigFile, DataDir, configuration
 from clarion.app.config.loading import defaults_text
 from clarion.app.config.settings import Config
 from clarion.app.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
-from clarion.app.commands.remote import Refused
-from clarion.app.templates.definitions import BRAND, Definitions, Name, title
-from clarion.app.templates.tenant import Tenant
+from clarion.app.cli.remote import Refused
+from clarion.app.cli.template_files.definitions import BRAND, Definitions, Name, title
+from clarion.app.cli.template_files.tenant import Tenant
 from clarion.content.files.reading import Reading
 from clarion.domain.template import Brand
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from clarion.app.commands.options import Key, Url, remote
+from clarion.app.cli.options import Key, Url, remote
 from clarion.domain.address import key as checked_key
 from clarion.domain.errors import CallerError, OperatorError
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clarion.app.commands.options import ConfigFile, DataDir, configuration
+from clarion.app.cli.options import ConfigFile, DataDir, configuration
 from clarion.domain.duration import check_duration
 from clarion.domain.limits import KEY_OVERLAP_S_MAX
 

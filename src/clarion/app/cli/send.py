@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clarion.app.commands.options import Key, Url, remote
+from clarion.app.cli.options import Key, Url, remote
 from clarion.domain.errors import OperatorError
 
 

@@ -8,11 +8,20 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from clarion.app.commands.options import Key, Url, remote
-from clarion.app.templates.definitions import BRAND, Definitions, all_of, belongs, differences, files_of, needed, title
-from clarion.app.templates.disk import files_in, made, reading_of, shipped, store
-from clarion.app.templates.sync import TemplateSync
-from clarion.app.templates.tenant import Tenant
+from clarion.app.cli.options import Key, Url, remote
+from clarion.app.cli.template_files.definitions import (
+    BRAND,
+    Definitions,
+    all_of,
+    belongs,
+    differences,
+    files_of,
+    needed,
+    title,
+)
+from clarion.app.cli.template_files.disk import files_in, made, reading_of, shipped, store
+from clarion.app.cli.template_files.sync import TemplateSync
+from clarion.app.cli.template_files.tenant import Tenant
 from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError
 from clarion.domain.template import Brand
@@ -122,8 +131,8 @@ def diff(folder: Folder, drafts: Drafts = False, url: Url = None, key: Key = Non
 def check(folder: Folder) -> None:
     """Build every template of a folder and render it with its sample data in all its locales. Needs no server."""
     # Both template engines and the MJML compiler are loaded for this command only.
+    from clarion.app.cli.template_files.check import FolderCheck
     from clarion.app.engines import template_engines
-    from clarion.app.templates.check import FolderCheck
 
     reading = reading_of(folder)
     checking = FolderCheck(reading, template_engines())
