@@ -55,7 +55,9 @@ def test_neither_the_rigs_nor_their_libraries_are_there(run):
     asked = f"import importlib.util as u; print([n for n in {OF_THE_RIGS + OF_EXTRAS} if u.find_spec(n)])"
     assert run("python", "-c", asked).stdout == "[]\n"
     imported = run(
-        "python", "-c", "import clarion.testing, clarion.app.api, clarion.app.workers, clarion.app.scheduler"
+        "python",
+        "-c",
+        "import clarion.testing, clarion.app.processes.api, clarion.app.processes.workers, clarion.app.processes.scheduler",
     )
     assert (imported.returncode, imported.stderr) == (0, "")
 

@@ -21,8 +21,8 @@ pytestmark = [
 TIMEOUT_S = 20
 COPY = """
 import os, sys, time
-from clarion.app.image import CopyStarter
-from clarion.app.supervisor import Role
+from clarion.app.processes.image import CopyStarter
+from clarion.app.processes.supervisor import Role
 
 def main():
 {body}
@@ -114,8 +114,8 @@ def test_a_supervisor_learns_how_a_copy_ended(tmp_path, end, code):
 def test_what_has_a_second_thread_is_not_copied(tmp_path):
     script = """
 import sys, threading, time
-from clarion.app.image import CopyStarter
-from clarion.app.supervisor import Role
+from clarion.app.processes.image import CopyStarter
+from clarion.app.processes.supervisor import Role
 stop = threading.Event()
 threading.Thread(target=stop.wait).start()
 child = CopyStarter()(Role("child", [sys.executable, "-c", "print('an interpreter of its own')"]), {})

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from clarion.app.supervisor import EXIT_NO_ROOM, Backoff
+from clarion.app.processes.supervisor import EXIT_NO_ROOM, Backoff
 
 pytestmark = pytest.mark.processes
 SUPERVISE = """
 import sys
 from pathlib import Path
-from clarion.app.supervisor import Role, Supervisor, only_one
+from clarion.app.processes.supervisor import Role, Supervisor, only_one
 from clarion.domain.errors import OperatorError
 
 run_dir, script, drain_ms = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -31,7 +31,7 @@ except OperatorError as error:
 """
 CHILD = """
 import os, signal, sys, threading
-from clarion.app.supervisor import die_with_parent
+from clarion.app.processes.supervisor import die_with_parent
 die_with_parent(os.environ)
 done = threading.Event()
 {handler}

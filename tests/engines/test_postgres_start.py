@@ -11,7 +11,7 @@ import pytest
 
 from clarion.app import postgres_stores
 from clarion.app.config.loading import load
-from clarion.app.supervisor import PARENT_VARIABLE
+from clarion.app.processes.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError, Overloaded
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.runtime.clock import SystemClock

@@ -111,7 +111,7 @@ async def test_drafts_are_confined_by_default(api):
 
 
 async def test_confined_processes_have_none_of_the_secrets(ready):
-    confined = [child for child in psutil.Process().children() if "clarion.app.confined" in child.cmdline()]
+    confined = [child for child in psutil.Process().children() if "clarion.app.processes.confined" in child.cmdline()]
     assert confined
     for child in confined:
         assert not [name for name in child.environ() if name.startswith("CLARION_")]

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from clarion.app import gc_tuning
+from clarion.app.processes import gc_tuning
 from clarion.domain.limits import BODY_VALUES_MAX
 from clarion.ways_in.http import routes_notifications as routes
 from clarion_lab.chaos.bombs import GROUPS, PIECES, filled

@@ -5,10 +5,11 @@ import os
 import socket
 from collections.abc import Mapping
 
-from clarion.app import confined, lab
+from clarion.app import lab
 from clarion.app.config.settings import Config
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
+from clarion.app.processes import confined
 from clarion.app.secret_stores import secret_reader
 from clarion.app.store_set import Stores
 from clarion.app.stores import open_stores, postgres

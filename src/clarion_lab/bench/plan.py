@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from clarion.app import gc_tuning
 from clarion.app.config.loading import load
+from clarion.app.processes import gc_tuning
 from clarion.app.wiring import Parts
 from clarion.domain import ids
 from clarion.domain.cap import Cap

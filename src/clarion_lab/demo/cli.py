@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clarion.app.cli.remote import Refused, Remote, Unreachable
-from clarion.app.supervisor import PARENT_VARIABLE
+from clarion.app.processes.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
 from clarion_lab.demo import decisions, report, scenario, seed
 from clarion_lab.demo.mailbox import HOST, Mailbox, free_port

@@ -6,7 +6,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process write its command line")
 SHOW = """
 import sys
-from clarion.app.command_line import show
+from clarion.app.processes.command_line import show
 print(show([["a" * 10_000], ["clarion", "api"], ["other"]]))
 print(show([["a" * 10_000]]))
 print(open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0)))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from clarion.app import api
 from clarion.app.cli.options import remote
 from clarion.app.config.loading import load
+from clarion.app.processes import api
 from clarion.domain.errors import OperatorError
 
 TLS = {"CLARION_API_TLS_CERTIFICATE_FILE": "server.pem", "CLARION_API_TLS_KEY_FILE": "server.key"}

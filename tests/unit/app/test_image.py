@@ -3,9 +3,9 @@ import sys
 import pytest
 from structlog.testing import capture_logs
 
-from clarion.app import image
-from clarion.app.image import process_starter
-from clarion.app.supervisor import start_interpreter
+from clarion.app.processes import image
+from clarion.app.processes.image import process_starter
+from clarion.app.processes.supervisor import start_interpreter
 
 
 def logged_reasons(*, shared: bool = True) -> list[str]:

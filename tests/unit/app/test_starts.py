@@ -1,6 +1,6 @@
 """Every start of a process has a name of its own, and knows which earlier starts have ended."""
 
-from clarion.app.starts import ENDED_VARIABLE, START_VARIABLE, record_start, this_start
+from clarion.app.processes.starts import ENDED_VARIABLE, START_VARIABLE, record_start, this_start
 
 
 class Chance:

@@ -17,7 +17,7 @@ import typer
 from clarion.app.cli.options import ConfigFile, DataDir, configuration
 from clarion.app.config.loading import defaults_text
 from clarion.app.config.settings import Config
-from clarion.app.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
+from clarion.app.processes.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import OperatorError
 from clarion.ops import logging
@@ -76,7 +76,7 @@ def _difference(config: Config) -> str | None:
 def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: API, workers and scheduler, restarted when they die. With stores in memory all of it
     is one process."""
-    from clarion.app.image import process_starter
+    from clarion.app.processes.image import process_starter
 
     config = _start("up", config_file, data_dir)
     with only_one(config.run_dir, "up"):
@@ -102,7 +102,7 @@ def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
 def api(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run the HTTP API alone."""
     config = _shared(_start("api", config_file, data_dir))
-    from clarion.app.api import run
+    from clarion.app.processes.api import run
 
     run(config)
 
@@ -116,7 +116,7 @@ def worker(
 ) -> None:
     """Run one worker alone."""
     config = _shared(_start(f"worker-{index}", config_file, data_dir))
-    from clarion.app.workers import STAGES, run
+    from clarion.app.processes.workers import STAGES, run
 
     wanted = _named("stage", "stages", stages, STAGES)
     run(config, index, wanted, [Channel(name) for name in _named("channel", "channels", channels, CHANNELS)])
@@ -136,7 +136,7 @@ def _named(what: str, option: str, given: str, known: Sequence[str]) -> Sequence
 def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run the scheduler alone."""
     config = _shared(_start("scheduler", config_file, data_dir))
-    from clarion.app.scheduler import run
+    from clarion.app.processes.scheduler import run
 
     run(config)
 
@@ -144,7 +144,7 @@ def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
 def all_in_one(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run API, worker and scheduler in one process, with stores in files or in memory."""
     config = _start("all-in-one", config_file, data_dir)
-    from clarion.app.all_in_one import run
+    from clarion.app.processes.all_in_one import run
 
     # A supervisor holds the lock for the processes it started.
     supervised = PARENT_VARIABLE in os.environ

@@ -40,7 +40,7 @@ def test_stage_counters_of_all_processes_are_added_up() -> None:
         (["python", "-m", "clarion", "worker", "--stages", "plan"], "worker"),
         (["/v/bin/python", "/v/bin/clarion", "api"], "api"),
         (["python", "clarion", "up", "--workers", "2"], "supervisor"),
-        (["python", "-P", "-m", "clarion.app.confined"], "confined"),
+        (["python", "-P", "-m", "clarion.app.processes.confined"], "confined"),
         ([], "supervisor"),
         (["clarion", "worker", "--index", "0", "", ""], "worker"),  # a copied process, as the system shows it
     ],

@@ -25,7 +25,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from clarion.app.starts import record_start
+from clarion.app.processes.starts import record_start
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import CRASHES_IN_A_ROW_MAX, RESTART_PAUSE_S_MAX
 

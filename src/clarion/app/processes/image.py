@@ -21,12 +21,17 @@ from typing import Final, NoReturn
 import structlog
 
 from clarion.app.cli import main as cli
-from clarion.app.command_line import show
-from clarion.app.supervisor import HANDLED, Child, Role, Start, start_interpreter
+from clarion.app.processes.command_line import show
+from clarion.app.processes.supervisor import HANDLED, Child, Role, Start, start_interpreter
 from clarion.ops.crashes import write_crash
 from clarion.providers import catalogue
 
-MODULES: Final = ("clarion.app.api", "clarion.app.workers", "clarion.app.scheduler", "clarion.app.all_in_one")
+MODULES: Final = (
+    "clarion.app.processes.api",
+    "clarion.app.processes.workers",
+    "clarion.app.processes.scheduler",
+    "clarion.app.processes.all_in_one",
+)
 """The entry modules of the processes. They import the rest."""
 _THREADS: Final = Path("/proc/self/task")
 _FIRST_FD: Final = 3

@@ -15,8 +15,8 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from clarion.app import gc_tuning, malloc
 from clarion.app.config.settings import Config
+from clarion.app.processes import gc_tuning, malloc
 from clarion.app.routes import ops
 from clarion.app.routes.all_routes import routes
 from clarion.app.wiring import Identity, Parts

@@ -4,8 +4,8 @@ import asyncio
 
 import uvloop
 
-from clarion.app import api, gc_tuning, scheduler, workers
 from clarion.app.config.settings import Config
+from clarion.app.processes import api, gc_tuning, scheduler, workers
 from clarion.app.wiring import Parts
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import uvloop
 
-from clarion.app import gc_tuning
 from clarion.app.assembly import (
     accounts,
     broadcast_worker,
@@ -20,7 +19,8 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.app.config.settings import Config
-from clarion.app.starts import Start, this_start
+from clarion.app.processes import gc_tuning
+from clarion.app.processes.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers

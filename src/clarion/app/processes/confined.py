@@ -1,4 +1,4 @@
-"""The process that builds and renders drafts: `python -m clarion.app.confined`, started and ended by the API
+"""The process that builds and renders drafts: `python -m clarion.app.processes.confined`, started and ended by the API
 process."""
 
 import gc
@@ -36,7 +36,7 @@ def command(environment: Mapping[str, str]) -> Command:
     """Return the command and the environment that start such a process."""
     kept = {name: environment[name] for name in _KEPT if name in environment}
     # -P: without it the working directory would come before the installed packages.
-    return Command((sys.executable, "-P", "-m", "clarion.app.confined"), kept)
+    return Command((sys.executable, "-P", "-m", "clarion.app.processes.confined"), kept)
 
 
 def main() -> None:

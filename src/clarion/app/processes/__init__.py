@@ -1,0 +1,1 @@
+"""The processes of an installation: API, worker, scheduler, and their supervisor."""
