@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import clarion
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.build import build
 from clarion.content.compiled import render_job
 from clarion.content.files.reading import Reading

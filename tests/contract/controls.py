@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from clarion.app.engines import template_engines
 from clarion.app.processes import confined
+from clarion.app.wiring.engines import template_engines
 from clarion.content.build import build
 from clarion.content.drafting import DirectDrafting
 from clarion.domain.channel import Channel

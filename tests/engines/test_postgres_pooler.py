@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 
-from clarion.app import postgres_stores
 from clarion.app.config.loading import load
+from clarion.app.wiring import postgres_stores
 from clarion.stores.postgres.journal import PostgresJournal, start
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.server_check import check_server

@@ -9,9 +9,9 @@ import sys
 import asyncpg
 import pytest
 
-from clarion.app import postgres_stores
 from clarion.app.config.loading import load
 from clarion.app.processes.supervisor import PARENT_VARIABLE
+from clarion.app.wiring import postgres_stores
 from clarion.domain.errors import OperatorError, Overloaded
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.runtime.clock import SystemClock

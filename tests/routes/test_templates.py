@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.drafting import DirectDrafting
 from clarion.control.templates.editor import Editor
 from clarion.domain.channel import Channel

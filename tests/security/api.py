@@ -9,8 +9,8 @@ import msgspec
 
 from clarion.app.config.loading import load
 from clarion.app.routes import all_routes, ops
-from clarion.app.stores import in_files
-from clarion.app.wiring import Identity, Shared
+from clarion.app.wiring.parts import Identity, Shared
+from clarion.app.wiring.stores import in_files
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.connections import Connections
 from clarion.identity.operator_keys import OperatorKeys

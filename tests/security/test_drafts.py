@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.domain.limits_content import (
     CONFINED_CHILDREN_MAX,
     CONFINED_WAITING_PER_TENANT_MAX,

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 from clarion.app.config.loading import load
-from clarion.app.stores import in_memory
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
+from clarion.app.wiring.stores import in_memory
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.clock import Clock
 from clarion.testing.answers import Answers, NoMail

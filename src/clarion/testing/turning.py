@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.assembly import (
+from clarion.app.wiring.assembly import (
     accounts,
     broadcast_worker,
     channel_pool,

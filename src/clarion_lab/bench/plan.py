@@ -19,7 +19,7 @@ import msgspec
 
 from clarion.app.config.loading import load
 from clarion.app.processes import gc_tuning
-from clarion.app.wiring import Parts
+from clarion.app.wiring.parts import Parts
 from clarion.domain import ids
 from clarion.domain.cap import Cap
 from clarion.domain.channel import Channel, Lane

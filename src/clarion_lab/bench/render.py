@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from clarion.app.cli.template_files.definitions import partials_of
 from clarion.app.cli.template_files.disk import shipped
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.build import build
 from clarion.content.compiled import compile_channel
 from clarion.domain.channel import Channel

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from clarion.app.routes.all_routes import routes
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.domain.channel import Channel
 from clarion.domain.decision import REASON_NAMES, Reason
 from clarion.domain.delivery_state import NAMES

@@ -5,8 +5,8 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from clarion.app.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
-from clarion.app.wiring import Shared
+from clarion.app.wiring.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
+from clarion.app.wiring.parts import Shared
 from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.ports.renderer import RenderError, SyntaxProblem
 
 REPEATED = re.compile("⟦([0-9]+)[*]([^⟦⟧]*)⟧")

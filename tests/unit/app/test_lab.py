@@ -9,9 +9,10 @@ import structlog
 from prometheus_client import values
 from typer.testing import CliRunner
 
-from clarion.app import lab, wiring
+from clarion.app import lab
 from clarion.app.cli import main as cli
 from clarion.app.config.loading import load
+from clarion.app.wiring import parts as wiring
 
 SENTENCE = "'clarion demo' comes with clarion-lab, which is not installed here; to get it, run 'make setup' in a checkout of Clarion."
 OF_THE_RIGS = [name for name, place in cli.COMMANDS.items() if place.startswith(cli.LAB)]

@@ -8,11 +8,11 @@ from zlib import crc32
 import pytest
 from prometheus_client import values
 
-from clarion.app import partitions
 from clarion.app.config.loading import load
 from clarion.app.config.settings import Config
-from clarion.app.partitions import change_in_files
-from clarion.app.store_set import check_partitions
+from clarion.app.wiring import partitions
+from clarion.app.wiring.partitions import change_in_files
+from clarion.app.wiring.store_set import check_partitions
 from clarion.domain.errors import OperatorError
 from clarion.journal.codec import encode
 from clarion.journal.events import CancelledFrame

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.app.plugins import shortener
+from clarion.app.wiring.plugins import shortener
 from clarion.domain.errors import OperatorError
 
 

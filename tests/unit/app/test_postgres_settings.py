@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from clarion.app import stores
 from clarion.app.config.loading import load
+from clarion.app.wiring import stores
 from clarion.domain.errors import OperatorError
 from clarion.ops.log_masking import masked_text
 
@@ -42,8 +42,8 @@ def test_the_pool_has_bounds(size):
 def test_without_the_driver_a_sentence_says_how_to_get_it(monkeypatch):
     for name in [one for one in sys.modules if one.startswith("clarion.stores.postgres")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "clarion.app.postgres_stores", raising=False)
-    monkeypatch.delattr("clarion.app.postgres_stores", raising=False)
+    monkeypatch.delitem(sys.modules, "clarion.app.wiring.postgres_stores", raising=False)
+    monkeypatch.delattr("clarion.app.wiring.postgres_stores", raising=False)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(OperatorError, match=r'the driver is not installed; run: pip install "clarion\[postgres\]"'):
         stores.postgres()

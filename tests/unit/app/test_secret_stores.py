@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from clarion.app import secret_stores
 from clarion.app.config.loading import load
+from clarion.app.wiring import secret_stores
 from clarion.domain.errors import OperatorError
 from clarion.ports.secret_stores import SecretUnavailable
 
@@ -108,7 +108,7 @@ def test_an_endpoint_that_is_none_stops_the_start(name, value):
 @pytest.mark.slow
 def test_no_library_of_a_cloud_is_imported_before_it_is_needed():
     heavy = ("azure", "boto", "google", "hvac", "msal", "requests")
-    code = f"import clarion.app.wiring, sys; print([name for name in sys.modules if name.startswith({heavy})])"
+    code = f"import clarion.app.wiring.parts, sys; print([name for name in sys.modules if name.startswith({heavy})])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
 

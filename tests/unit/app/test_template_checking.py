@@ -5,7 +5,7 @@ import pytest
 from clarion.app.cli.template_files.check import FolderCheck
 from clarion.app.cli.template_files.definitions import all_of, differences, needed
 from clarion.app.cli.template_files.disk import files_in, shipped, store
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.files.folder import FileProblem
 from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.build import build
 from clarion.content.compiled import compile_channel
 from clarion.domain.channel import Channel

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.messages import Messages, reference, used_keys
 from clarion.content.tags import tags
 from clarion.domain.errors import InvalidField

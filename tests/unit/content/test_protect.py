@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.html import DocumentSettings, finished, mjml_to_html
 from clarion.content.protect import Protected
 from clarion.content.tags import tags

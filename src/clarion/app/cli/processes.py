@@ -158,7 +158,7 @@ def config() -> None:
 
 
 def _postgres() -> ModuleType:
-    from clarion.app.stores import postgres
+    from clarion.app.wiring.stores import postgres
 
     return postgres()
 
@@ -179,7 +179,7 @@ def prepare(config: Config, *, takes_operator_key: bool = False) -> None:
     if config.store == "sqlite":
         upgrade_all(config.data_dir)
         if config.journal.partitions:
-            from clarion.app.partitions import change_in_files
+            from clarion.app.wiring.partitions import change_in_files
 
             change_in_files(config)
 

@@ -132,7 +132,7 @@ def check(folder: Folder) -> None:
     """Build every template of a folder and render it with its sample data in all its locales. Needs no server."""
     # Both template engines and the MJML compiler are loaded for this command only.
     from clarion.app.cli.template_files.check import FolderCheck
-    from clarion.app.engines import template_engines
+    from clarion.app.wiring.engines import template_engines
 
     reading = reading_of(folder)
     checking = FolderCheck(reading, template_engines())

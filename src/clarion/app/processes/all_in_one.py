@@ -6,7 +6,7 @@ import uvloop
 
 from clarion.app.config.settings import Config
 from clarion.app.processes import api, gc_tuning, scheduler, workers
-from clarion.app.wiring import Parts
+from clarion.app.wiring.parts import Parts
 
 
 def run(config: Config) -> None:

@@ -19,7 +19,7 @@ from clarion.app.config.settings import Config
 from clarion.app.processes import gc_tuning, malloc
 from clarion.app.routes import ops
 from clarion.app.routes.all_routes import routes
-from clarion.app.wiring import Identity, Parts
+from clarion.app.wiring.parts import Identity, Parts
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import DurabilityError, OperatorError, StoreRewound, StoreUnavailable
 from clarion.domain.limits_processes import (

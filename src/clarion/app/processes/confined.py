@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from clarion.app.engines import template_engines
+from clarion.app.wiring.engines import template_engines
 from clarion.content.build import build
 from clarion.content.compiled import render_job
 from clarion.domain.channel import Channel

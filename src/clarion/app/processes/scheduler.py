@@ -6,7 +6,7 @@ import signal
 import uvloop
 
 from clarion.app.config.settings import Config
-from clarion.app.wiring import Parts, Shared
+from clarion.app.wiring.parts import Parts, Shared
 from clarion.wait.worker import TimerWorker
 
 HOUR_MS = 3_600_000

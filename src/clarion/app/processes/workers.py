@@ -9,7 +9,10 @@ from typing import Any
 
 import uvloop
 
-from clarion.app.assembly import (
+from clarion.app.config.settings import Config
+from clarion.app.processes import gc_tuning
+from clarion.app.processes.starts import Start, this_start
+from clarion.app.wiring.assembly import (
     accounts,
     broadcast_worker,
     channel_pool,
@@ -18,10 +21,7 @@ from clarion.app.assembly import (
     record_worker,
     sender,
 )
-from clarion.app.config.settings import Config
-from clarion.app.processes import gc_tuning
-from clarion.app.processes.starts import Start, this_start
-from clarion.app.wiring import Parts
+from clarion.app.wiring.parts import Parts
 from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender

@@ -6,7 +6,7 @@ from clarion.accept.intake_lifecycle import Known, Lifecycle
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.journal.find import find_accepted
 from clarion.plan import routes as plan_routes
 from clarion.plan.gather_explanation import ExplanationGatherer

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from clarion.app.routes import accept, control, feedback, history, identity
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.ports.web import Route
 
 _PARTS: Final[tuple[Callable[[Shared], list[Route]], ...]] = (

@@ -1,6 +1,6 @@
 """The routes of the control plane."""
 
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.control import routes as control_routes
 from clarion.control.providers import health as health_routes
 from clarion.control.providers.verify import Verifier

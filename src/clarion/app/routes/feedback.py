@@ -1,6 +1,6 @@
 """The routes that others call: receipts of providers, and unsubscribe links."""
 
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.control.unsubscribe import routes as unsubscribe_routes
 from clarion.feedback import routes as feedback_routes
 from clarion.feedback.worker import Feedback

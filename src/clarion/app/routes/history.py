@@ -1,6 +1,6 @@
 """The routes that read what was recorded, the inbox among them."""
 
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.history import routes as history_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_seen

@@ -1,6 +1,6 @@
 """The routes of API keys and user tokens."""
 
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.identity import routes as identity_routes
 from clarion.ports.web import Route
 

@@ -1,6 +1,6 @@
 """The routes for probes and metrics, which need no credential."""
 
-from clarion.app.wiring import Parts
+from clarion.app.wiring.parts import Parts
 from clarion.edge.connections import Connections
 from clarion.edge.one_a_turn import OneATurn
 from clarion.journal import topics

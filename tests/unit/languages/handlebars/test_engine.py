@@ -213,7 +213,7 @@ def test_many_templates_evict_each_other():
 
 def test_the_engine_starts_when_it_is_needed():
     lines = (
-        "import sys, clarion.app.engines as e",
+        "import sys, clarion.app.wiring.engines as e",
         "r = e.template_engines()['handlebars'].compile('Hi {{ name }}', html=True)",
         "assert r({'name': 'A'}) == 'Hi A' and 'quickjs' not in sys.modules",
         "e.template_engines()['handlebars'].compile('{{#if x}}{{/if}}', html=True)",

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from clarion.app import lab
 from clarion.app.config.settings import Config
-from clarion.app.engines import template_engines
-from clarion.app.plugins import shortener
 from clarion.app.processes import confined
-from clarion.app.secret_stores import secret_reader
-from clarion.app.store_set import Stores
-from clarion.app.stores import open_stores, postgres
+from clarion.app.wiring.engines import template_engines
+from clarion.app.wiring.plugins import shortener
+from clarion.app.wiring.secret_stores import secret_reader
+from clarion.app.wiring.store_set import Stores
+from clarion.app.wiring.stores import open_stores, postgres
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.unsubscribe.links import SealedUnsubscribeLinks

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Final
 
 from clarion.app.config.settings import Config
-from clarion.app.store_set import Stores, check_partitions
+from clarion.app.wiring.store_set import Stores, check_partitions
 from clarion.domain.errors import OperatorError
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
@@ -70,10 +70,10 @@ async def open_stores(config: Config, clock: Clock, vault: Vault, telemetry: Tel
 
 
 def postgres() -> ModuleType:
-    """Return the module of the stores on PostgreSQL, `app/postgres_stores.py`. Raises `OperatorError` when the driver is not
+    """Return the module of the stores on PostgreSQL, `app/wiring/postgres_stores.py`. Raises `OperatorError` when the driver is not
     installed."""
     try:
-        from clarion.app import postgres_stores
+        from clarion.app.wiring import postgres_stores
     except ImportError:
         raise OperatorError(
             'store = "postgres": the driver is not installed; run: pip install "clarion[postgres]".'

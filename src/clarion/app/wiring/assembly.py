@@ -2,7 +2,7 @@
 
 from typing import Final, TypeVar
 
-from clarion.app.wiring import Shared
+from clarion.app.wiring.parts import Shared
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers

@@ -8,9 +8,9 @@ import os
 from typing import Final
 
 from clarion.app.config.settings import Config
-from clarion.app.partitions import ROLE, change
 from clarion.app.processes.supervisor import PARENT_VARIABLE
-from clarion.app.store_set import Stores, check_partitions
+from clarion.app.wiring.partitions import ROLE, change
+from clarion.app.wiring.store_set import Stores, check_partitions
 from clarion.domain.errors import OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.limits_postgres import POSTGRES_ANSWER_S_MAX, POSTGRES_REGROUP_S_MAX
 from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_key, valid_keys
