@@ -81,7 +81,7 @@ async def test_later_tries_come_after_a_pause(monkeypatch):
     async def pause(seconds):
         pauses.append(seconds)
 
-    monkeypatch.setattr("clarion.ports.versioned.asyncio.sleep", pause)
+    monkeypatch.setattr("clarion.runtime.shared_counts.asyncio.sleep", pause)
     store = Contested({"a": 6})
     await settle(store, ["a"], lambda values: more(0, values), Clockwork(0.5))
     assert len(pauses) == 5

@@ -228,11 +228,11 @@ async def test_a_crash_below_a_request_is_written_without_the_request(stream, ca
 
 
 PROCESSES = {
-    "command": "from clarion.app import cli; cli.app = crash; cli.main()",
-    "confined child": "from clarion.app import confined; confined.attend = crash; confined.main()",
-    "thread": "import threading; from clarion.app import cli;"
+    "command": "from clarion.app.cli import main as cli; cli.app = crash; cli.main()",
+    "confined child": "from clarion.app.processes import confined; confined.attend = crash; confined.main()",
+    "thread": "import threading; from clarion.app.cli import main as cli;"
     "cli.app = lambda: (threading.Thread(target=crash).start(), threading.enumerate()); cli.main()",
-    "destructor": "from clarion.app import cli; Bad = type('Bad', (), {'__del__': crash}); cli.app = Bad; cli.main()",
+    "destructor": "from clarion.app.cli import main as cli; Bad = type('Bad', (), {'__del__': crash}); cli.app = Bad; cli.main()",
 }
 
 

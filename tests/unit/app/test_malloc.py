@@ -7,7 +7,7 @@ import pytest
 
 CODE = """
 import psutil
-from clarion.app import malloc
+from clarion.app.processes import malloc
 if not malloc.return_large_blocks():
     raise SystemExit(77)
 own, mib = psutil.Process(), 1024 * 1024
