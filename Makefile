@@ -9,6 +9,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.setup-done
 CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+ALONE = $(BIN)/python -P src/clarion_lab/machine/lock.py "make $@" --
 PEERS_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input
 E2E_TESTS := $(shell find tests/e2e tests/docs tests/catalogue -name 'test_*.py' 2>/dev/null)
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
@@ -39,7 +40,9 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS_PIP) install --quiet --require-hashes --use-pep517 --no-build-isolation -r requirements-peers.lock
 	@touch $@
 
-test: test-fast test-slow test-engines test-e2e test-memory test-peers  ## Run every test (ARGS= goes to pytest)
+# What starts processes or measures time has the machine to itself: $(ALONE) waits for other checkouts, not for this run.
+test: test-fast  ## Run every test (ARGS= goes to pytest)
+	$(ALONE) $(MAKE) --no-print-directory test-slow test-engines test-e2e test-memory test-peers
 
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
 test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
@@ -55,30 +58,30 @@ test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers and not engines" $(ARGS)
 
 test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
+	HYPOTHESIS_PROFILE=thorough $(ALONE) $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
 
 search: $(STAMP)  ## Search every law with examples that no run has tried before (for every night)
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers and not engines" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests
-	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
+	$(if $(E2E_TESTS),$(ALONE) $(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
 
 test-memory: $(STAMP)  ## Run the end-to-end tests that kill no process over stores in memory, in one process
-	E2E_STORE=memory $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
+	E2E_STORE=memory $(ALONE) $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
 
 test-e2e-postgres: $(STAMP)  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
-	E2E_STORE=postgres $(BIN)/pytest -m e2e tests/e2e $(ARGS)
+	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
-	$(BIN)/pytest -m peers tests/peers $(ARGS)
+	$(ALONE) $(BIN)/pytest -m peers tests/peers $(ARGS)
 
 # Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
 test-engines: $(STAMP)  ## Run the tests over database servers, which they start themselves
-	$(BIN)/pytest -n 2 -m "engines and not e2e" $(ARGS)
+	$(ALONE) $(BIN)/pytest -n 2 -m "engines and not e2e" $(ARGS)
 
 engines: $(STAMP)  ## Print the database servers that were found, and start and stop one
-	PYTHONPATH=. $(BIN)/python -m tests.engines.postgres
+	PYTHONPATH=. $(ALONE) $(BIN)/python -m tests.engines.postgres
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 

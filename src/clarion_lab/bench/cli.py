@@ -19,8 +19,10 @@ from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
 from clarion_lab.bench.stores import SQLITE
 from clarion_lab.load.programs import RunError, end_in_order
+from clarion_lab.machine.lock import alone
 
 
+@alone("clarion bench")
 def bench(
     case: Annotated[str, typer.Argument(help="accept-single, push, apns, webpush, email, sms, inapp-broadcast, ...")],
     n: Annotated[

@@ -20,6 +20,7 @@ from clarion_lab.chaos.run import ChaosRun
 from clarion_lab.chaos.workflows import Workflows
 from clarion_lab.edge import command as edge_command
 from clarion_lab.load.programs import RunError, end_in_order
+from clarion_lab.machine.lock import alone
 from clarion_lab.outage import run as virtual
 from clarion_lab.outage import verdict as verdicts
 
@@ -42,6 +43,7 @@ OUTAGE: Final = "outage"
 EDGE: Final = "edge"
 
 
+@alone("clarion chaos")
 def chaos(
     case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
     kills: Annotated[
