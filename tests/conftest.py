@@ -3,11 +3,18 @@
 import gc
 import logging
 import os
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
+
+# By its path, since an import could already be that of another checkout.
+WRONG = runpy.run_path(str(Path(__file__).parents[1] / "src" / "clarion_lab" / "machine" / "own.py"))["foreign"]()
+if WRONG:
+    sys.exit(WRONG)
 
 pytest_plugins = ["tests.contract.counting"]
 
