@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clarion_lab.load.programs import System, free_port, running
+from clarion_lab.load.programs import System, running
+from clarion_lab.machine.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 API_PORT, HOOK_PORT = "8400", "9000"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER
 from tests.engines.postgres import API, WORKER, Server
 

@@ -19,7 +19,7 @@ from clarion.domain.errors import DurabilityError, OperatorError
 from clarion.domain.limits_postgres import POSTGRES_QUIET_S
 from clarion.ops.clock import SystemClock
 from clarion.plan.placement import Regrouping
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 from tests.contract.journals import frames
 from tests.engines.postgres import SUPERUSER, as_role, engine, in_thread
 

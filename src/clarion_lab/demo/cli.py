@@ -18,8 +18,9 @@ from clarion.app.commands.remote import Refused, Remote, Unreachable
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
 from clarion_lab.demo import decisions, report, scenario, seed
-from clarion_lab.demo.mailbox import HOST, Mailbox, free_port
+from clarion_lab.demo.mailbox import HOST, Mailbox
 from clarion_lab.machine.lock import alone
+from clarion_lab.machine.ports import free_port
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
