@@ -54,7 +54,7 @@ test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
 # Files of the fast tests are in memory where there is room: stores write as they always do, and nothing waits for a disk.
 ROOM := $(shell test -w /dev/shm && df -Pm /dev/shm | awk 'NR == 2 && $$4 >= 1024 {print "/dev/shm"}')
 ifneq ($(ROOM),)
-test-fast: export PYTEST_DEBUG_TEMPROOT = $(ROOM)
+test-fast: export TMPDIR = $(ROOM)
 endif
 
 # Each worker starts with one half, so that what a folder prepares is mostly prepared once.
