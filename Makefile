@@ -11,6 +11,7 @@ CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ALONE = $(BIN)/python -P src/clarion_lab/machine/lock.py "make $@" --
 PEERS_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input
+CODE := src lab tests hatch_build.py
 E2E_TESTS := $(shell find tests/e2e tests/docs tests/catalogue -name 'test_*.py' 2>/dev/null)
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
@@ -90,14 +91,14 @@ engines: own  ## Print the database servers that were found, and start and stop 
 check: format-check lint types contracts test  ## Everything a change has to pass
 
 format: own  ## Rewrite the code in the one format
-	$(BIN)/ruff check --select I --fix --quiet src lab tests
-	$(BIN)/ruff format src lab tests
+	$(BIN)/ruff check --select I --fix --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 format-check: own
-	$(BIN)/ruff format --check src lab tests
+	$(BIN)/ruff format --check $(CODE)
 
 lint: own  ## Ruff; domain and rules may call neither clock nor chance
-	$(BIN)/ruff check src lab tests
+	$(BIN)/ruff check $(CODE)
 
 types: own  ## Mypy, strict
 	$(BIN)/mypy
