@@ -9,18 +9,20 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.setup-done
 CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+ALONE = $(BIN)/python -P src/clarion_lab/machine/lock.py "make $@" --
 PEERS_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input
+CODE := src lab tests hatch_build.py
 E2E_TESTS := $(shell find tests/e2e tests/docs tests/catalogue -name 'test_*.py' 2>/dev/null)
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers test test-fast test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
+.PHONY: help setup own peers test test-fast test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## Build .venv from the lock file (does nothing when nothing changed)
+setup: own  ## Build .venv from the lock file (does nothing when nothing changed)
 
 # The stamp comes last, so an interrupted set-up starts over instead of passing for a finished one.
 $(STAMP): requirements-dev.lock pyproject.toml lab/pyproject.toml
@@ -28,6 +30,10 @@ $(STAMP): requirements-dev.lock pyproject.toml lab/pyproject.toml
 	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e . -e lab
 	@touch $@
+
+# Whatever runs code passes here: not that of another checkout, from which .venv was copied, or to which PYTHONPATH leads.
+own: $(STAMP)
+	@$(BIN)/python -P src/clarion_lab/machine/own.py
 
 peers: $(PEERS_STAMP)  ## Build .venv-peers, which tests hold vendors against (does nothing when nothing changed)
 
@@ -39,7 +45,9 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS_PIP) install --quiet --require-hashes --use-pep517 --no-build-isolation -r requirements-peers.lock
 	@touch $@
 
-test: test-fast test-slow test-engines test-e2e test-memory test-peers  ## Run every test (ARGS= goes to pytest)
+# What starts processes or measures time has the machine to itself: $(ALONE) waits for other checkouts, not for this run.
+test: test-fast  ## Run every test (ARGS= goes to pytest)
+	$(ALONE) $(MAKE) --no-print-directory test-slow test-engines test-e2e test-memory test-peers
 
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
 test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
@@ -47,71 +55,71 @@ test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
 # Files of the fast tests are in memory where there is room: stores write as they always do, and nothing waits for a disk.
 ROOM := $(shell test -w /dev/shm && df -Pm /dev/shm | awk 'NR == 2 && $$4 >= 1024 {print "/dev/shm"}')
 ifneq ($(ROOM),)
-test-fast: export PYTEST_DEBUG_TEMPROOT = $(ROOM)
+test-fast: export TMPDIR = $(ROOM)
 endif
 
 # Each worker starts with one half, so that what a folder prepares is mostly prepared once.
-test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
+test-fast: own  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers and not engines" $(ARGS)
 
-test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
+test-slow: own  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
+	HYPOTHESIS_PROFILE=thorough $(ALONE) $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
 
-search: $(STAMP)  ## Search every law with examples that no run has tried before (for every night)
+search: own  ## Search every law with examples that no run has tried before (for every night)
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers and not engines" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
-test-e2e: $(STAMP)  ## Run the end-to-end tests
-	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
+test-e2e: own  ## Run the end-to-end tests
+	$(if $(E2E_TESTS),$(ALONE) $(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
 
-test-memory: $(STAMP)  ## Run the end-to-end tests that kill no process over stores in memory, in one process
-	E2E_STORE=memory $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
+test-memory: own  ## Run the end-to-end tests that kill no process over stores in memory, in one process
+	E2E_STORE=memory $(ALONE) $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
 
-test-e2e-postgres: $(STAMP)  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
-	E2E_STORE=postgres $(BIN)/pytest -m e2e tests/e2e $(ARGS)
+test-e2e-postgres: own  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
+	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
-test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
-	$(BIN)/pytest -m peers tests/peers $(ARGS)
+test-peers: own $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
+	$(ALONE) $(BIN)/pytest -m peers tests/peers $(ARGS)
 
 # Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
-test-engines: $(STAMP)  ## Run the tests over database servers, which they start themselves
-	$(BIN)/pytest -n 2 -m "engines and not e2e" $(ARGS)
+test-engines: own  ## Run the tests over database servers, which they start themselves
+	$(ALONE) $(BIN)/pytest -n 2 -m "engines and not e2e" $(ARGS)
 
-engines: $(STAMP)  ## Print the database servers that were found, and start and stop one
-	PYTHONPATH=. $(BIN)/python -m tests.engines.postgres
+engines: own  ## Print the database servers that were found, and start and stop one
+	PYTHONPATH=. $(ALONE) $(BIN)/python -m tests.engines.postgres
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 
-format: $(STAMP)  ## Rewrite the code in the one format
-	$(BIN)/ruff check --select I --fix --quiet src lab tests
-	$(BIN)/ruff format src lab tests
+format: own  ## Rewrite the code in the one format
+	$(BIN)/ruff check --select I --fix --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
 
-format-check: $(STAMP)
-	$(BIN)/ruff format --check src lab tests
+format-check: own
+	$(BIN)/ruff format --check $(CODE)
 
-lint: $(STAMP)  ## Ruff; domain and rules may call neither clock nor chance
-	$(BIN)/ruff check src lab tests
+lint: own  ## Ruff; domain and rules may call neither clock nor chance
+	$(BIN)/ruff check $(CODE)
 
-types: $(STAMP)  ## Mypy, strict
+types: own  ## Mypy, strict
 	$(BIN)/mypy
 
-contracts: $(STAMP)  ## Import rules between the folders
+contracts: own  ## Import rules between the folders
 	$(BIN)/lint-imports
 
-environment: $(STAMP)  ## Build an environment for running Clarion alone (DIR=folder): hashes, the wheel, no rigs
+environment: own  ## Build an environment for running Clarion alone (DIR=folder): hashes, the wheel, no rigs
 	$(BIN)/python -m clarion_lab.environment $(or $(DIR),dist/environment)
 
-demo: $(STAMP)  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
+demo: own  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
 	$(CLARION) demo $(if $(ONCE),--once)
 
-bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit ENGINE=postgres BOUND=cpu_ratio=1.0)
+bench: own  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit ENGINE=postgres BOUND=cpu_ratio=1.0)
 	$(CLARION) bench $(CASE) $(if $(N),--n $(N)) $(if $(RATE),--rate $(RATE)) \
 	$(if $(AGAINST),--against $(AGAINST)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline) $(if $(RTT_MS),--rtt-ms $(RTT_MS))
 
-chaos: $(STAMP)  ## Break things on purpose (CASE=kill9|workflows|failover|outage|edge KILLS=how-many SEED=number ENGINE=postgres ONLY=attacks)
+chaos: own  ## Break things on purpose (CASE=kill9|workflows|failover|outage|edge KILLS=how-many SEED=number ENGINE=postgres ONLY=attacks)
 	$(CLARION) chaos $(CASE) $(if $(ENGINE),--engine $(ENGINE)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
-vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from its code
+vendor-pages: own  ## Write what docs/providers says of each vendor from its code
 	$(BIN)/python -m clarion_lab.pages.vendors docs/providers
 
 lock:  ## Resolve the lock files again (needs uv)

@@ -1,13 +1,22 @@
-"""Suite-wide rules: the folder of a test decides which resources it may use."""
+"""Suite-wide rules: the folder of a test decides which resources it may use, and the files of a run are in one folder."""
 
 import gc
 import logging
 import os
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
+
+# By its path, since an import could already be that of another checkout.
+WRONG = runpy.run_path(str(Path(__file__).parents[1] / "src" / "clarion_lab" / "machine" / "own.py"))["foreign"]()
+if WRONG:
+    sys.exit(WRONG)
+
+from clarion_lab.machine import scratch  # noqa: E402 - it is known now to be the one of this checkout
 
 pytest_plugins = ["tests.contract.counting"]
 
@@ -22,6 +31,27 @@ settings.register_profile("quick", deadline=None, print_blob=True, max_examples=
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
 settings.register_profile("search", deadline=None, print_blob=True, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+RUN = scratch.begin()
+"""The folder of this run, None in a worker process, which uses that of the process that started it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the folders of tests into that of the run, unless the command line names another one."""
+    if RUN is not None and config.option.basetemp is None:
+        config.option.basetemp = RUN.folder / "t"
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Leave the files of a run that failed until the next run."""
+    if RUN is not None:
+        RUN.stays = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the files of failed tests are."""
+    if RUN is not None and RUN.stays:
+        terminalreporter.write_line(f"files of this run, which the next run removes: {RUN.folder}")
 
 
 def folder_of(path: Path, tests: Path) -> str:

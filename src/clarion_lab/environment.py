@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from clarion.domain.errors import OperatorError
+from clarion_lab.machine.scratch import used
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LOCK_FILE: Final = "requirements.lock"
@@ -95,7 +96,8 @@ def main(words: Sequence[str]) -> None:
     """Build the environment in the named folder, and print its size."""
     try:
         (name,) = words
-        build(Path(name).absolute())
+        with used():
+            build(Path(name).absolute())
     except ValueError:
         sys.exit("usage: python -m clarion_lab.environment FOLDER")
     except OperatorError as error:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from clarion import __version__
+
 ROOT = Path(__file__).parents[2]
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-peers.lock"]
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z0-9,_-]+\])?==(?P<version>\S+)")
@@ -59,13 +61,14 @@ def test_what_only_the_rigs_use_is_locked_and_not_in_production():
     assert not theirs & {name for name, _ in pins("requirements.lock")}
 
 
-def test_both_distributions_have_one_version():
+def test_both_distributions_have_the_version_of_the_code():
     project, rigs = (
         tomllib.loads((ROOT / path).read_text(encoding="utf-8"))["project"]
         for path in ("pyproject.toml", "lab/pyproject.toml")
     )
-    assert rigs["version"] == project["version"]
-    assert f"clarion[postgres]=={project['version']}" in rigs["dependencies"]
+    assert project["dynamic"] == ["version"]
+    assert rigs["version"] == __version__
+    assert f"clarion[postgres]=={__version__}" in rigs["dependencies"]
 
 
 def test_the_lock_of_peers_holds_what_is_asked_for_there():

@@ -1,5 +1,7 @@
 """The walk fails when a page and the program disagree."""
 
+import tempfile
+
 import pytest
 
 from tests.docs.walk import Block, blocks, differs, variables
@@ -24,6 +26,11 @@ def page(tmp_path):
     path = tmp_path / "page.md"
     path.write_text(PAGE)
     return path
+
+
+def test_a_folder_that_all_users_share_becomes_one_of_the_run(page):
+    page.write_text(PAGE.replace("CLARION_LOG_LEVEL=info", "CLARION_SECRETS_ALLOW=file:/tmp/secrets/*"))
+    assert variables(page)["CLARION_SECRETS_ALLOW"] == f"file:{tempfile.gettempdir()}/secrets/*"
 
 
 def shown(text, language="json"):

@@ -7,7 +7,7 @@
 | a language and a file name | is written to that file |
 | `console` | is not run: `clarion up` in it gives the variables with which this page's installation is started |
 
-A page names the ports 8400 and 9000; the walk replaces them with free ones.
+A page names the ports 8400 and 9000 and folders in `/tmp`; the walk replaces them with free ports and its own folder.
 """
 
 import contextlib
@@ -17,13 +17,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clarion_lab.load.programs import System, free_port, running
+from clarion_lab.load.programs import System, running
+from clarion_lab.machine.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 API_PORT, HOOK_PORT = "8400", "9000"
@@ -55,7 +57,7 @@ def variables(page: Path) -> dict[str, str]:
     """Return the variables with which a page starts `clarion up`."""
     for block in blocks(page):
         if block.language == "console" and (found := _UP.search(block.text)):
-            return dict(pair.split("=", 1) for pair in found[1].split())
+            return dict(pair.split("=", 1) for pair in _with_folder(found[1]).split())
     return {}
 
 
@@ -137,7 +139,11 @@ def _alike(shown: str, real: str) -> bool:
 
 
 def _with_ports(text: str, ports: dict[str, str]) -> str:
-    return re.sub(r"\b(8400|9000)\b", lambda match: ports[match[0]], text)
+    return re.sub(r"\b(8400|9000)\b", lambda match: ports[match[0]], _with_folder(text))
+
+
+def _with_folder(text: str) -> str:
+    return text.replace("/tmp/", f"{tempfile.gettempdir()}/")  # noqa: S108
 
 
 class Shell:

@@ -11,16 +11,11 @@ import urllib.request
 
 import pytest
 
+from clarion_lab.machine.ports import free_port
 from tests.certificates import ServerFiles, written
 
 pytestmark = pytest.mark.processes
 TIMEOUT_S = 30
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The command line against a running installation."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from clarion.app.cli.remote import Refused, Remote
 from clarion_lab.load.programs import System, running, wait_for
+from clarion_lab.machine import lock
 
 pytestmark = pytest.mark.slow
 TIMEOUT_S = 60
@@ -58,7 +60,8 @@ def acme(system, key, tmp_path_factory):
 
 @pytest.fixture
 def shell(tmp_path):
-    return Shell(tmp_path)
+    """Return a shell whose rigs have a lock of their own, so that they wait for nobody."""
+    return Shell(tmp_path, **{lock.VARIABLE: str(tmp_path / "lock")})
 
 
 def test_a_workflow_comes_from_a_file(operator, tmp_path):
@@ -165,3 +168,26 @@ def test_the_demo_runs_and_runs_again_on_its_own_data(shell, tmp_path):
         }  # fmt: skip
         assert summary["channels"]["sms"]["retried"] == 2
     assert len(list((tmp_path / "demo" / "mail").glob("*.eml"))) == 2 * summary["channels"]["email"]["sent"]
+
+
+def test_a_demo_has_the_machine_to_itself_until_it_only_serves(tmp_path):
+    place = tmp_path / "lock"
+    command = [sys.executable, "-m", "clarion", "demo", "--data-dir", str(tmp_path / "demo")]
+    environment = {**os.environ, lock.VARIABLE: str(place)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+        try:
+            assert demo.stdout.readline()
+            assert is_held(place)
+            assert any(line.startswith("Serving.") for line in demo.stdout)
+            assert not is_held(place)
+        finally:
+            demo.terminate()
+
+
+def is_held(place):
+    with place.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

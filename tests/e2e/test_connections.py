@@ -11,7 +11,8 @@ import subprocess
 import pytest
 
 from clarion.domain.limits_processes import CONNECTIONS_PER_PEER_MAX
-from clarion_lab.load.programs import System, free_port, running
+from clarion_lab.load.programs import System, running
+from clarion_lab.machine.ports import free_port
 from tests.e2e.conftest import operator_of
 from tests.e2e.outside import HOST, new_tenant, until
 from tests.e2e.test_hostile_clients import HEALTH, OTHER_PEER, status_of

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from clarion.app.cli.version import version
 from clarion_lab import environment
 from tests.docs.walk import ROOT, installation, walk
 
@@ -88,6 +90,12 @@ def test_the_wheel_of_the_rigs_holds_them_and_nothing_of_the_product(tmp_path):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     rigs = ROOT / "src" / "clarion_lab"
     assert held == {f"clarion_lab/{path.relative_to(rigs)}" for path in rigs.rglob("*.*") if path.suffix != ".pyc"}
+
+
+def test_the_version_names_the_commit_that_the_wheel_was_built_from(run):
+    assert run("clarion", "--version").stdout == f"{version()}\n"
+    where = run("python", "-c", "import clarion; print(clarion.__file__)").stdout
+    assert not Path(where).is_relative_to(ROOT)
 
 
 def test_the_list_of_commands_names_what_is_missing(run):

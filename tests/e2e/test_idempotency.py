@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clarion_lab.load.programs import clarion, free_port
+from clarion_lab.load.programs import clarion
+from clarion_lab.machine.ports import free_port
 from tests.e2e.outside import HOST, Tenant, one, until
 from tests.e2e.seed import NOTE
 

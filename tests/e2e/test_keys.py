@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from clarion_lab.load.programs import System, free_port, running
+from clarion_lab.load.programs import System, running
+from clarion_lab.machine.ports import free_port
 from tests.e2e.outside import Api, new_tenant, until
 
 pytestmark = pytest.mark.processes

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 from tests.e2e.conftest import FAILURES, QUICK
 from tests.e2e.outside import HOST, Api, new_tenant, until
 from tests.engines.postgres import API, WORKER, as_role, engine

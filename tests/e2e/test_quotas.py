@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clarion_lab.load.programs import HOST, System, clarion, free_port
+from clarion_lab.load.programs import HOST, System, clarion
+from clarion_lab.machine.ports import free_port
 from tests.e2e.conftest import operator_of, watched
 from tests.e2e.outside import CALL_TIMEOUT_S, Api, new_tenant, one, until
 from tests.e2e.seed import NOTE

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER
 from tests.engines.postgres import API, WORKER, Server
 
@@ -38,7 +38,7 @@ class PgBouncer:
         if not Path(found).exists():
             self._missing()
         user = pwd.getpwuid(psutil.Process(server.pid).uids().real)
-        self._home = Path(tempfile.mkdtemp(prefix="clarion-pgb-"))
+        self._home = Path(tempfile.mkdtemp(prefix="pgb-"))
         self.port = free_port()
         users, settings = self._home / "users", self._home / "pgbouncer.ini"
         users.write_text("".join(f'"{one}" ""\n' for one in (APPLICATION, API, WORKER, OWNER, SUPERUSER)))

@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 
 from clarion.stores.postgres.migrate import upgrade
+from clarion_lab.machine.scratch import used
 from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER, Server, binaries, in_thread, version
 
 __all__ = ["APPLICATION", "OWNER", "SUPERUSER", "Server", "binaries", "in_thread"]
@@ -168,11 +169,12 @@ def main() -> None:
     """Print the servers that were found, and start and stop the newest."""
     for folder in binaries():
         print(f"{version(folder)}: {folder}")  # noqa: T201
-    found = _started()
-    if not isinstance(found, Engine):
-        raise SystemExit(found)
+    with used():
+        found = _started()
+        if not isinstance(found, Engine):
+            raise SystemExit(found)
+        found.server.stop()
     print("started, migrated and stopped")  # noqa: T201
-    found.server.stop()
 
 
 if __name__ == "__main__":

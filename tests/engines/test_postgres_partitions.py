@@ -19,7 +19,7 @@ from clarion.stores.postgres import journal_regroup
 from clarion.stores.postgres.journal import PostgresJournal, start
 from clarion.stores.postgres.migrate import upgrade
 from clarion.stores.postgres.pool import Database
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 from tests.contract.journals import frames
 from tests.engines.postgres import SUPERUSER, as_role, engine, in_thread
 

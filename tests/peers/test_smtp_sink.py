@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import getpass
 import shutil
-import socket
 
 import msgspec
 import pytest
@@ -14,6 +13,7 @@ from clarion.domain.errors import EgressError, Sent
 from clarion.domain.outcome import Accepted, Refused, Transient
 from clarion.outbound.net.smtp import GuardedSmtp
 from clarion.providers.email import smtp
+from clarion_lab.machine.ports import free_port
 from tests.providers import battery
 
 SINK = shutil.which("smtp-sink", path=f"{':'.join(['/usr/sbin', '/usr/lib/postfix/sbin'])}") or shutil.which(
@@ -23,12 +23,6 @@ TABLE = battery.tables()["email_smtp"]
 START_S = 10
 
 pytestmark = pytest.mark.skipif(SINK is None, reason="smtp-sink, which comes with Postfix, is not installed")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from clarion.outbound.secrets.vault import VaultStore
 from clarion.outbound.secrets.vault_server import VaultServer
 from clarion.ports.secret_stores import SecretUnavailable
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 
 PROGRAM = shutil.which("vault")
 pytestmark = [

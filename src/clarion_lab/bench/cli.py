@@ -19,8 +19,12 @@ from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
 from clarion_lab.bench.stores import SQLITE
 from clarion_lab.load.programs import RunError, end_in_order
+from clarion_lab.machine import scratch
+from clarion_lab.machine.lock import alone
 
 
+@alone("clarion bench")
+@scratch.used()
 def bench(
     case: Annotated[str, typer.Argument(help="accept-single, push, apns, webpush, email, sms, inapp-broadcast, ...")],
     n: Annotated[
@@ -65,6 +69,7 @@ def bench(
     except RunError as error:
         console.print(f"[red]{error}[/]", highlight=False)
     if keep or not passed:
+        scratch.keep()
         console.print(f"data and logs are in {folder}", highlight=False)
     else:
         shutil.rmtree(folder)

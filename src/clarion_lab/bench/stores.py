@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 import psutil
 
 from clarion_lab.load.accounting import tree
-from clarion_lab.load.programs import RunError, free_port
+from clarion_lab.load.programs import RunError
+from clarion_lab.machine.ports import free_port
 
 SQLITE: Final = "sqlite"
 POSTGRES: Final = "postgres"

@@ -20,6 +20,8 @@ from clarion_lab.chaos.run import ChaosRun
 from clarion_lab.chaos.workflows import Workflows
 from clarion_lab.edge import command as edge_command
 from clarion_lab.load.programs import RunError, end_in_order
+from clarion_lab.machine import scratch
+from clarion_lab.machine.lock import alone
 from clarion_lab.outage import run as virtual
 from clarion_lab.outage import verdict as verdicts
 
@@ -42,6 +44,8 @@ OUTAGE: Final = "outage"
 EDGE: Final = "edge"
 
 
+@alone("clarion chaos")
+@scratch.used()
 def chaos(
     case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
     kills: Annotated[
@@ -106,6 +110,7 @@ def _killing(case: str, engine: str, kills: int, seed: int, workers: int, *, kee
             f"seed {seed}; again: make chaos CASE={case} ENGINE={engine} KILLS={kills} SEED={seed}", highlight=False
         )
     if keep or not passed:
+        scratch.keep()
         console.print(f"data, ledger and receipts are in {folder}", highlight=False)
     else:
         shutil.rmtree(folder)
@@ -144,6 +149,7 @@ def _outage(seed: int, *, keep: bool) -> None:
     if not verdict.passed:
         console.print(f"seed {seed}; again: make chaos CASE=outage SEED={seed}", highlight=False)
     if keep:
+        scratch.keep()
         console.print(f"what arrived is in {folder}", highlight=False)
     else:
         shutil.rmtree(folder)

@@ -14,7 +14,8 @@ import psutil
 from clarion.stores.postgres.errors import LOST
 from clarion_lab.chaos.engine import WRITE_S
 from clarion_lab.chaos.rows import Stores, of_server
-from clarion_lab.load.programs import RunError, free_port
+from clarion_lab.load.programs import RunError
+from clarion_lab.machine.ports import free_port
 from clarion_lab.servers.postgres import SUPERUSER, Server, binaries, create_database, in_thread
 
 DATABASE: Final = "database"

@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 
 from clarion_lab.chaos.postgres import NAME, PostgresEngine
-from clarion_lab.load.programs import free_port
+from clarion_lab.machine.ports import free_port
 from clarion_lab.servers.postgres import APPLICATION, HOST, SUPERUSER, Server, in_thread
 
 PRIMARY: Final = "primary"

@@ -18,7 +18,9 @@ from clarion.app.cli.remote import Refused, Remote, Unreachable
 from clarion.app.processes.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
 from clarion_lab.demo import decisions, report, scenario, seed
-from clarion_lab.demo.mailbox import HOST, Mailbox, free_port
+from clarion_lab.demo.mailbox import HOST, Mailbox
+from clarion_lab.machine.lock import alone
+from clarion_lab.machine.ports import free_port
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
@@ -38,13 +40,16 @@ def demo(
     folder = data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
-    with Mailbox(folder) as mailbox, _installation(folder, port or free_port(), mailbox) as (process, remote):
-        _wait_ready(process, remote, folder)
-        summary = _run_demo(console, folder, remote, mailbox)
-        if once:
-            typer.echo(summary.line())
-        else:
-            _keep_running(console, process)
+    with contextlib.ExitStack() as busy:
+        busy.enter_context(alone("clarion demo"))
+        with Mailbox(folder) as mailbox, _installation(folder, port or free_port(), mailbox) as (process, remote):
+            _wait_ready(process, remote, folder)
+            summary = _run_demo(console, folder, remote, mailbox)
+            if once:
+                typer.echo(summary.line())
+            else:
+                busy.close()  # it is at rest now, and may serve for days
+                _keep_running(console, process)
     raise typer.Exit(0 if summary.passed else 1)
 
 

@@ -4,7 +4,6 @@ import email
 import hmac
 import logging
 import secrets
-import socket
 import ssl
 from email import policy
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final, Self
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from clarion_lab.machine.ports import free_port
 from clarion_lab.simulate.certificates import identity
 
 HOST: Final = "127.0.0.1"
@@ -64,10 +64,3 @@ class Mailbox:
         (self._mail / f"{delivery}.eml").write_bytes(envelope.content)
         self.received[delivery] = envelope.rcpt_tos[0]
         return "250 2.0.0 message stored"
-
-
-def free_port() -> int:
-    """Return a free port of loopback."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -15,6 +15,7 @@ from clarion_lab.edge.connections import CONNECTIONS_MANY
 from clarion_lab.edge.run import EdgeRun
 from clarion_lab.edge.verdict import Figures
 from clarion_lab.load.programs import RunError, end_in_order
+from clarion_lab.machine import scratch
 
 ERRORS_SHOWN_MAX = 5
 
@@ -51,6 +52,7 @@ def edge(only: str, *, keep: bool) -> None:
     for text in failed:
         console.print(f"failed: {text}", style="red", highlight=False, markup=False)
     if keep or failed:
+        scratch.keep()
         console.print(f"data and logs are in {folder}", highlight=False)
     else:
         shutil.rmtree(folder)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import psutil
 
 from clarion.app.cli.remote import Refused, Remote, Unreachable
 from clarion_lab.load.accounting import Reading, busy, facts, stage_cpu_s, tree
+from clarion_lab.machine.ports import free_port
 
 HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
@@ -52,13 +52,6 @@ def wait_while_growing(size: Callable[[], int], goal: int, stall_s: float) -> bo
 def end_in_order() -> None:
     """Let SIGTERM end this process through its `finally` blocks, so that no process of the run is left behind."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-
-
-def free_port() -> int:
-    """Return a free TCP port."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def clarion(*words: str, python: str = sys.executable) -> list[str]:

@@ -22,6 +22,7 @@ import asyncpg
 import psutil
 
 from clarion.stores.postgres.migrate import upgrade
+from clarion_lab.machine.scratch import in_memory
 
 T = TypeVar("T")
 
@@ -81,8 +82,7 @@ class Server:
     ) -> None:
         self.folder = folder
         self.port = port
-        room = "/dev/shm" if not durable and os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder of its own is made in it
-        self.home = Path(tempfile.mkdtemp(prefix="clarion-pg-", dir=room))
+        self.home = Path(tempfile.mkdtemp(prefix="pg-", dir=None if durable else in_memory()))
         self._data = self.home / "data"
         self._as_user: list[str] = []
         if os.geteuid() == 0:  # initdb refuses root

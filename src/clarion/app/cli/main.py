@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 import typer.core
@@ -125,8 +125,18 @@ def _missing(name: str, detail: lab.LabMissing) -> Any:
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(importlib.import_module("clarion.app.cli.version").version())
+        raise typer.Exit
+
+
 @app.callback()
-def clarion() -> None:
+def clarion(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and the commit")
+    ] = False,
+) -> None:
     """Clarion: one API decides who is notified, when, where and through whom, and can explain why later."""
 
 
