@@ -11,13 +11,13 @@ CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ALONE = $(BIN)/python -P src/clarion_lab/machine/lock.py "make $@" --
 PEERS_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input
+SLOWEST := --durations=10 --durations-min=1
 CODE := src lab tests hatch_build.py
-E2E_TESTS := $(shell find tests/e2e tests/docs tests/catalogue -name 'test_*.py' 2>/dev/null)
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup own peers test test-fast test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
+.PHONY: help setup own provided peers nightly test test-fast test-crash test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ $(STAMP): requirements-dev.lock pyproject.toml lab/pyproject.toml
 own: $(STAMP)
 	@$(BIN)/python -P src/clarion_lab/machine/own.py
 
+# An installed one, else Debian's package where that may be installed, else a wheel. CLARION_SYSTEM_ENGINES=0: always the wheel.
+provided: own  ## See to the servers, the browser and the runtimes of others that tests start
+	@$(BIN)/python -P src/clarion_lab/machine/engines.py postgres pgbouncer chromium node
+
 peers: $(PEERS_STAMP)  ## Build .venv-peers, which tests hold vendors against (does nothing when nothing changed)
 
 # Some come as source alone. What builds them is installed first and used as it is, so that hashes cover all that runs.
@@ -46,11 +50,11 @@ $(PEERS_STAMP): requirements-peers.lock
 	@touch $@
 
 # What starts processes or measures time has the machine to itself: $(ALONE) waits for other checkouts, not for this run.
-test: test-fast  ## Run every test (ARGS= goes to pytest)
-	$(ALONE) $(MAKE) --no-print-directory test-slow test-engines test-e2e test-memory test-peers
+test: test-fast  ## Run every test that decides about a change (ARGS= goes to pytest)
+	$(ALONE) $(MAKE) --no-print-directory test-crash test-engines test-e2e test-peers
 
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
-test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
+test-fast test-slow test-crash: export PYTHONDONTWRITEBYTECODE =
 
 # Files of the fast tests are in memory where there is room: stores write as they always do, and nothing waits for a disk.
 ROOM := $(shell test -w /dev/shm && df -Pm /dev/shm | awk 'NR == 2 && $$4 >= 1024 {print "/dev/shm"}')
@@ -62,31 +66,40 @@ endif
 test-fast: own  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers and not engines" $(ARGS)
 
+test-crash: own  ## Run the tests that take longer than a moment and search nothing: crashes, attacks, planted faults
+	$(ALONE) $(BIN)/pytest -n 2 -m "slow and not hypothesis and not e2e and not peers and not engines" $(SLOWEST) $(ARGS)
+
 test-slow: own  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
 	HYPOTHESIS_PROFILE=thorough $(ALONE) $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
 
 search: own  ## Search every law with examples that no run has tried before (for every night)
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers and not engines" $(ARGS)
 
-# One at a time: these start real processes and measure time, so they get the machine to themselves.
-test-e2e: own  ## Run the end-to-end tests
-	$(if $(E2E_TESTS),$(ALONE) $(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
+# Two at a time, a file by one worker, which starts its installations once. What measures time comes afterwards, by itself.
+test-e2e: own provided  ## Run the end-to-end tests
+	$(ALONE) $(BIN)/pytest -n 2 --dist loadfile -m "e2e and not measures" tests/e2e tests/docs tests/catalogue $(SLOWEST) $(ARGS)
+	$(ALONE) $(BIN)/pytest -m "e2e and measures" tests/e2e tests/docs tests/catalogue $(SLOWEST) $(ARGS)
 
-test-memory: own  ## Run the end-to-end tests that kill no process over stores in memory, in one process
-	E2E_STORE=memory $(ALONE) $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
+test-memory: own provided  ## Run the end-to-end tests that kill no process over stores in memory, in one process
+	E2E_STORE=memory $(ALONE) $(BIN)/pytest -n 2 --dist loadfile -m "e2e and not processes and not measures" tests/e2e $(ARGS)
+	E2E_STORE=memory $(ALONE) $(BIN)/pytest -m "e2e and not processes and measures" tests/e2e $(ARGS)
 
-test-e2e-postgres: own  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
-	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -m e2e tests/e2e $(ARGS)
+test-e2e-postgres: own provided  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
+	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -n 2 --dist loadfile -m "e2e and not measures" tests/e2e $(ARGS)
+	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -m "e2e and measures" tests/e2e $(ARGS)
 
-test-peers: own $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
+test-peers: own provided $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
 	$(ALONE) $(BIN)/pytest -m peers tests/peers $(ARGS)
 
 # Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
-test-engines: own  ## Run the tests over database servers, which they start themselves
-	$(ALONE) $(BIN)/pytest -n 2 -m "engines and not e2e" $(ARGS)
+test-engines: own provided  ## Run the tests over database servers, which they start themselves
+	$(ALONE) $(BIN)/pytest -n 2 -m "engines and not e2e" $(SLOWEST) $(ARGS)
 
-engines: own  ## Print the database servers that were found, and start and stop one
+engines: own provided  ## Print the database servers that were found, and start and stop one
 	PYTHONPATH=. $(ALONE) $(BIN)/python -m tests.engines.postgres
+
+nightly: own provided  ## Run what decides and what searches, in parts (PART=1/3), and print one table
+	$(ALONE) $(BIN)/python -m clarion_lab.nightly $(PART)
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 
@@ -126,7 +139,8 @@ lock:  ## Resolve the lock files again (needs uv)
 	$(LOCK) pyproject.toml lab/pyproject.toml --group dev --no-emit-package clarion -o requirements-dev.lock
 	$(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
 	$(LOCK) requirements-peers.in -o requirements-peers.lock
+	$(LOCK) requirements-engines.in -o requirements-engines.lock
 
 clean:  ## Remove both environments and caches (keeps clarion-data)
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEERS) .venv-engines .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ import pytest
 from clarion import __version__
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-peers.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-peers.lock", "requirements-engines.lock"]
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z0-9,_-]+\])?==(?P<version>\S+)")
 
 

@@ -7,7 +7,10 @@ ROOT = Path(__file__).parents[2]
 RULE = re.compile(r"^([a-z0-9-]+):(?!=)([^#\n]*).*\n((?:\t.*\n)*)", re.MULTILINE)
 RULES = {m[1]: (m[2].split(), m[3]) for m in RULE.finditer((ROOT / "Makefile").read_text(encoding="utf-8")) if m[3]}
 CODE = re.compile(r"\$\((?:BIN|CLARION|MAKE)\)")
-ALONE = {"test", "test-slow", "test-e2e", "test-memory", "test-e2e-postgres", "test-peers", "test-engines", "engines"}
+ALONE = {
+    "test", "test-crash", "test-slow", "test-e2e", "test-memory", "test-e2e-postgres", "test-peers", "test-engines", "engines",
+    "nightly",
+}  # fmt: skip
 BY_THEMSELVES = {"bench", "chaos", "demo"}
 """The rigs take the lock, so that it is held too when they are called without make."""
 
@@ -27,4 +30,4 @@ def test_what_measures_or_starts_processes_has_the_machine_to_itself():
 def test_parts_of_a_run_are_inside_of_its_lock():
     (whole,) = RULES["test"][1].splitlines()
     assert whole.startswith("\t$(ALONE) $(MAKE) ")
-    assert whole.split()[3:] == ["test-slow", "test-engines", "test-e2e", "test-memory", "test-peers"]
+    assert whole.split()[3:] == ["test-crash", "test-engines", "test-e2e", "test-peers"]

@@ -2,16 +2,16 @@
 
 import os
 import re
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
 import pytest
 
+from clarion_lab.machine.engines import chromium, is_required
 from tests.e2e.outside import Api, until
 from tests.e2e.seed import NOTE, phone
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = chromium()
 BROWSER_TIMEOUT_S = 60
 
 
@@ -110,7 +110,7 @@ def test_the_description_is_whole(system):
 VERBS = {"cancel", "pause", "resume", "seen", "read", "unread", "archive", "unarchive", "read-all", "reset"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+@pytest.mark.skipif(CHROMIUM is None and not is_required(), reason="no chromium is installed")
 def test_the_docs_page_opens_without_a_complaint(system, tmp_path):
     """Headless and with no network but loopback; errors of the page are in the browser's log."""
     picture = tmp_path / "docs.png"

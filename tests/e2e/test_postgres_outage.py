@@ -9,10 +9,11 @@ from collections import Counter
 import pytest
 
 from clarion_lab.load.programs import System
+from clarion_lab.machine.engines import postgres_folders
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import new_tenant, until
 from tests.e2e.receiver import receiving
-from tests.engines.postgres import SUPERUSER, Server, binaries, engine
+from tests.engines.postgres import SUPERUSER, Server, engine
 
 pytestmark = [pytest.mark.processes, pytest.mark.engines]
 GONE_S = 3
@@ -30,7 +31,7 @@ SETTINGS = {
 @pytest.fixture
 def server():
     engine()  # where no server can be started, the test is skipped
-    started = Server(binaries()[0])
+    started = Server(postgres_folders()[0])
     started.wait()
     yield started
     started.stop()

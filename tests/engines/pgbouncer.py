@@ -7,10 +7,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
 
+from clarion_lab.machine.engines import is_required, pgbouncer
 from clarion_lab.machine.ports import free_port
 from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER
 from tests.engines.postgres import API, WORKER, Server
@@ -34,8 +36,8 @@ class PgBouncer:
     """A running pooler. It ends with `stop`."""
 
     def __init__(self, server: Server) -> None:
-        found = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-        if not Path(found).exists():
+        found = pgbouncer()
+        if found is None:
             self._missing()
         user = pwd.getpwuid(psutil.Process(server.pid).uids().real)
         self._home = Path(tempfile.mkdtemp(prefix="pgb-"))
@@ -60,9 +62,9 @@ class PgBouncer:
             time.sleep(0.02)
 
     @staticmethod
-    def _missing() -> None:
+    def _missing() -> NoReturn:
         sentence = "there is no PgBouncer here (Debian: apt install pgbouncer)"
-        if os.environ.get("CLARION_ENGINES_REQUIRED") == "1":
+        if is_required():
             pytest.fail(sentence)
         pytest.skip(sentence)
 

@@ -8,7 +8,6 @@ that owns nothing. `as_role` changes the role of an address.
 """
 
 import asyncio
-import os
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -19,10 +18,11 @@ import asyncpg
 import pytest
 
 from clarion.stores.postgres.migrate import upgrade
+from clarion_lab.machine.engines import is_required, postgres_folders
 from clarion_lab.machine.scratch import used
-from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER, Server, binaries, in_thread, version
+from clarion_lab.servers.postgres import APPLICATION, OWNER, SUPERUSER, Server, in_thread, version
 
-__all__ = ["APPLICATION", "OWNER", "SUPERUSER", "Server", "binaries", "in_thread"]
+__all__ = ["APPLICATION", "OWNER", "SUPERUSER", "Server", "in_thread"]
 
 DATABASES: Final = 4
 """Databases of one test process that take turns."""
@@ -54,7 +54,7 @@ class Engine:
     """A server with the schema, and its databases that take turns."""
 
     def __init__(self) -> None:
-        found = binaries()
+        found = postgres_folders()
         if not found:
             raise FileNotFoundError(_MISSING)
         self.server = Server(found[0])
@@ -135,7 +135,7 @@ def engine() -> Engine:
     found = _started()
     if isinstance(found, Engine):
         return found
-    if os.environ.get("CLARION_ENGINES_REQUIRED") == "1":
+    if is_required():
         pytest.fail(found)
     pytest.skip(found)
 
@@ -167,7 +167,7 @@ def as_role(dsn: str, role: str) -> str:
 
 def main() -> None:
     """Print the servers that were found, and start and stop the newest."""
-    for folder in binaries():
+    for folder in postgres_folders():
         print(f"{version(folder)}: {folder}")  # noqa: T201
     with used():
         found = _started()

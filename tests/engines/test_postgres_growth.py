@@ -15,7 +15,8 @@ from clarion.stores.postgres.migrate import upgrade
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.state import PostgresState
 from clarion.stores.postgres.tenancy import NO_TENANT
-from tests.engines.postgres import API, OWNER, SUPERUSER, as_role, binaries, database_of, engine
+from clarion_lab.machine.engines import postgres_folders
+from tests.engines.postgres import API, OWNER, SUPERUSER, as_role, database_of, engine
 from tests.engines.tables import fill
 
 pytestmark = pytest.mark.engines
@@ -240,6 +241,6 @@ class TestSchema:
 
 def schema_of(dsn):
     """Return the definitions of everything in a database, in their order."""
-    command = [binaries()[0] / "pg_dump", "--schema-only", as_role(dsn, OWNER)]
+    command = [postgres_folders()[0] / "pg_dump", "--schema-only", as_role(dsn, OWNER)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     return [line for line in said.stdout.splitlines() if line and not line.startswith(("--", "\\"))]

@@ -17,6 +17,7 @@ from clarion.outbound.secrets.master_key import FileVault
 from clarion.runtime.clock import SystemClock
 from clarion.stores.postgres import server_check
 from clarion.stores.postgres.migrate import upgrade
+from clarion_lab.machine.engines import postgres_folders
 from tests.engines.postgres import (
     API,
     APPLICATION,
@@ -25,7 +26,6 @@ from tests.engines.postgres import (
     WORKER,
     Server,
     as_role,
-    binaries,
     engine,
     in_thread,
 )
@@ -299,7 +299,7 @@ def test_up_ends_with_one_sentence_when_the_server_is_not_there(tmp_path):
 
 @pytest.mark.slow
 def test_a_standby_is_refused(tmp_path):
-    folder = binaries()[0]
+    folder = postgres_folders()[0]
     primary = Server(folder, wal_level="replica", max_wal_senders="4")
     try:
         primary.wait()

@@ -35,9 +35,10 @@ def opened(engine: str) -> Iterator[Store]:
     if engine == SQLITE:
         yield Store({})
         return
-    from clarion_lab.servers.postgres import Server, binaries, create_database, in_thread, vacuum
+    from clarion_lab.machine.engines import postgres_folders
+    from clarion_lab.servers.postgres import Server, create_database, in_thread, vacuum
 
-    found = binaries()
+    found = postgres_folders()
     if not found:
         raise RunError("no PostgreSQL server can be started here: `make engines` says what is missing")
     try:

@@ -15,8 +15,9 @@ from clarion.stores.postgres.errors import LOST
 from clarion_lab.chaos.engine import WRITE_S
 from clarion_lab.chaos.rows import Stores, of_server
 from clarion_lab.load.programs import RunError
+from clarion_lab.machine.engines import postgres_folders
 from clarion_lab.machine.ports import free_port
-from clarion_lab.servers.postgres import SUPERUSER, Server, binaries, create_database, in_thread
+from clarion_lab.servers.postgres import SUPERUSER, Server, create_database, in_thread
 
 DATABASE: Final = "database"
 CONNECTIONS: Final = "connections"
@@ -41,7 +42,7 @@ class PostgresEngine:
     victims: Mapping[str, int] = {DATABASE: 2, CONNECTIONS: 2}
 
     def __init__(self, **settings: str) -> None:
-        found = binaries()
+        found = postgres_folders()
         if not found:
             raise RunError("no PostgreSQL server can be started here: `make engines` says what is missing")
         self.server = Server(found[0], None, durable=True, port=free_port(), **settings)

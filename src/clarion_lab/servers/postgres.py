@@ -47,14 +47,6 @@ _DURABLE: Final = _COMMON | {"listen_addresses": HOST, "shared_buffers": "256MB"
 """A server as it comes, with the memory of a small one: what it acknowledges survives a power cut."""
 
 
-def binaries() -> list[Path]:
-    """Return the folders that hold a server, newest first."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
-    found = shutil.which("initdb")
-    other = [Path(found).resolve().parent] if found else []
-    return [path for path in dict.fromkeys([*debian, *other]) if (path / "postgres").exists()]
-
-
 def version(folder: Path) -> str:
     """Return the version of the server in a folder of binaries."""
     printed = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)  # noqa: S603

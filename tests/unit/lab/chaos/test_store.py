@@ -12,8 +12,9 @@ from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State, next_st
 from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, Delivery
 from clarion_lab.chaos.rows import Rows, of_file, of_server
 from clarion_lab.chaos.store import ENDING, STATES, StoredDelivery, delivery_id, read
+from clarion_lab.machine.engines import postgres_folders
 from tests.contract import states
-from tests.engines.postgres import SUPERUSER, as_role, binaries, database_of
+from tests.engines.postgres import SUPERUSER, as_role, database_of
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
 PUSH = ids.delivery_id(NOTIFICATION, "u", "push", "token")
@@ -28,7 +29,7 @@ async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 def rows_of(state: states.State, path: Path) -> Rows:
     if isinstance(state, states.OwnDatabase):
-        return of_server(binaries()[0] / "psql", as_role(database_of(path), SUPERUSER), "public")
+        return of_server(postgres_folders()[0] / "psql", as_role(database_of(path), SUPERUSER), "public")
     return of_file(path / "state.db")
 
 
@@ -124,4 +125,4 @@ async def test_a_damaged_store_is_not_read(tmp_path: Path) -> None:
 async def test_a_server_that_refuses_a_statement_is_not_read(tmp_path: Path) -> None:
     dsn = as_role(database_of(tmp_path), SUPERUSER)
     with pytest.raises(ValueError, match='relation "nothing" does not exist'):
-        list(of_server(binaries()[0] / "psql", dsn, "public")("SELECT id FROM nothing"))
+        list(of_server(postgres_folders()[0] / "psql", dsn, "public")("SELECT id FROM nothing"))

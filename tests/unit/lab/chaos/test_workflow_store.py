@@ -11,9 +11,10 @@ from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion_lab.chaos.rows import Rows, of_file, of_server
 from clarion_lab.chaos.workflow_store import ENDINGS, EventCounts, count_all_events, count_events, open_cells
+from clarion_lab.machine.engines import postgres_folders
 from tests.contract.journals import BACKENDS, VirtualClock
 from tests.contract.states import STATES, shut
-from tests.engines.postgres import SUPERUSER, as_role, binaries, database_of
+from tests.engines.postgres import SUPERUSER, as_role, database_of
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
 RUNS = [NOTIFICATION + bytes(7) + bytes([number]) for number in range(3)]
@@ -49,7 +50,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def rows_of(engine: str, path: Path, file: str, schema: str) -> Rows:
     if engine == "sqlite":
         return of_file(path / file)
-    return of_server(binaries()[0] / "psql", as_role(database_of(path), SUPERUSER), schema)
+    return of_server(postgres_folders()[0] / "psql", as_role(database_of(path), SUPERUSER), schema)
 
 
 async def test_instances_are_read_from_the_real_store(engine: str, tmp_path: Path) -> None:
