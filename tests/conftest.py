@@ -42,6 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = RUN.folder / "t"
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say which processes of an earlier run were ended."""
+    if RUN is not None and RUN.ended:
+        session.config.pluginmanager.getplugin("terminalreporter").write_line(RUN.note())
+
+
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Leave the files of a run that failed until the next run."""
     if RUN is not None:

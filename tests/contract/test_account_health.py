@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from clarion.domain.errors import Overloaded
 from clarion.runtime.clock import SystemClock
 from clarion.ports.account_health import AccountName
-from clarion.ports.versioned import settle_each
+from clarion.runtime.shared_counts import settle_each
 from tests.contract.backends import ACCOUNT_HEALTH
 
 async def main():

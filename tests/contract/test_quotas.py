@@ -21,7 +21,7 @@ from clarion.domain.errors import Overloaded
 from clarion.domain.quota import Usage
 from clarion.runtime.clock import SystemClock
 from clarion.ports.quotas import BucketName
-from clarion.ports.versioned import settle
+from clarion.runtime.shared_counts import settle
 from tests.contract.backends import QUOTAS
 
 async def main():

@@ -35,26 +35,28 @@ _END_S: Final = 5.0
 
 class Run:
     """The folders of this process and of all it starts: `folder`, and `memory`, which is the same where there is no memory for
-    files. With `stays`, the next run removes the files, not this one."""
+    files. With `stays`, the next run removes the files, not this one. `ended` names processes that earlier runs of the checkout
+    left, and which were ended."""
 
     def __init__(self, checkout: Path = CHECKOUT) -> None:
+        self.stays = False
+        self.ended: list[str] = []
+        self._owner = os.getpid()
+        self._locks: list[int] = []
         base = Path(tempfile.gettempdir())
         if len(str(base)) > BASE_LENGTH_MAX:
             base = SHARED
         name = f"{os.getpid()}-{time.time_ns() // 1000:x}"
         places = dict.fromkeys([base, *([MEMORY] if os.access(MEMORY, os.W_OK) else [])])
         if SHARED not in places:  # where another run may have been
-            remove_dead(_of_checkout(SHARED, checkout))
-        self.stays = False
-        self._owner = os.getpid()
-        self._locks: list[int] = []
+            self.ended += remove_dead(_of_checkout(SHARED, checkout))
         folders = [self._made(_of_checkout(place, checkout), name) for place in places]
         self.folder, self.memory = folders[0], folders[-1]
         self._before = os.environ.get("TMPDIR"), tempfile.tempdir
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.folder)
 
     def _made(self, parent: Path, name: str) -> Path:
-        remove_dead(parent)
+        self.ended += remove_dead(parent)
         with _guarded(parent):
             folder = parent / name
             folder.mkdir()
@@ -63,6 +65,10 @@ class Run:
             fcntl.lockf(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._locks.append(alive)
         return folder
+
+    def note(self) -> str:
+        """Return in a sentence what was ended, an empty text when nothing was."""
+        return f"An earlier run left processes, which are ended now: {', '.join(self.ended)}" if self.ended else ""
 
     def keep(self) -> None:
         """Leave the files in `folder` for people, also when later runs begin."""
@@ -109,6 +115,8 @@ def used() -> Iterator[None]:
         yield
         return
     with Run() as run:
+        if run.ended:
+            sys.stderr.write(f"{run.note()}\n")
         _current.append(run)
         try:
             yield
@@ -140,19 +148,14 @@ def in_memory() -> str | None:
     return str(folder) if (folder / ALIVE).exists() else None
 
 
-def remove_dead(parent: Path) -> None:
-    """Remove the folders of runs that have ended, and end the processes that they left, with a line on stderr."""
+def remove_dead(parent: Path) -> list[str]:
+    """Remove the folders of runs that have ended, and end the processes that they left. Return the names of these."""
     with _guarded(parent):
         dead = [folder for folder in parent.iterdir() if folder.is_dir() and _is_dead(folder)]
-        if not dead:
-            return
-        ended = _end_processes(dead)
-        if ended:
-            sys.stderr.write(
-                f"An earlier run of this checkout left processes, which are ended now: {', '.join(ended)}\n"
-            )
+        ended = _end_processes(dead) if dead else []
         for folder in dead:
             shutil.rmtree(folder, ignore_errors=True)
+    return ended
 
 
 def _is_dead(folder: Path) -> bool:

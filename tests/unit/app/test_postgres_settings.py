@@ -52,7 +52,7 @@ def test_without_the_driver_a_sentence_says_how_to_get_it(monkeypatch):
 @pytest.mark.slow
 def test_the_other_stores_load_nothing_of_postgresql():
     modules = "clarion.app.processes.api, clarion.app.processes.workers, clarion.app.processes.scheduler, clarion.app.processes.all_in_one, clarion.app.processes.image"
-    found = "[m for m in sys.modules if m.startswith(('asyncpg', 'clarion.stores.postgres', 'clarion.app.postgres'))]"
+    found = "[m for m in sys.modules if m.startswith(('asyncpg', 'clarion.stores.postgres', 'clarion.app.wiring.postgres'))]"
     said = subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; print({found})"], capture_output=True, text=True, check=True
     )

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from clarion.app.config.postgres import Postgres
 from clarion.app.config.processes import Journal, Lease, Log, Workers
 from clarion.app.config.stages import Content, Deliver, Plan, Record
 from clarion.domain.limits_processes import PARTITIONS_MAX, PARTITIONS_OF_A_DATABASE
 from clarion.domain.settings import Section
 from clarion.outbound.net.settings import Egress
 from clarion.outbound.secrets.settings import Secrets
-from clarion.stores.postgres.settings import Postgres
 from clarion.ways_in.http.settings import Api
 
 _PARTITIONS: Final[Mapping[str, int]] = {"postgres": PARTITIONS_OF_A_DATABASE}

@@ -133,8 +133,8 @@ def test_what_a_killed_run_left_running_is_ended_and_named(root):
             killed.kill()
             killed.wait()
             assert server.is_running()
-            _, said = ran(root, BEGINS + "run.leave()\n")
-            assert said == f"An earlier run of this checkout left processes, which are ended now: {pid} (sleep 600)\n"
+            _, said = ran(root, BEGINS + "run.leave(); sys.stderr.write(run.note())\n")
+            assert said == f"An earlier run left processes, which are ended now: {pid} (sleep 600)"
             assert not server.is_running()
             living = psutil.Process(int(str(other)))
             assert living.is_running()
