@@ -67,7 +67,7 @@ test-fast: own  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers and not engines" $(ARGS)
 
 test-crash: own  ## Run the tests that take longer than a moment and search nothing: crashes, attacks, planted faults
-	$(ALONE) $(BIN)/pytest -n 2 -m "slow and not hypothesis and not e2e and not peers and not engines" $(SLOWEST) $(ARGS)
+	$(ALONE) $(BIN)/pytest -n 2 -m "slow and not nightly and not hypothesis and not e2e and not peers and not engines" $(SLOWEST) $(ARGS)
 
 test-slow: own  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
 	HYPOTHESIS_PROFILE=thorough $(ALONE) $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)

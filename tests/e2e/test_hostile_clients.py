@@ -8,9 +8,13 @@ import socket
 import threading
 import time
 
+import pytest
+
 from clarion.domain.limits_processes import PUBLIC_BODIES_PER_PEER_BYTES_MAX, PUBLIC_REQUESTS_PER_PEER_MAX
 from clarion_lab.edge.wire import DOCS, UNSUBSCRIBE, receipt
 from tests.e2e.outside import HOST, new_tenant, until
+
+pytestmark = pytest.mark.measures
 
 OTHER_PEER = "127.0.0.9"
 LIMITED_NEVER = 'clarion_security_events_total{event="request_limit_reached"} 0'

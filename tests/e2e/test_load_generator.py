@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from clarion_lab.load.generator import LoadResult, LoadSpec
+
+pytestmark = pytest.mark.measures
 
 Answer = Callable[[int, bytes], bytes]
 

@@ -14,7 +14,7 @@ from tests.e2e.test_workflows import ended as instances_ended
 from tests.e2e.test_workflows import step, titles
 from tests.engines.postgres import engine
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.measures]
 SINGLES, PEOPLE, EVENTS, CROWD = 200, 12, 96, 3_000
 STEPS = [
     step("delay", "pause", **{"for": "2s"}),

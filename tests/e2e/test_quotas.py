@@ -214,6 +214,7 @@ def _answers(port):
 
 
 @pytest.mark.processes
+@pytest.mark.measures
 def test_two_processes_let_through_no_more_than_one_would(tmp_path):
     with watched(System(tmp_path, {})) as system, another_api(system) as port:
         operator = operator_of(system)

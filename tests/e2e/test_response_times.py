@@ -12,6 +12,8 @@ from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import CALL_TIMEOUT_S, HOST, new_tenant
 
+pytestmark = pytest.mark.measures
+
 LINGER_MS = 600
 """Long enough that a request that was gathered stands out on any machine."""
 REQUESTS = 30

@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.outside import AT_REST, until
 
+pytestmark = pytest.mark.measures
+
 SEEN_WITHIN_S = 1.0
 BATCH = 12
 PAUSE_S = 1.6

@@ -160,6 +160,7 @@ def _bodies(api):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_no_body_is_a_server_error(running):
     api, runner = running
     taken = {route.path: _tried(api, runner, route, bodies) for route, bodies in _bodies(api)}

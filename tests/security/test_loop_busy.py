@@ -73,6 +73,7 @@ async def detonate(api: Api, stretches: Stretches, bomb: Any) -> int:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in GROUPS]
 )
+@pytest.mark.nightly
 async def test_no_bomb_holds_the_loop(api, stretches, name):
     too_long = {}
     for bomb in GROUPS[name]():

@@ -41,6 +41,7 @@ def expected():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("attack", "html"), attacks())
+@pytest.mark.nightly
 def test_an_attack_harms_nobody_else(attack, html):
     found, wanted = trials()[attack, html], expected().get(attack, {"outcome": "any"})
     assert found["outcome"] in ("syntax", "render", "text"), found

@@ -118,7 +118,7 @@ def check(journey: Journey) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("block", [0, *(pytest.param(block, marks=pytest.mark.nightly) for block in (1, 2, 3))])
 def test_every_delivery_ends_once_under_random_kills(directory, block, monkeypatch):
     monkeypatch.setattr(pool_worker, "CHECK_MS", 100)
     handed_over = 0

@@ -22,6 +22,7 @@ def renders_are_quick(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_nobody_loses_a_message_to_an_outage(tmp_path):
     result = []
     for name in ("one", "again"):

@@ -37,6 +37,7 @@ class RegroupedJourney(Journey):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_every_delivery_ends_once_whatever_the_number_of_partitions(directory, monkeypatch):
     monkeypatch.setattr(pool_worker, "CHECK_MS", 100)
     changes = 0

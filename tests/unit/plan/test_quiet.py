@@ -122,6 +122,7 @@ def test_an_answer_holds_until_its_expiry(quiet, moment, share):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_around_every_change_of_the_clocks_in_every_zone():
     """Boundaries before, in and after each gap and fold, seen from before, at and after the change."""
     seen = set()
