@@ -14,6 +14,7 @@ from clarion.ops.metrics import COUNTERS
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.postgres.journal import PostgresJournal
 from clarion.stores.sqlite.journal import SqliteJournal
+from clarion_lab.machine.engines import NEWEST_VARIABLE, REQUIRED_VARIABLE, SYSTEM_VARIABLE
 from tests.docs.walk import API_PORT, ROOT
 
 SOURCE = ROOT / "src" / "clarion"
@@ -59,6 +60,7 @@ class TestEveryPage:
             {ENV_PREFIX + path.replace(".", "_").upper() for path in settings()}
             | ENV_OF_THE_CLI
             | REFERENCE_VARIABLES.keys()
+            | {SYSTEM_VARIABLE, NEWEST_VARIABLE, REQUIRED_VARIABLE}
         )
         assert found(page, r"\bCLARION_[A-Z_]+\b") - known == set()
 
