@@ -47,11 +47,13 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/v1/notifications"): Example({}, NOTIFICATION),
     ("POST", "/v1/notifications/batch"): Example({}, {"notifications": [NOTIFICATION]}),
     ("POST", "/v1/notifications/{id}/cancel"): _ID,
+    ("POST", "/v1/notifications/{id}/withdraw"): _ID,
     ("POST", "/v1/notifications/cancel"): Example({}, {"cancellation_key": "k"}),
     ("POST", "/v1/broadcasts"): Example({}, {"audience": {"all": True}, "template": "note", "data": {"text": "x"}}),
     ("POST", "/v1/broadcasts/{id}/pause"): _BROADCAST,
     ("POST", "/v1/broadcasts/{id}/resume"): _BROADCAST,
     ("POST", "/v1/broadcasts/{id}/cancel"): _BROADCAST,
+    ("POST", "/v1/broadcasts/{id}/withdraw"): _BROADCAST,
     ("POST", "/v1/templates/{key}/test"): Example(
         {"key": "note"}, {"channel": "sms", "user": "ada", "data": {"text": "x"}}
     ),
@@ -76,6 +78,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/v1/inbox/{id}/unread"): _INBOX,
     ("POST", "/v1/inbox/{id}/archive"): _INBOX,
     ("POST", "/v1/inbox/{id}/unarchive"): _INBOX,
+    ("DELETE", "/v1/inbox/{id}"): _INBOX,
+    ("POST", "/v1/inbox/marks"): Example({}, {"action": "seen", "all": True}),
     ("POST", "/v1/notifications/{id}/seen"): Example({"id": f"ntf_{UNKNOWN_ID}"}, {"user_id": "ada"}),
     ("POST", "/v1/unsubscribe/{token}"): Example({"token": "x"}, raw=b"List-Unsubscribe=One-Click"),
     ("GET", "/v1/unsubscribe/{token}"): _at(token="x"),

@@ -85,6 +85,7 @@ PARTS: Final[dict[Channel, dict[str, Part]]] = {
         "avatar": Part("line"),
         "data": Part("tree"),
         "actions": Part("tree"),
+        "collapse_key": Part("line"),
     },
     Channel.WEBHOOK: {"type": Part("line"), "data": Part("tree")},
 }

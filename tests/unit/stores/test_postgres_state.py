@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
 from clarion.domain.history import Attempt, Changes, HealthChange
+from clarion.domain.inbox import Horizon, Mark
 from clarion.ports.history import DeadLetterFilter, Window
-from clarion.ports.inbox import Horizon, Mark
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.record.columns import FoldFacts, decide
@@ -82,11 +82,12 @@ async def test_an_outcome_that_cannot_be_found_out_is_an_error(state, monkeypatc
 
 async def test_marks_and_claims_end_no_process(state, monkeypatch):
     lose(state, monkeypatch, after=True)
-    await state.inbox.mark(world.TENANT, "user-0", Mark(b"i" * 24, read_ms=5))
-    assert await state.inbox.marks(world.TENANT, "user-0", [b"i" * 24]) == {b"i" * 24: Mark(b"i" * 24, read_ms=5)}
+    await state.inbox.mark(world.TENANT, "user-0", [Mark(b"i" * 24, read_ms=5)])
+    found = (await state.inbox.facts(world.TENANT, "user-0", [b"i" * 24])).marks
+    assert [mark.read_ms for mark in found.values()] == [5]
     lose(state, monkeypatch, after=True, times=99)
     with pytest.raises(Overloaded):
-        await state.inbox.read_all(world.TENANT, "user-0", Horizon(b"i" * 24, 5))
+        await state.inbox.read_all(world.TENANT, "user-0", Horizon(1, 1, 5))
     with pytest.raises(Overloaded):
         await state.history.claim_replays(world.TENANT, world.SINGLE_IDS, world.AT_MS)
 

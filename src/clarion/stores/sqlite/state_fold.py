@@ -22,11 +22,11 @@ from clarion.domain.history import (
     Notification,
     Progress,
 )
-from clarion.domain.ids import notification_of
 from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
 from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
+from clarion.stores.sqlite.state_places import store_collapses, store_items, store_spans
 from clarion.stores.sqlite.state_threads import Threads
 
 
@@ -56,11 +56,6 @@ _CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
 _NEW_CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "")
 _CHUNK_STATE: Final = _NEW_CHUNK_STATE.replace("INSERT", "INSERT OR REPLACE", 1)
 _CAPTURE: Final = _insert("captures", Capture, "ON CONFLICT DO NOTHING")
-_CHUNK_SPAN: Final = "INSERT OR IGNORE INTO chunk_spans VALUES (?, ?, ?, ?, ?, ?)"
-_BROADCAST_SPAN: Final = """INSERT INTO broadcast_spans VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    min_ordinal = min(min_ordinal, excluded.min_ordinal), max_ordinal = max(max_ordinal, excluded.max_ordinal),
-    widest = max(widest, excluded.widest)"""
-_ITEM: Final = "INSERT OR IGNORE INTO inbox_items VALUES (?, ?, ?, ?, ?)"
 _DEAD: Final = """INSERT OR REPLACE INTO dead_letters
     (tenant, delivery_id, channel, user_id, reason, detail, attempt, dead_ms, payload, replayed_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -192,7 +187,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_ATTEMPT, (astuple(one) for one in changes.attempts if one.event not in REPEATABLE))
     db.executemany(_REPEATABLE, (astuple(one) for one in changes.attempts if one.event in REPEATABLE))
     _store_chunks(db, changes)
-    db.executemany(_ITEM, map(astuple, changes.inbox_items))
+    store_items(db, changes.inbox_items)
     db.executemany(_CAPTURE, map(astuple, changes.captures))
     db.executemany(_REPLAYED, changes.replays)
     db.executemany(_DEAD, map(astuple, changes.dead_letters.values()))
@@ -225,10 +220,8 @@ def _store_rows(
 def _store_chunks(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_CHUNK, map(astuple, changes.chunks))
     _store_rows(db, _NEW_CHUNK_STATE, _CHUNK_STATE, changes.chunk_states, changes.new)
-    for chunk in changes.chunks:
-        broadcast, low, high = notification_of(chunk.chunk_id), chunk.min_ordinal, chunk.max_ordinal
-        db.execute(_CHUNK_SPAN, (chunk.tenant, broadcast, chunk.channel, low, chunk.chunk_id, high))
-        db.execute(_BROADCAST_SPAN, (chunk.tenant, chunk.channel, broadcast, low, high, high - low))
+    store_spans(db, changes.chunks, changes.arrivals.values())
+    store_collapses(db, changes.collapses)
     db.executemany(_TOTAL, [(*key, count) for key, count in changes.totals.items() if count])
 
 
