@@ -7,7 +7,14 @@ import pytest
 
 from tests.e2e.outside import new_tenant, until
 
-NOTE = {"inapp": {"title": "{{ text }}", "body": "{{ body }}", "actions": [{"label": "Open", "url": "/o"}], "image": "https://a.example/i.png"}}
+NOTE = {
+    "inapp": {
+        "title": "{{ text }}",
+        "body": "{{ body }}",
+        "actions": [{"label": "Open", "url": "/o"}],
+        "image": "https://a.example/i.png",
+    }
+}
 ORDER = {"inapp": {"title": "{{ text }}", "collapse_key": "order-{{ order }}"}}
 LATE_S = 4
 FIRST_ZONE = "Pacific/Kiritimati"
@@ -116,7 +123,9 @@ def test_strangers_reach_nothing_and_markup_stays_text(home, operator):
     assert stranger.get("/v1/inbox", show="all")["data"] == []
     for path in (f"/v1/inbox/{item['id']}/read", f"/v1/notifications/{item['notification_id']}/seen"):
         assert stranger.refused(404, "POST", path)["field"] == "id"
-    assert stranger.refused(404, "POST", "/v1/inbox/marks", {"action": "read", "ids": [item["id"]]})["field"] == "ids[0]"
+    assert (
+        stranger.refused(404, "POST", "/v1/inbox/marks", {"action": "read", "ids": [item["id"]]})["field"] == "ids[0]"
+    )
     assert stranger.refused(422, "GET", "/v1/inbox", query={"after": page["next"]})["field"] == "after"
     assert stranger.refused(422, "GET", "/v1/inbox", query={"since": page["position"]})["field"] == "since"
     assert elsewhere.refused(404, "POST", f"/v1/notifications/{item['notification_id']}/withdraw")["field"] == "id"
