@@ -6,7 +6,6 @@ import pytest
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.inbox import Horizon, Mark, Place
 from clarion.inbox.rules.inbox import UNREAD, Filter
-from clarion.inbox.rules.positions import is_known
 from tests.contract import ledgers as world
 from tests.contract.inboxes import LOCALES, PEOPLE, Inboxes, broadcast, broadcast_id, own, released
 
@@ -125,8 +124,8 @@ async def test_everything_after_a_position_is_found_and_nothing_else(inboxes):
     assert await inboxes.titles(Filter("all", since=before)) == ["own 2", "1"]
     now = (await inboxes.reader()).position
     assert (now.own - before.own, now.shared - before.shared) == (1, len(broadcast(1, 50)))
-    assert is_known(before, now) and not is_known(now, before)
-    assert not is_known(before._replace(epoch=b"other   "), now)
+    assert before.precedes(now) and not now.precedes(before)
+    assert not before._replace(epoch=b"other   ").precedes(now)
 
 
 async def test_what_arrives_after_read_all_is_unread_however_old_it_is(inboxes):

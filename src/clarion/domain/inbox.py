@@ -7,6 +7,7 @@ sequence, too, and every withdrawal one of the shared sequence; so a pair of num
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -19,6 +20,7 @@ COLLAPSE_KEY: Final = "collapse_key"
 TOP: Final = (1 << 62, 0)
 """A place above all items."""
 
+_BUCKETS: Final = (1 << 24) - 1
 _JSON: Final = msgspec.json.Encoder()
 
 
@@ -36,6 +38,11 @@ class Position(NamedTuple):
     epoch: bytes
     own: int
     shared: int
+
+    def precedes(self, other: "Position") -> bool:
+        """Return whether this is a position that an inbox has had which is at another one now: of the same epoch, and not
+        ahead of it."""
+        return self.epoch == other.epoch and self.own <= other.own and self.shared <= other.shared
 
     def passed(self, place: Place) -> bool:
         """Return whether an item at a place is up to this position."""
@@ -83,6 +90,31 @@ class ItemFacts(msgspec.Struct, frozen=True):
 
     marks: dict[bytes, Mark]
     withdrawn: Collection[bytes]
+
+
+class ChangedInboxes(NamedTuple):
+    """Inboxes that may have changed: those of users in these buckets (`user_bucket`) and of all users of tenants in these
+    (`tenant_bucket`), or all inboxes."""
+
+    users: frozenset[int] = frozenset()
+    tenants: frozenset[int] = frozenset()
+    all: bool = False
+
+    def __or__(self, other: "ChangedInboxes") -> "ChangedInboxes":
+        return ChangedInboxes(self.users | other.users, self.tenants | other.tenants, self.all or other.all)
+
+
+ALL_INBOXES: Final = ChangedInboxes(all=True)
+
+
+def user_bucket(tenant: str, user_id: str) -> int:
+    """Return the bucket of a user: with few users in each, signals name users in little space."""
+    return crc32(f"{len(tenant)}:{tenant}{user_id}".encode()) & _BUCKETS
+
+
+def tenant_bucket(tenant: str) -> int:
+    """Return the bucket of a tenant."""
+    return crc32(tenant.encode()) & _BUCKETS
 
 
 def broadcast_item(

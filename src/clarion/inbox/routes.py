@@ -10,7 +10,7 @@ from clarion.domain.inbox import Item, Position
 from clarion.inbox.gather import Reader, open_reader
 from clarion.inbox.rules.inbox import ACTIVE, SHOWS, Filter
 from clarion.inbox.rules.marks import mark_of
-from clarion.inbox.rules.positions import cursor_bytes, is_known, position_bytes, read_cursor, read_position
+from clarion.inbox.rules.positions import cursor_bytes, position_bytes, read_cursor, read_position
 from clarion.inbox.shapes import Action, InboxCounts, InboxPage, item_out
 from clarion.inbox.worker_marks import Marking
 from clarion.ports.clock import Clock
@@ -80,7 +80,7 @@ class _Inbox:
         if after is not None and before is None:
             raise not_a_cursor()
         since = position_of(tenant, user_id, call.query.get("since"), "since")
-        usable = since is None or is_known(since, reader.position)
+        usable = since is None or since.precedes(reader.position)
         page = await reader.page(
             Filter(only.show, only.category, only.workflow, since if usable else None), before, limit
         )

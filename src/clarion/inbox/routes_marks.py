@@ -9,7 +9,6 @@ from clarion.inbox.gather import Reader, open_reader
 from clarion.inbox.routes import ordinal_of, position_of, user_of
 from clarion.inbox.rules.inbox import Filter
 from clarion.inbox.rules.marks import changes, list_for, mark_of
-from clarion.inbox.rules.positions import is_known
 from clarion.inbox.shapes import MarksIn, MarksOut
 from clarion.inbox.worker_marks import Marking
 from clarion.ports.clock import Clock
@@ -75,7 +74,7 @@ class _Marks:
         tenant, user_id, now_ms = call.caller.tenant, user_of(call), self._clock.now_ms()
         reader = await self._reader(call)
         until = position_of(tenant, user_id, body.position, "position")
-        if until is not None and not is_known(until, reader.position):
+        if until is not None and not until.precedes(reader.position):
             raise InvalidField("is over: read the list again", field="position", code="position_over")
         only = Filter(list_for(body.action, body.show), body.category, body.workflow, until=until)
         if body.action == "read" and (body.show, body.category, body.workflow) == (None, None, None):

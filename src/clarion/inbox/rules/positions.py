@@ -39,11 +39,6 @@ def read_cursor(tenant: str, user_id: str, epoch: bytes, text: bytes) -> Place |
     return Place(shared, own) if tag == _tag(tenant, user_id, epoch) and _fits(own, shared) else None
 
 
-def is_known(position: Position, now: Position) -> bool:
-    """Return whether a position is one that this inbox has had: of its epoch, and not ahead of it."""
-    return position.epoch == now.epoch and position.own <= now.own and position.shared <= now.shared
-
-
 def _tag(tenant: str, user_id: str, key: bytes) -> bytes:
     return blake2b(f"{len(tenant)}:{tenant}{user_id}".encode(), key=key, digest_size=_TAG_BYTES).digest()
 

@@ -11,8 +11,10 @@ import msgspec
 from clarion.domain.history import Chunk
 from clarion.domain.ids import delivery_id, notification_of
 from clarion.domain.inbox import SHOWN, TOP, Horizon, Item, ItemFacts, Mark, Place, Position, arrival_of, broadcast_item
-from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX
+from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX, INBOX_MISSED_MAX
 from clarion.ports.inbox import Head, Scan
+from clarion.ports.inbox_feed import Missed, Wanted
+from clarion.runtime.inbox_signal import InboxSignals, changed_inboxes
 from clarion.stores.memory.state_tables import END, Span, Tables
 
 _CHANNEL: Final = "inapp"
@@ -20,10 +22,11 @@ _UNPACK: Final = msgspec.msgpack.decode
 
 
 class MemoryInbox:
-    """Implements `ports.inbox.Inbox`."""
+    """Implements `ports.inbox.Inbox` and `ports.inbox_feed.InboxFeed`."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, signals: InboxSignals) -> None:
         self._tables = tables
+        self._signals = signals
 
     async def head(self, tenant: str, user_id: str) -> Head:
         """Return the user's position and horizon."""
@@ -101,6 +104,7 @@ class MemoryInbox:
             key = (tenant, user_id, mark.item_id)
             before, _ = self._tables.marks.get(key) or (Mark(mark.item_id), 0)
             self._tables.marks[key] = (_changed(before, mark, seq), seq)
+        self._signals.notify(changed_inboxes([(tenant, user_id)]))
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
         """Move the horizon up, as one step of the user's own sequence."""
@@ -110,11 +114,45 @@ class MemoryInbox:
         self._tables.horizons[tenant, user_id] = Horizon(
             max(own, horizon.own), max(shared, horizon.shared), horizon.at_ms if rises else at_ms, seq
         )
+        self._signals.notify(changed_inboxes([(tenant, user_id)]))
 
     async def withdraw(self, tenant: str, notification_id: bytes, at_ms: int) -> None:
         """Take the items of a notification or broadcast out of all inboxes."""
         if (tenant, notification_id) not in self._tables.withdrawals:
             self._tables.withdrawals[tenant, notification_id] = self._tables.shared_step(tenant)
+            self._signals.notify(changed_inboxes((), [tenant]))
+
+    async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
+        """Return for each user what changed after the position."""
+        return [await self._missed(one) for one in wanted]
+
+    async def _missed(self, wanted: Wanted) -> Missed:
+        tenant, user_id, ordinal, before = wanted
+        now, horizon = await self.head(tenant, user_id)
+        if not before.precedes(now):
+            return Missed(now, reload=True)
+        tables = self._tables
+        places = tables.places.get((tenant, user_id), [])
+        own = [self._own(tenant, user_id, place, id_) for place, id_ in places if not before.passed(place)]
+        spans = [
+            id_
+            for id_, span in self._spans(tenant)
+            if ordinal is not None and span.last_seq > before.shared and span.low <= ordinal <= span.high
+        ]
+        shared = (self._find(tenant, user_id, ordinal or 0, id_) for id_ in spans)
+        items = sorted(
+            (item for item in (*own, *shared) if item is not None and not before.passed(item.place)),
+            key=lambda item: item.place,
+        )
+        marks = [
+            mark for (*key, _), (mark, seq) in tables.marks.items() if key == [tenant, user_id] and seq > before.own
+        ]
+        withdrawn = [id_ for (of, id_), seq in tables.withdrawals.items() if of == tenant and seq > before.shared]
+        if max(len(own), len(spans), len(marks), len(withdrawn)) > INBOX_MISSED_MAX:
+            return Missed(now, reload=True)
+        kept = [item for item in items if (tenant, notification_of(item.item_id)) not in tables.withdrawals]
+        moved = horizon if horizon is not None and horizon.seq > before.own else None
+        return Missed(now, False, kept, sorted(marks, key=lambda mark: mark.item_id), moved, sorted(withdrawn))
 
     def _spans(self, tenant: str) -> Iterator[tuple[bytes, Span]]:
         spans = self._tables.spans.get(tenant)

@@ -3,20 +3,19 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from clarion.domain.ids import delivery_id, notification_of
-from clarion.domain.inbox import SHOWN, TOP, Horizon, Item, ItemFacts, Mark, Place, Position, arrival_of, broadcast_item
+from clarion.domain.ids import notification_of
+from clarion.domain.inbox import TOP, ChangedInboxes, Horizon, Item, ItemFacts, Mark, Place, Position
 from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX
 from clarion.ports.inbox import Head, Scan
+from clarion.ports.inbox_feed import Missed, Wanted
+from clarion.runtime.inbox_signal import changed_inboxes
+from clarion.stores.postgres.inbox_signals import CHANNEL, NotifiedInboxSignals
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.sql_files import sql
+from clarion.stores.postgres.state_items import STATES, item_of, shown
+from clarion.stores.postgres.state_missed import missed
 from clarion.stores.postgres.state_repeat import repeatable, rows_of
 from clarion.stores.postgres.tenancy import within
-
-_CHANNEL: Final = "inapp"
-_STATES: Final = sorted(map(int, SHOWN))
-_UNPACK: Final = msgspec.msgpack.decode
 
 _HEAD: Final = """SELECT (SELECT epoch FROM inbox_epochs) AS epoch,
     coalesce((SELECT u.own_seq FROM inbox_users AS u WHERE u.tenant = $1 AND u.user_id = $2), 0) AS own,
@@ -71,7 +70,8 @@ _MARK: Final = f"""{_OWN_STEP}
     snoozed_ms = coalesce(excluded.snoozed_ms, m.snoozed_ms),
     deleted_ms = CASE WHEN coalesce(m.deleted_ms, 0) = 0 OR excluded.deleted_ms = 0
                       THEN coalesce(excluded.deleted_ms, m.deleted_ms) ELSE m.deleted_ms END,
-    read_seq = greatest(m.read_seq, excluded.read_seq), seq = excluded.seq"""  # noqa: S608
+    read_seq = greatest(m.read_seq, excluded.read_seq), seq = excluded.seq
+    RETURNING pg_notify('{CHANNEL}', $9)"""  # noqa: S608
 _READ_ALL: Final = f"""{_OWN_STEP}
     INSERT INTO inbox_horizons AS h (tenant, user_id, item_id, at_ms, own_seq, shared_seq, seq)
     SELECT $1, $2, ''::bytea, $3::bigint, $4::bigint, $5::bigint, step.own_seq FROM step WHERE {{scope}}
@@ -79,21 +79,22 @@ _READ_ALL: Final = f"""{_OWN_STEP}
     at_ms = CASE WHEN excluded.own_seq > h.own_seq OR excluded.shared_seq > h.shared_seq
                  THEN excluded.at_ms ELSE h.at_ms END,
     own_seq = greatest(h.own_seq, excluded.own_seq), shared_seq = greatest(h.shared_seq, excluded.shared_seq),
-    seq = excluded.seq"""  # noqa: S608
-_WITHDRAW: Final = """WITH step AS (
+    seq = excluded.seq RETURNING pg_notify('{CHANNEL}', $6)"""  # noqa: S608
+_WITHDRAW: Final = f"""WITH step AS (
         INSERT INTO inbox_tenants AS t
         SELECT $1, 1 WHERE NOT EXISTS (SELECT 1 FROM inbox_withdrawals WHERE tenant = $1 AND notification_id = $2)
         ON CONFLICT (tenant) DO UPDATE SET shared_seq = t.shared_seq + 1 RETURNING shared_seq
     )
-    INSERT INTO inbox_withdrawals SELECT $1, $2, step.shared_seq, $3::bigint FROM step WHERE {scope}
-    ON CONFLICT DO NOTHING"""
+    INSERT INTO inbox_withdrawals SELECT $1, $2, step.shared_seq, $3::bigint FROM step WHERE {{scope}}
+    ON CONFLICT DO NOTHING RETURNING pg_notify('{CHANNEL}', $4)"""  # noqa: S608
 
 
 class StateInbox:
-    """Implements `ports.inbox.Inbox`."""
+    """Implements `ports.inbox.Inbox` and `ports.inbox_feed.InboxFeed`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, signals: NotifiedInboxSignals) -> None:
         self._database = database
+        self._signals = signals
 
     async def head(self, tenant: str, user_id: str) -> Head:
         """Return the user's position and horizon."""
@@ -106,16 +107,16 @@ class StateInbox:
     async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
         """Return the user's own items below a place, newest first."""
         rows = await rows_of(self._database, tenant, _ITEMS, tenant, user_id, *(before or TOP), limit)
-        return [_item(row) for row in rows]
+        return [item_of(row) for row in rows]
 
     async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: int | None, floor: int | None, limit: int
     ) -> Scan:
         """Examine the next `limit` in-app broadcasts, by their last arrival."""
         top = TOP[0] if before is None else before
-        values = (tenant, ordinal, _STATES, TOP[0] if floor is None else floor, top, limit)
+        values = (tenant, ordinal, STATES, TOP[0] if floor is None else floor, top, limit)
         rows = await rows_of(self._database, tenant, _BROADCASTS, *values)
-        found = (_shown(row, user_id) for row in rows)
+        found = (shown(row, user_id) for row in rows)
         items = sorted(
             (one for one in found if one and one.place.shared < top), key=lambda one: one.place, reverse=True
         )
@@ -126,7 +127,7 @@ class StateInbox:
     ) -> dict[bytes, Item]:
         """Return those of the items that the user has, by id."""
         rows = await rows_of(self._database, tenant, _FIND, tenant, user_id, item_ids)
-        found = {item.item_id: item for item in map(_item, rows)}
+        found = {item.item_id: item for item in map(item_of, rows)}
         rest = {id_ for id_ in item_ids if id_ not in found}
         shared = await self._shared(tenant, user_id, ordinal, list(set(map(notification_of, rest))))
         return found | {item.item_id: item for item in shared if item.item_id in rest}
@@ -162,38 +163,29 @@ class StateInbox:
             [getattr(mark, name) for mark in marks]
             for name in ("item_id", "seen_ms", "read_ms", "archived_ms", "snoozed_ms", "deleted_ms")
         ]
-        await repeatable(self._database, lambda db: db.execute(*within(tenant, _MARK, tenant, user_id, *columns)))
+        await self._write(tenant, changed_inboxes([(tenant, user_id)]), _MARK, tenant, user_id, *columns)
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
         """Move the horizon up, durably and as one step of the user's own sequence."""
         values = (tenant, user_id, horizon.at_ms, horizon.own, horizon.shared)
-        await repeatable(self._database, lambda db: db.execute(*within(tenant, _READ_ALL, *values)))
+        await self._write(tenant, changed_inboxes([(tenant, user_id)]), _READ_ALL, *values)
 
     async def withdraw(self, tenant: str, notification_id: bytes, at_ms: int) -> None:
         """Take the items of a notification or broadcast out of all inboxes, durably."""
-        values = (tenant, notification_id, at_ms)
-        await repeatable(self._database, lambda db: db.execute(*within(tenant, _WITHDRAW, *values)))
+        await self._write(tenant, changed_inboxes((), [tenant]), _WITHDRAW, tenant, notification_id, at_ms)
+
+    async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
+        """Return for each user what changed after the position."""
+        return await missed(self._database, wanted)
+
+    async def _write(self, tenant: str, changed: ChangedInboxes, statement: str, *values: Any) -> None:
+        """Run a statement whose last value is the message that tells other processes of it."""
+        (message,) = self._signals.messages(changed)
+        await repeatable(self._database, lambda db: db.execute(*within(tenant, statement, *values, message)))
+        self._signals.notify(changed)
 
     async def _shared(self, tenant: str, user_id: str, ordinal: int | None, broadcasts: list[bytes]) -> list[Item]:
         if ordinal is None or not broadcasts:
             return []
-        rows = await rows_of(self._database, tenant, _BROADCASTS_BY_ID, tenant, ordinal, _STATES, broadcasts)
-        return [item for item in (_shown(row, user_id) for row in rows) if item is not None]
-
-
-def _item(row: Any) -> Item:
-    item_id, created_ms, content, shared, own, category, expires_ms, collapse_key = row
-    return Item(item_id, created_ms, content, Place(shared, own), category, expires_ms, collapse_key)
-
-
-def _shown(row: Any, user_id: str) -> Item | None:
-    """Return a broadcast's delivery to one user, None when the row found none."""
-    index = row["place"]
-    if index is None:
-        return None
-    address = _UNPACK(row["addresses"])[index] if row["addresses"] else ""
-    late = [] if row["late_seq"] is None else [(row["late_seq"], row["late_ms"], bytes(index) + b"\x01")]
-    seq, at_ms = arrival_of(index, (row["seq"], row["planned_ms"]), late)
-    content = _UNPACK(row["users"])[index] if row["users"] else _UNPACK(row["content"])
-    id_ = delivery_id(row["broadcast_id"], user_id, _CHANNEL, address)
-    return broadcast_item(id_, at_ms, content, seq, row["category"], row["expires_ms"])
+        rows = await rows_of(self._database, tenant, _BROADCASTS_BY_ID, tenant, ordinal, STATES, broadcasts)
+        return [item for item in (shown(row, user_id) for row in rows) if item is not None]

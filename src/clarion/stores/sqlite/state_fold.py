@@ -26,6 +26,8 @@ from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
 from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
+from clarion.runtime.inbox_signal import changed_by
+from clarion.stores.sqlite.inbox_signals import SharedInboxSignals
 from clarion.stores.sqlite.state_places import store_collapses, store_items, store_spans
 from clarion.stores.sqlite.state_threads import Threads
 
@@ -100,8 +102,9 @@ def delivery(row: tuple[Any, ...]) -> Delivery:
 class StateFold:
     """Implements `ports.state.Ledger` and `DeliveryStates`."""
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, signals: SharedInboxSignals) -> None:
         self._threads = threads
+        self._signals = signals
 
     async def positions(self) -> dict[int, Position]:
         """Return the folded position of each partition."""
@@ -121,6 +124,7 @@ class StateFold:
         """Store changes and positions in one transaction. Raises `StaleLease` when another worker has folded further,
         `AlreadyStored` when a row assumed to be new exists, or `DurabilityError` when the commit fails."""
         await self._threads.write(lambda db: _apply(db, changes, advances))
+        self._signals.send(changed_by(changes))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return the number deleted."""

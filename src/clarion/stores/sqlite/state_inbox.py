@@ -1,44 +1,32 @@
 """The inbox side of `state.db`: a user's own items, the broadcasts sent to the user, and the user's marks."""
 
-from array import array
-from bisect import bisect_left
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Final
 
 import apsw
-import msgspec
 
-from clarion.domain.ids import delivery_id, notification_of
-from clarion.domain.inbox import SHOWN, TOP, Horizon, Item, ItemFacts, Mark, Place, Position, arrival_of, broadcast_item
+from clarion.domain.ids import notification_of
+from clarion.domain.inbox import TOP, Horizon, Item, ItemFacts, Mark, Place, Position
 from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX
 from clarion.ports.inbox import Head, Scan
+from clarion.ports.inbox_feed import Missed, Wanted
+from clarion.runtime.inbox_signal import changed_inboxes
 from clarion.stores.sqlite.connection import fetch_all, fetch_one
-from clarion.stores.sqlite.state_places import INAPP, own_step, shared_step
+from clarion.stores.sqlite.inbox_signals import SharedInboxSignals
+from clarion.stores.sqlite.state_items import HEAD, HORIZON, ITEM_COLUMNS, MARK_COLUMNS, WITHDRAWN, Chunks, item_of
+from clarion.stores.sqlite.state_missed import missed
+from clarion.stores.sqlite.state_places import own_step, shared_step
 from clarion.stores.sqlite.state_threads import Threads
 
-_UNPACK: Final = msgspec.msgpack.decode
-
-_HEAD: Final = """SELECT (SELECT epoch FROM inbox_epochs),
-    coalesce((SELECT own_seq FROM inbox_users WHERE tenant = ?1 AND user_id = ?2), 0),
-    coalesce((SELECT shared_seq FROM inbox_tenants WHERE tenant = ?1), 0)"""
-_HORIZON: Final = "SELECT own_seq, shared_seq, at_ms, seq FROM inbox_horizons WHERE tenant = ? AND user_id = ?"
-_COLUMNS: Final = "item_id, created_ms, content, shared_seq, own_seq, category, expires_ms, collapse_key"
-_ITEMS: Final = f"""SELECT {_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ?
+_ITEMS: Final = f"""SELECT {ITEM_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ?
     AND (shared_seq, own_seq) < (?, ?) ORDER BY shared_seq DESC, own_seq DESC LIMIT ?"""  # noqa: S608
-_ITEM: Final = f"SELECT {_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"  # noqa: S608
+_ITEM: Final = f"SELECT {ITEM_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"  # noqa: S608
 _SPANS: Final = """SELECT broadcast_id, widest, last_seq FROM broadcast_spans WHERE tenant = ? AND channel = 'inapp'
     AND last_seq <= ? AND first_seq < ? AND min_ordinal <= ? AND max_ordinal >= ? ORDER BY last_seq DESC LIMIT ?"""
 _SPAN: Final = """SELECT broadcast_id, widest FROM broadcast_spans
     WHERE tenant = ? AND channel = 'inapp' AND broadcast_id = ?"""
-_CHUNKS: Final = """SELECT chunk_id, seq FROM chunk_spans WHERE tenant = ? AND broadcast_id = ? AND channel = 'inapp'
-    AND min_ordinal BETWEEN ? AND ? AND max_ordinal >= ?"""
-_ORDINALS: Final = "SELECT ordinals FROM chunks WHERE chunk_id = ? AND tenant = ?"
-_BODY: Final = """SELECT planned_ms, content, addresses, users, category, expires_ms, states FROM chunks
-    JOIN chunk_states USING (chunk_id, tenant) WHERE chunk_id = ? AND tenant = ?"""
-_ARRIVALS: Final = "SELECT seq, at_ms, members FROM chunk_arrivals WHERE chunk_id = ? AND tenant = ?"
-_MARKS: Final = """SELECT item_id, seen_ms, read_ms, archived_ms, snoozed_ms, deleted_ms, read_seq FROM inbox_marks
-    WHERE tenant = ? AND user_id = ? AND item_id = ?"""
-_WITHDRAWN: Final = "SELECT notification_id FROM inbox_withdrawals WHERE tenant = ? AND notification_id = ?"
+_MARKS: Final = f"""SELECT {MARK_COLUMNS} FROM inbox_marks
+    WHERE tenant = ? AND user_id = ? AND item_id = ?"""  # noqa: S608
 _NEWEST: Final = """SELECT shared_seq, own_seq FROM inbox_items WHERE tenant = ? AND user_id = ? AND collapse_key = ?
     AND collapse_key <> '' ORDER BY shared_seq DESC, own_seq DESC LIMIT 1"""
 _COLLAPSES: Final = """SELECT broadcast_id FROM broadcast_collapses WHERE tenant = ? AND collapse_key = ?
@@ -62,22 +50,24 @@ _WITHDRAWAL: Final = "INSERT INTO inbox_withdrawals VALUES (?, ?, ?, ?)"
 
 
 class StateInbox:
-    """Implements `ports.inbox.Inbox`."""
+    """Implements `ports.inbox.Inbox` and `ports.inbox_feed.InboxFeed`."""
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, signals: SharedInboxSignals) -> None:
         self._threads = threads
+        self._signals = signals
 
     async def head(self, tenant: str, user_id: str) -> Head:
         """Return the user's position and horizon."""
         db = self._threads.reader()
-        position = Position(*fetch_all(db, _HEAD, (tenant, user_id))[0])
-        row = fetch_one(db, _HORIZON, (tenant, user_id))
+        position = Position(*fetch_all(db, HEAD, (tenant, user_id))[0])
+        row = fetch_one(db, HORIZON, (tenant, user_id))
         return Head(position, None if row is None else Horizon(*row))
 
     async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
         """Return the user's own items below a place, newest first."""
         return [
-            _item(row) for row in fetch_all(self._threads.reader(), _ITEMS, (tenant, user_id, *(before or TOP), limit))
+            item_of(row)
+            for row in fetch_all(self._threads.reader(), _ITEMS, (tenant, user_id, *(before or TOP), limit))
         ]
 
     async def broadcasts(
@@ -88,7 +78,8 @@ class StateInbox:
         top = TOP[0] if before is None else before
         values = (tenant, TOP[0] if floor is None else floor, top, ordinal, ordinal, limit)
         spans = fetch_all(db, _SPANS, values)
-        found = (_find(db, tenant, user_id, ordinal, id_, widest) for id_, widest, _ in spans)
+        chunks = Chunks(db)
+        found = (chunks.find(tenant, user_id, ordinal, id_, widest) for id_, widest, _ in spans)
         items = sorted(
             (one for one in found if one and one.place.shared < top), key=lambda one: one.place, reverse=True
         )
@@ -100,11 +91,11 @@ class StateInbox:
         """Return those of the items that the user has, by id."""
         db = self._threads.reader()
         own = db.executemany(_ITEM, [(tenant, user_id, item_id) for item_id in item_ids])
-        found = {item.item_id: item for item in map(_item, own)}
+        found = {item.item_id: item for item in map(item_of, own)}
         for item_id in item_ids:
             if ordinal is not None and item_id not in found:
                 span = fetch_one(db, _SPAN, (tenant, notification_of(item_id)))
-                item = None if span is None else _find(db, tenant, user_id, ordinal, *span)
+                item = None if span is None else Chunks(db).find(tenant, user_id, ordinal, *span)
                 if item is not None and item.item_id == item_id:
                     found[item_id] = item
         return found
@@ -114,7 +105,7 @@ class StateInbox:
         db = self._threads.reader()
         marks = db.executemany(_MARKS, [(tenant, user_id, item_id) for item_id in item_ids])
         found = {row[0]: Mark(*row) for row in marks}
-        withdrawn = db.executemany(_WITHDRAWN, [(tenant, id_) for id_ in set(map(notification_of, item_ids))])
+        withdrawn = db.executemany(WITHDRAWN, [(tenant, id_) for id_ in set(map(notification_of, item_ids))])
         return ItemFacts(found, {id_ for (id_,) in withdrawn})
 
     async def newest_of(
@@ -129,7 +120,7 @@ class StateInbox:
                 fetch_all(db, _COLLAPSES, (tenant, key, INBOX_COLLAPSES_MAX)) if ordinal is not None else ()
             ):
                 span = fetch_one(db, _SPAN, (tenant, broadcast))
-                item = None if span is None else _find(db, tenant, user_id, ordinal or 0, *span)
+                item = None if span is None else Chunks(db).find(tenant, user_id, ordinal or 0, *span)
                 if item is not None and item.collapse_key == key:
                     places.append(item.place)
             if places:
@@ -143,19 +134,21 @@ class StateInbox:
     async def mark(self, tenant: str, user_id: str, marks: Sequence[Mark]) -> None:
         """Set the fields of marks that are not None, durably and as one step of the user's own sequence."""
         await self._threads.write(lambda db: _mark(db, tenant, user_id, marks))
+        self._signals.send(changed_inboxes([(tenant, user_id)]))
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
         """Move the horizon up, durably and as one step of the user's own sequence."""
         await self._threads.write(lambda db: _read_all(db, tenant, user_id, horizon))
+        self._signals.send(changed_inboxes([(tenant, user_id)]))
 
     async def withdraw(self, tenant: str, notification_id: bytes, at_ms: int) -> None:
         """Take the items of a notification or broadcast out of all inboxes, durably."""
         await self._threads.write(lambda db: _withdraw(db, tenant, notification_id, at_ms))
+        self._signals.send(changed_inboxes((), [tenant]))
 
-
-def _item(row: tuple[Any, ...]) -> Item:
-    item_id, created_ms, content, shared, own, category, expires_ms, collapse_key = row
-    return Item(item_id, created_ms, content, Place(shared, own), category, expires_ms, collapse_key)
+    async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
+        """Return for each user what changed after the position."""
+        return await self._threads.run_long_read(lambda db: missed(db, wanted))
 
 
 def _mark(db: apsw.Connection, tenant: str, user_id: str, marks: Sequence[Mark]) -> None:
@@ -171,32 +164,5 @@ def _read_all(db: apsw.Connection, tenant: str, user_id: str, horizon: Horizon) 
 
 
 def _withdraw(db: apsw.Connection, tenant: str, notification_id: bytes, at_ms: int) -> None:
-    if fetch_one(db, _WITHDRAWN, (tenant, notification_id)) is None:
+    if fetch_one(db, WITHDRAWN, (tenant, notification_id)) is None:
         db.execute(_WITHDRAWAL, (tenant, notification_id, shared_step(db, tenant), at_ms))
-
-
-def _find(
-    db: apsw.Connection, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes, widest: int
-) -> Item | None:
-    """Return a broadcast's in-app delivery to one user, or None when there is none or it was not sent."""
-    spans = fetch_all(db, _CHUNKS, (tenant, broadcast_id, ordinal - widest, ordinal, ordinal))
-    for chunk_id, seq in spans:
-        ordinals = array("Q", fetch_all(db, _ORDINALS, (chunk_id, tenant))[0][0])
-        index = bisect_left(ordinals, ordinal)
-        if index < len(ordinals) and ordinals[index] == ordinal:
-            body = fetch_all(db, _BODY, (chunk_id, tenant))[0]
-            later = fetch_all(db, _ARRIVALS, (chunk_id, tenant))
-            return _shown(body, index, user_id, broadcast_id, seq, later)
-    return None
-
-
-def _shown(
-    body: tuple[Any, ...], index: int, user_id: str, broadcast_id: bytes, seq: int, later: Sequence[Any]
-) -> Item | None:
-    planned_ms, content, addresses, users, category, expires_ms, states = body
-    if states[index] not in SHOWN:
-        return None
-    address = _UNPACK(addresses)[index] if addresses else ""
-    seq, at_ms = arrival_of(index, (seq, planned_ms), later)
-    shown = _UNPACK(users)[index] if users else _UNPACK(content)
-    return broadcast_item(delivery_id(broadcast_id, user_id, INAPP, address), at_ms, shown, seq, category, expires_ms)

@@ -169,7 +169,7 @@ CREATE FUNCTION fold_store_placed(
     p_items fold_placed_item[], p_captures fold_capture[], p_replays fold_replay[], p_dead_letters fold_dead_letter[],
     p_cancellations fold_cancellation[], p_seen_receipts fold_seen_receipt[], p_instances fold_instance[],
     p_progress fold_progress[], p_health_changes fold_health_change[], p_counters fold_counter[],
-    p_arrivals fold_arrival[], p_collapses fold_collapse[]
+    p_arrivals fold_arrival[], p_collapses fold_collapse[], p_messages text[]
 ) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM fold_store(p_advances, p_notifications, p_request_facts, p_new_deliveries, p_deliveries, p_vendor_ids,
@@ -181,5 +181,8 @@ BEGIN
     END IF;
     IF p_items IS NOT NULL THEN
         PERFORM fold_placed_items(p_items);
+    END IF;
+    IF p_messages IS NOT NULL THEN
+        PERFORM pg_notify('clarion_inbox', m) FROM unnest(p_messages) AS m;
     END IF;
 END $$;
