@@ -116,6 +116,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/v1/me/preferences"): _at(),
     ("PUT", "/v1/me/quiet-hours"): Example({}, {"windows": []}),
     ("GET", "/v1/me/quiet-hours"): _at(),
+    ("GET", "/v1/me/categories"): _at(),
     ("DELETE", "/v1/me/quiet-hours"): _at(),
     ("GET", "/v1/users/{id}/consents"): _USER,
     ("PUT", "/v1/users/{id}/devices/{device_id}"): Example({"id": "ada", "device_id": "thing"}, _DEVICE),
