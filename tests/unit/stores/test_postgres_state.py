@@ -19,6 +19,7 @@ from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.record.columns import FoldFacts, decide
 from clarion.stores.memory.state import MemoryState
+from clarion.stores.postgres.state_items import epoch_of
 from clarion.stores.postgres.tenancy import NO_TENANT
 from tests.contract import ledgers as world
 from tests.contract.states import dump, postgres, shut
@@ -185,3 +186,9 @@ async def test_an_error_of_the_schema_is_not_mistaken(state):
     with pytest.raises(asyncpg.NotNullViolationError):
         await state.ledger.apply(Changes(cancellations=[(world.TENANT, b"n" * 16, None)]), [Advance(0, 0, 1, 1)])
     assert await state.ledger.positions() == {}
+
+
+def test_a_server_that_took_over_begins_another_epoch_of_inboxes():
+    here = epoch_of(b"12345678", "00000001")
+    assert here == epoch_of(b"12345678", "00000001") and len(here) == 8
+    assert here not in (epoch_of(b"12345678", "00000002"), epoch_of(b"87654321", "00000001"), b"12345678")

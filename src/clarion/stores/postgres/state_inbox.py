@@ -12,7 +12,7 @@ from clarion.runtime.inbox_signal import changed_inboxes
 from clarion.stores.postgres.inbox_signals import CHANNEL, NotifiedInboxSignals
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.sql_files import sql
-from clarion.stores.postgres.state_items import STATES, item_of, shown
+from clarion.stores.postgres.state_items import STATES, epoch_of, item_of, shown
 from clarion.stores.postgres.state_missed import missed
 from clarion.stores.postgres.state_repeat import repeatable, rows_of
 from clarion.stores.postgres.tenancy import within
@@ -101,7 +101,8 @@ class StateInbox:
         row = (await self._database.fetch(tenant, _HEAD, tenant, user_id))[0]
         horizon = tuple(row)[3:]
         return Head(
-            Position(row["epoch"], row["own"], row["shared"]), None if horizon[0] is None else Horizon(*horizon)
+            Position(epoch_of(row["epoch"], self._database.timeline), row["own"], row["shared"]),
+            None if horizon[0] is None else Horizon(*horizon),
         )
 
     async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:

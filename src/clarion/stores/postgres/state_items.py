@@ -1,5 +1,6 @@
 """Rows of the inbox as values: own items, and the broadcasts' chunks in which a user is found."""
 
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,12 @@ _CHANNEL: Final = "inapp"
 _UNPACK: Final = msgspec.msgpack.decode
 STATES: Final = sorted(map(int, SHOWN))
 """States of a broadcast's deliveries that are in the inbox."""
+
+
+def epoch_of(stored: bytes, timeline: str) -> bytes:
+    """Return the epoch of positions: another one for each timeline of the server, as one that took over may give sequences
+    of the lost future again."""
+    return blake2b(timeline.encode(), key=stored, digest_size=len(stored)).digest()
 
 
 def item_of(row: Any) -> Item:

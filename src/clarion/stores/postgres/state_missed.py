@@ -9,7 +9,7 @@ from clarion.domain.limits_processes import INBOX_MISSED_MAX
 from clarion.ports.inbox_feed import Missed, Wanted
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.sql_files import sql
-from clarion.stores.postgres.state_items import STATES, item_of, shown
+from clarion.stores.postgres.state_items import STATES, epoch_of, item_of, shown
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class _Read:
         """Read where the users' inboxes are."""
         rows = await self._rows(_HEADS, [one.tenant for one in self._wanted], [one.user_id for one in self._wanted])
         for nr, epoch, own, shared, *horizon in rows:
-            self._now[nr - 1] = Position(epoch, own, shared)
+            self._now[nr - 1] = Position(epoch_of(epoch, self._database.timeline), own, shared)
             if horizon[0] is not None:
                 self._horizons[nr - 1] = Horizon(*horizon)
 
