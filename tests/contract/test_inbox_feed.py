@@ -9,10 +9,13 @@ from clarion.domain.delivery_state import State
 from clarion.domain.inbox import Horizon, Mark, Position, tenant_bucket, user_bucket
 from clarion.domain.limits_processes import INBOX_MISSED_MAX
 from clarion.ports.inbox_feed import Missed, Wanted
+from clarion.ports.state import Advance
+from clarion.record.gather import OpenRows
 from tests.contract import ledgers as world
 from tests.contract.backends import SHARED
 from tests.contract.inboxes import Inboxes, broadcast, broadcast_id, own, released
 from tests.contract.states import STATES, shut
+from tests.folding import fold_on
 
 PORT = "inbox_feed"
 
@@ -142,6 +145,34 @@ async def test_a_client_that_asks_now_and_then_misses_and_repeats_nothing(inboxe
                 got[number] += titles(await client.ask())
     for number, client in enumerate(clients):
         assert got[number] == (await inboxes.titles(ordinal=client.person))[::-1]
+
+
+async def test_folds_at_once_give_places_that_a_reader_neither_misses_nor_sees_twice(inboxes):
+    state, people = inboxes.state, (1, 2, 3)
+    clients = [await Client(inboxes, person).start() for person in people]
+    got: dict[int, list[str]] = {person: [] for person in people}
+
+    async def fold(partition: int) -> None:
+        for turn in range(8):
+            number = 100 + 10 * partition + turn
+            users = [f"user-{person}" for person in (people if turn % 2 else people[::-1])]
+            frames = [*(own(number, user) for user in users), *(broadcast(number, 300) if turn % 4 == 0 else ())]
+            offset = 100 * turn
+            stored = world.stored(frames, offset + 1, partition)
+            await fold_on(stored, state.ledger, OpenRows(), [Advance(partition, offset, offset + 100, fence=1)])
+
+    folds = asyncio.gather(*map(fold, range(4)))
+    while not folds.done():
+        for client in clients:
+            got[client.person] += titles(await client.ask())
+        await asyncio.sleep(0)
+    await folds
+    for client in clients:
+        got[client.person] += titles(await client.ask())
+        shown = await inboxes.titles(ordinal=client.person)
+        assert len(shown) == 4 * (8 + 2)
+        assert sorted(got[client.person]) == sorted(shown)
+        assert client.position[1:] == (4 * 8, 4 * 2 * len(broadcast(1, 300)))
 
 
 class Heard:

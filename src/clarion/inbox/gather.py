@@ -19,6 +19,7 @@ from clarion.inbox.rules.inbox import (
     counts,
     edge_of,
     entries_of,
+    is_behind,
     is_shown,
     merged,
 )
@@ -94,7 +95,7 @@ class Reader:
             if scanned >= INBOX_SCAN_MAX and shared.known == edge:
                 yield [], edge, INBOX_ITEMS_EXAMINED_MAX
                 return
-            if only.since is not None and only.since.passed(Place(edge.shared, 0)) and only.since.passed(edge):
+            if only.since is not None and is_behind(only.since, own, shared):
                 yield [], None, 0
                 return
             await asyncio.sleep(0)  # other requests get their turn

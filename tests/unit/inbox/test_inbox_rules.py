@@ -20,6 +20,7 @@ from clarion.inbox.rules.inbox import (
     edge_of,
     entries_of,
     entry_of,
+    is_behind,
     is_shown,
     merged,
 )
@@ -128,3 +129,15 @@ def test_missed_items_have_their_marks_and_only_the_last_of_a_collapse_key():
     found = arrived_of(items, marks, None, 10)
     assert [(entry.item.place.shared, entry.read_ms) for entry in found] == [(2, 7), (3, None)]
     assert [entry.read_ms for entry in arrived_of(items, [], Horizon(0, 2, 9), 0)] == [9, None, None, None]
+
+
+def test_a_position_is_reached_when_each_source_is_behind_its_own_sequence():
+    since = Position(b"", own=4, shared=7)
+    done = Source(None)
+    assert is_behind(since, done, done)
+    assert is_behind(since, Source(Place(2, 5)), Source(Place(8, 0)))
+    assert not is_behind(since, Source(Place(2, 6)), done), "item 5 may stand below"
+    assert not is_behind(since, done, Source(Place(9, 0))), "8 may come"
+    assert not is_behind(since, UNREAD_SOURCE, done)
+    assert not is_behind(since, done, Source(None, [item(8)]))
+    assert is_behind(since, Source(None, [item(9, 4)]), Source(None, [item(7)]))

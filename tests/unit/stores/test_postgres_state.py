@@ -14,7 +14,9 @@ from clarion.domain.delivery_state import Event
 from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
 from clarion.domain.history import Attempt, Changes, HealthChange
 from clarion.domain.inbox import Horizon, Mark
+from clarion.inbox.rules.inbox import Filter
 from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.inbox_feed import Wanted
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.record.columns import FoldFacts, decide
@@ -22,7 +24,9 @@ from clarion.stores.memory.state import MemoryState
 from clarion.stores.postgres.state_items import epoch_of
 from clarion.stores.postgres.tenancy import NO_TENANT
 from tests.contract import ledgers as world
+from tests.contract.inboxes import Inboxes, broadcast, own
 from tests.contract.states import dump, postgres, shut
+from tests.engines.postgres import database_of
 
 pytestmark = pytest.mark.engines
 KEY = (world.AT_MS, world.TENANT, "push", "sent", 0)
@@ -186,6 +190,25 @@ async def test_an_error_of_the_schema_is_not_mistaken(state):
     with pytest.raises(asyncpg.NotNullViolationError):
         await state.ledger.apply(Changes(cancellations=[(world.TENANT, b"n" * 16, None)]), [Advance(0, 0, 1, 1)])
     assert await state.ledger.positions() == {}
+
+
+async def test_an_item_that_is_stored_beside_a_chunk_is_not_missed(state, tmp_path):
+    inboxes, feed = Inboxes(state), state.inbox
+    await inboxes.arrive(own(1), *broadcast(2, 300))
+    item = (world.TENANT, "user-1", b"i" * 24, 1, b'{"title":"beside"}', "", None, "")
+    other = await asyncpg.connect(database_of(tmp_path))
+    begun = other.transaction()
+    await begun.start()
+    await other.execute("SELECT set_config('clarion.tenants', '*', true)")
+    await other.execute("SELECT fold_placed_items(ARRAY[ROW($1, $2, $3, $4, $5, $6, $7, $8)::fold_placed_item])", *item)
+    await inboxes.arrive(*broadcast(3, 300))
+    seen = (await inboxes.reader()).position
+    await begun.commit()
+    await other.close()
+    assert await inboxes.titles(Filter("all", since=seen)) == ["beside"]
+    (missed,) = await feed.missed([Wanted(world.TENANT, "user-1", 1, seen)])
+    assert [one.item_id for one in missed.items] == [b"i" * 24]
+    assert await inboxes.titles() == ["3", "beside", "own 1", "2"]
 
 
 def test_a_server_that_took_over_begins_another_epoch_of_inboxes():

@@ -78,6 +78,17 @@ def edge_of(own: Source, shared: Source) -> Place | None:
     return max((source.known for source in (own, shared) if source.known is not None), default=None)
 
 
+def is_behind(since: Position, own: Source, shared: Source) -> bool:
+    """Return whether all that is unread or not shown yet of both sources arrived up to a position. Each is held against its
+    own sequence: an item that was stored at the same time as a chunk may stand below it, though it became readable after
+    it."""
+    if own.known is not None and not 0 < own.known.own <= since.own + 1:
+        return False
+    if shared.known is not None and shared.known.shared > since.shared + 1:
+        return False
+    return all(since.passed(item.place) for source in (own, shared) for item in source.items)
+
+
 def entry_of(item: Item, mark: Mark | None, horizon: Horizon | None, now_ms: int) -> Entry:
     """Return an item with its marks. Items up to the horizon count as seen and read at its time unless the user undid
     that later; an item that was read was seen."""

@@ -77,7 +77,7 @@ class _Read:
         tenant, user = lambda n: self._wanted[n].tenant, lambda n: self._wanted[n].user_id
         own_seq, shared_seq = lambda n: self._wanted[n].position.own, lambda n: self._wanted[n].position.shared
         last_own, last_shared = lambda n: self._now[n].own, lambda n: self._now[n].shared
-        self._items = await self._by_user(own, _ITEMS, item_of, (tenant, user, shared_seq, own_seq), (most,))
+        self._items = await self._by_user(own, _ITEMS, item_of, (tenant, user, own_seq, last_own), (most,))
         self._marks = await self._by_user(
             own, _MARKS, lambda row: Mark(*row), (tenant, user, own_seq, last_own), (most,)
         )

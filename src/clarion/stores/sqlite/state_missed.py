@@ -14,9 +14,9 @@ from clarion.ports.inbox_feed import Missed, Wanted
 from clarion.stores.sqlite.connection import fetch_all
 from clarion.stores.sqlite.state_items import HEAD, HORIZON, ITEM_COLUMNS, MARK_COLUMNS, WITHDRAWN, Chunks, item_of
 
-# An own item that arrives after a position has at least its shared sequence.
-_ITEMS: Final = f"""SELECT {ITEM_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ? AND shared_seq >= ?
-    AND own_seq > ? ORDER BY shared_seq, own_seq LIMIT {INBOX_MISSED_MAX + 1}"""  # noqa: S608
+# The newest items, at most as many as the own sequence has moved.
+_ITEMS: Final = f"""SELECT {ITEM_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ? AND own_seq <= ?
+    ORDER BY shared_seq DESC, own_seq DESC LIMIT ?"""  # noqa: S608
 _MARKS: Final = f"""SELECT {MARK_COLUMNS} FROM inbox_marks WHERE tenant = ? AND user_id = ? AND seq > ? AND seq <= ?
     ORDER BY item_id LIMIT {INBOX_MISSED_MAX + 1}"""  # noqa: S608
 _SPANS: Final = """SELECT broadcast_id, widest, min_ordinal, max_ordinal FROM broadcast_spans
@@ -54,7 +54,8 @@ def _missed(db: apsw.Connection, wanted: Wanted, shared: Shared) -> Missed:
     marks: list[Mark] = []
     horizon = None
     if now.own > before.own:
-        items += map(item_of, fetch_all(db, _ITEMS, (tenant, user_id, before.shared, before.own)))
+        newest = (tenant, user_id, now.own, min(now.own - before.own, INBOX_MISSED_MAX + 1))
+        items += (item for item in map(item_of, fetch_all(db, _ITEMS, newest)) if not before.passed(item.place))
         marks += (Mark(*row) for row in fetch_all(db, _MARKS, (tenant, user_id, before.own, now.own)))
         horizon = next((Horizon(*row) for row in fetch_all(db, HORIZON, (tenant, user_id))), None)
     spans: list[tuple[Any, ...]] = []
