@@ -86,6 +86,7 @@ _COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "ordinals": counts,
     "outcomes": outcomes,
     "places": chunk_refs,
+    "items": st.tuples(texts, st.none() | times_ms),
     "providers": names,
     "reasons": reasons,
     "requests": requests,

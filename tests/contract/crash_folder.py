@@ -14,7 +14,7 @@ from clarion.record.gather import OpenRows
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.contract.states import STATES
-from tests.contract.story import story
+from tests.contract.story import BATCH_FRAMES, story
 from tests.folding import fold_on
 
 
@@ -24,7 +24,7 @@ async def main(backend: str, data_dir: Path, seed: int, frames: int) -> None:
     state = STATES[backend](data_dir)
     rows = OpenRows()
     offset = (await state.ledger.positions()).get(0, Position(0)).offset
-    while batch := stream[offset : offset + 3]:
+    while batch := stream[offset : offset + BATCH_FRAMES]:
         await fold_on(batch, state.ledger, rows, [Advance(0, offset, batch[-1].offset, fence=1)])
         offset = batch[-1].offset
         os.write(sys.stdout.fileno(), b"stored\n")

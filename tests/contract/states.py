@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 from msgspec.structs import astuple
 
+from clarion.domain.history import InboxItem
 from clarion.stores.memory.state import MemoryState
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.state import PostgresState
@@ -51,6 +52,7 @@ async def shut(state: State) -> None:
 
 
 _COLUMNS = {
+    "inbox_items": ("inbox_items", ", ".join(InboxItem.__struct_fields__)),
     "standings": ("standings", "tenant, at_ms, provider, channel, vendor, before, state, detail"),
     "totals": ("broadcast_totals", "tenant, broadcast_id, channel, state, reason, count"),
     "counters": ("counters", "minute_ms, tenant, channel, what, reason, count"),

@@ -9,7 +9,8 @@ from clarion.domain.delivery_state import Event
 from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
-from clarion.inbox import routes_seen
+from clarion.inbox import routes_marks, routes_seen
+from clarion.inbox.worker_marks import Marking
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.signals import seen_key
@@ -44,8 +45,10 @@ class SeenApi:
         async def touch(tenant, user_id):
             pass
 
+        marking = Marking(self.state.inbox, self.journal)
         found = [
-            *inbox_routes.routes(self.state.inbox, EmptyDirectory(), clock, touch, self.journal),
+            *inbox_routes.routes(self.state.inbox, EmptyDirectory(), clock, touch, marking),
+            *routes_marks.routes(self.state.inbox, EmptyDirectory(), clock, marking),
             *routes_seen.routes(self.state.history, self.journal, self.journal, clock),
             *record_routes.routes(self.state.history, self.journal, self.journal, EmptyDirectory(), clock),
         ]

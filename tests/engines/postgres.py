@@ -32,7 +32,7 @@ _ROLES: Final = f"""CREATE ROLE {APPLICATION} LOGIN IN ROLE clarion_api, clarion
     CREATE ROLE {API} LOGIN IN ROLE clarion_api; CREATE ROLE {WORKER} LOGIN IN ROLE clarion_worker"""
 _DSN_FILE: Final = "postgres.dsn"
 _ROWS: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
-    WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'alembic_version'"""
+    WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename NOT IN ('alembic_version', 'inbox_epochs')"""
 _CLIENTS: Final = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'clarion-%'"""
 _SEQUENCES: Final = """SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences

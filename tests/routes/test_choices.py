@@ -175,6 +175,20 @@ async def test_a_user_chooses_for_themselves_alone(control_plane):
             await control_plane.call(method, "/v1/me/preferences", body)
 
 
+async def test_a_user_reads_the_names_of_categories(control_plane):
+    await control_plane.call("PUT", "/v1/categories/orders", {"name": "Your orders"})
+    assert await control_plane.say("GET", "/v1/me/categories", user="ana") == {
+        "data": [
+            {"key": "orders", "name": "Your orders", "critical": False},
+            {"key": "security", "name": None, "critical": True},
+        ],
+        "next": None,
+    }
+    first = await control_plane.say("GET", "/v1/me/categories", user="ana", limit="1")
+    rest = await control_plane.say("GET", "/v1/me/categories", user="ana", after=first["next"])
+    assert [one["key"] for one in rest["data"]] == ["security"]
+
+
 async def test_further_contacts_are_shown_and_planned_with_and_replaced_as_a_whole(control_plane):
     shown = await control_plane.say("PUT", "/v1/users/ana", {"contacts": {"email": ["a@example.com", "b@EXAMPLE.com"]}})
     assert shown["contacts"] == {"email": ["a@example.com", "b@example.com"]}

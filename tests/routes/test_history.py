@@ -12,7 +12,8 @@ from clarion.domain.delivery_state import Event
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
-from clarion.inbox import routes_seen
+from clarion.inbox import routes_marks, routes_seen
+from clarion.inbox.worker_marks import Marking
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.topics import OUTCOMES, accepted
@@ -44,7 +45,8 @@ class Api:
         self.seen = []
         found = [
             *record_routes.routes(state.history, journal, journal, directory, clock),
-            *inbox_routes.routes(state.inbox, directory, clock, self.touch, journal),
+            *inbox_routes.routes(state.inbox, directory, clock, self.touch, Marking(state.inbox, journal)),
+            *routes_marks.routes(state.inbox, directory, clock, Marking(state.inbox, journal)),
             *routes_seen.routes(state.history, journal, journal, clock),
         ]
         self._routes = {(route.method, route.path): route for route in found}

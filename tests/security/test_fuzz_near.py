@@ -58,6 +58,8 @@ TEMPLATE = {"channels": {"sms": {"body": "{% t plain %} {{ data.x }}"}, "push": 
                           "required": ["x"], "$defs": {"y": {"enum": [1]}}},
             "sample": {"data": {"x": "y"}, "user": {"name": "Ada"}}, "category": "news", "engine": "liquid", "text": "z"}  # fmt: skip
 GOOD = {
+    "/v1/inbox/marks": {"action": "snooze", "all": True, "show": "unread", "category": "news", "workflow": "flow",
+                        "until": "2090-01-01T00:00:00Z"},
     "/v1/notifications": NOTE,
     "/v1/notifications/batch": {"notifications": [NOTE, {"to": "ada", "workflow": "flow", "data": {"text": "x"}, "ordering_key": "a"}]},
     "/v1/notifications/explain": NOTE,

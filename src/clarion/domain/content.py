@@ -1,11 +1,12 @@
 """Definitions that deliveries refer to: templates, categories and provider accounts."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from clarion.domain.cap import Cap, OverCap
 from clarion.domain.channel import Channel, Lane
+from clarion.domain.limits import NAME_CHARS_MAX
 from clarion.domain.resilience import AccountRules, OnOutage
 from clarion.domain.route import Route
 
@@ -85,6 +86,7 @@ PARTS: Final[dict[Channel, dict[str, Part]]] = {
         "avatar": Part("line"),
         "data": Part("tree"),
         "actions": Part("tree"),
+        "collapse_key": Part("line"),
     },
     Channel.WEBHOOK: {"type": Part("line"), "data": Part("tree")},
 }
@@ -108,7 +110,8 @@ class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `quiet_hours` of False ignores quiet hours; a delivery that they would hold for longer than `hold_max` is not sent.
     `over_cap` is what happens to a delivery over one of `caps`; the workflow `digest_workflow` makes the digest. While
-    the provider of a channel is down, a route continues with its next channel (`degrade`) or waits.
+    the provider of a channel is down, a route continues with its next channel (`degrade`) or waits. `name` is what
+    users read instead of its key.
     """
 
     quiet_hours: bool = True
@@ -118,6 +121,7 @@ class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
     digest_workflow: str | None = None
     route: Route | None = None
     on_outage: OnOutage = "degrade"
+    name: Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)] = ""
 
 
 class Category(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ current row in place and the store writes it once.
 """
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -124,13 +124,27 @@ class ChunkState(msgspec.Struct):
 
 
 class InboxItem(msgspec.Struct, frozen=True, gc=False):
-    """An in-app message of one user; `content` is JSON. The item's id is its delivery id, so it grows with time."""
+    """An in-app message of one user; `content` is JSON. The item's id is its delivery id. The store gives it its place
+    in the inbox."""
 
     tenant: str
     user_id: str
     item_id: bytes
     created_ms: int
     content: bytes
+    category: str = ""
+    expires_ms: int | None = None
+    collapse_key: str = ""
+
+
+class Arrival(NamedTuple):
+    """Deliveries of a recorded in-app chunk that came into inboxes later, such as held ones: `members` has one byte per
+    delivery, not 0 for those. The store gives it its place in the shared sequence of the tenant."""
+
+    tenant: str
+    chunk_id: bytes
+    at_ms: int
+    members: bytes
 
 
 class Capture(msgspec.Struct, frozen=True, gc=False):
@@ -229,6 +243,10 @@ class Changes(msgspec.Struct):
     chunks: list[Chunk] = []
     chunk_states: dict[bytes, ChunkState] = {}
     inbox_items: list[InboxItem] = []
+    arrivals: dict[bytes, Arrival] = {}
+    """By chunk id."""
+    collapses: dict[tuple[str, str, bytes], None] = {}
+    """(tenant, collapse key, broadcast id) of the chunks."""
     captures: list[Capture] = []
     dead_letters: dict[bytes, DeadLetter] = {}
     replays: list[tuple[int, str, bytes]] = []

@@ -321,7 +321,17 @@ COUNTER_ROWS_MAX: Final = 10_000
 INBOX_SCAN_MAX: Final = 200
 """Broadcasts scanned for one page of an inbox."""
 INBOX_COUNT_MAX: Final = 1_000
-"""Items scanned, newest first, for the counts of an inbox."""
+"""Items of an inbox that are counted, or marked by one call."""
+INBOX_ITEMS_EXAMINED_MAX: Final = 10_000
+"""Items, newest first, that are examined for the counts of an inbox, or to mark all of a list."""
+INBOX_COLLAPSES_MAX: Final = 20
+"""Broadcasts with one collapse key, newest first, among which the newest one of a user is looked for."""
+INBOX_MISSED_MAX: Final = 200
+"""Items, marks, broadcasts and withdrawals that a client may have missed, each; one that missed more reads its list again."""
+INBOX_CHECK_MS: Final = 5_000
+"""How often a gateway looks at all inboxes that it follows, as a signal may be lost."""
+INBOX_SIGNAL_USERS_MAX: Final = 2_000
+"""Users that the signals of one commit name; of more, all inboxes may have changed."""
 READ_ALL_SEEN_MAX: Final = FRAME_RECORDS_MAX
 """Items, newest first, that are marked as seen when a user marks everything as read."""
 

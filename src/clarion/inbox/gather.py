@@ -1,81 +1,142 @@
 """Reads one user's inbox page by page from the store: own items and broadcasts, with their marks."""
 
-from collections.abc import AsyncIterator
-from typing import Final
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
+from clarion.domain.ids import notification_of
+from clarion.domain.inbox import Item, Place
 from clarion.domain.limits import PAGE_ITEMS_MAX
-from clarion.domain.limits_processes import INBOX_SCAN_MAX
-from clarion.inbox.rules.inbox import Item, Marks, Source, marked, merged
-from clarion.ports.inbox import Inbox
+from clarion.domain.limits_processes import INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX, INBOX_SCAN_MAX
+from clarion.inbox.rules.inbox import (
+    UNREAD_SOURCE,
+    Counts,
+    Entry,
+    Filter,
+    Source,
+    counts,
+    edge_of,
+    entries_of,
+    is_behind,
+    is_shown,
+    merged,
+)
+from clarion.journal.requests import Request
+from clarion.ports.inbox import Head, Inbox
 
-_JSON: Final = msgspec.json.Encoder()
 _BROADCASTS_A_TIME: Final = 20
+_REQUEST: Final = msgspec.msgpack.Decoder(Request)
+
+
+class Page(NamedTuple):
+    """Items of a list, newest first. The list continues below `rest`; None at its end."""
+
+    entries: list[Entry]
+    rest: Place | None
 
 
 class Reader:
-    """One read of the inbox of one user. `ordinal` is None for a user who is not stored: there are no broadcasts
-    then."""
+    """One read of the inbox of one user. `ordinal` is None for a user who is not stored: there are no broadcasts then.
+    What arrives after `head` was read is left out."""
 
-    def __init__(self, inbox: Inbox, tenant: str, user_id: str, ordinal: int | None) -> None:
+    def __init__(self, inbox: Inbox, tenant: str, user_id: str, ordinal: int | None, head: Head, now_ms: int) -> None:
         self._inbox = inbox
         self._tenant = tenant
         self._user_id = user_id
         self._ordinal = ordinal
+        self._horizon = head.horizon
+        self._now_ms = now_ms
+        self.position = head.position
 
-    async def first(self, count: int) -> list[Item]:
-        """Return up to `count` of the newest items with their marks."""
-        found: list[Item] = []
-        async for piece in self.pieces(None, count):
-            found += piece
-            if len(found) >= count:
+    async def page(self, only: Filter, before: Place | None, limit: int, examined: int = INBOX_COUNT_MAX) -> Page:
+        """Return up to `limit` items of a list below a place: fewer where so many items were examined, or
+        `INBOX_SCAN_MAX` broadcasts."""
+        found: list[Entry] = []
+        rest: Place | None = None
+        async for entries, edge, number in self._pieces(only, before, min(limit + 1, PAGE_ITEMS_MAX)):
+            for entry in entries:
+                if len(found) == limit:
+                    return Page(found, rest)
+                found.append(entry)
+                rest = entry.item.place
+            examined -= number
+            rest = edge
+            if edge is None or examined <= 0:
                 break
-        return found[:count]
+        return Page(found, rest)
 
-    async def pieces(self, before: bytes | None, at_a_time: int) -> AsyncIterator[list[Item]]:
-        """Yield the items below `before` with their marks, newest first, `at_a_time` at once."""
-        horizon = await self._inbox.horizon(self._tenant, self._user_id)
-        read_to, read_at_ms = (horizon.item_id, horizon.at_ms) if horizon else (None, 0)
-        waiting: list[Item] = []
-        async for some in self._plain(before, min(at_a_time, PAGE_ITEMS_MAX)):
-            waiting += some
-            while len(waiting) >= at_a_time:
-                yield await self._marked(waiting[:at_a_time], read_to, read_at_ms)
-                waiting = waiting[at_a_time:]
-        if waiting:
-            yield await self._marked(waiting, read_to, read_at_ms)
+    async def counts(self, only: Filter) -> tuple[Counts, bool]:
+        """Return the counts of a list, and whether it has more items than were counted."""
+        page = await self.page(only, None, INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX)
+        return counts(page.entries), page.rest is not None
 
-    async def _marked(self, items: list[Item], read_to: bytes | None, read_at_ms: int) -> list[Item]:
-        marks = await self._inbox.marks(self._tenant, self._user_id, [item.item_id for item in items])
-        done = {id_: Marks(mark.seen_ms, mark.read_ms, mark.archived_ms) for id_, mark in marks.items()}
-        return [marked(item, done, read_to, read_at_ms) for item in items]
-
-    async def _plain(self, before: bytes | None, at_a_time: int) -> AsyncIterator[list[Item]]:
-        """Yield items without marks, newest first."""
-        own, shared = Source(before), Source(before, done=self._ordinal is None)
+    async def _pieces(
+        self, only: Filter, before: Place | None, at_a_time: int
+    ) -> AsyncIterator[tuple[list[Entry], Place | None, int]]:
+        """Yield the items of a list below `before`, newest first, with the place at and above which all were read, and how
+        many were examined."""
         scanned = 0
+        own, shared = UNREAD_SOURCE, Source(UNREAD_SOURCE.known if self._ordinal is not None else None)
         while True:
-            if not own.items and not own.done:
-                own = await self._own(own.before, at_a_time)
-            while not shared.items and not shared.done:
-                shared = await self._broadcasts(shared.before)
+            edge = edge_of(own, shared)
+            if own.known is not None and own.known == edge:
+                own = await self._own(own, before, at_a_time)
+            if shared.known is not None and shared.known == edge and scanned < INBOX_SCAN_MAX:
+                shared = await self._broadcasts(shared, before)
                 scanned += _BROADCASTS_A_TIME
-                if scanned >= INBOX_SCAN_MAX:
-                    shared = shared._replace(done=True)
             items, own, shared = merged(own, shared)
-            if not items:
+            edge = edge_of(own, shared)
+            if items or edge is None:
+                yield await self._shown(items, only), edge, len(items)
+            if edge is None:
                 return
-            yield items
+            if scanned >= INBOX_SCAN_MAX and shared.known == edge:
+                yield [], edge, INBOX_ITEMS_EXAMINED_MAX
+                return
+            if only.since is not None and is_behind(only.since, own, shared):
+                yield [], None, 0
+                return
+            await asyncio.sleep(0)  # other requests get their turn
 
-    async def _own(self, before: bytes | None, at_a_time: int) -> Source:
-        rows = await self._inbox.items(self._tenant, self._user_id, before, at_a_time)
-        items = [Item(row.item_id, row.created_ms, row.content) for row in rows]
-        return Source(rows[-1].item_id if rows else before, items, len(rows) < at_a_time)
+    async def _own(self, own: Source, before: Place | None, at_a_time: int) -> Source:
+        below = own.known if own is not UNREAD_SOURCE else before
+        items = await self._inbox.items(self._tenant, self._user_id, below, at_a_time)
+        known = items[-1].place if len(items) == at_a_time else None
+        return Source(known, [*own.items, *self._arrived(items)])
 
-    async def _broadcasts(self, before: bytes | None) -> Source:
-        found, following = await self._inbox.broadcasts(
-            self._tenant, self._user_id, self._ordinal or 0, before, _BROADCASTS_A_TIME
+    async def _broadcasts(self, shared: Source, before: Place | None) -> Source:
+        below = None if before is None else before.shared + (before.own > 0)
+        known = shared.known
+        floor = None if known is None or known == UNREAD_SOURCE.known else known.shared - 1
+        found, floor = await self._inbox.broadcasts(
+            self._tenant, self._user_id, self._ordinal or 0, below, floor, _BROADCASTS_A_TIME
         )
-        items = [Item(held.item_id, held.created_ms, _JSON.encode(held.content)) for held in found]
-        return Source(following, items, following is None)
+        known = None if floor is None else Place(floor + 1, 0)
+        return Source(known, [*shared.items, *self._arrived(found)])
+
+    def _arrived(self, items: Sequence[Item]) -> list[Item]:
+        return [item for item in items if self.position.passed(item.place)]
+
+    async def _shown(self, items: list[Item], only: Filter) -> list[Entry]:
+        facts = await self._inbox.facts(self._tenant, self._user_id, [item.item_id for item in items])
+        keys = {item.collapse_key for item in items if item.collapse_key}
+        newest: Mapping[str, Place] = {}
+        if keys:
+            newest = await self._inbox.newest_of(self._tenant, self._user_id, self._ordinal, keys)
+        entries = entries_of(items, facts, newest, self._horizon, self._now_ms)
+        workflows = await self._workflows(entries) if only.workflow is not None else {}
+        return [entry for entry in entries if is_shown(entry, only, workflows.get(entry.item.item_id, ""))]
+
+    async def _workflows(self, entries: Sequence[Entry]) -> dict[bytes, str]:
+        """Return the workflow that sent each item, for those that one sent."""
+        notifications = {entry.item.item_id: notification_of(entry.item.item_id) for entry in entries}
+        requests = await self._inbox.requests(self._tenant, set(notifications.values()))
+        workflows = {id_: _REQUEST.decode(request).workflow for id_, request in requests.items()}
+        return {item_id: workflows[id_] for item_id, id_ in notifications.items() if id_ in workflows}
+
+
+async def open_reader(inbox: Inbox, tenant: str, user_id: str, ordinal: int | None, now_ms: int) -> Reader:
+    """Return a reader of a user's inbox as it is now."""
+    return Reader(inbox, tenant, user_id, ordinal, await inbox.head(tenant, user_id), now_ms)

@@ -1,178 +1,152 @@
-"""Endpoints of the inbox, for a user's own token: list, counts, and marking items as seen, read and archived."""
+"""Endpoints of the inbox, for a user's own token: list, counts, and marks of single items."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
 from typing import Final, TypeAlias
-
-import msgspec
 
 from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
-from clarion.domain.limits_processes import INBOX_COUNT_MAX, READ_ALL_SEEN_MAX
-from clarion.domain.times import shown
-from clarion.inbox.gather import Reader
-from clarion.inbox.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, is_shown
-from clarion.journal.seen_receipts import seen_result
+from clarion.domain.inbox import Item, Position
+from clarion.inbox.gather import Reader, open_reader
+from clarion.inbox.rules.inbox import ACTIVE, SHOWS, Filter
+from clarion.inbox.rules.marks import mark_of
+from clarion.inbox.rules.positions import cursor_bytes, position_bytes, read_cursor, read_position
+from clarion.inbox.shapes import Action, InboxCounts, InboxPage, item_out
+from clarion.inbox.worker_marks import Marking
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.inbox import Horizon, Inbox, Mark
-from clarion.ports.stage_store import StageStore
+from clarion.ports.inbox import Inbox
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
-from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page
+from clarion.resources.pages import PAGE_QUERIES, bytes_of, cursor_text, limit_of, not_a_cursor, raw_cursor
 
 Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
 """Records that a user (tenant, user id) is active now."""
 
-_ACTIVE: Final = "active"
-_SHOWN: Final = (_ACTIVE, UNREAD, ARCHIVED, ALL)
-_VERBS: Final = {
+_VERBS: Final[dict[Action, str]] = {
     "seen": "Mark an item as seen",
     "read": "Mark an item as read",
     "unread": "Mark an item as not read",
     "archive": "Archive an item",
     "unarchive": "Unarchive an item",
 }
+FILTER_QUERIES: Final = (
+    Query("show", f"One of {', '.join(SHOWS)}; {ACTIVE} by default"),
+    Query("category", "Only of this category"),
+    Query("workflow", "Only what this workflow sent"),
+)
 
 
-class InboxItemOut(msgspec.Struct, frozen=True):
-    """A message in the inbox."""
-
-    id: str
-    created_at: datetime
-    content: msgspec.Raw
-    seen_at: datetime | None
-    read_at: datetime | None
-    archived_at: datetime | None
-
-
-class InboxCounts(msgspec.Struct, frozen=True):
-    """Items that are not archived, out of the newest 1,000; `more` is set when there are older ones."""
-
-    total: int
-    unseen: int
-    unread: int
-    more: bool
-
-
-def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, store: StageStore) -> list[Route]:
-    """Return the endpoints of the inbox; `touch` records the users who read theirs, the store receives the items they
-    saw."""
-    handlers = _Inbox(inbox, directory, clock, touch, store)
-    queries = (Query("show", f"One of {', '.join(_SHOWN)}; {_ACTIVE} by default"), *PAGE_QUERIES)
+def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marking: Marking) -> list[Route]:
+    """Return the endpoints of lists, counts and single items; `touch` records the users who read theirs."""
+    handlers = _Inbox(inbox, directory, clock, touch, marking)
+    queries = (
+        *FILTER_QUERIES, Query("since", "Only what arrived after this `position` of an earlier list"), *PAGE_QUERIES,
+    )  # fmt: skip
     return [
         Route(
-            "GET", "/v1/inbox", handlers.listed, USER, "The user's inbox, newest first", queries=queries, tag="inbox"
+            "GET", "/v1/inbox", handlers.listed, USER, "The user's inbox, the last arrived first", queries=queries,
+            reply=InboxPage, tag="inbox",
         ),
-        Route("GET", "/v1/inbox/counts", handlers.counts, USER, "Unseen and unread", reply=InboxCounts, tag="inbox"),
         Route(
-            "POST", "/v1/inbox/read-all", handlers.read_all, USER, "Mark everything as read", status=204, tag="inbox"
+            "GET", "/v1/inbox/counts", handlers.counts, USER, "Unseen and unread", queries=FILTER_QUERIES[1:],
+            reply=InboxCounts, tag="inbox",
         ),
         *(
             Route("POST", f"/v1/inbox/{{id}}/{verb}", handlers.marking(verb), USER, summary, status=204, tag="inbox")
             for verb, summary in _VERBS.items()
         ),
-    ]
+        Route(
+            "DELETE", "/v1/inbox/{id}", handlers.marking("delete"), USER, "Delete an item for good", status=204,
+            tag="inbox",
+        ),
+    ]  # fmt: skip
 
 
 class _Inbox:
-    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, store: StageStore) -> None:
+    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marking: Marking) -> None:
         self._inbox = inbox
-        self._store = store
         self._directory = directory
         self._clock = clock
         self._touch = touch
+        self._marking = marking
 
     async def listed(self, call: Call) -> Reply:
         """Return a page; a page of a filtered list may hold fewer items than the limit."""
-        show, limit = call.query.get("show", _ACTIVE), limit_of(call.query)
-        if show not in _SHOWN:
-            raise InvalidField(f"must be one of {', '.join(_SHOWN)}", field="show")
-        pieces = (await self._reader(call)).pieces(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
-        found: list[Item] = []
-        last: Item | None = None
-        scanned = 0
-        async for piece in pieces:
-            for item in piece:
-                if len(found) == limit or scanned == INBOX_COUNT_MAX:
-                    return page([_out(item) for item in found], None if last is None else last.item_id)
-                last, scanned = item, scanned + 1
-                if is_shown(item, show):
-                    found.append(item)
-        return page([_out(item) for item in found], None)
+        tenant, user_id, limit = call.caller.tenant, user_of(call), limit_of(call.query)
+        only, after = filter_of(call), raw_cursor(call.query)
+        reader = await self._reader(call)
+        epoch = reader.position.epoch
+        before = None if after is None else read_cursor(tenant, user_id, epoch, after)
+        if after is not None and before is None:
+            raise not_a_cursor()
+        since = position_of(tenant, user_id, call.query.get("since"), "since")
+        usable = since is None or since.precedes(reader.position)
+        page = await reader.page(
+            Filter(only.show, only.category, only.workflow, since if usable else None), before, limit
+        )
+        rest = None if page.rest is None else cursor_text(cursor_bytes(tenant, user_id, epoch, page.rest))
+        position = cursor_text(position_bytes(tenant, user_id, reader.position))
+        return Reply(InboxPage([item_out(entry) for entry in page.entries], rest, position, not usable))
 
     async def counts(self, call: Call) -> Reply:
-        items = await (await self._reader(call)).first(INBOX_COUNT_MAX + 1)
-        total, unseen, unread = counts(items[:INBOX_COUNT_MAX])
-        return Reply(InboxCounts(total, unseen, unread, len(items) > INBOX_COUNT_MAX))
+        counts, more = await (await self._reader(call)).counts(filter_of(call))
+        return Reply(InboxCounts(*counts, more))
 
-    async def read_all(self, call: Call) -> Reply:
-        newest = await (await self._reader(call)).first(READ_ALL_SEEN_MAX)
-        if newest:
-            now_ms = self._clock.now_ms()
-            await self._store_seen(call, [item.item_id for item in newest if item.seen_ms is None], now_ms)
-            horizon = Horizon(newest[0].item_id, now_ms)
-            await self._inbox.read_all(call.caller.tenant, _user(call), horizon)
-        return Reply(status=204)
-
-    def marking(self, verb: str) -> Handler:
-        """Return the handler of one verb."""
+    def marking(self, action: Action) -> Handler:
+        """Return the handler of one action."""
 
         async def mark(call: Call) -> Reply:
-            tenant, user_id, text = call.caller.tenant, _user(call), call.path["id"]
-            id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
-            if id_ is None or not (await self._inbox.item(tenant, user_id, await self._ordinal(call), id_)):
-                raise NotFound(f"unknown inbox item {text!r}", field="id")
-            words = _mark(id_, verb, self._clock.now_ms())
-            before = (await self._inbox.marks(tenant, user_id, [id_])).get(id_)
-            if words.seen_ms is not None and (before is None or not before.seen_ms):
-                await self._store_seen(call, [id_], words.seen_ms)
-            await self._inbox.mark(tenant, user_id, words)
+            tenant, user_id, now_ms = call.caller.tenant, user_of(call), self._clock.now_ms()
+            item = await self._item(call)
+            await self._marking.mark(tenant, user_id, [mark_of(item.item_id, action, now_ms)], now_ms)
             return Reply(status=204)
 
         return mark
 
-    async def _store_seen(self, call: Call, items: list[bytes], now_ms: int) -> None:
-        """Store the items a user saw before their marks: a client repeats a call that was interrupted."""
-        if items:
-            seen_ids = map(ids.notification_of, items)
-            step = seen_result(call.caller.tenant, _user(call), seen_ids, now_ms, self._store.partitions)
-            await self._store.commit(step)
+    async def _item(self, call: Call) -> Item:
+        tenant, user_id, text = call.caller.tenant, user_of(call), call.path["id"]
+        id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
+        if id_ is not None:
+            found = await self._inbox.find(tenant, user_id, await ordinal_of(self._directory, call), [id_])
+            if id_ in found:
+                return found[id_]
+        raise NotFound(f"unknown inbox item {text!r}", field="id")
 
     async def _reader(self, call: Call) -> Reader:
-        tenant, user_id = call.caller.tenant, _user(call)
+        tenant, user_id = call.caller.tenant, user_of(call)
         with suppress(Overloaded):  # activity that cannot be recorded now is recorded by a later call
             await self._touch(tenant, user_id)
-        return Reader(self._inbox, tenant, user_id, await self._ordinal(call))
-
-    async def _ordinal(self, call: Call) -> int | None:
-        user_id = _user(call)
-        return (await self._directory.ordinals(call.caller.tenant, [user_id])).get(user_id)
+        ordinal = await ordinal_of(self._directory, call)
+        return await open_reader(self._inbox, tenant, user_id, ordinal, self._clock.now_ms())
 
 
-def _user(call: Call) -> str:
+async def ordinal_of(directory: Directory, call: Call) -> int | None:
+    """Return the ordinal of the caller's user, None for one that is not stored."""
+    user_id = user_of(call)
+    return (await directory.ordinals(call.caller.tenant, [user_id])).get(user_id)
+
+
+def filter_of(call: Call) -> Filter:
+    """Return the filter in a query. Raises `InvalidField`."""
+    show = call.query.get("show", ACTIVE)
+    if show not in SHOWS:
+        raise InvalidField(f"must be one of {', '.join(SHOWS)}", field="show")
+    return Filter(show, call.query.get("category"), call.query.get("workflow"))
+
+
+def position_of(tenant: str, user_id: str, text: str | None, field: str) -> Position | None:
+    """Return the position that a client gave back. Raises `InvalidField` when it is none of this inbox."""
+    if text is None:
+        return None
+    given = bytes_of(text)
+    position = None if given is None else read_position(tenant, user_id, given)
+    if position is None:
+        raise InvalidField("is not a position of this inbox", field=field)
+    return position
+
+
+def user_of(call: Call) -> str:
     """Return the id of the inbox's user. Raises `Forbidden` without a user's own token."""
     if call.caller.user_id is None:
         raise Forbidden("the inbox needs a user's own token")
     return call.caller.user_id
-
-
-def _mark(id_: bytes, verb: str, now_ms: int) -> Mark:
-    match verb:
-        case "seen":
-            return Mark(id_, seen_ms=now_ms)
-        case "read":
-            return Mark(id_, seen_ms=now_ms, read_ms=now_ms)
-        case "unread":
-            return Mark(id_, read_ms=0)
-        case "archive":
-            return Mark(id_, archived_ms=now_ms)
-        case _:
-            return Mark(id_, archived_ms=0)
-
-
-def _out(item: Item) -> InboxItemOut:
-    return InboxItemOut(
-        ids.write(ids.DELIVERY_PREFIX, item.item_id), shown(item.created_ms), msgspec.Raw(item.content),
-        shown(item.seen_ms), shown(item.read_ms), shown(item.archived_ms),
-    )  # fmt: skip

@@ -135,8 +135,9 @@ class IntentFrame(_Columns, tag=5):
 
 class AttemptedFrame(_Columns, tag=6):
     """Results of attempts, on `outcomes`. `events` are `domain.delivery_state.Event` values; `retry_ms` is when the next
-    attempt is due. `dead` is the encoded one-event DeliverFrame of a delivery that became dead, for replay. `contents`
-    carries the data that a local vendor stores (inbox item, captured message)."""
+    attempt is due. `dead` is the encoded one-event DeliverFrame of a delivery that became dead, for replay. `items` are
+    the category and end (Unix milliseconds or None) of in-app messages; it is empty on other channels, and in older
+    frames."""
 
     channel: str
     delivery_ids: list[bytes]
@@ -154,6 +155,7 @@ class AttemptedFrame(_Columns, tag=6):
     retry_ms: list[int | None]
     dead: list[bytes | None]
     chunks: list[tuple[bytes, int] | None]
+    items: list[tuple[str, int | None]] = []
 
 
 class ChunkAttemptedFrame(_Columns, tag=7):

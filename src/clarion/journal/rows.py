@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from clarion.domain.channel import Channel
 from clarion.domain.limits_processes import FRAME_BYTES_MAX
 from clarion.domain.outcome import Outcome
 from clarion.domain.planned import PlannedDelivery
@@ -29,6 +30,7 @@ class AttemptRow(NamedTuple):
     retry_ms: int | None
     dead: bytes | None
     chunk: tuple[bytes, int] | None
+    item: tuple[str, int | None] = ("", None)
 
 
 def deliver_frame(rows: Sequence[PlannedDelivery]) -> DeliverFrame:
@@ -57,7 +59,10 @@ def encode_delivery(row: PlannedDelivery) -> bytes:
 
 def attempted_frame(channel: str, rows: Sequence[AttemptRow]) -> AttemptedFrame:
     """Return the frame of these rows (at least one) of one channel."""
-    return AttemptedFrame(channel, *map(list, zip(*rows, strict=True)))
+    frame = AttemptedFrame(channel, *map(list, zip(*rows, strict=True)))
+    if channel != Channel.INAPP:
+        frame.items = []
+    return frame
 
 
 def cut_frames(topic: str, partition: int, rows: Sequence[PlannedDelivery], limit: int) -> list[Frame]:

@@ -23,6 +23,7 @@ from clarion.domain.history import (
     Progress,
 )
 from clarion.domain.ids import created_ms
+from clarion.domain.inbox import COLLAPSE_KEY
 from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.outcome import Accepted, Outcome, Refused, name_of
 from clarion.journal import events
@@ -72,7 +73,7 @@ def _fold_frame(fold: Fold, receipts: ReceiptFold, frame: events.Event) -> None:
         case events.AttemptedFrame():
             _fold_attempted(fold, frame)
         case events.ChunkFrame():
-            fold.chunk(*_chunk(frame))
+            fold.chunk(*_chunk(frame), _collapse_keys(frame) if frame.channel == INAPP else ())
         case events.ChunkAttemptedFrame():
             fold.chunk_attempted(
                 frame.chunk_id, frame.first_index, frame.states, frame.finished_ms, frame.provider, frame.vendor
@@ -212,7 +213,11 @@ def _keep_content(fold: Fold, frame: events.AttemptedFrame, i: int, content: dic
     body = _JSON(content)
     # A broadcast is read from its chunk; an item of its own would show it twice.
     if frame.channel == INAPP and frame.chunks[i] is None:
-        fold.changes.inbox_items.append(InboxItem(tenant, user_id, id_, at_ms, body))
+        facts = frame.items[i] if frame.items else None
+        category, expires_ms = facts or ("", None)
+        fold.changes.inbox_items.append(
+            InboxItem(tenant, user_id, id_, at_ms, body, category, expires_ms, _collapse_key(content))
+        )
     if frame.vendors[i] == SANDBOX:
         fold.changes.captures.append(
             Capture(
@@ -231,6 +236,16 @@ def _chunk(frame: events.ChunkFrame) -> tuple[Chunk, ChunkState]:
         _packed(frame.addresses), _packed(frame.users),
     )  # fmt: skip
     return chunk, ChunkState(frame.chunk_id, frame.tenant, frame.channel, frame.states, frame.reasons)
+
+
+def _collapse_keys(frame: events.ChunkFrame) -> Iterable[str]:
+    """Return the collapse keys of an in-app chunk's content, which may be each user's own."""
+    return {key for content in frame.users or (frame.content,) if (key := _collapse_key(content))}
+
+
+def _collapse_key(content: object) -> str:
+    key = content.get(COLLAPSE_KEY) if isinstance(content, dict) else None
+    return key if isinstance(key, str) else ""
 
 
 def _packed(column: Sequence[Any]) -> bytes:

@@ -43,10 +43,18 @@ def raw_cursor(query: Mapping[str, str]) -> bytes | None:
     text = query.get("after")
     if text is None:
         return None
+    found = bytes_of(text)
+    if found is None:
+        raise not_a_cursor()
+    return found
+
+
+def bytes_of(text: str) -> bytes | None:
+    """Return the bytes of a cursor's text form; None when it is none."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise not_a_cursor() from None
+        return None
 
 
 def not_a_cursor() -> InvalidField:

@@ -14,6 +14,7 @@ from clarion_lab.bench.against import PAIRS, PAIRS_MIN, compare
 from clarion_lab.bench.engines import RATIOS, compare_engines
 from clarion_lab.bench.guard import guard, write_baseline
 from clarion_lab.bench.idle import idle
+from clarion_lab.bench.inbox import inbox
 from clarion_lab.bench.measure import BenchRequest, Outcome, calibrated, measured
 from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
@@ -53,6 +54,7 @@ def bench(
         special: dict[str, Callable[[], Outcome]] = {
             "guard": lambda: (write_baseline if rewrite else guard)(asked),
             "idle": lambda: idle(asked),
+            "inbox": lambda: inbox(asked),
             "rtt": lambda: rtt(asked, rtt_ms, block=block),
         }
         if case in special:

@@ -1,88 +1,143 @@
 """The inbox rules: one order, lazily merged, and the meaning of marks."""
 
-from itertools import count, islice
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.domain.inbox import Horizon, Item, ItemFacts, Mark, Place, Position
 from clarion.inbox.rules.inbox import (
+    ACTIVE,
     ALL,
     ARCHIVED,
+    SNOOZED,
     UNREAD,
-    Item,
-    Marks,
+    UNREAD_SOURCE,
+    Entry,
+    Filter,
     Source,
+    arrived_of,
     counts,
+    edge_of,
+    entries_of,
+    entry_of,
+    is_behind,
     is_shown,
-    marked,
     merged,
-    newest_first,
 )
 
-IDS = st.lists(st.integers(0, 255), unique=True).map(lambda numbers: sorted(numbers, reverse=True))
+NUMBERS = st.lists(st.integers(0, 255), unique=True).map(lambda numbers: sorted(numbers, reverse=True))
 
 
-def item(number: int, **marks: int) -> Item:
-    return Item(bytes([number]) * 24, number, b"{}", **marks)
+def item(number: int, own: int = 0, **more) -> Item:
+    return Item(bytes([number]) * 24, number, b"{}", Place(number, own), **more)
 
 
-@given(IDS, IDS)
-def test_both_sources_merge_into_one_order_without_repeats(own, broadcasts):
-    seen_ids = [entry.created_ms for entry in newest_first(map(item, own), map(item, broadcasts))]
-    assert seen_ids == sorted(set(own) | set(broadcasts), reverse=True)
+def shown(result) -> list[int]:
+    return [one.place.shared for one in result.items]
 
 
-@given(IDS, IDS, st.integers(1, 5), st.integers(1, 5))
-def test_reading_piece_by_piece_shows_the_same(own, broadcasts, own_size, shared_size):
-    left = [list(map(item, own)), list(map(item, broadcasts))]
-    sources = [Source(None), Source(None)]
-    shown: list[int] = []
-    while True:
-        for place, size in enumerate((own_size, shared_size)):
-            if not sources[place].items and not sources[place].done:
-                read, left[place] = left[place][:size], left[place][size:]
-                sources[place] = Source(None, read, len(read) < size)
+@given(NUMBERS, NUMBERS, st.integers(1, 5), st.integers(1, 5))
+def test_both_sources_merge_into_one_order_however_they_are_read(own, broadcasts, own_size, shared_size):
+    left = [[item(n, 1) for n in own], [item(n) for n in broadcasts]]
+    sources = [UNREAD_SOURCE, UNREAD_SOURCE]
+    found: list[Place] = []
+    while edge_of(*sources) is not None:
+        for which, size in enumerate((own_size, shared_size)):
+            if sources[which].known == edge_of(*sources):
+                read, left[which] = left[which][:size], left[which][size:]
+                known = read[-1].place if len(read) == size else None
+                sources[which] = Source(known, [*sources[which].items, *read])
         items, *sources = merged(*sources)
-        if not items:
-            break
-        shown += [entry.created_ms for entry in items]
-    assert shown == sorted(set(own) | set(broadcasts), reverse=True)
+        found += [one.place for one in items]
+    assert found == sorted([Place(n, 1) for n in own] + [Place(n, 0) for n in broadcasts], reverse=True)
 
 
-def test_nothing_is_shown_above_an_item_that_may_still_arrive():
-    some = Source(None, [item(9), item(5)])
-    assert merged(some, Source(None)).items == []
-    assert [entry.created_ms for entry in merged(some, Source(None, done=True)).items] == [9, 5]
-    shown, own, shared = merged(some, Source(None, [item(8), item(7)]))
-    assert [entry.created_ms for entry in shown] == [9, 8, 7]
-    assert ([*own.items], [*shared.items]) == ([item(5)], [])
+def test_nothing_is_shown_below_what_may_still_come():
+    some = Source(Place(5, 1), [item(9, 1), item(5, 1)])
+    assert shown(merged(some, UNREAD_SOURCE)) == []
+    assert shown(merged(some, Source(None))) == [9, 5]
+    result = merged(some, Source(Place(7, 0), [item(8), item(7)]))
+    assert shown(result) == [9, 8, 7]
+    assert ([*result.own.items], [*result.shared.items]) == ([item(5, 1)], [])
+    assert shown(merged(some, Source(Place(6, 0)))) == [9], "broadcasts down to 6 were examined, and none was found"
 
 
-def test_merging_stops_early():
-    endless = (item(200) if number == 0 else item(max(0, 199 - number)) for number in count())
-    assert [entry.created_ms for entry in islice(newest_first(endless, iter([item(199)])), 2)] == [200, 199]
-
-
-def test_items_up_to_the_horizon_are_read_unless_undone():
-    horizon = bytes([5]) * 24
-    assert marked(item(5), {}, horizon, 77).read_ms == 77
-    assert marked(item(6), {}, horizon, 77).read_ms is None
-    undone = marked(item(5), {bytes([5]) * 24: Marks(seen_ms=3, read_ms=0)}, horizon, 77)
-    assert (undone.seen_ms, undone.read_ms) == (3, None)
+def test_items_up_to_the_horizon_are_read_unless_undone_later():
+    horizon = Horizon(own=3, shared=5, at_ms=77, seq=10)
+    assert entry_of(item(5), None, horizon, 0).read_ms == 77
+    assert entry_of(item(6), None, horizon, 0).read_ms is None
+    assert entry_of(item(9, 3), None, horizon, 0).read_ms == 77, "an own item counts by its own sequence"
+    assert entry_of(item(4, 4), None, horizon, 0).read_ms is None
+    later = entry_of(item(5), Mark(b"", seen_ms=3, read_ms=0, read_seq=11), horizon, 0)
+    assert (later.seen_ms, later.read_ms) == (3, None)
+    assert entry_of(item(5), Mark(b"", read_ms=0, read_seq=9), horizon, 0).read_ms == 77
+    assert entry_of(item(6), Mark(b"", read_ms=0, read_seq=9), horizon, 0).read_ms is None
 
 
 def test_a_read_item_is_seen():
-    assert marked(item(1), {bytes([1]) * 24: Marks(read_ms=9)}, None, 0).seen_ms == 9
+    assert entry_of(item(1), Mark(b"", read_ms=9), None, 0).seen_ms == 9
+
+
+def test_a_snoozed_item_comes_back_at_its_time():
+    mark = Mark(b"", snoozed_ms=50)
+    assert entry_of(item(1), mark, None, 49).snoozed_ms == 50
+    assert entry_of(item(1), mark, None, 50).snoozed_ms is None
+
+
+@pytest.mark.parametrize(
+    ("gone", "facts", "newest"),
+    [
+        (item(3), ItemFacts({item(3).item_id: Mark(b"", deleted_ms=1)}, ()), {}),
+        (item(3, expires_ms=100), ItemFacts({}, ()), {}),
+        (item(3), ItemFacts({}, {b"\x03" * 16}), {}),
+        (item(3, collapse_key="k"), ItemFacts({}, ()), {"k": Place(4, 0)}),
+    ],
+)
+def test_deleted_expired_withdrawn_and_replaced_items_are_not_shown(gone, facts, newest):
+    kept = item(2, expires_ms=101, collapse_key="other")
+    assert [entry.item for entry in entries_of([gone, kept], facts, newest, None, 100)] == [kept]
 
 
 def test_lists_apply_their_filters():
-    fresh, read, away = item(3), item(2, read_ms=1), item(1, archived_ms=1)
-    assert [is_shown(i, "active") for i in (fresh, read, away)] == [True, True, False]
-    assert [is_shown(i, UNREAD) for i in (fresh, read, away)] == [True, False, False]
-    assert [is_shown(i, ARCHIVED) for i in (fresh, read, away)] == [False, False, True]
-    assert [is_shown(i, ALL) for i in (fresh, read, away)] == [True, True, True]
+    fresh, read, away, later = (
+        Entry(item(4)),
+        Entry(item(3), read_ms=1),
+        Entry(item(2), archived_ms=1),
+        Entry(item(1), snoozed_ms=9),
+    )
+    entries = (fresh, read, away, later)
+    assert [is_shown(entry, Filter(ACTIVE)) for entry in entries] == [True, True, False, False]
+    assert [is_shown(entry, Filter(UNREAD)) for entry in entries] == [True, False, False, False]
+    assert [is_shown(entry, Filter(ARCHIVED)) for entry in entries] == [False, False, True, False]
+    assert [is_shown(entry, Filter(SNOOZED)) for entry in entries] == [False, False, False, True]
+    assert [is_shown(entry, Filter(ALL)) for entry in entries] == [True, True, True, True]
+    seen = Position(b"", own=0, shared=2)
+    assert [is_shown(entry, Filter(ALL, since=seen)) for entry in entries] == [True, True, False, False]
+    assert [is_shown(entry, Filter(ALL, until=seen)) for entry in entries] == [False, False, True, True]
+    news = Entry(item(1, category="news"))
+    assert (is_shown(news, Filter(category="news")), is_shown(fresh, Filter(category="news"))) == (True, False)
+    assert (is_shown(news, Filter(workflow="w"), "w"), is_shown(news, Filter(workflow="w"))) == (True, False)
 
 
-def test_counts_leave_out_the_archived():
-    items = [item(4), item(3, seen_ms=1), item(2, seen_ms=1, read_ms=1), item(1, archived_ms=1)]
-    assert counts(items) == (3, 1, 2)
+def test_counts_are_of_the_list():
+    assert counts([Entry(item(3)), Entry(item(2), seen_ms=1), Entry(item(1), 1, 1)]) == (3, 1, 2)
+
+
+def test_missed_items_have_their_marks_and_only_the_last_of_a_collapse_key():
+    items = [item(1, collapse_key="k"), item(2), item(3, collapse_key="k"), item(4), item(5, expires_ms=10)]
+    marks = [Mark(item(2).item_id, read_ms=7), Mark(item(4).item_id, deleted_ms=8)]
+    found = arrived_of(items, marks, None, 10)
+    assert [(entry.item.place.shared, entry.read_ms) for entry in found] == [(2, 7), (3, None)]
+    assert [entry.read_ms for entry in arrived_of(items, [], Horizon(0, 2, 9), 0)] == [9, None, None, None]
+
+
+def test_a_position_is_reached_when_each_source_is_behind_its_own_sequence():
+    since = Position(b"", own=4, shared=7)
+    done = Source(None)
+    assert is_behind(since, done, done)
+    assert is_behind(since, Source(Place(2, 5)), Source(Place(8, 0)))
+    assert not is_behind(since, Source(Place(2, 6)), done), "item 5 may stand below"
+    assert not is_behind(since, done, Source(Place(9, 0))), "8 may come"
+    assert not is_behind(since, UNREAD_SOURCE, done)
+    assert not is_behind(since, done, Source(None, [item(8)]))
+    assert is_behind(since, Source(None, [item(9, 4)]), Source(None, [item(7)]))

@@ -123,7 +123,7 @@ def test_a_full_disk_is_reported_in_a_sentence(tmp_path, monkeypatch, failing):
 async def killed_before(data_dir: Path, statement: int) -> bool:
     """Migrate in a child that dies before that statement; return whether it did."""
     script = Path(__file__).with_name("crash_migration.py")
-    done = subprocess.run([sys.executable, script, data_dir, str(statement)], check=False)  # noqa: ASYNC221
+    done = subprocess.run([sys.executable, script, data_dir, str(statement), "journal"], check=False)  # noqa: ASYNC221
     assert done.returncode in (0, -signal.SIGKILL)
     return done.returncode != 0
 

@@ -13,15 +13,20 @@ from msgspec.structs import replace
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
 from clarion.domain.history import Attempt, Changes, HealthChange
+from clarion.domain.inbox import Horizon, Mark
+from clarion.inbox.rules.inbox import Filter
 from clarion.ports.history import DeadLetterFilter, Window
-from clarion.ports.inbox import Horizon, Mark
+from clarion.ports.inbox_feed import Wanted
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.record.columns import FoldFacts, decide
 from clarion.stores.memory.state import MemoryState
+from clarion.stores.postgres.state_items import epoch_of
 from clarion.stores.postgres.tenancy import NO_TENANT
 from tests.contract import ledgers as world
+from tests.contract.inboxes import Inboxes, broadcast, own
 from tests.contract.states import dump, postgres, shut
+from tests.engines.postgres import database_of
 
 pytestmark = pytest.mark.engines
 KEY = (world.AT_MS, world.TENANT, "push", "sent", 0)
@@ -82,11 +87,12 @@ async def test_an_outcome_that_cannot_be_found_out_is_an_error(state, monkeypatc
 
 async def test_marks_and_claims_end_no_process(state, monkeypatch):
     lose(state, monkeypatch, after=True)
-    await state.inbox.mark(world.TENANT, "user-0", Mark(b"i" * 24, read_ms=5))
-    assert await state.inbox.marks(world.TENANT, "user-0", [b"i" * 24]) == {b"i" * 24: Mark(b"i" * 24, read_ms=5)}
+    await state.inbox.mark(world.TENANT, "user-0", [Mark(b"i" * 24, read_ms=5)])
+    found = (await state.inbox.facts(world.TENANT, "user-0", [b"i" * 24])).marks
+    assert [mark.read_ms for mark in found.values()] == [5]
     lose(state, monkeypatch, after=True, times=99)
     with pytest.raises(Overloaded):
-        await state.inbox.read_all(world.TENANT, "user-0", Horizon(b"i" * 24, 5))
+        await state.inbox.read_all(world.TENANT, "user-0", Horizon(1, 1, 5))
     with pytest.raises(Overloaded):
         await state.history.claim_replays(world.TENANT, world.SINGLE_IDS, world.AT_MS)
 
@@ -184,3 +190,28 @@ async def test_an_error_of_the_schema_is_not_mistaken(state):
     with pytest.raises(asyncpg.NotNullViolationError):
         await state.ledger.apply(Changes(cancellations=[(world.TENANT, b"n" * 16, None)]), [Advance(0, 0, 1, 1)])
     assert await state.ledger.positions() == {}
+
+
+async def test_an_item_that_is_stored_beside_a_chunk_is_not_missed(state, tmp_path):
+    inboxes, feed = Inboxes(state), state.inbox
+    await inboxes.arrive(own(1), *broadcast(2, 300))
+    item = (world.TENANT, "user-1", b"i" * 24, 1, b'{"title":"beside"}', "", None, "")
+    other = await asyncpg.connect(database_of(tmp_path))
+    begun = other.transaction()
+    await begun.start()
+    await other.execute("SELECT set_config('clarion.tenants', '*', true)")
+    await other.execute("SELECT fold_placed_items(ARRAY[ROW($1, $2, $3, $4, $5, $6, $7, $8)::fold_placed_item])", *item)
+    await inboxes.arrive(*broadcast(3, 300))
+    seen = (await inboxes.reader()).position
+    await begun.commit()
+    await other.close()
+    assert await inboxes.titles(Filter("all", since=seen)) == ["beside"]
+    (missed,) = await feed.missed([Wanted(world.TENANT, "user-1", 1, seen)])
+    assert [one.item_id for one in missed.items] == [b"i" * 24]
+    assert await inboxes.titles() == ["3", "beside", "own 1", "2"]
+
+
+def test_a_server_that_took_over_begins_another_epoch_of_inboxes():
+    here = epoch_of(b"12345678", "00000001")
+    assert here == epoch_of(b"12345678", "00000001") and len(here) == 8
+    assert here not in (epoch_of(b"12345678", "00000002"), epoch_of(b"87654321", "00000001"), b"12345678")

@@ -23,6 +23,7 @@ class CategoryBody(CategoryRules, frozen=True, forbid_unknown_fields=True, omit_
     `hold_max` (a duration, 7 days at most) is not sent. `over_cap` is what happens to a delivery over one of `caps`:
     `skip`, `defer`, or `digest` by the workflow `digest_workflow`. `route` is the channels to try and their order; with
     `on_outage` it waits for a channel whose provider is down (`wait`) or continues with the next one (`degrade`).
+    `name` is what users read instead of its key.
     """
 
     critical: bool = False

@@ -9,6 +9,7 @@ import msgspec
 
 from clarion.control.users.preferences import Preferences, canonical, view
 from clarion.control.users.rules import quiet_text
+from clarion.domain.content import Category
 from clarion.domain.errors import Forbidden, NotFound
 from clarion.domain.quiet import QuietHours
 from clarion.domain.times import shown
@@ -98,6 +99,12 @@ class _Choices:
             raise NotFound(_NO_USER)
         return user
 
+    async def categories(self, call: Call) -> Reply:
+        """Return what a page of preferences shows of categories."""
+        (after,), limit = page_of(call.query)
+        categories = await self._categories.page(call.caller.tenant, after, limit + 1)
+        return page_reply(categories, limit, lambda category: [category.key], _category_name)
+
     def routes(self, base: str, owner: str, write: str, read: str) -> list[Route]:
         preferences, quiet, tag = f"{base}/preferences", f"{base}/quiet-hours", "preferences"
         return [
@@ -127,6 +134,18 @@ class _History:
         return page_reply(found, limit, lambda consent: [str(consent.sequence)], _consent_view)
 
 
+class CategoryName(msgspec.Struct, frozen=True):
+    """What users read of a category, which they cannot switch off when it is critical."""
+
+    key: str
+    name: str | None
+    critical: bool
+
+
+def _category_name(category: Category) -> CategoryName:
+    return CategoryName(category.key, category.rules.name or None, category.critical)
+
+
 def _consent_view(consent: ConsentRecord) -> ConsentView:
     at, until = shown(consent.at_ms), shown(consent.until_ms)
     return ConsentView(at, consent.category, consent.channel, consent.allowed, until, consent.source)
@@ -134,9 +153,12 @@ def _consent_view(consent: ConsentRecord) -> ConsentView:
 
 def routes(control: Control) -> list[Route]:
     """Return the endpoints of this area."""
+    own = _Choices(control, _oneself)
     return [
         *_Choices(control, _named).routes("/v1/users/{id}", "a user's", "users:write", "users:read"),
-        *_Choices(control, _oneself).routes("/v1/me", "one's own", USER, USER),
+        *own.routes("/v1/me", "one's own", USER, USER),
+        Route("GET", "/v1/me/categories", own.categories, USER, "The names of categories, for a page of preferences",
+              queries=PAGE_QUERIES, tag="preferences"),
         Route("GET", "/v1/users/{id}/consents", _History(control).page, "users:read",
               "List a user's consents, newest first", queries=PAGE_QUERIES, tag="preferences"),
     ]  # fmt: skip

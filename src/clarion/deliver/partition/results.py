@@ -72,6 +72,7 @@ def attempt_row(result: Result) -> AttemptRow:
         following.retry_ms,
         _dead_letter(result),
         row.chunk,
+        (row.category, row.expires_ms),
     )
 
 

@@ -14,7 +14,7 @@ TRAITS: Final = Traits(
     channels=(Channel.INAPP,),
     title="In-app inbox",
     transport="local",
-    parts=("title", "body", "url", "image", "avatar", "actions", "data"),
+    parts=("title", "body", "url", "image", "avatar", "actions", "data", "collapse_key"),
     idempotent=True,
     limits=(ContentLimit(("title",), "chars", SUBJECT_CHARS_MAX, "shorten"),),
 )

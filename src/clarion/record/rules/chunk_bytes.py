@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Final
 
 from clarion.domain.delivery_state import Event, State, next_state
+from clarion.domain.inbox import SHOWN
 
 _STATES: Final = frozenset(State)
 _EVENT_OF: Final = {
@@ -25,6 +26,7 @@ def _table(event: Event) -> bytes:
 
 
 _TABLES: Final = {event: _table(event) for event in Event}
+_IS_SHOWN: Final = bytes(byte in SHOWN for byte in range(256))
 _COUNT_UP: Final = bytes((*range(1, 256), 255))
 
 
@@ -49,6 +51,14 @@ def after_each(states: bytes, reported: bytes) -> bytes:
         tables[recorded][state] if recorded in tables else state
         for state, recorded in zip(states, reported, strict=True)
     )
+
+
+def newly_shown(before: bytes, first: int, states: bytes) -> bytes:
+    """Return a byte for each delivery of a chunk, 1 where the states that replace those from `first` on bring it into
+    the inbox."""
+    was = before[first : first + len(states)].translate(_IS_SHOWN)
+    comes = bytes(new > old for old, new in zip(was, states.translate(_IS_SHOWN), strict=True))
+    return bytes(first) + comes + bytes(len(before) - first - len(states))
 
 
 def begun_again(intents: bytes) -> bytes:

@@ -92,19 +92,20 @@ class Fold:
         for index, (state, recorded) in enumerate(zip(before, states, strict=True)):
             if recorded and state == State.HELD:
                 after[index], new_reasons[index] = recorded, reasons[index]
-        self._rows.splice(chunk, 0, bytes(after), bytes(new_reasons))
+        self._rows.splice(chunk, 0, bytes(after), bytes(new_reasons), at_ms)
         for (byte, reason), count in chunk_bytes.tally(bytes(after), bytes(new_reasons)).items():
             fresh = count - sum(pair == (byte, reason) for pair in zip(before, old_reasons, strict=True))
             if fresh > 0:
                 self._rows.count(at_ms, chunk.tenant, chunk.channel, _NAME_OF_PLANNED[State(byte)], reason, fresh)
 
-    def chunk(self, chunk: Chunk, state: ChunkState) -> None:
-        """Add a planned chunk. One that has a row already stays as it is."""
+    def chunk(self, chunk: Chunk, state: ChunkState, collapse_keys: Iterable[str] = ()) -> None:
+        """Add a planned chunk, with the collapse keys of its content. One that has a row already stays as it is."""
         if chunk.chunk_id in self._rows.chunks:
             return
         self._rows.chunks[chunk.chunk_id] = self.changes.chunk_states[chunk.chunk_id] = state
         self.changes.chunks.append(chunk)
         broadcast = notification_of(chunk.chunk_id)
+        self.changes.collapses.update(((chunk.tenant, key, broadcast), None) for key in collapse_keys)
         for (byte, reason), count in chunk_bytes.tally(state.states, state.reasons).items():
             self._rows.total(chunk.tenant, broadcast, chunk.channel, byte, reason, count)
             name = _NAME_OF_PLANNED.get(State(byte), "planned")
@@ -145,7 +146,7 @@ class Fold:
         before = chunk.states[first_index : first_index + len(reported)]
         states = chunk_bytes.after_each(before, reported)
         chunk.provider, chunk.vendor, chunk.finished_ms = provider, vendor, finished_ms
-        self._rows.splice(chunk, first_index, states)
+        self._rows.splice(chunk, first_index, states, at_ms=finished_ms)
         for byte in set(states):
             event = chunk_bytes.event_of(byte)
             count = sum(new == byte != old for old, new in zip(before, states, strict=True))

@@ -1,7 +1,10 @@
 """The rows a batch touches, and how a transition is written: to its own row, the byte of its chunk, and the totals."""
 
+from operator import or_
+
+from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import Event, State, next_state
-from clarion.domain.history import Changes, ChunkState, Delivery
+from clarion.domain.history import Arrival, Changes, ChunkState, Delivery
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 
@@ -36,15 +39,29 @@ class Rows:
             index = row.chunk_index
             self.splice(chunk, index, bytes((row.state,)), bytes((row.reason,)))
 
-    def splice(self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None) -> None:
+    def splice(
+        self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None, at_ms: int = 0
+    ) -> None:
         """Replace bytes of a chunk from an index on and correct the totals of its broadcast."""
         end = first + len(states)
         self._retotal(chunk, chunk.states[first:end], chunk.reasons[first:end], -1)
+        if chunk.channel == Channel.INAPP:
+            self._arrive(chunk, first, states, at_ms)
         chunk.states = chunk.states[:first] + states + chunk.states[end:]
         if reasons is not None:
             chunk.reasons = chunk.reasons[:first] + reasons + chunk.reasons[end:]
         self._retotal(chunk, states, chunk.reasons[first:end], +1)
         self.changes.chunk_states[chunk.chunk_id] = chunk
+
+    def _arrive(self, chunk: ChunkState, first: int, states: bytes, at_ms: int) -> None:
+        """Add the deliveries that the new bytes bring into inboxes to the chunk's arrival."""
+        members = chunk_bytes.newly_shown(chunk.states, first, states)
+        if not any(members):
+            return
+        before = self.changes.arrivals.get(chunk.chunk_id)
+        if before is not None:
+            members = bytes(map(or_, before.members, members))
+        self.changes.arrivals[chunk.chunk_id] = Arrival(chunk.tenant, chunk.chunk_id, at_ms, members)
 
     def _retotal(self, chunk: ChunkState, states: bytes, reasons: bytes, sign: int) -> None:
         broadcast = notification_of(chunk.chunk_id)

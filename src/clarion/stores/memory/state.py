@@ -8,6 +8,7 @@ from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes, ChunkState, Delivery
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
+from clarion.runtime.inbox_signal import InboxSignals, changed_by
 from clarion.stores.memory.state_history import MemoryHistory
 from clarion.stores.memory.state_inbox import MemoryInbox
 from clarion.stores.memory.state_tables import Tables
@@ -19,9 +20,10 @@ class MemoryState:
 
     def __init__(self) -> None:
         self.tables = Tables()
-        self.ledger = MemoryLedger(self.tables)
+        self.inbox_signal = InboxSignals()
+        self.ledger = MemoryLedger(self.tables, self.inbox_signal)
         self.history = MemoryHistory(self.tables)
-        self.inbox = MemoryInbox(self.tables)
+        self.inbox = MemoryInbox(self.tables, self.inbox_signal)
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
@@ -30,8 +32,9 @@ class MemoryState:
 class MemoryLedger:
     """Implements `ports.state.Ledger` and `DeliveryStates`."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, signals: InboxSignals) -> None:
         self._tables = tables
+        self._signals = signals
 
     async def positions(self) -> dict[int, Position]:
         """Return the folded position of each partition."""
@@ -62,6 +65,7 @@ class MemoryLedger:
         tables.positions.update(
             {one.partition: (Position(one.offset, dict(one.numbers)), one.fence) for one in advances}
         )
+        self._signals.notify(changed_by(changes))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return the number deleted."""

@@ -4,6 +4,7 @@ Rows are those of `domain.history`. Readers get copies of rows that can change, 
 """
 
 import copy
+import secrets
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -28,8 +29,8 @@ from clarion.domain.history import (
     TotalKey,
 )
 from clarion.domain.ids import notification_of
+from clarion.domain.inbox import Horizon, Mark, Place
 from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
-from clarion.ports.inbox import Horizon, Mark
 from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
 
@@ -80,10 +81,12 @@ class Rows(Generic[V]):
 
 
 class Span(NamedTuple):
-    """The range of ordinals that a broadcast's in-app chunks cover."""
+    """The range of ordinals that a broadcast's in-app chunks cover, and of the shared sequence in which they arrived."""
 
     low: int
     high: int
+    first_seq: int
+    last_seq: int
 
 
 class Letter(NamedTuple):
@@ -107,8 +110,20 @@ class Tables:
         self.spans: dict[str, Rows[Span]] = {}
         self.totals: dict[TotalKey, int] = {}
         self.items: dict[tuple[str, str], Rows[InboxItem]] = {}
-        self.marks: dict[tuple[str, str, bytes], Mark] = {}
+        self.epoch = secrets.token_bytes(8)
+        self.own_seqs: dict[tuple[str, str], int] = {}
+        self.shared_seqs: dict[str, int] = {}
+        self.places: dict[tuple[str, str], list[tuple[Place, bytes]]] = {}
+        """Ids of own items by user, in the order of their places."""
+        self.chunk_seqs: dict[bytes, int] = {}
+        self.arrivals: dict[bytes, list[tuple[int, int, bytes]]] = {}
+        """By chunk id: the shared sequence, the time and the members of each."""
+        self.collapses: dict[tuple[str, str], set[bytes]] = {}
+        self.marks: dict[tuple[str, str, bytes], tuple[Mark, int]] = {}
+        """With the own sequence of the last change."""
         self.horizons: dict[tuple[str, str], Horizon] = {}
+        self.withdrawals: dict[tuple[str, bytes], int] = {}
+        """The shared sequence of each."""
         self.captures: dict[str, Rows[dict[int, Capture]]] = {}
         self.letters: dict[str, Rows[Letter]] = {}
         self.cancellations: dict[tuple[str, bytes], int] = {}
@@ -131,9 +146,7 @@ class Tables:
             self._attempt(attempt)
         self._chunks(changes)
         for item in changes.inbox_items:
-            items = self.items.setdefault((item.tenant, item.user_id), Rows())
-            if items.get(item.item_id) is None:
-                items.put(item.item_id, item)
+            self._item(item)
         for capture in changes.captures:
             captures = self.captures.setdefault(capture.tenant, Rows())
             of_delivery = captures.get(capture.delivery_id) or {}
@@ -152,6 +165,24 @@ class Tables:
             self.health_changes.setdefault(health.tenant, []).append(health)
         for key, count in changes.counters.items():
             self.counters[key] = self.counters.get(key, 0) + count
+
+    def own_step(self, tenant: str, user_id: str) -> int:
+        """Return the next own sequence of a user."""
+        seq = self.own_seqs[tenant, user_id] = self.own_seqs.get((tenant, user_id), 0) + 1
+        return seq
+
+    def shared_step(self, tenant: str) -> int:
+        """Return the next shared sequence of a tenant."""
+        seq = self.shared_seqs[tenant] = self.shared_seqs.get(tenant, 0) + 1
+        return seq
+
+    def _item(self, item: InboxItem) -> None:
+        key = (item.tenant, item.user_id)
+        items = self.items.setdefault(key, Rows())
+        if items.get(item.item_id) is None:
+            items.put(item.item_id, item)
+            place = Place(self.shared_seqs.get(item.tenant, 0), self.own_step(*key))
+            self.places.setdefault(key, []).append((place, item.item_id))
 
     def _notification(self, row: Notification) -> None:
         rows = self.notifications.setdefault(row.tenant, Rows())
@@ -176,17 +207,31 @@ class Tables:
         receipts_kept[row.attempt, row.finished_ms, str(row.event)] = copy.copy(row)
 
     def _chunks(self, changes: Changes) -> None:
-        for chunk in changes.chunks:
-            if self.chunks.get(chunk.chunk_id) is None:
-                self.chunks.put(chunk.chunk_id, chunk)
+        for chunk in sorted(changes.chunks, key=lambda one: one.chunk_id):
+            if self.chunks.get(chunk.chunk_id) is not None:
+                continue
+            self.chunks.put(chunk.chunk_id, chunk)
             if chunk.channel == "inapp":
-                spans, broadcast = self.spans.setdefault(chunk.tenant, Rows()), notification_of(chunk.chunk_id)
-                low, high = spans.get(broadcast) or (chunk.min_ordinal, chunk.max_ordinal)
-                spans.put(broadcast, Span(min(low, chunk.min_ordinal), max(high, chunk.max_ordinal)))
+                seq = self.chunk_seqs[chunk.chunk_id] = self.shared_step(chunk.tenant)
+                self._span(chunk, seq)
+        for _, arrival in sorted(changes.arrivals.items()):
+            seq = self.shared_step(arrival.tenant)
+            self.arrivals.setdefault(arrival.chunk_id, []).append((seq, arrival.at_ms, arrival.members))
+            recorded = self.chunks.get(arrival.chunk_id)
+            if recorded is not None:
+                self._span(recorded, seq)
+        for tenant, collapse_key, broadcast in changes.collapses:
+            self.collapses.setdefault((tenant, collapse_key), set()).add(broadcast)
         for id_, state in changes.chunk_states.items():
             self.chunk_states[id_] = copy.copy(state)
         for key, count in changes.totals.items():
             self.totals[key] = self.totals.get(key, 0) + count
+
+    def _span(self, chunk: Chunk, seq: int) -> None:
+        spans, broadcast = self.spans.setdefault(chunk.tenant, Rows()), notification_of(chunk.chunk_id)
+        before = spans.get(broadcast) or Span(chunk.min_ordinal, chunk.max_ordinal, seq, seq)
+        low, high = min(before.low, chunk.min_ordinal), max(before.high, chunk.max_ordinal)
+        spans.put(broadcast, Span(low, high, before.first_seq, seq))
 
     def _letters(self, changes: Changes) -> None:
         for at_ms, tenant, id_ in changes.replays:

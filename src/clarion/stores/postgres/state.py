@@ -5,6 +5,7 @@ letter about to be replayed.
 """
 
 from clarion.ports.telemetry import Telemetry
+from clarion.stores.postgres.inbox_signals import NotifiedInboxSignals
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.state_fold import StateFold
 from clarion.stores.postgres.state_history import StateHistory
@@ -16,9 +17,10 @@ class PostgresState:
     closes."""
 
     def __init__(self, database: Database, telemetry: Telemetry | None = None) -> None:
-        self.ledger = StateFold(database, telemetry)
+        self.inbox_signal = NotifiedInboxSignals(database)
+        self.ledger = StateFold(database, self.inbox_signal, telemetry)
         self.history = StateHistory(database)
-        self.inbox = StateInbox(database)
+        self.inbox = StateInbox(database, self.inbox_signal)
 
     def close(self) -> None:
         """Do nothing: the connections are the database's."""

@@ -24,6 +24,8 @@ from clarion.domain.limits_processes import TRIM_ROWS_PER_COMMIT_MAX
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.ports.telemetry import Telemetry
+from clarion.runtime.inbox_signal import changed_by
+from clarion.stores.postgres.inbox_signals import NotifiedInboxSignals
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.sql_files import sql
 from clarion.stores.postgres.state_periods import span_of
@@ -65,8 +67,9 @@ class StateFold:
     """Implements `ports.state.Ledger` and `DeliveryStates`. The CPU time of its calls counts as the stage `record`, except
     that of the deliver stage's reads."""
 
-    def __init__(self, database: Database, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, database: Database, signals: NotifiedInboxSignals, telemetry: Telemetry | None = None) -> None:
         self._database = database
+        self._signals = signals
         self._telemetry = telemetry
 
     async def positions(self) -> dict[int, Position]:
@@ -141,13 +144,15 @@ class StateFold:
         return deliveries, chunks
 
     async def _apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
-        rows = fold_rows(changes, advances)
+        changed = changed_by(changes)
+        rows = fold_rows(changes, advances, self._signals.messages(changed))
         try:
             await self._fold(rows)
         except DurabilityError:  # the connection was lost
             if not advances:
                 raise
             await self._fold_until_known(rows, advances)
+        self._signals.notify(changed)
 
     async def _fold(self, rows: Sequence[Any]) -> None:
         tenants = fold_tenants(rows)

@@ -29,14 +29,14 @@ from clarion.stores.postgres.tenancy import NO_TENANT, SCOPE, Tenants
 Row = tuple[Any, ...]
 Rows = list[Row] | None
 
-FOLD: Final = f"SELECT fold_store({', '.join(f'${number}' for number in range(1, 24))}) WHERE {SCOPE}"
+FOLD: Final = f"SELECT fold_store_placed({', '.join(f'${number}' for number in range(1, 27))}) WHERE {SCOPE}"
 """The statement that stores the rows of `fold_rows`."""
-_TENANT: Final = (None, 0, 2, 1, 1, 0, 1, 1, None, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0)
+_TENANT: Final = (None, 0, 2, 1, 1, 0, 1, 1, None, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, None)
 """The column of the tenant in the rows of each argument."""
 
 
-def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
-    """Return the arguments of `FOLD`."""
+def fold_rows(changes: Changes, advances: Sequence[Advance], messages: Sequence[str] = ()) -> list[Any]:
+    """Return the arguments of `FOLD`; `messages` are sent to other processes with it."""
     fresh, known = _split(changes.deliveries, changes.new)
     fresh_states, known_states = _split(changes.chunk_states, changes.new)
     attempts, receipts = _attempts(changes.attempts)
@@ -54,7 +54,7 @@ def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
         fresh_states,
         known_states,
         _sorted(((*key, count) for key, count in changes.totals.items() if count), 5),
-        _sorted(map(astuple, changes.inbox_items), 3),
+        _sorted(map(astuple, changes.inbox_items), 2),
         _sorted(map(astuple, changes.captures), 3),
         _sorted(_replays(changes.replays), 2),
         _sorted(map(astuple, changes.dead_letters.values()), 2),
@@ -63,6 +63,9 @@ def fold_rows(changes: Changes, advances: Sequence[Advance]) -> list[Any]:
         *_progress(changes.progress),
         [astuple(row) for row in changes.health_changes] or None,
         _sorted(((key[1], key[0], *key[2:], count) for key, count in changes.counters.items()), 5),
+        _sorted(((*one, notification_of(one.chunk_id)) for one in changes.arrivals.values()), 2),
+        _sorted(changes.collapses, 3),
+        tuple(messages) or None,
     ]
 
 

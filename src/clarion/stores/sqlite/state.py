@@ -7,6 +7,7 @@ on a dead letter about to be replayed.
 from pathlib import Path
 
 from clarion.ports.telemetry import Telemetry
+from clarion.stores.sqlite.inbox_signals import SharedInboxSignals
 from clarion.stores.sqlite.migrate import upgrade
 from clarion.stores.sqlite.state_fold import StateFold
 from clarion.stores.sqlite.state_history import StateHistory
@@ -19,10 +20,12 @@ class SqliteState:
 
     def __init__(self, data_dir: Path, telemetry: Telemetry | None = None) -> None:
         self._threads = Threads(upgrade(data_dir, "state"), telemetry)
-        self.ledger = StateFold(self._threads)
+        self.inbox_signal = SharedInboxSignals(data_dir / "run" / "inbox-wakes")
+        self.ledger = StateFold(self._threads, self.inbox_signal)
         self.history = StateHistory(self._threads)
-        self.inbox = StateInbox(self._threads)
+        self.inbox = StateInbox(self._threads, self.inbox_signal)
 
     def close(self) -> None:
-        """Close the connections of every thread. No call may be running."""
+        """Close the connections of every thread, and the pipes. No call may be running."""
+        self.inbox_signal.close_senders()
         self._threads.close()

@@ -22,11 +22,13 @@ from clarion.domain.history import (
     Notification,
     Progress,
 )
-from clarion.domain.ids import notification_of
 from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
 from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
+from clarion.runtime.inbox_signal import changed_by
+from clarion.stores.sqlite.inbox_signals import SharedInboxSignals
+from clarion.stores.sqlite.state_places import store_collapses, store_items, store_spans
 from clarion.stores.sqlite.state_threads import Threads
 
 
@@ -56,11 +58,6 @@ _CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
 _NEW_CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "")
 _CHUNK_STATE: Final = _NEW_CHUNK_STATE.replace("INSERT", "INSERT OR REPLACE", 1)
 _CAPTURE: Final = _insert("captures", Capture, "ON CONFLICT DO NOTHING")
-_CHUNK_SPAN: Final = "INSERT OR IGNORE INTO chunk_spans VALUES (?, ?, ?, ?, ?, ?)"
-_BROADCAST_SPAN: Final = """INSERT INTO broadcast_spans VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    min_ordinal = min(min_ordinal, excluded.min_ordinal), max_ordinal = max(max_ordinal, excluded.max_ordinal),
-    widest = max(widest, excluded.widest)"""
-_ITEM: Final = "INSERT OR IGNORE INTO inbox_items VALUES (?, ?, ?, ?, ?)"
 _DEAD: Final = """INSERT OR REPLACE INTO dead_letters
     (tenant, delivery_id, channel, user_id, reason, detail, attempt, dead_ms, payload, replayed_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -105,8 +102,9 @@ def delivery(row: tuple[Any, ...]) -> Delivery:
 class StateFold:
     """Implements `ports.state.Ledger` and `DeliveryStates`."""
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, signals: SharedInboxSignals) -> None:
         self._threads = threads
+        self._signals = signals
 
     async def positions(self) -> dict[int, Position]:
         """Return the folded position of each partition."""
@@ -126,6 +124,7 @@ class StateFold:
         """Store changes and positions in one transaction. Raises `StaleLease` when another worker has folded further,
         `AlreadyStored` when a row assumed to be new exists, or `DurabilityError` when the commit fails."""
         await self._threads.write(lambda db: _apply(db, changes, advances))
+        self._signals.send(changed_by(changes))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return the number deleted."""
@@ -192,7 +191,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_ATTEMPT, (astuple(one) for one in changes.attempts if one.event not in REPEATABLE))
     db.executemany(_REPEATABLE, (astuple(one) for one in changes.attempts if one.event in REPEATABLE))
     _store_chunks(db, changes)
-    db.executemany(_ITEM, map(astuple, changes.inbox_items))
+    store_items(db, changes.inbox_items)
     db.executemany(_CAPTURE, map(astuple, changes.captures))
     db.executemany(_REPLAYED, changes.replays)
     db.executemany(_DEAD, map(astuple, changes.dead_letters.values()))
@@ -225,10 +224,8 @@ def _store_rows(
 def _store_chunks(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_CHUNK, map(astuple, changes.chunks))
     _store_rows(db, _NEW_CHUNK_STATE, _CHUNK_STATE, changes.chunk_states, changes.new)
-    for chunk in changes.chunks:
-        broadcast, low, high = notification_of(chunk.chunk_id), chunk.min_ordinal, chunk.max_ordinal
-        db.execute(_CHUNK_SPAN, (chunk.tenant, broadcast, chunk.channel, low, chunk.chunk_id, high))
-        db.execute(_BROADCAST_SPAN, (chunk.tenant, chunk.channel, broadcast, low, high, high - low))
+    store_spans(db, changes.chunks, changes.arrivals.values())
+    store_collapses(db, changes.collapses)
     db.executemany(_TOTAL, [(*key, count) for key, count in changes.totals.items() if count])
 
 

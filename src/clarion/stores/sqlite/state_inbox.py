@@ -1,139 +1,168 @@
 """The inbox side of `state.db`: a user's own items, the broadcasts sent to the user, and the user's marks."""
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import apsw
-import msgspec
 
-from clarion.domain.delivery_state import State
-from clarion.domain.history import InboxItem
-from clarion.domain.ids import NOTIFICATION_ID_BYTES, delivery_id, notification_of
-from clarion.ports.inbox import Broadcast, Horizon, Mark
-from clarion.stores.sqlite.connection import fetch_all
+from clarion.domain.ids import notification_of
+from clarion.domain.inbox import TOP, Horizon, Item, ItemFacts, Mark, Place, Position
+from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX
+from clarion.ports.inbox import Head, Scan
+from clarion.ports.inbox_feed import Missed, Wanted
+from clarion.runtime.inbox_signal import changed_inboxes
+from clarion.stores.sqlite.connection import fetch_all, fetch_one
+from clarion.stores.sqlite.inbox_signals import SharedInboxSignals
+from clarion.stores.sqlite.state_items import HEAD, HORIZON, ITEM_COLUMNS, MARK_COLUMNS, WITHDRAWN, Chunks, item_of
+from clarion.stores.sqlite.state_missed import missed
+from clarion.stores.sqlite.state_places import own_step, shared_step
 from clarion.stores.sqlite.state_threads import Threads
 
-_CHANNEL: Final = "inapp"
-_TOP: Final = b"\xff" * 24
-_UNPACK: Final = msgspec.msgpack.decode
-
-_SPANS: Final = """SELECT broadcast_id, widest FROM broadcast_spans WHERE tenant = ? AND channel = 'inapp'
-    AND broadcast_id <= ? AND min_ordinal <= ? AND max_ordinal >= ? ORDER BY broadcast_id DESC LIMIT ?"""
+_ITEMS: Final = f"""SELECT {ITEM_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ?
+    AND (shared_seq, own_seq) < (?, ?) ORDER BY shared_seq DESC, own_seq DESC LIMIT ?"""  # noqa: S608
+_ITEM: Final = f"SELECT {ITEM_COLUMNS} FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"  # noqa: S608
+_SPANS: Final = """SELECT broadcast_id, widest, last_seq FROM broadcast_spans WHERE tenant = ? AND channel = 'inapp'
+    AND last_seq <= ? AND first_seq < ? AND min_ordinal <= ? AND max_ordinal >= ? ORDER BY last_seq DESC LIMIT ?"""
 _SPAN: Final = """SELECT broadcast_id, widest FROM broadcast_spans
     WHERE tenant = ? AND channel = 'inapp' AND broadcast_id = ?"""
-_CHUNKS: Final = """SELECT chunk_id FROM chunk_spans WHERE tenant = ? AND broadcast_id = ? AND channel = 'inapp'
-    AND min_ordinal BETWEEN ? AND ? AND max_ordinal >= ?"""
-_ORDINALS: Final = "SELECT ordinals FROM chunks WHERE chunk_id = ? AND tenant = ?"
-_BODY: Final = """SELECT planned_ms, content, addresses, users, states FROM chunks
-    JOIN chunk_states USING (chunk_id, tenant) WHERE chunk_id = ? AND tenant = ?"""
-_MARK: Final = """INSERT INTO inbox_marks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+_MARKS: Final = f"""SELECT {MARK_COLUMNS} FROM inbox_marks
+    WHERE tenant = ? AND user_id = ? AND item_id = ?"""  # noqa: S608
+_NEWEST: Final = """SELECT shared_seq, own_seq FROM inbox_items WHERE tenant = ? AND user_id = ? AND collapse_key = ?
+    AND collapse_key <> '' ORDER BY shared_seq DESC, own_seq DESC LIMIT 1"""
+_COLLAPSES: Final = """SELECT broadcast_id FROM broadcast_collapses WHERE tenant = ? AND collapse_key = ?
+    ORDER BY broadcast_id DESC LIMIT ?"""
+_REQUEST: Final = "SELECT id, request FROM notifications WHERE tenant = ? AND id = ?"
+_MARK: Final = """INSERT INTO inbox_marks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     seen_ms = CASE WHEN coalesce(seen_ms, 0) = 0 THEN coalesce(excluded.seen_ms, seen_ms) ELSE seen_ms END,
     read_ms = CASE WHEN coalesce(read_ms, 0) = 0 OR excluded.read_ms = 0
                    THEN coalesce(excluded.read_ms, read_ms) ELSE read_ms END,
     archived_ms = CASE WHEN coalesce(archived_ms, 0) = 0 OR excluded.archived_ms = 0
-                       THEN coalesce(excluded.archived_ms, archived_ms) ELSE archived_ms END"""
-_HORIZON: Final = """INSERT INTO inbox_horizons VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET item_id = excluded.item_id, at_ms = excluded.at_ms WHERE item_id < excluded.item_id"""
-_SHOWN: Final = frozenset({State.SENT, State.DELIVERED})
+                       THEN coalesce(excluded.archived_ms, archived_ms) ELSE archived_ms END,
+    snoozed_ms = coalesce(excluded.snoozed_ms, snoozed_ms),
+    deleted_ms = CASE WHEN coalesce(deleted_ms, 0) = 0 OR excluded.deleted_ms = 0
+                      THEN coalesce(excluded.deleted_ms, deleted_ms) ELSE deleted_ms END,
+    read_seq = max(read_seq, excluded.read_seq), seq = excluded.seq"""
+_READ_ALL: Final = """INSERT INTO inbox_horizons (tenant, user_id, item_id, at_ms, own_seq, shared_seq, seq)
+    VALUES (?, ?, x'', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    at_ms = CASE WHEN excluded.own_seq > own_seq OR excluded.shared_seq > shared_seq THEN excluded.at_ms ELSE at_ms END,
+    own_seq = max(own_seq, excluded.own_seq), shared_seq = max(shared_seq, excluded.shared_seq), seq = excluded.seq"""
+_WITHDRAWAL: Final = "INSERT INTO inbox_withdrawals VALUES (?, ?, ?, ?)"
 
 
 class StateInbox:
-    """Implements `ports.inbox.Inbox`."""
+    """Implements `ports.inbox.Inbox` and `ports.inbox_feed.InboxFeed`."""
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, signals: SharedInboxSignals) -> None:
         self._threads = threads
+        self._signals = signals
 
-    async def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
-        """Return the user's own items with ids below `before`, newest first."""
-        rows = self._threads.reader().execute(
-            """SELECT tenant, user_id, item_id, created_ms, content FROM inbox_items
-               WHERE tenant = ? AND user_id = ? AND item_id < ? ORDER BY item_id DESC LIMIT ?""",
-            (tenant, user_id, before or _TOP, limit),
-        )
-        return [InboxItem(*row) for row in rows]
+    async def head(self, tenant: str, user_id: str) -> Head:
+        """Return the user's position and horizon."""
+        db = self._threads.reader()
+        position = Position(*fetch_all(db, HEAD, (tenant, user_id))[0])
+        row = fetch_one(db, HORIZON, (tenant, user_id))
+        return Head(position, None if row is None else Horizon(*row))
+
+    async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
+        """Return the user's own items below a place, newest first."""
+        return [
+            item_of(row)
+            for row in fetch_all(self._threads.reader(), _ITEMS, (tenant, user_id, *(before or TOP), limit))
+        ]
 
     async def broadcasts(
-        self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
-    ) -> tuple[list[Broadcast], bytes | None]:
-        """Examine the next `limit` in-app broadcasts whose range holds the ordinal. Return those sent to the user,
-        newest first, and the id of the last one examined when there are more."""
+        self, tenant: str, user_id: str, ordinal: int, before: int | None, floor: int | None, limit: int
+    ) -> Scan:
+        """Examine the next `limit` in-app broadcasts, by their last arrival."""
         db = self._threads.reader()
-        top = (before or _TOP)[:NOTIFICATION_ID_BYTES]
-        spans = fetch_all(db, _SPANS, (tenant, top, ordinal, ordinal, limit))
-        found = (_find(db, tenant, user_id, ordinal, *span) for span in spans)
-        held = [item for item in found if item is not None and (before is None or item.item_id < before)]
-        return held, spans[-1][0] if len(spans) == limit else None
-
-    async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
-        """Return whether the user has that item, be it a single notification or a broadcast."""
-        db = self._threads.reader()
-        own = "SELECT 1 FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"
-        if db.execute(own, (tenant, user_id, item_id)).fetchone() is not None:
-            return True
-        span = db.execute(_SPAN, (tenant, notification_of(item_id))).fetchone()
-        if ordinal is None or span is None:
-            return False
-        found = _find(db, tenant, user_id, ordinal, *span)
-        return found is not None and found.item_id == item_id
-
-    async def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
-        """Return the user's marks on those items, by item id."""
-        rows = self._threads.reader().executemany(
-            """SELECT item_id, seen_ms, read_ms, archived_ms FROM inbox_marks
-               WHERE tenant = ? AND user_id = ? AND item_id = ?""",
-            [(tenant, user_id, item_id) for item_id in item_ids],
+        top = TOP[0] if before is None else before
+        values = (tenant, TOP[0] if floor is None else floor, top, ordinal, ordinal, limit)
+        spans = fetch_all(db, _SPANS, values)
+        chunks = Chunks(db)
+        found = (chunks.find(tenant, user_id, ordinal, id_, widest) for id_, widest, _ in spans)
+        items = sorted(
+            (one for one in found if one and one.place.shared < top), key=lambda one: one.place, reverse=True
         )
-        return {row[0]: Mark(*row) for row in rows}
+        return Scan(items, spans[-1][2] - 1 if len(spans) == limit else None)
 
-    async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
-        """Return the item and time up to which the user has read everything, or None."""
-        statement = "SELECT item_id, at_ms FROM inbox_horizons WHERE tenant = ? AND user_id = ?"
-        row = self._threads.reader().execute(statement, (tenant, user_id)).fetchone()
-        return None if row is None else Horizon(*row)
+    async def find(
+        self, tenant: str, user_id: str, ordinal: int | None, item_ids: Sequence[bytes]
+    ) -> dict[bytes, Item]:
+        """Return those of the items that the user has, by id."""
+        db = self._threads.reader()
+        own = db.executemany(_ITEM, [(tenant, user_id, item_id) for item_id in item_ids])
+        found = {item.item_id: item for item in map(item_of, own)}
+        for item_id in item_ids:
+            if ordinal is not None and item_id not in found:
+                span = fetch_one(db, _SPAN, (tenant, notification_of(item_id)))
+                item = None if span is None else Chunks(db).find(tenant, user_id, ordinal, *span)
+                if item is not None and item.item_id == item_id:
+                    found[item_id] = item
+        return found
 
-    async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
-        """Set the fields of a mark that are not None, durably; the first time of seeing or reading an item is not
-        overwritten."""
-        values = (tenant, user_id, mark.item_id, mark.seen_ms, mark.read_ms, mark.archived_ms)
-        await self._threads.write(lambda db: db.execute(_MARK, values))
+    async def facts(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> ItemFacts:
+        """Return what is stored about items of the user."""
+        db = self._threads.reader()
+        marks = db.executemany(_MARKS, [(tenant, user_id, item_id) for item_id in item_ids])
+        found = {row[0]: Mark(*row) for row in marks}
+        withdrawn = db.executemany(WITHDRAWN, [(tenant, id_) for id_ in set(map(notification_of, item_ids))])
+        return ItemFacts(found, {id_ for (id_,) in withdrawn})
+
+    async def newest_of(
+        self, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
+    ) -> dict[str, Place]:
+        """Return the place of the user's newest item with each collapse key."""
+        db = self._threads.reader()
+        newest: dict[str, Place] = {}
+        for key in collapse_keys:
+            places = [Place(*row) for row in fetch_all(db, _NEWEST, (tenant, user_id, key))]
+            for (broadcast,) in (
+                fetch_all(db, _COLLAPSES, (tenant, key, INBOX_COLLAPSES_MAX)) if ordinal is not None else ()
+            ):
+                span = fetch_one(db, _SPAN, (tenant, broadcast))
+                item = None if span is None else Chunks(db).find(tenant, user_id, ordinal or 0, *span)
+                if item is not None and item.collapse_key == key:
+                    places.append(item.place)
+            if places:
+                newest[key] = max(places)
+        return newest
+
+    async def requests(self, tenant: str, notification_ids: Collection[bytes]) -> dict[bytes, bytes]:
+        """Return the requests of notifications, in MessagePack."""
+        return dict(self._threads.reader().executemany(_REQUEST, [(tenant, id_) for id_ in notification_ids]))
+
+    async def mark(self, tenant: str, user_id: str, marks: Sequence[Mark]) -> None:
+        """Set the fields of marks that are not None, durably and as one step of the user's own sequence."""
+        await self._threads.write(lambda db: _mark(db, tenant, user_id, marks))
+        self._signals.send(changed_inboxes([(tenant, user_id)]))
 
     async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
-        """Move the horizon up, durably; unread marks of items below it are dropped."""
+        """Move the horizon up, durably and as one step of the user's own sequence."""
         await self._threads.write(lambda db: _read_all(db, tenant, user_id, horizon))
+        self._signals.send(changed_inboxes([(tenant, user_id)]))
+
+    async def withdraw(self, tenant: str, notification_id: bytes, at_ms: int) -> None:
+        """Take the items of a notification or broadcast out of all inboxes, durably."""
+        await self._threads.write(lambda db: _withdraw(db, tenant, notification_id, at_ms))
+        self._signals.send(changed_inboxes((), [tenant]))
+
+    async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
+        """Return for each user what changed after the position."""
+        return await self._threads.run_long_read(lambda db: missed(db, wanted))
+
+
+def _mark(db: apsw.Connection, tenant: str, user_id: str, marks: Sequence[Mark]) -> None:
+    seq = own_step(db, tenant, user_id)
+    for mark in marks:
+        times = (mark.seen_ms, mark.read_ms, mark.archived_ms, mark.snoozed_ms, mark.deleted_ms)
+        db.execute(_MARK, (tenant, user_id, mark.item_id, *times, 0 if mark.read_ms is None else seq, seq))
 
 
 def _read_all(db: apsw.Connection, tenant: str, user_id: str, horizon: Horizon) -> None:
-    db.execute(_HORIZON, (tenant, user_id, horizon.item_id, horizon.at_ms))
-    db.execute(
-        """UPDATE inbox_marks SET read_ms = NULL
-           WHERE tenant = ? AND user_id = ? AND item_id <= ? AND read_ms = 0""",
-        (tenant, user_id, horizon.item_id),
-    )
+    seq = own_step(db, tenant, user_id)
+    db.execute(_READ_ALL, (tenant, user_id, horizon.at_ms, horizon.own, horizon.shared, seq))
 
 
-def _find(
-    db: apsw.Connection, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes, widest: int
-) -> Broadcast | None:
-    """Return a broadcast's in-app delivery to one user, or None when there is none or it was not sent."""
-    spans = fetch_all(db, _CHUNKS, (tenant, broadcast_id, ordinal - widest, ordinal, ordinal))
-    for (chunk_id,) in spans:
-        ordinals = array("Q", fetch_all(db, _ORDINALS, (chunk_id, tenant))[0][0])
-        index = bisect_left(ordinals, ordinal)
-        if index < len(ordinals) and ordinals[index] == ordinal:
-            body = fetch_all(db, _BODY, (chunk_id, tenant))[0]
-            return _shown(body, index, user_id, broadcast_id)
-    return None
-
-
-def _shown(body: tuple[Any, ...], index: int, user_id: str, broadcast_id: bytes) -> Broadcast | None:
-    planned_ms, content, addresses, users, states = body
-    if states[index] not in _SHOWN:
-        return None
-    address = _UNPACK(addresses)[index] if addresses else ""
-    return Broadcast(
-        item_id=delivery_id(broadcast_id, user_id, _CHANNEL, address),
-        created_ms=planned_ms,
-        content=_UNPACK(users)[index] if users else _UNPACK(content),
-    )
+def _withdraw(db: apsw.Connection, tenant: str, notification_id: bytes, at_ms: int) -> None:
+    if fetch_one(db, WITHDRAWN, (tenant, notification_id)) is None:
+        db.execute(_WITHDRAWAL, (tenant, notification_id, shared_step(db, tenant), at_ms))

@@ -113,16 +113,16 @@ class WakeUps:
             self._forget(self._name)
             self._wanted = None
 
-    def send(self, streams: Collection[Stream]) -> None:
-        """Wake the processes that are interested in any of the streams. A process that cannot be woken finds the growth
-        by its periodic check."""
-        if not streams:
+    def send(self, streams: Collection[Stream] | None) -> None:
+        """Wake the processes that are interested in any of the streams; with None all processes, as any stream may have
+        grown. A process that cannot be woken finds the growth by its periodic check."""
+        if streams is not None and not streams:
             return
         self._open_new()
-        message = _message(streams)
-        interests = set(map(interest_of, streams))
+        message = _ANYTHING if streams is None else _message(streams)
+        interests = set(map(interest_of, streams or ()))
         for name, peer in list(self._peers.items()):
-            if peer.wants is not None and peer.wants.isdisjoint(interests):
+            if streams is not None and peer.wants is not None and peer.wants.isdisjoint(interests):
                 continue
             try:
                 os.write(peer.pipe, _ANYTHING if peer.missed else message)

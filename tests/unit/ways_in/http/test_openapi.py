@@ -10,7 +10,7 @@ from clarion.feedback import routes as feedback_routes
 from clarion.history import routes as record_routes
 from clarion.identity import routes as identity_routes
 from clarion.inbox import routes as inbox_routes
-from clarion.inbox import routes_seen
+from clarion.inbox import routes_marks, routes_seen, routes_withdraw
 from clarion.ports.web import PUBLIC, Route
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
@@ -28,7 +28,9 @@ def routes() -> list[Route]:
         *routes_test_send.routes(absent, absent),
         *record_routes.routes(absent, absent, absent, absent, absent),
         *inbox_routes.routes(absent, absent, absent, absent, absent),
+        *routes_marks.routes(absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent, absent),
+        *routes_withdraw.routes(absent, absent, absent, absent, absent),
         *feedback_routes.routes(absent, ""),
         *identity_routes.routes(Anything(), absent, absent, absent),
         *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent, telemetry=absent),
