@@ -45,6 +45,7 @@ from clarion.ports.web import Route
 from clarion.runtime.definition_refresh import keep_definitions_fresh
 from clarion.ways_in.http.application import application
 from clarion.ways_in.http.health_listener import HealthListener
+from clarion.ways_in.http.known_quotas import KnownQuotas
 from clarion.ways_in.http.origins import Origins
 
 BACKLOG_GAUGE_S = 5
@@ -171,7 +172,7 @@ def _application(
         identity,
         parts.telemetry,
         api=config.api,
-        quotas=parts.directory.quotas,
+        quotas=KnownQuotas(parts.directory).of,
         on_durability_lost=on_durability_lost,
         origins=Origins(parts.directory, config.public_url),
         is_operator=identity.is_operator,
