@@ -24,6 +24,10 @@ LEASE_STEP_MS: Final = 1_000
 """How often leases are renewed and missing ones are requested."""
 LEASE_LOAN_MS: Final = 30_000
 """How long a borrowed partition, preferred by another worker, is held before it is released."""
+ENROLLED_MS: Final = 60_000
+"""How long a process counts as at work after it last said so."""
+ENROLLMENT_MS: Final = 20_000
+"""How often a process says that it is at work, and asks up to which level all read."""
 JOURNAL_QUEUE_JOBS_MAX: Final = 1_024
 """Appends waiting for the next commit of one process."""
 JOURNAL_READ_BYTES_MAX: Final = 16 * 1024 * 1024
