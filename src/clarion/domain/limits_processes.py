@@ -28,6 +28,10 @@ ENROLLED_MS: Final = 60_000
 """How long a process counts as at work after it last said so."""
 ENROLLMENT_MS: Final = 20_000
 """How often a process says that it is at work, and asks up to which level all read."""
+CARRIED_ROWS_MAX: Final = 2_000
+"""Rows that one transaction of a migration to another store holds."""
+CARRIED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes of texts and values from which such a transaction takes no more rows."""
 JOURNAL_QUEUE_JOBS_MAX: Final = 1_024
 """Appends waiting for the next commit of one process."""
 JOURNAL_READ_BYTES_MAX: Final = 16 * 1024 * 1024
