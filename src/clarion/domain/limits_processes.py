@@ -334,6 +334,10 @@ READ_ALL_SEEN_MAX: Final = FRAME_RECORDS_MAX
 """Items, newest first, that are marked as seen when a user marks everything as read."""
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+DISK_LOW_BYTES: Final = 1024 * 1024 * 1024
+"""Free bytes below which `clarion doctor` warns."""
+CLOCK_APART_MS_MAX: Final = 2_000
+"""How far the clock of a machine may be from that of its store."""
 CRASHES_IN_A_ROW_MAX: Final = 6
 """Consecutive failed starts of a process after which `clarion up` exits."""
 RESTART_PAUSE_S_MAX: Final = 5.0
