@@ -1,5 +1,7 @@
 """Guarantees of every stage store for acceptance: one response per idempotency key, and cancellations."""
 
+import asyncio
+
 import pytest
 
 from clarion.domain.limits import HOLD_MS_MAX
@@ -69,6 +71,27 @@ class TestIdempotency:
         with pytest.raises(StaleKey):
             await store.commit(StageResult(accept_state=AcceptState(idempotency=[first, second])))
         assert await Look(store).idempotency("acme", "key", START_MS) is None
+
+    async def test_what_a_refused_step_would_have_stored_is_free_for_the_next_one(self, store):
+        """Both come together, so a store may commit them at once."""
+        await store.commit(self.entry(b"first", START_MS + 100))
+        taken = self.entry(b"second", START_MS + 100).accept_state.idempotency[0]
+        shared = [IdempotencyEntry("acme", name, b"", b"refused", START_MS + 100) for name in ("one", "two")]
+        own = [IdempotencyEntry("acme", name, b"", b"stored", START_MS + 100) for name in ("two", "three")]
+        refused, stored, _ = await asyncio.gather(
+            store.commit(StageResult(accept_state=AcceptState(idempotency=[*shared, taken]))),
+            store.commit(StageResult(frames=[frame()], accept_state=AcceptState(idempotency=own))),
+            store.commit(StageResult(frames=[frame()], accept_state=AcceptState(idempotency=own))),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, StaleKey)
+        assert (refused.keys, stored.offsets) == ({("acme", "key")}, [1])
+        found = await store.remembered([("acme", name) for name in ("key", "one", "two", "three")], START_MS)
+        assert {key: entry.answer for (_, key), entry in found.items()} == {
+            "key": b"first",
+            "two": b"stored",
+            "three": b"stored",
+        }
 
 
 class TestCancellations:

@@ -26,6 +26,7 @@ SHARED = {
     "journal.timers": "frames that wait, which workers alone read",
     "journal.cells": "values of the planner, whose keys are hashes",
     "journal.intents": "entries of workers, which mix tenants",
+    "journal.processes": "which builds are at work",
     "journal.writers": "numbers and offsets of commits",
 }
 """The tables that have no tenant, and why."""

@@ -24,6 +24,14 @@ LEASE_STEP_MS: Final = 1_000
 """How often leases are renewed and missing ones are requested."""
 LEASE_LOAN_MS: Final = 30_000
 """How long a borrowed partition, preferred by another worker, is held before it is released."""
+ENROLLED_MS: Final = 60_000
+"""How long a process counts as at work after it last said so."""
+ENROLLMENT_MS: Final = 20_000
+"""How often a process says that it is at work, and asks up to which level all read."""
+CARRIED_ROWS_MAX: Final = 2_000
+"""Rows that one transaction of a migration to another store holds."""
+CARRIED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes of texts and values from which such a transaction takes no more rows."""
 JOURNAL_QUEUE_JOBS_MAX: Final = 1_024
 """Appends waiting for the next commit of one process."""
 JOURNAL_READ_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -336,6 +344,10 @@ READ_ALL_SEEN_MAX: Final = FRAME_RECORDS_MAX
 """Items, newest first, that are marked as seen when a user marks everything as read."""
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+DISK_LOW_BYTES: Final = 1024 * 1024 * 1024
+"""Free bytes below which `clarion doctor` warns."""
+CLOCK_APART_MS_MAX: Final = 2_000
+"""How far the clock of a machine may be from that of its store."""
 CRASHES_IN_A_ROW_MAX: Final = 6
 """Consecutive failed starts of a process after which `clarion up` exits."""
 RESTART_PAUSE_S_MAX: Final = 5.0

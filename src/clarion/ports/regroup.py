@@ -1,12 +1,15 @@
 """How a journal changes its number of partitions: a store moves its rows, and a placement says where each one belongs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from clarion.domain.errors import OperatorError
 from clarion.ports.journal_cells import Cell, Wait
 from clarion.ports.stage_store import StageStore, Timer
 from clarion.ports.streams import Frame
+
+PARTITIONS_STAY: Final = "The number of partitions cannot change"
+LEFT_AS_IT_WAS: Final = ", or leave journal.partitions as it was"
 
 
 class Placement(Protocol):
@@ -79,9 +82,9 @@ def check_ready(stored: int, placement: Placement, outcomes: Mapping[int, int], 
         raise OperatorError("The number of partitions cannot change before everything is recorded: start again.")
 
 
-def still_held(owner: str) -> OperatorError:
+def still_held(owner: str, otherwise: str = PARTITIONS_STAY) -> OperatorError:
     """Return the error of a change while a process holds a lease."""
     return OperatorError(
-        f"The number of partitions cannot change while {owner} works: stop every process of the installation, or leave"
-        " journal.partitions as it was; after a crash leases run out by themselves."
+        f"{otherwise} while {owner} works: stop every process of the installation"
+        f"{LEFT_AS_IT_WAS if otherwise == PARTITIONS_STAY else ''}; after a crash leases run out by themselves."
     )

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from clarion.ports.feature_level import FeatureLevels
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.streams import Frame
 
@@ -203,7 +204,7 @@ class StageStoreTraits(msgspec.Struct, frozen=True):
     failure_model: str
 
 
-class StageStore(Protocol):
+class StageStore(FeatureLevels, Protocol):
     """A commit is durable when the call returns. Reads see every commit that returned before they began; each reads
     many keys at once, and leaves out missing ones."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from clarion.record.worker_upkeep import Upkeep
 from clarion_lab.load.delays import Counts, Kind
 
-GOALS: Final = {"accept": 3.0, "plan": 4.0, "deliver": 3.0, "record": 2.0}
+GOALS: Final = {"accept": 2.5, "plan": 4.0, "deliver": 3.0, "record": 2.0}
 """The most round trips a frame may take in each stage."""
 API: Final = "api"
 ASIDE: Final = frozenset({Upkeep.run.__qualname__, Upkeep.report_position.__qualname__})

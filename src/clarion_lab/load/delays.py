@@ -31,10 +31,10 @@ from clarion.app.lab import DELAYS_VARIABLE
 ENGINES: Final = ("clarion.stores.sqlite", "clarion.stores.memory", "clarion.stores.postgres")
 STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "inbox", "feedback"})
 COMMITS: Final = frozenset({"append", "apply", "commit"})
-KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
+KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim", "enroll", "withdraw"})
 """Upkeep: delayed like all other calls, but not on the way of any frame."""
 WATCH: Final = "watch"
-LOCAL: Final = frozenset({WATCH, "close", "revision", "is_current", "was_asked", "when_behind"})
+LOCAL: Final = frozenset({WATCH, "close", "revision", "is_current", "was_asked", "when_behind", "feature_level"})
 """Methods that touch no store."""
 OPENING: Final = frozenset({"revision"})
 """Methods that a task calls before any other. It may then start tasks without having called a store itself."""

@@ -6,9 +6,10 @@ from sqlite3 import connect
 import pytest
 from alembic import command
 
+from clarion.domain.feature_level import FEATURE_LEVEL
 from clarion.stores.sqlite import journal_append, migrate
 from clarion.stores.sqlite.journal import open_journal
-from tests.contract.journals import PARTITIONS, START_MS, VirtualClock, payloads
+from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, VirtualClock, payloads
 from tests.look import Glance
 
 TOPICS = ("outcomes", "accepted.bulk", "deliver.push.normal", "accepted.high", "deliver.sms.critical")
@@ -44,3 +45,20 @@ def test_due_timers_are_found_by_their_index(tmp_path):
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {journal_append.DUE}", (0, START_MS, 10))]
     db.close()
     assert plan == ["SEARCH timers USING INDEX timers_due (urgency=? AND due_ms<?)"]
+
+
+async def test_a_journal_of_an_earlier_build_has_its_level_until_that_holds_no_lease(tmp_path, monkeypatch):
+    newest = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _head: newest(config, "journal_0003"))
+    path = migrate.upgrade(tmp_path, "journal")
+    monkeypatch.undo()
+    clock = VirtualClock()
+    with connect(path) as db:
+        db.execute("INSERT INTO meta VALUES ('partitions', 4)")
+        db.execute("INSERT INTO leases VALUES ('plan', 0, 'worker-0-old', 1, ?)", (clock.machine_ms + TTL_MS,))
+    db.close()
+    journal = open_journal(tmp_path, clock, PARTITIONS)
+    assert journal.feature_level() == await journal.enroll("new", FEATURE_LEVEL, TTL_MS) == 0
+    clock.pass_ms(TTL_MS)
+    assert await journal.enroll("new", FEATURE_LEVEL, TTL_MS) == journal.feature_level() == FEATURE_LEVEL
+    await journal.close()

@@ -6,9 +6,10 @@ import asyncpg
 import pytest
 
 from clarion.domain.errors import OperatorError
+from clarion.domain.feature_level import FEATURE_LEVEL
 from clarion.stores.postgres.journal import open_journal
 from clarion.stores.postgres.migrate import upgrade
-from tests.contract.journals import frames, offsets
+from tests.contract.journals import TTL_MS, frames, offsets
 from tests.engines.postgres import engine
 
 pytestmark = pytest.mark.engines
@@ -59,3 +60,16 @@ async def test_no_server_is_one_sentence_without_the_password(tmp_path):
     with pytest.raises(OperatorError, match="cannot be migrated") as refused:
         await upgrade(f"postgresql://clarion:hunter2@/clarion?host={tmp_path}")
     assert "hunter2" not in str(refused.value)
+
+
+async def test_a_database_of_an_earlier_build_has_its_level_until_that_holds_no_lease(bare, clock):
+    await upgrade(bare, "postgres_0003")
+    connection = await asyncpg.connect(bare)
+    await connection.execute("INSERT INTO journal.meta VALUES ('partitions', 4)")
+    await connection.execute("SELECT journal.acquire('plan', 0, 'worker-0-old', 10000, NULL, 300000)")
+    journal = await open_journal(bare, clock, 4)
+    assert journal.feature_level() == await journal.enroll("new", FEATURE_LEVEL, TTL_MS) == 0
+    await connection.execute("UPDATE journal.leases SET expires_ms = 0")
+    await connection.close()
+    assert await journal.enroll("new", FEATURE_LEVEL, TTL_MS) == journal.feature_level() == FEATURE_LEVEL
+    await journal.close()

@@ -54,6 +54,8 @@ LAB: Final = f"{lab.PACKAGE}."
 COMMANDS: Final = {
     "init": "clarion.app.cli.processes:init",
     "migrate": "clarion.app.cli.processes:migrate",
+    "doctor": "clarion.app.cli.doctor:doctor",
+    "migrate-store": "clarion.app.cli.migrate_store:migrate_store",
     "up": "clarion.app.cli.processes:up",
     "demo": f"{LAB}demo.cli:demo",
     "send": "clarion.app.cli.send:send",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 
 from clarion.app.config.settings import Config
 from clarion.app.processes import gc_tuning, malloc
+from clarion.app.processes.starts import this_start
 from clarion.app.routes import ops
 from clarion.app.routes.all_routes import routes
 from clarion.app.wiring.parts import Identity, Parts
@@ -43,8 +45,10 @@ from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_keys
 from clarion.journal import topics
 from clarion.ports.web import Route
 from clarion.runtime.definition_refresh import keep_definitions_fresh
+from clarion.runtime.enrollment import Enrollment
 from clarion.ways_in.http.application import application
 from clarion.ways_in.http.health_listener import HealthListener
+from clarion.ways_in.http.known_quotas import KnownQuotas
 from clarion.ways_in.http.origins import Origins
 
 BACKLOG_GAUGE_S = 5
@@ -71,14 +75,16 @@ async def serve(parts: Parts) -> None:
     """Answer requests until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken or a commit has failed, and
     `StoreRewound`."""
     config = parts.config
-    failures: list[DurabilityError] = []
+    failures: list[DurabilityError | OperatorError] = []
+    enrollment = Enrollment(parts.store, this_start("api", os.environ, parts.clock).owner, parts.telemetry)
+    await enrollment.begin()
     failed, identity = asyncio.Event(), Identity(parts, operator_keys(config, parts.telemetry))
     permitted = raise_open_files(parts.telemetry)
     arrivals = _arrivals(parts, permitted)
     connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
     ops_routes = ops.routes(parts, connections)
 
-    def fail(error: DurabilityError) -> None:
+    def fail(error: DurabilityError | OperatorError) -> None:
         failures.append(error)
         failed.set()
 
@@ -94,7 +100,7 @@ async def serve(parts: Parts) -> None:
     )
     _check_host("api.host", config.api.host, config.api.port)
     jobs = (_refresh(parts), _gauge(parts), _repair(parts), identity.follow(), _stop_on(failed, server))
-    beside = [asyncio.create_task(job) for job in jobs]
+    beside = [asyncio.create_task(job) for job in (*jobs, _stay_enrolled(enrollment, fail))]
     if tls is not None:
         beside.append(asyncio.create_task(tls.keep_fresh()))
     try:
@@ -105,7 +111,8 @@ async def serve(parts: Parts) -> None:
         for job in beside:
             job.cancel()
     await identity.close()
-    if failures and isinstance(failures[0], StoreRewound):
+    await enrollment.end()
+    if failures and isinstance(failures[0], StoreRewound | OperatorError):
         raise failures[0]
     if failures:
         raise OperatorError("A commit failed, so nothing more was acknowledged; check the disk.")
@@ -171,7 +178,7 @@ def _application(
         identity,
         parts.telemetry,
         api=config.api,
-        quotas=parts.directory.quotas,
+        quotas=KnownQuotas(parts.directory).of,
         on_durability_lost=on_durability_lost,
         origins=Origins(parts.directory, config.public_url),
         is_operator=identity.is_operator,
@@ -179,6 +186,13 @@ def _application(
     if config.api.trusted_proxies:
         return TrustedProxies(app, trusted_networks(config.api.trusted_proxies))
     return app
+
+
+async def _stay_enrolled(enrollment: Enrollment, fail: Callable[[OperatorError], None]) -> None:
+    try:
+        await enrollment.keep(asyncio.Event())
+    except OperatorError as error:
+        fail(error)
 
 
 async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:

@@ -1,12 +1,15 @@
 """The scheduler process: writes due timers to the journal and removes old frames."""
 
 import asyncio
+import os
 import signal
 
 import uvloop
 
 from clarion.app.config.settings import Config
+from clarion.app.processes.starts import this_start
 from clarion.app.wiring.parts import Parts, Shared
+from clarion.runtime.enrollment import Enrollment
 from clarion.wait.worker import TimerWorker
 
 HOUR_MS = 3_600_000
@@ -24,8 +27,12 @@ async def _run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    enrollment = Enrollment(parts.store, this_start("scheduler", os.environ, parts.clock).owner, parts.telemetry)
     try:
-        await timers(parts).run(stop)
+        await enrollment.begin()
+        async with asyncio.TaskGroup() as jobs:
+            jobs.create_task(timers(parts).run(stop))
+            jobs.create_task(enrollment.keep(stop))
     finally:
         await parts.close()
 

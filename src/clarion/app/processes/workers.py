@@ -29,6 +29,7 @@ from clarion.domain.channel import CHANNELS, Channel
 from clarion.journal import topics
 from clarion.runtime.consumer import LeasedPartitions, LeaseRenewer, shift_ms
 from clarion.runtime.definition_refresh import keep_definitions_fresh
+from clarion.runtime.enrollment import Enrollment
 
 STAGES = ("plan", "deliver", "record")
 
@@ -64,12 +65,15 @@ async def work(
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.store.partitions)
     if start.ended and (freed := await parts.store.release_dead(start.ended)):
         parts.telemetry.log("info", "leases_freed", number=freed)
+    enrollment = Enrollment(parts.store, start.owner, parts.telemetry)
+    await enrollment.begin()
     leases, handovers = _Leases(parts, index, start), Handovers()
     # The record stage stops last, so that it folds the last outcome events of the other stages. Leases are held to the
     # end.
     recorded, released = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as keeping:
         keeping.create_task(leases.renewer.run(released))
+        keeping.create_task(enrollment.keep(released))
         async with asyncio.TaskGroup() as tasks:
             if "record" in stages:
                 tasks.create_task(record_worker(parts, leases.of(topics.GROUP_RECORD)).run(recorded))

@@ -5,6 +5,7 @@ cannot use, before it does anything else.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from clarion.app.config.settings import Config
@@ -19,6 +20,7 @@ from clarion.ops.telemetry import ProcessTelemetry
 from clarion.outbound.secrets.master_key import KEY_FILE, FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.secrets import SealBroken, Vault
+from clarion.ports.store_rows import FACT, Row, check_unmoved
 from clarion.ports.telemetry import Telemetry
 from clarion.runtime.clock import SystemClock
 from clarion.stores.postgres.account_health import PostgresAccountHealth
@@ -31,6 +33,7 @@ from clarion.stores.postgres.pool import Connection, Database
 from clarion.stores.postgres.quotas import PostgresQuotas
 from clarion.stores.postgres.server_check import SETTING, Server, check_server
 from clarion.stores.postgres.state import PostgresState
+from clarion.stores.postgres.store_rows import MARK, PostgresRows, trial_on
 from clarion.stores.postgres.tenancy import NO_TENANT
 
 _LISTENERS: Final = 1
@@ -59,6 +62,7 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
         if difference is not None:
             raise OperatorError(difference)
         await _check_rights(database, telemetry, role)
+        await _check_unmoved(database)
         control = PostgresControl(database, vault, clock)
         await _check_key(control)
         if role in OPERATED:
@@ -93,6 +97,7 @@ async def prepare(config: Config, processes: int, *, takes_operator_key: bool = 
     await migrate(config)
     database = _database(config, server, "prepare", 1)
     try:
+        await _check_unmoved(database)
         if await database.fetchval(NO_TENANT, "SELECT EXISTS (SELECT 1 FROM facts)"):
             require_keys(config)
         key = operator_key(config)
@@ -161,6 +166,26 @@ async def difference(config: Config) -> str | None:
         raise _unavailable(error) from None
     finally:
         await database.close()
+
+
+async def rows_of_source(config: Config) -> PostgresRows:
+    """Open the database of an installation that is to be moved. Raises `OperatorError`."""
+    return await PostgresRows.source(await _check_owner(config))
+
+
+async def rows_of_target(config: Config) -> PostgresRows:
+    """Open the database that an installation is to be moved into. Raises `OperatorError`."""
+    return await PostgresRows.target(await _check_owner(config))
+
+
+async def trial(config: Config, rows: Sequence[Row]) -> None:
+    """Write rows that nobody keeps. Raises `OperatorError`."""
+    await trial_on(await _check_owner(config), rows)
+
+
+async def _check_unmoved(database: Database) -> None:
+    """Raise `OperatorError` when an installation was moved away, or not all of it is here."""
+    check_unmoved("postgres", await database.fetchval(NO_TENANT, MARK, FACT))
 
 
 def require_keys(config: Config, *, operator: bool = True) -> None:

@@ -61,6 +61,10 @@ class MemoryLeases:
             if not self._holds(lease):
                 raise StaleLease(f"{lease.owner} no longer holds {lease.group}/{lease.partition} (fence {lease.fence})")
 
+    def owners(self) -> set[str]:
+        """Return the owners of leases that are held."""
+        return {one.lease.owner for one in self._holdings.values() if self._holds(one.lease)}
+
     def check_free(self) -> None:
         """Raise `OperatorError` while a lease is held."""
         for holding in self._holdings.values():

@@ -40,6 +40,7 @@ from clarion.ports.stage_store import (
 from clarion.ports.streams import Frame
 from clarion.stores.memory.journal_cells import MemoryCells
 from clarion.stores.memory.journal_leases import MemoryLeases
+from clarion.stores.memory.processes import MemoryProcesses
 from clarion.stores.memory.streams import MemoryStreams
 
 
@@ -68,6 +69,7 @@ class MemoryStageStore:
         self._closed = False
         self._positions: dict[tuple[str, int, str], Position] = {}
         self._leases = MemoryLeases(clock)
+        self._processes = MemoryProcesses(clock)
         self._timers: dict[bytes, Timer] = {}
         self._due: list[tuple[int, int, bytes]] = []
         self._timers_set = 0
@@ -133,6 +135,19 @@ class MemoryStageStore:
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire the leases of dead owners at once and return how many had not expired yet."""
         return self._leases.vacate(owners)
+
+    def feature_level(self) -> int:
+        """Return the level up to which every process reads."""
+        return self._processes.level
+
+    async def enroll(self, process: str, level: int, ttl_ms: int) -> int:
+        """Say that a process is at work and reads up to a level, and return the level of the store."""
+        self._processes.enroll(process, level, ttl_ms, self._leases.owners())
+        return self._processes.level
+
+    async def withdraw(self, process: str) -> None:
+        """Say that a process has ended."""
+        self._processes.withdraw(process)
 
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""

@@ -7,6 +7,7 @@ Leases expire by the server's clock; everything else that is dated has the time 
 import secrets
 from typing import Final, NamedTuple
 
+from clarion.domain.feature_level import FEATURE_LEVEL
 from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.ports.clock import Clock
 from clarion.runtime.watch import Stream
@@ -19,18 +20,23 @@ from clarion.stores.postgres.streams import PostgresStreams
 from clarion.stores.postgres.tenancy import NO_TENANT
 from clarion.stores.postgres.wake_ups import HEADS, WakeUps
 
-_FIX: Final = "INSERT INTO journal.meta (name, value) VALUES ('partitions', $1) ON CONFLICT DO NOTHING"
+_FIX: Final = """WITH fixed AS (
+        INSERT INTO journal.meta (name, value) VALUES ('partitions', $1) ON CONFLICT DO NOTHING RETURNING 1
+    ) INSERT INTO journal.meta (name, value) SELECT 'feature_level', $2 FROM fixed ON CONFLICT DO NOTHING"""
+"""Begins a new journal: no older build is at work on it."""
+_LEVEL: Final = "SELECT value FROM journal.meta WHERE name = 'feature_level'"
 
 
 _REGISTER: Final = "INSERT INTO journal.writers (writer, number, at_ms) VALUES ($1, 0, journal.lease_time(NULL)) ON CONFLICT DO NOTHING"
 
 
 class Start(NamedTuple):
-    """What a process has before it uses the journal: its id as a writer, the number of partitions, and the heads of the
-    streams."""
+    """What a process has before it uses the journal: its id as a writer, the number of partitions, the feature level, and the
+    heads of the streams."""
 
     writer: bytes
     partitions: int
+    level: int
     heads: dict[Stream, int]
 
 
@@ -55,11 +61,12 @@ async def start(database: Database, partitions: int) -> Start:
     writer = secrets.token_bytes(16)
     # Known before the number is read: a change of it ends all writers that may know another one.
     await database.run(lambda db: db.execute(_REGISTER, writer), repeatable=True)
-    await database.run(lambda db: db.execute(_FIX, partitions), repeatable=True)
+    await database.run(lambda db: db.execute(_FIX, partitions, FEATURE_LEVEL), repeatable=True)
     # A statement of its own: it sees the number of a process that started at the same time.
     fixed = await database.fetchval(NO_TENANT, PARTITIONS)
+    level = await database.fetchval(NO_TENANT, _LEVEL) or 0
     rows = await database.fetch(NO_TENANT, HEADS)
-    return Start(writer, fixed, {(topic, partition): head for topic, partition, head in rows})
+    return Start(writer, fixed, level, {(topic, partition): head for topic, partition, head in rows})
 
 
 class PostgresJournal(PostgresStreams, PostgresStageStore):
@@ -71,4 +78,6 @@ class PostgresJournal(PostgresStreams, PostgresStageStore):
         wakes = WakeUps(database, origin, dict(started.heads))
         writer = GroupCommit(database, clock, lease_time, started.writer, started.partitions, origin, wakes.grew)
         PostgresStreams.__init__(self, database, wakes, started.partitions)
-        PostgresStageStore.__init__(self, database, writer, wakes, clock, lease_time, origin, started.partitions)
+        PostgresStageStore.__init__(
+            self, database, writer, wakes, clock, lease_time, origin, started.partitions, started.level
+        )

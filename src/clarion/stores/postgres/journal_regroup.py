@@ -14,7 +14,7 @@ from clarion.domain.limits_processes import (
 )
 from clarion.journal.topics import GROUP_TOPICS, OUTCOMES, REGROUPED, urgency
 from clarion.ports.journal_cells import Cell, Wait
-from clarion.ports.regroup import Placement, check_ready, still_held
+from clarion.ports.regroup import PARTITIONS_STAY, Placement, check_ready, still_held
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 from clarion.stores.postgres.pool import Connection, columns
@@ -115,11 +115,11 @@ async def regroup(
     await db.execute(_END_WRITERS, _NEVER, writer, POSTGRES_WRITER_ENDED_KEPT_MS)
 
 
-async def check_alone(db: Connection, lease_time: int | None) -> None:
+async def check_alone(db: Connection, lease_time: int | None, otherwise: str = PARTITIONS_STAY) -> None:
     """Raise `OperatorError` while a lease is held, or a session of another process was used a moment ago."""
     owner = await db.fetchval(_HELD, lease_time, LEASE_TTL_MS_MAX) or await db.fetchval(_OTHERS, POSTGRES_QUIET_S)
     if owner is not None:
-        raise still_held(owner)
+        raise still_held(owner, otherwise)
 
 
 async def _cells(db: Connection, table: str) -> AsyncIterator[list[Cell]]:

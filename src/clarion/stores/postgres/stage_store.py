@@ -9,12 +9,14 @@ from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.limits_postgres import POSTGRES_WRITER_KEPT_MS
 from clarion.domain.limits_processes import (
     CANCELLATIONS_PER_READ_MAX,
+    ENROLLED_MS,
     INTENT_ENTRIES_PER_READ_MAX,
     LEASE_TTL_MS_MAX,
     TRIM_ROWS_PER_COMMIT_MAX,
 )
 from clarion.journal.topics import GROUP_TOPICS
 from clarion.ports.clock import Clock
+from clarion.ports.feature_level import check_enrolled, check_level
 from clarion.ports.journal_cells import Wait
 from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import (
@@ -57,6 +59,8 @@ _RELEASE_DEAD: Final = """WITH now AS MATERIALIZED (SELECT journal.lease_time($2
         UPDATE journal.leases l SET expires_ms = 0 FROM now
         WHERE l.owner = ANY ($1::text[]) AND l.expires_ms > now.ms AND l.expires_ms <= now.ms + $3::bigint RETURNING 1
     ) SELECT count(*) FROM gone"""
+_ENROLL: Final = "SELECT journal.enroll($1, $2, $3, $4, $5, $6)"
+_WITHDRAW: Final = "DELETE FROM journal.processes WHERE process = $1"
 _FIRE: Final = "SELECT journal.fire($1, $2, $3, $4)"
 _NEXT_DUE: Final = """SELECT min(t.due_ms) FROM generate_series(0, (SELECT max(urgency) FROM journal.timers)) u (urgency)
     CROSS JOIN LATERAL (
@@ -120,8 +124,10 @@ class PostgresStageStore:
         lease_time: LeaseTime,
         origin: str,
         partitions: int,
+        level: int,
     ) -> None:
         self.partitions = partitions
+        self._level = level
         self._database = database
         self._writer = writer
         self._wakes = wakes
@@ -156,6 +162,21 @@ class PostgresStageStore:
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire the leases of dead owners at once and return how many had not expired yet."""
         return int(await self._value(_RELEASE_DEAD, list(owners), self._lease_time(), LEASE_TTL_MS_MAX))
+
+    def feature_level(self) -> int:
+        """Return the level up to which every process reads, as this process last read it."""
+        return self._level
+
+    async def enroll(self, process: str, level: int, ttl_ms: int) -> int:
+        """Say that a process is at work and reads up to a level, and return the level of the store."""
+        check_enrolled(ttl_ms)
+        times = ttl_ms, self._lease_time(), ENROLLED_MS, LEASE_TTL_MS_MAX
+        self._level = check_level(int(await self._value(_ENROLL, process, level, *times)), level)
+        return self._level
+
+    async def withdraw(self, process: str) -> None:
+        """Say that a process has ended."""
+        await self._database.run(lambda db: db.execute(_WITHDRAW, process), repeatable=True)
 
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""

@@ -8,7 +8,8 @@ import apsw
 
 from clarion.domain.errors import OperatorError
 from clarion.journal import topics
-from clarion.stores.sqlite.connection import connect
+from clarion.ports.store_rows import FACT, check_unmoved
+from clarion.stores.sqlite.connection import connect, fetch_one
 from clarion.stores.sqlite.journal_streams import find
 from clarion.stores.sqlite.migrate import NAMES, path_of, upgrade
 
@@ -21,11 +22,12 @@ _POSITIONS: Final = 'SELECT partition, "offset" FROM positions ORDER BY partitio
 
 def upgrade_all(data_dir: Path) -> None:
     """Upgrade every file of an installation to its newest revision. Raises `OperatorError` when the files do not belong
-    together, and when `upgrade` raises it."""
+    together, when the installation was moved to another engine, and when `upgrade` raises it."""
     _check_presence(data_dir)
     for name in NAMES:
         upgrade(data_dir, name)
     _check_positions(data_dir)
+    _check_unmoved(data_dir)
 
 
 def _check_presence(data_dir: Path) -> None:
@@ -34,6 +36,15 @@ def _check_presence(data_dir: Path) -> None:
     beside = [path for path in (path_of(data_dir, "journal"), path_of(data_dir, "state")) if path.exists()]
     if beside and not control.exists():
         raise OperatorError(f"{control} is missing, but {beside[0].name} exists. {_REMEDY}")
+
+
+def _check_unmoved(data_dir: Path) -> None:
+    control = connect(path_of(data_dir, "control"), readonly=True)
+    try:
+        row = fetch_one(control, "SELECT value FROM facts WHERE name = ?", (FACT,))
+    finally:
+        control.close()
+    check_unmoved("sqlite", None if row is None else bytes(row[0]))
 
 
 def _check_positions(data_dir: Path) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clarion.domain.errors import OperatorError
+from clarion.ports.regroup import PARTITIONS_STAY
 
 
 class InUse:
@@ -18,15 +19,15 @@ class InUse:
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Have the journal alone within the block. Raises `OperatorError` while another process has it open."""
+    def alone(self, otherwise: str = PARTITIONS_STAY) -> Iterator[None]:
+        """Have the journal alone within the block. Raises `OperatorError`, which begins with `otherwise`, while another
+        process has it open."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
             raise OperatorError(
-                "The number of partitions cannot change while another process has the journal open: stop every process of"
-                " the installation."
+                f"{otherwise} while another process has the journal open: stop every process of the installation."
             ) from None
         finally:
             fcntl.flock(self._file, fcntl.LOCK_SH)

@@ -9,6 +9,7 @@ from typing import Final
 
 import apsw
 
+from clarion.domain.feature_level import FEATURE_LEVEL
 from clarion.domain.limits_processes import PARTITIONS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.regroup import Placement
@@ -16,6 +17,7 @@ from clarion.runtime.watch import GrowthSignal
 from clarion.stores.sqlite.connection import connect, fetch_all
 from clarion.stores.sqlite.in_use import InUse
 from clarion.stores.sqlite.journal_append import Transaction
+from clarion.stores.sqlite.journal_processes import BEGIN, LEVEL
 from clarion.stores.sqlite.journal_reader import Reader
 from clarion.stores.sqlite.journal_writer import GroupCommit
 from clarion.stores.sqlite.migrate import path_of, upgrade
@@ -43,7 +45,7 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         path = path_of(data_dir, "journal")
         self._use = InUse(data_dir / "run")
         db = connect(path, cache_kib=_WRITER_CACHE_KIB)
-        partitions = _fixed_partitions(db, partitions)
+        partitions, level = _begun(db, partitions)
         reader = Reader(connect(path, readonly=True))
         growth = GrowthSignal(reader.heads)
         wakes = WakeUps(data_dir / "run" / "wakes")
@@ -57,7 +59,7 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
 
         writer = GroupCommit(db, begin, growth.notify, look, wakes)
         SqliteStreams.__init__(self, reader, writer, growth, partitions)
-        SqliteStageStore.__init__(self, reader, writer, clock, partitions)
+        SqliteStageStore.__init__(self, reader, writer, clock, partitions, level)
 
     async def check_alone(self) -> None:
         """Raise `OperatorError` while another process has the journal open, or a lease is held."""
@@ -85,9 +87,13 @@ def partitions_in(data_dir: Path) -> int | None:
     return int(found[0][0]) if found else None
 
 
-def _fixed_partitions(db: apsw.Connection, partitions: int) -> int:
+def _begun(db: apsw.Connection, partitions: int) -> tuple[int, int]:
+    """Begin a new journal with a number of partitions; return the number and the feature level that it has."""
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
-    db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('partitions', ?)", (partitions,))
-    ((fixed,),) = fetch_all(db, _PARTITIONS)
-    return int(fixed)
+    with db:  # one transaction
+        db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('partitions', ?)", (partitions,))
+        if db.changes():
+            db.execute(BEGIN, (FEATURE_LEVEL,))
+    ((fixed, level),) = fetch_all(db, f"SELECT ({_PARTITIONS}), ({LEVEL})")
+    return int(fixed), int(level)

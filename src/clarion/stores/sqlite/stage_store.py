@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 
 from clarion.ports.clock import Clock
+from clarion.ports.feature_level import check_level
 from clarion.ports.journal_cells import Wait
 from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import (
@@ -17,6 +18,7 @@ from clarion.ports.stage_store import (
     StageStoreTraits,
 )
 from clarion.stores.sqlite import journal_leases as leases
+from clarion.stores.sqlite import journal_processes as processes
 from clarion.stores.sqlite import journal_trim
 from clarion.stores.sqlite.journal_append import Transaction
 from clarion.stores.sqlite.journal_reader import Reader
@@ -36,8 +38,11 @@ class SqliteStageStore:
         ),
     )
 
-    def __init__(self, reader: Reader, writer: GroupCommit[Transaction], clock: Clock, partitions: int) -> None:
+    def __init__(
+        self, reader: Reader, writer: GroupCommit[Transaction], clock: Clock, partitions: int, level: int
+    ) -> None:
         self.partitions = partitions
+        self._level = level
         self._reader = reader
         self._writer = writer
         self._clock = clock
@@ -65,6 +70,23 @@ class SqliteStageStore:
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire the leases of dead owners at once and return how many had not expired yet."""
         return await self._writer.run(lambda tx: leases.vacate(tx.db, owners, tx.monotonic_ms))
+
+    def feature_level(self) -> int:
+        """Return the level up to which every process reads, as this process last read it."""
+        return self._level
+
+    async def enroll(self, process: str, level: int, ttl_ms: int) -> int:
+        """Say that a process is at work and reads up to a level, and return the level of the store."""
+        # Needs no fsync: what is written by the level is, and the level with it, as it is before it in the log.
+        found = await self._writer.run(
+            lambda tx: processes.enroll(tx.db, process, level, ttl_ms, tx.monotonic_ms), synced=False
+        )
+        self._level = check_level(found, level)
+        return found
+
+    async def withdraw(self, process: str) -> None:
+        """Say that a process has ended."""
+        await self._writer.run(lambda tx: processes.withdraw(tx.db, process), synced=False)
 
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""

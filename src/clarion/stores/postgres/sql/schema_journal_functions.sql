@@ -1,5 +1,5 @@
 -- Functions of the journal except `commit_steps`. Locks are always taken in this order: cancellations, leases, streams by topic and
--- partition, markers; so no two commits wait for each other.
+-- partition, idempotency keys by tenant and key, markers; so no two commits wait for each other.
 
 -- The time by which leases expire: the server's. A caller may give another one, as tests do.
 CREATE FUNCTION journal.lease_time(p_at bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$

@@ -1,8 +1,9 @@
 -- Commit a group of steps in one call. The rows of all steps are arrays, one per column, in the order of the steps; part `k` of step
 -- `i` (both from 0) has the rows `bounds[k * (p_steps + 1) + i + 1] + 1` to `bounds[k * (p_steps + 1) + i + 2]`. Each step is stored whole
--- or not at all: a refusal undoes it alone. Returns JSON: the answer of each step and the streams that grew. Raises CLR02 when the
+-- or not at all: a refusal undoes it alone. Idempotency keys of all steps are stored first, in one order, so that no two commits wait for
+-- each other; those of a step that is refused are removed again. Returns JSON: the answer of each step and the streams that grew. Raises CLR02 when the
 -- writer gave this number up.
-CREATE FUNCTION journal.commit_steps(
+CREATE OR REPLACE FUNCTION journal.commit_steps(
     p_writer bytea, p_number bigint, p_origin text, p_now bigint, p_at bigint, p_ttl_max bigint, p_cancelled_max integer,
     p_empty_caps bytea, p_steps integer, bounds integer[], p_after bigint[],
     l_group text[], l_partition integer[], l_owner text[], l_fence bigint[],
@@ -30,6 +31,8 @@ DECLARE
     hi integer;
     refusal text;
     stale integer[];
+    own_keys bigint[] := '{}';
+    are_keys_free boolean := false;
     step jsonb;
     steps jsonb[] := '{}';
     offsets bigint[];
@@ -70,6 +73,21 @@ BEGIN
     END IF;
     IF cardinality(topics) > 0 THEN
         PERFORM journal.lock_streams(topics, partitions);
+    END IF;
+    IF cardinality(k_tenant) > 0 THEN
+        WITH asked AS (
+            SELECT DISTINCT ON (a.tenant, a.key) a.*
+                FROM unnest(k_tenant, k_key, k_hash, k_answer, k_expires) WITH ORDINALITY a (tenant, key, hash, answer, expires, ord)
+                ORDER BY a.tenant, a.key, a.ord
+        ), stored AS (
+            INSERT INTO journal.idempotency AS k (tenant, key, body_hash, answer, expires_ms)
+                SELECT a.tenant, a.key, a.hash, a.answer, a.expires FROM asked a ORDER BY a.tenant, a.key
+                ON CONFLICT (tenant, key) DO UPDATE
+                SET body_hash = excluded.body_hash, answer = excluded.answer, expires_ms = excluded.expires_ms
+                WHERE k.expires_ms <= p_now
+                RETURNING k.tenant, k.key
+        )
+        SELECT coalesce(array_agg(a.ord), '{}') INTO own_keys FROM asked a JOIN stored s USING (tenant, key);
     END IF;
     at_ms := journal.lease_time(p_at);
 
@@ -140,20 +158,19 @@ BEGIN
                 own_markers := array_append(own_markers, 'timers');
             END IF;
 
-            FOR j IN bounds[6 * (p_steps + 1) + i] + 1..bounds[6 * (p_steps + 1) + i + 1] LOOP
-                INSERT INTO journal.idempotency AS k (tenant, key, body_hash, answer, expires_ms)
-                    VALUES (k_tenant[j], k_key[j], k_hash[j], k_answer[j], k_expires[j])
-                    ON CONFLICT (tenant, key) DO UPDATE
-                    SET body_hash = excluded.body_hash, answer = excluded.answer, expires_ms = excluded.expires_ms
-                    WHERE k.expires_ms <= p_now;
-                IF NOT FOUND THEN
-                    PERFORM 1 FROM journal.idempotency k WHERE k.tenant = k_tenant[j] AND k.key = k_key[j]
-                        AND k.body_hash = k_hash[j] AND k.answer = k_answer[j];
-                    IF NOT FOUND THEN
-                        stale := array_append(stale, j - bounds[6 * (p_steps + 1) + i] - 1);
-                    END IF;
-                END IF;
-            END LOOP;
+            lo := bounds[6 * (p_steps + 1) + i] + 1; hi := bounds[6 * (p_steps + 1) + i + 1];
+            IF hi >= lo AND are_keys_free THEN
+                INSERT INTO journal.idempotency (tenant, key, body_hash, answer, expires_ms)
+                    SELECT * FROM unnest(k_tenant[lo:hi], k_key[lo:hi], k_hash[lo:hi], k_answer[lo:hi], k_expires[lo:hi])
+                    ON CONFLICT DO NOTHING;
+            END IF;
+            IF hi >= lo AND cardinality(own_keys) < cardinality(k_tenant) THEN
+                SELECT coalesce(array_agg(a.ord - 1 ORDER BY a.ord), '{}') INTO stale
+                    FROM unnest(k_tenant[lo:hi], k_key[lo:hi], k_hash[lo:hi], k_answer[lo:hi])
+                        WITH ORDINALITY a (tenant, key, hash, answer, ord)
+                    WHERE NOT EXISTS (SELECT 1 FROM journal.idempotency k WHERE k.tenant = a.tenant AND k.key = a.key
+                        AND k.body_hash = a.hash AND k.answer = a.answer);
+            END IF;
             IF stale <> '{}' THEN
                 step := jsonb_build_object('refused', 'key', 'stale', stale);
                 RAISE EXCEPTION USING ERRCODE = 'CLR01';
@@ -231,8 +248,13 @@ BEGIN
                         ORDER BY sequence LIMIT p_cancelled_max) c);
             END IF;
             markers := markers || own_markers;
-        EXCEPTION WHEN SQLSTATE 'CLR01' THEN
-            NULL; -- `step` says what refused it
+        EXCEPTION WHEN SQLSTATE 'CLR01' THEN -- `step` says what refused it
+            lo := bounds[6 * (p_steps + 1) + i] + 1; hi := bounds[6 * (p_steps + 1) + i + 1];
+            IF hi >= lo THEN
+                DELETE FROM journal.idempotency k USING unnest(own_keys) o (ord)
+                    WHERE o.ord BETWEEN lo AND hi AND k.tenant = k_tenant[o.ord] AND k.key = k_key[o.ord];
+                are_keys_free := true; -- for a later step with one of them
+            END IF;
         END;
         steps := array_append(steps, step);
     END LOOP;

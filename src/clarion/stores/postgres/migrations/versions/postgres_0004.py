@@ -1,4 +1,4 @@
-"""Places of inbox items in the order of their arrival, and further marks of users."""
+"""Idempotency keys are stored in one order."""
 
 from alembic import op
 
@@ -12,6 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add tables, columns and functions, and give places to what was stored before."""
-    for name in ("inbox_places", "inbox_fold"):
-        run_script(op.get_bind(), sql(name))
+    """Replace the function that commits steps. It removes the keys of steps that it refuses, for which API processes need a right."""
+    run_script(op.get_bind(), sql("schema_journal_steps"))
+    op.execute("GRANT DELETE ON journal.idempotency TO clarion_api")

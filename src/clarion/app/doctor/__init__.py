@@ -1,0 +1,1 @@
+"""`clarion doctor`: what an operator has to mend before, or while, Clarion runs on this machine."""

@@ -1,0 +1,1 @@
+"""Moving a stopped installation from one engine to another: `clarion migrate-store`."""
