@@ -51,12 +51,7 @@ def bench(
     passed = False
     try:
         asked = BenchRequest(case, folder, console, n, rate, workers)
-        special: dict[str, Callable[[], Outcome]] = {
-            "guard": lambda: (write_baseline if rewrite else guard)(asked),
-            "idle": lambda: idle(asked),
-            "inbox": lambda: inbox(asked),
-            "rtt": lambda: rtt(asked, rtt_ms, block=block),
-        }
+        special = _special(asked, rtt_ms, rewrite=rewrite, block=block)
         if case in special:
             outcome = calibrated(_on_files(case, engine, special[case]))
         elif engine != SQLITE or against:
@@ -77,6 +72,16 @@ def bench(
         shutil.rmtree(folder)
     if not passed:
         raise typer.Exit(1)
+
+
+def _special(asked: BenchRequest, rtt_ms: float, *, rewrite: bool, block: bool) -> dict[str, Callable[[], Outcome]]:
+    """Return the cases that are measured in their own way."""
+    return {
+        "guard": lambda: (write_baseline if rewrite else guard)(asked),
+        "idle": lambda: idle(asked),
+        "inbox": lambda: inbox(asked),
+        "rtt": lambda: rtt(asked, rtt_ms, block=block),
+    }
 
 
 def _compared(asked: BenchRequest, engine: str, against: str, pairs: int, bounds: list[str]) -> Outcome:
