@@ -19,6 +19,8 @@ FACT = "store-migration"
 """The name under which a store keeps its mark, beside other facts about itself."""
 OWN_FACTS = frozenset({FACT, "operator-key"})
 """Facts that each engine keeps for itself."""
+SEEDED = ("revisions", "inbox_epochs")
+"""Tables in which a new store has a row, with the number 1. A target gets the source's in its place."""
 
 
 class Table(NamedTuple):

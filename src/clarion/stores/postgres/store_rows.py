@@ -14,7 +14,7 @@ from clarion.domain.limits_postgres import POSTGRES_CONNECT_S_MAX
 from clarion.domain.limits_processes import CARRIED_BYTES_MAX, CARRIED_ROWS_MAX
 from clarion.domain.user import Device
 from clarion.ports.receipt_lookup import BY_VENDOR_ID
-from clarion.ports.store_rows import FACT, Mark, Row, Table, Value, decode_mark
+from clarion.ports.store_rows import FACT, SEEDED, Mark, Row, Table, Value, decode_mark
 from clarion.stores.postgres.control_profiles import ProfileKey
 from clarion.stores.postgres.control_user_batch import kinds_of
 from clarion.stores.postgres.errors import words
@@ -41,7 +41,6 @@ _HIGHEST: Final = "SELECT coalesce(max({}), 0) FROM {}"
 _LAST: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {}"
 _SEQUENCE: Final = "SELECT pg_get_serial_sequence($1, $2)"
 _SET_LAST: Final = "SELECT setval($1::regclass, $2)"
-_SEEDED: Final = "revisions"
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _READ_AHEAD: Final = 100
 
@@ -107,7 +106,7 @@ class PostgresRows:
     async def is_empty(self) -> bool:
         """Return whether no table has a row."""
         for form in self._forms.values():
-            own = form.source + (" AND number > 1" if form.table.name == _SEEDED else "")
+            own = form.source + (" AND number > 1" if form.table.name in SEEDED else "")
             if await self._value(f"SELECT EXISTS (SELECT 1 FROM {own})"):  # noqa: S608 - names of the schema
                 return False
         return True
@@ -189,7 +188,8 @@ class PostgresRows:
             async with self._db.transaction():
                 await self._db.execute(_SET_MARK, FACT, msgspec.json.encode(mark))
                 if mark.role == "target":
-                    await self._db.execute(f"DELETE FROM {_SEEDED}")  # noqa: S608 - a constant
+                    for name in SEEDED:
+                        await self._db.execute(f"DELETE FROM {name}")  # noqa: S608 - constants
 
     async def check_seal(self, probe: str) -> bytes | None:
         """Return the value that shows whether a master key is that of the store."""

@@ -11,7 +11,7 @@ import msgspec
 
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import CARRIED_BYTES_MAX, CARRIED_ROWS_MAX
-from clarion.ports.store_rows import FACT, Mark, Row, Table, Value, decode_mark
+from clarion.ports.store_rows import FACT, SEEDED, Mark, Row, Table, Value, decode_mark
 from clarion.stores.sqlite.connection import connect, fetch_all, fetch_one
 from clarion.stores.sqlite.control_profiles import ProfileKey
 from clarion.stores.sqlite.in_use import InUse
@@ -20,7 +20,6 @@ from clarion.stores.sqlite.store_tables import Form, forms_of, ordered, quoted
 
 _MARK: Final = "SELECT value FROM facts WHERE name = ?"
 _SET_MARK: Final = "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_SEEDED: Final = "revisions"
 """A table that a new file has a row of."""
 
 
@@ -70,7 +69,7 @@ class SqliteRows:
     async def is_empty(self) -> bool:
         """Return whether no table has a row, apart from those that a new file has."""
         for form in self._forms.values():
-            own = f"({form.select}) {'WHERE number > 1' if form.table.name == _SEEDED else ''}"
+            own = f"({form.select}) {'WHERE number > 1' if form.table.name in SEEDED else ''}"
             if fetch_one(self._files[form.file], f"SELECT 1 FROM {own} LIMIT 1"):  # noqa: S608 - names of the schema
                 return False
         return True
@@ -148,10 +147,11 @@ class SqliteRows:
         if mark is None:
             db.execute("DELETE FROM facts WHERE name = ?", (FACT,))
             return
-        with db:
-            db.execute(_SET_MARK, (FACT, msgspec.json.encode(mark)))
-            if mark.role == "target":
-                db.execute(f"DELETE FROM {_SEEDED}")  # noqa: S608 - a constant
+        if mark.role == "target":  # before the mark: a store without these rows is still empty
+            for form in self._forms.values():
+                if form.table.name in SEEDED:
+                    self._files[form.file].execute(f"DELETE FROM {form.table.name}")  # noqa: S608 - constants
+        db.execute(_SET_MARK, (FACT, msgspec.json.encode(mark)))
 
     async def check_seal(self, probe: str) -> bytes | None:
         """Return the value that shows whether a master key is that of the store."""
