@@ -48,6 +48,9 @@ _READ_ALL: Final = """INSERT INTO inbox_horizons (tenant, user_id, item_id, at_m
     own_seq = max(own_seq, excluded.own_seq), shared_seq = max(shared_seq, excluded.shared_seq), seq = excluded.seq"""
 _WITHDRAWAL: Final = "INSERT INTO inbox_withdrawals VALUES (?, ?, ?, ?)"
 
+_HERE_MAX: Final = 20
+"""Items that are looked up on the event loop itself."""
+
 
 class StateInbox:
     """Implements `ports.inbox.Inbox` and `ports.inbox_feed.InboxFeed`."""
@@ -89,16 +92,9 @@ class StateInbox:
         self, tenant: str, user_id: str, ordinal: int | None, item_ids: Sequence[bytes]
     ) -> dict[bytes, Item]:
         """Return those of the items that the user has, by id."""
-        db = self._threads.reader()
-        own = db.executemany(_ITEM, [(tenant, user_id, item_id) for item_id in item_ids])
-        found = {item.item_id: item for item in map(item_of, own)}
-        for item_id in item_ids:
-            if ordinal is not None and item_id not in found:
-                span = fetch_one(db, _SPAN, (tenant, notification_of(item_id)))
-                item = None if span is None else Chunks(db).find(tenant, user_id, ordinal, *span)
-                if item is not None and item.item_id == item_id:
-                    found[item_id] = item
-        return found
+        if len(item_ids) > _HERE_MAX:
+            return await self._threads.run_long_read(lambda db: _find(db, tenant, user_id, ordinal, item_ids))
+        return _find(self._threads.reader(), tenant, user_id, ordinal, item_ids)
 
     async def facts(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> ItemFacts:
         """Return what is stored about items of the user."""
@@ -112,20 +108,7 @@ class StateInbox:
         self, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
     ) -> dict[str, Place]:
         """Return the place of the user's newest item with each collapse key."""
-        db = self._threads.reader()
-        newest: dict[str, Place] = {}
-        for key in collapse_keys:
-            places = [Place(*row) for row in fetch_all(db, _NEWEST, (tenant, user_id, key))]
-            for (broadcast,) in (
-                fetch_all(db, _COLLAPSES, (tenant, key, INBOX_COLLAPSES_MAX)) if ordinal is not None else ()
-            ):
-                span = fetch_one(db, _SPAN, (tenant, broadcast))
-                item = None if span is None else Chunks(db).find(tenant, user_id, ordinal or 0, *span)
-                if item is not None and item.collapse_key == key:
-                    places.append(item.place)
-            if places:
-                newest[key] = max(places)
-        return newest
+        return await self._threads.run_long_read(lambda db: _newest_of(db, tenant, user_id, ordinal, collapse_keys))
 
     async def requests(self, tenant: str, notification_ids: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the requests of notifications, in MessagePack."""
@@ -149,6 +132,39 @@ class StateInbox:
     async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
         """Return for each user what changed after the position."""
         return await self._threads.run_long_read(lambda db: missed(db, wanted))
+
+
+def _find(
+    db: apsw.Connection, tenant: str, user_id: str, ordinal: int | None, item_ids: Sequence[bytes]
+) -> dict[bytes, Item]:
+    own = db.executemany(_ITEM, [(tenant, user_id, item_id) for item_id in item_ids])
+    found = {item.item_id: item for item in map(item_of, own)}
+    for item_id in item_ids:
+        if ordinal is not None and item_id not in found:
+            item = _of_broadcast(db, tenant, user_id, ordinal, notification_of(item_id))
+            if item is not None and item.item_id == item_id:
+                found[item_id] = item
+    return found
+
+
+def _newest_of(
+    db: apsw.Connection, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
+) -> dict[str, Place]:
+    newest: dict[str, Place] = {}
+    for key in collapse_keys:
+        places = [Place(*row) for row in fetch_all(db, _NEWEST, (tenant, user_id, key))]
+        if ordinal is not None:
+            broadcasts = fetch_all(db, _COLLAPSES, (tenant, key, INBOX_COLLAPSES_MAX))
+            items = (_of_broadcast(db, tenant, user_id, ordinal, id_) for (id_,) in broadcasts)
+            places += [item.place for item in items if item is not None and item.collapse_key == key]
+        if places:
+            newest[key] = max(places)
+    return newest
+
+
+def _of_broadcast(db: apsw.Connection, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes) -> Item | None:
+    span = fetch_one(db, _SPAN, (tenant, broadcast_id))
+    return None if span is None else Chunks(db).find(tenant, user_id, ordinal, *span)
 
 
 def _mark(db: apsw.Connection, tenant: str, user_id: str, marks: Sequence[Mark]) -> None:
