@@ -1,0 +1,35 @@
+"""Limits of the gateway: sockets and event streams of users."""
+
+from typing import Final
+
+FRAME_BYTES_MAX: Final = 8_192
+"""The largest frame of a client. A token is the largest thing that one holds."""
+FRAMES_PER_S_MAX: Final = 20
+"""Frames that a client may send in a second, on average; a burst may have twice as many."""
+HANDSHAKE_WAIT_S_MAX: Final = 5
+HELLO_WAIT_MS_MAX: Final = 10_000
+"""How long a connection may exist before its client says who it is."""
+PING_INTERVAL_MS: Final = 25_000
+"""After how long without a frame a client is asked whether it is there."""
+PONG_WAIT_MS_MAX: Final = 20_000
+"""How long it may take to answer; then the connection is closed."""
+SOCKETS_PER_USER_MAX: Final = 20
+SOCKETS_PER_TENANT_MAX: Final = 50_000
+UNSENT_SOCKET_BYTES_MAX: Final = 262_144
+"""What may wait for a client that does not read; then the connection is closed, and the client catches up by its position."""
+SLOW_READER_MS_MAX: Final = 30_000
+"""How long something may wait for a client that does not read."""
+MISSED_STEPS_MAX: Final = 200
+"""What a client that comes back gets step by step; where it has missed more, it is told to reload."""
+TICKET_TTL_S: Final = 60
+TICKET_CHARS_MAX: Final = 1_024
+TICKET_FORGET_MS: Final = 120_000
+"""For how long it is known that a ticket was used; longer than it is valid."""
+REVOKED_CHECK_MS: Final = 2_000
+"""How often the credentials of open connections are checked again."""
+JOINS_MAX: Final = 20_000
+"""Clients that wait for their first answer; further ones are told to come back later."""
+BATCH_USERS_MAX: Final = 1_000
+"""Users whose news are read in one call."""
+DRAIN_RETRY_MS_MAX: Final = 10_000
+"""Over how long clients of a gateway that stops are spread: each waits for a random part of it before it comes back."""
