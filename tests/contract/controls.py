@@ -20,6 +20,7 @@ from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
 from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.quotas import MemoryQuotas
 from tests.contract.backends import CONTROLS
 from tests.stores import prepared
 
@@ -94,7 +95,7 @@ class ControlPlane:
         self.notes = SecurityRecorder()
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
         self.routes = [
-            *identity_routes.routes(self.control, self.vault, self.clock, self.notes),
+            *identity_routes.routes(self.control, self.vault, MemoryQuotas(), self.clock, self.notes),
             *routes(
                 self.control,
                 self.vault,

@@ -36,7 +36,9 @@ async def refused(control_plane, method, target, body=None, **query):
 async def test_every_route_names_a_scope_that_a_key_can_hold(control_plane):
     assert {route.scope for route in control_plane.routes} <= {*SCOPES, OPERATOR, USER, PUBLIC}
     assert [route.path for route in control_plane.routes if route.scope == PUBLIC] == ["/v1/workflows/schema"]
-    assert all((route.scope == USER) == route.path.startswith("/v1/me/") for route in control_plane.routes)
+    assert all(
+        (route.scope == USER) == route.path.startswith(("/v1/me/", "/v1/live/")) for route in control_plane.routes
+    )
     assert all(route.scope == OPERATOR for route in control_plane.routes if route.path.startswith("/v1/tenants"))
     assert all(
         route.scope.endswith(":read")

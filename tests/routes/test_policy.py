@@ -47,7 +47,7 @@ async def test_a_categorys_rules_are_what_planning_reads(control_plane):
 
 
 async def test_a_category_that_says_nothing_is_as_it_always_was(control_plane):
-    assert await control_plane.say("PUT", "/v1/categories/news", {}) == PLAIN | {"key": "news"}
+    assert await control_plane.say("PUT", "/v1/categories/news", {}) == PLAIN | {"key": "news", "name": ""}
     assert await lookups.category(control_plane.directory, "acme", "news") == Category("news")
 
 

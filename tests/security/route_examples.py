@@ -72,6 +72,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/v1/counters"): _at(),
     ("GET", "/v1/inbox"): _at(),
     ("GET", "/v1/inbox/counts"): _at(),
+    ("POST", "/v1/live/tickets"): _at(),
     ("POST", "/v1/inbox/read-all"): _at(),
     ("POST", "/v1/inbox/{id}/seen"): _INBOX,
     ("POST", "/v1/inbox/{id}/read"): _INBOX,

@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from joserfc import jwt
@@ -69,6 +69,16 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     nbf: int = 0
 
 
+class Grant(NamedTuple):
+    """For whom a verified token was issued: it was signed with a generation of the tenant's keys, and is valid until a time in Unix
+    milliseconds."""
+
+    tenant: str
+    user_id: str
+    generation: int
+    expires_ms: int
+
+
 class UserTokens:
     """Signs and verifies user tokens with keys of the vault."""
 
@@ -82,7 +92,12 @@ class UserTokens:
         return jwt.encode(header, claims, self._key(tenant, generation), algorithms=[_ALGORITHM])
 
     def verify(self, token: str, now_s: int) -> Caller:
-        """Return the caller of a token. Raises `Unauthorized` when the token is not valid, with the code of a
+        """Return the caller of a token. Raises `Unauthorized` as `grant` does."""
+        grant = self.grant(token, now_s)
+        return Caller(grant.tenant, KEY_ID, frozenset({USER}), grant.user_id)
+
+    def grant(self, token: str, now_s: int) -> Grant:
+        """Return for whom a token was issued. Raises `Unauthorized` when the token is not valid, with the code of a
         `TokenRefusal`. Codes about claims are those of signed tokens alone, so that nobody can ask with made-up ones."""
         parts = token.split(".")
         if len(token) > USER_TOKEN_CHARS_MAX or len(parts) != 3:
@@ -98,7 +113,7 @@ class UserTokens:
             raise _refused(TokenRefusal.SIGNATURE) from None
         except (JoseError, ValueError, RecursionError):
             raise _refused(TokenRefusal.MALFORMED) from None
-        return _caller(claims, now_s)
+        return _grant(claims, generation, now_s)
 
     def _key(self, tenant: str, generation: int) -> OctKey:
         # A tenant's id has no slash, so no two keys have one purpose.
@@ -126,7 +141,7 @@ def check_generation(token: str, key: TokenKey, now_ms: int) -> None:
         raise _refused(TokenRefusal.REVOKED, counts=False)
 
 
-def _caller(signed: dict[str, Any], now_s: int) -> Caller:
+def _grant(signed: dict[str, Any], generation: int, now_s: int) -> Grant:
     try:
         claims = msgspec.convert(signed, _Claims)
     except msgspec.ValidationError:
@@ -141,7 +156,7 @@ def _caller(signed: dict[str, Any], now_s: int) -> Caller:
         raise _refused(TokenRefusal.NOT_YET)
     if claims.exp <= now_s:
         raise _refused(TokenRefusal.EXPIRED, counts=False)
-    return Caller(claims.tenant, KEY_ID, frozenset({USER}), claims.sub)
+    return Grant(claims.tenant, claims.sub, generation, claims.exp * 1000)
 
 
 def _refused(refusal: TokenRefusal, *, counts: bool = True) -> Unauthorized:

@@ -4,7 +4,7 @@ import pytest
 
 from clarion.app.cli.options import remote
 from clarion.app.config.loading import load
-from clarion.app.processes import api
+from clarion.app.processes import api, http_server
 from clarion.domain.errors import OperatorError
 
 TLS = {"CLARION_API_TLS_CERTIFICATE_FILE": "server.pem", "CLARION_API_TLS_KEY_FILE": "server.key"}
@@ -49,7 +49,7 @@ def test_browsers_are_told_to_use_https_where_there_is_https(settings, headers):
 
 def test_client_cas_without_a_certificate_are_refused():
     with pytest.raises(OperatorError, match=r"api\.tls\.client_ca_file"):
-        api._has_tls(load(None, {"CLARION_API_TLS_CLIENT_CA_FILE": "ca.pem"}))
+        http_server.has_tls(load(None, {"CLARION_API_TLS_CLIENT_CA_FILE": "ca.pem"}))
 
 
 @pytest.mark.parametrize("name", ["CLARION_CA_FILE", "CLARION_CLIENT_FILE"])

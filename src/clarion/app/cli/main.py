@@ -71,6 +71,7 @@ COMMANDS: Final = {
     "api": "clarion.app.cli.processes:api",
     "worker": "clarion.app.cli.processes:worker",
     "scheduler": "clarion.app.cli.processes:scheduler",
+    "gateway": "clarion.app.cli.processes:gateway",
     "all-in-one": "clarion.app.cli.processes:all_in_one",
     "simulate": f"{LAB}simulate.cli:simulate",
     "bench": f"{LAB}bench.cli:bench",

@@ -74,7 +74,7 @@ def _difference(config: Config) -> str | None:
 
 
 def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Run everything on this machine: API, workers and scheduler, restarted when they die. With stores in memory all of it
+    """Run everything on this machine: API, workers, scheduler and gateway, restarted when they die. With stores in memory all of it
     is one process."""
     from clarion.app.processes.image import process_starter
 
@@ -141,6 +141,14 @@ def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     run(config)
 
 
+def gateway(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run a gateway alone: sockets and event streams of users."""
+    config = _shared(_start("gateway", config_file, data_dir))
+    from clarion.app.processes.gateway import run
+
+    run(config)
+
+
 def all_in_one(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run API, worker and scheduler in one process, with stores in files or in memory."""
     config = _start("all-in-one", config_file, data_dir)
@@ -192,7 +200,8 @@ def roles(config: Config, config_file: Path | None) -> list[Role]:
     workers = [
         _role(f"worker-{index}", "worker", "--index", str(index), *options) for index in range(config.worker_count)
     ]
-    return [_role("api", "api", *options), *workers, _role("scheduler", "scheduler", *options)]
+    gateways = [_role("gateway", "gateway", *options)] if config.gateway.port else []
+    return [_role("api", "api", *options), *workers, _role("scheduler", "scheduler", *options), *gateways]
 
 
 def _role(name: str, *words: str) -> Role:

@@ -10,6 +10,7 @@ from clarion.app.config.processes import Journal, Lease, Log, Workers
 from clarion.app.config.stages import Content, Deliver, Plan, Record
 from clarion.domain.limits_processes import PARTITIONS_MAX, PARTITIONS_OF_A_DATABASE
 from clarion.domain.settings import Section
+from clarion.gateway.settings import Gateway
 from clarion.outbound.net.settings import Egress
 from clarion.outbound.secrets.settings import Secrets
 from clarion.ways_in.http.settings import Api
@@ -25,6 +26,7 @@ class Config(Section, frozen=True):
     operator_key: str
     master_key: str
     api: Api
+    gateway: Gateway
     workers: Workers
     postgres: Postgres
     journal: Journal

@@ -1,11 +1,11 @@
-"""API, worker and scheduler in one process and one event loop, which stores in memory require."""
+"""API, worker, scheduler and gateway in one process and one event loop, which stores in memory require."""
 
 import asyncio
 
 import uvloop
 
 from clarion.app.config.settings import Config
-from clarion.app.processes import api, gc_tuning, scheduler, workers
+from clarion.app.processes import api, gateway, gc_tuning, scheduler, workers
 from clarion.app.wiring.parts import Parts
 
 
@@ -24,6 +24,8 @@ async def _run(config: Config) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(workers.work(parts, 0, workers.STAGES, stop))
             group.create_task(scheduler.timers(parts).run(stop))
+            if config.gateway.port:
+                group.create_task(gateway.serve(parts))
             try:
                 await api.serve(parts)
             finally:

@@ -30,6 +30,7 @@ MODULES: Final = (
     "clarion.app.processes.api",
     "clarion.app.processes.workers",
     "clarion.app.processes.scheduler",
+    "clarion.app.processes.gateway",
     "clarion.app.processes.all_in_one",
 )
 """The entry modules of the processes. They import the rest."""

@@ -1,0 +1,178 @@
+"""The way in of the gateway: who may connect, and how long a connection stays."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from clarion.domain.errors import (
+    CallerError,
+    Forbidden,
+    InvalidField,
+    Malformed,
+    Overloaded,
+    StoreUnavailable,
+    Unauthorized,
+)
+from clarion.domain.inbox import Position
+from clarion.domain.limits_gateway import REVOKED_CHECK_MS
+from clarion.domain.origins import ORIGIN_CHARS_MAX
+from clarion.domain.security_events import SecurityEvent
+from clarion.domain.token_key import TokenKey
+from clarion.edge.peers import peer_of
+from clarion.edge.upgrades import Handshake, Socket
+from clarion.gateway.client import Client
+from clarion.gateway.codes import Closing
+from clarion.gateway.hub import Hub
+from clarion.gateway.messages import Hello
+from clarion.gateway.sessions import Session
+from clarion.identity.tickets import Tickets
+from clarion.identity.user_tokens import Grant
+from clarion.ports.clock import Clock
+from clarion.ports.telemetry import Telemetry
+
+LIVE_PATH: Final = "/v1/live"
+_TICK_S: Final = 1.0
+
+
+class Checks(NamedTuple):
+    """What a connection is checked with. `identify` returns for whom a user token was issued and raises `Unauthorized`; `allows`
+    says whether a tenant allows pages of an origin, `seen` reads a client's position and raises `InvalidField`; `token_key`
+    says which generations of a tenant's keys are valid."""
+
+    identify: Callable[[str], Awaitable[Grant]]
+    allows: Callable[[str, str], Awaitable[bool]]
+    seen: Callable[[Grant, str], Position]
+    token_key: Callable[[str], Awaitable[TokenKey]]
+
+
+class Door:
+    """Lets clients in, and closes those whose credentials end."""
+
+    def __init__(self, hub: Hub, tickets: Tickets, checks: Checks, clock: Clock, telemetry: Telemetry) -> None:
+        self._hub = hub
+        self._tickets = tickets
+        self._checks = checks
+        self._clock = clock
+        self._telemetry = telemetry
+        self._sessions: set[Session] = set()
+        self._some = asyncio.Event()
+        """Whether there may be somebody: an idle gateway does nothing."""
+
+    def __call__(self, handshake: Handshake) -> Socket | None:
+        """Return a session for a handshake, None for one of another path."""
+        if handshake.target.partition(b"?")[0] != LIVE_PATH.encode():
+            return None
+        origin = handshake.headers.get(b"origin", b"").decode("latin-1")
+        host = handshake.headers.get(b"host", b"").decode("latin-1")
+        session = Session(
+            self._hello,
+            self._ended,
+            handshake.address,
+            origin,
+            bool(origin) and urlsplit(origin).netloc == host,
+            asyncio.get_running_loop().time(),
+        )
+        self._sessions.add(session)
+        self._some.set()
+        return session
+
+    async def admit(self, token: str | None, ticket: str | None, address: str, origin: str) -> Grant:
+        """Return for whom a credential was issued, and check the origin of the page. An empty origin is that of no page, or of
+        the gateway's own. Raises `Unauthorized`, and `Forbidden` for an origin that the tenant does not allow."""
+        try:
+            found = await (self._checks.identify(token or "") if ticket is None else self._tickets.redeem(ticket))
+        except Unauthorized as error:
+            self._telemetry.security(
+                SecurityEvent.TOKEN_REFUSED, reason=error.code, peer=peer_of((address, 0)), route=LIVE_PATH
+            )
+            raise
+        if origin and not await self._checks.allows(found.tenant, origin):
+            self._telemetry.security(
+                SecurityEvent.ORIGIN_REFUSED,
+                tenant=found.tenant,
+                user=found.user_id,
+                peer=peer_of((address, 0)),
+                route=LIVE_PATH,
+                subject=origin[:ORIGIN_CHARS_MAX],
+            )
+            raise Forbidden("the tenant does not allow pages of this origin", field="Origin", code="origin_not_allowed")
+        self._some.set()
+        return found
+
+    def seen(self, grant: Grant, text: str | None) -> Position | None:
+        """Return a client's position. Raises `InvalidField` for one that is not of its inbox."""
+        return None if text is None else self._checks.seen(grant, text)
+
+    def _hello(self, session: Session, hello: Hello) -> None:
+        session.task = asyncio.get_running_loop().create_task(self._enter(session, hello))
+
+    async def _enter(self, session: Session, hello: Hello) -> None:
+        origin = "" if session.own_origin else session.origin
+        try:
+            found = await self.admit(hello.token, hello.ticket, session.address, origin)
+            seen = self.seen(found, hello.position)
+            if session.is_open:
+                take(session, found)
+                self._hub.join(session, seen)
+        except (CallerError, StoreUnavailable) as error:
+            session.close(closing_of(error))
+        finally:
+            session.task = None
+
+    def _ended(self, session: Session) -> None:
+        self._sessions.discard(session)
+        self._hub.leave(session)
+
+    async def watch(self) -> None:
+        """Close clients that say nothing and those whose credentials have ended, until the task is cancelled."""
+        due_ms = 0
+        while True:
+            if not (self._sessions or len(self._hub)):
+                self._some.clear()
+                await self._some.wait()
+            await asyncio.sleep(_TICK_S)
+            now_s = asyncio.get_running_loop().time()
+            for session in list(self._sessions):
+                session.tick(now_s)
+            now_ms = self._clock.now_ms()
+            if now_ms >= due_ms:
+                due_ms = now_ms + REVOKED_CHECK_MS
+                await self._close_revoked(now_ms)
+
+    async def _close_revoked(self, now_ms: int) -> None:
+        by_tenant: dict[str, list[Client]] = {}
+        for client in self._hub.clients:
+            by_tenant.setdefault(client.tenant, []).append(client)
+        for tenant, clients in by_tenant.items():
+            try:
+                key = await self._checks.token_key(tenant)
+            except StoreUnavailable:
+                continue  # the next round asks again
+            self._end(client for client in clients if not _is_valid(client, key, now_ms))
+
+    def _end(self, clients: Iterable[Client]) -> None:
+        for client in clients:
+            self._hub.leave(client)
+            client.close(Closing.UNAUTHORIZED)
+
+
+def take(client: Client, found: Grant) -> None:
+    """Record whose a client is."""
+    client.tenant, client.user_id = found.tenant, found.user_id
+    client.generation, client.expires_ms = found.generation, found.expires_ms
+
+
+def closing_of(error: CallerError | StoreUnavailable) -> Closing:
+    """Return the code that tells a client of an error."""
+    if isinstance(error, Forbidden):
+        return Closing.ORIGIN
+    if isinstance(error, (InvalidField, Malformed)):
+        return Closing.MALFORMED
+    if isinstance(error, StoreUnavailable):
+        return Closing.UNAVAILABLE
+    return Closing.TOO_MANY if isinstance(error, Overloaded) else Closing.UNAUTHORIZED
+
+
+def _is_valid(client: Client, key: TokenKey, now_ms: int) -> bool:
+    return client.expires_ms > now_ms and key.permits(client.generation, now_ms)

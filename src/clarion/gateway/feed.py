@@ -1,0 +1,175 @@
+"""What is new in the inboxes of users, as the frames that clients get: items that arrived, the state of items, and counts.
+
+Counts are read once, and go on with the items that arrive; they are read again after everything that an item alone cannot tell:
+marks, withdrawals, items that replace others or expire.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.errors import InvalidField
+from clarion.domain.inbox import Mark, Position
+from clarion.domain.limits import PAGE_ITEMS_MAX
+from clarion.domain.limits_processes import INBOX_COUNT_MAX
+from clarion.domain.times import shown
+from clarion.gateway.hub import News, Step, User
+from clarion.gateway.messages import opened
+from clarion.identity.user_tokens import Grant
+from clarion.inbox.gather import Reader, open_reader
+from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, Filter, arrived_of, entry_of
+from clarion.inbox.rules.positions import EPOCH_BYTES, position_bytes, read_position
+from clarion.inbox.shapes import InboxCounts, item_out
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.inbox import Inbox
+from clarion.ports.inbox_feed import InboxFeed, Missed, Wanted
+
+_NOWHERE: Final = Position(bytes(EPOCH_BYTES), 0, 0)
+"""A position of no epoch: what is asked from it says where a user stands."""
+
+
+class Kept(msgspec.Struct):
+    """The counts of a user at a position, and whether there are more items."""
+
+    position: Position
+    counts: Counts
+    more: bool
+
+
+class InboxNews:
+    """Implements `hub.Feed` over the inbox."""
+
+    def __init__(self, inbox: Inbox, feed: InboxFeed, directory: Directory, clock: Clock) -> None:
+        self._inbox = inbox
+        self._feed = feed
+        self._directory = directory
+        self._clock = clock
+        self._kept: dict[User, Kept] = {}
+
+    def shown(self, user: User, position: Position) -> str:
+        """Return a position as clients of a user get it: as the API shows it."""
+        return base64.urlsafe_b64encode(position_bytes(*user, position)).rstrip(b"=").decode()
+
+    def seen(self, grant: Grant, text: str) -> Position:
+        """Return the position that a client gives back. Raises `InvalidField` for one that is not of its inbox."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        position = read_position(grant.tenant, grant.user_id, raw)
+        if position is None:
+            raise InvalidField("is no position of this inbox", field="position")
+        return position
+
+    def forget(self, user: User) -> None:
+        """Forget the counts of a user who is not connected any more."""
+        self._kept.pop(user, None)
+
+    async def since(self, users: Mapping[User, Position | None]) -> Mapping[User, News]:
+        """Return what lies after the positions of users."""
+        ordinals = await self._ordinals(users)
+        wanted = [Wanted(*user, ordinals.get(user), seen or _NOWHERE) for user, seen in users.items()]
+        now_ms, found = self._clock.now_ms(), await self._feed.missed(wanted)
+        return {
+            (one.tenant, one.user_id): await self._news(one, missed, now_ms)
+            for one, missed in zip(wanted, found, strict=True)
+        }
+
+    async def _ordinals(self, users: Iterable[User]) -> dict[User, int]:
+        by_tenant: dict[str, list[str]] = {}
+        for tenant, user_id in users:
+            by_tenant.setdefault(tenant, []).append(user_id)
+        found = {}
+        for tenant, user_ids in by_tenant.items():
+            for user_id, ordinal in (await self._directory.ordinals(tenant, user_ids)).items():
+                found[tenant, user_id] = ordinal
+        return found
+
+    async def _news(self, wanted: Wanted, missed: Missed, now_ms: int) -> News:
+        user = wanted.tenant, wanted.user_id
+        if missed.reload:
+            return News(missed.position, None, await self._counted(wanted, now_ms))
+        entries = arrived_of(missed.items, missed.marks, missed.horizon, now_ms)
+        steps = [_step(entry) for entry in entries]
+        kept = self._kept.get(user)
+        if kept is not None and _is_simple(missed, entries) and kept.position.precedes(missed.position):
+            new = sum(not kept.position.passed(entry.item.place) for entry in entries)
+            total, unseen, unread = kept.counts
+            counts = Counts(total + new, unseen + new, unread + new)
+            if counts.total <= INBOX_COUNT_MAX:
+                kept.position, kept.counts = missed.position, counts
+                return News(missed.position, steps, _counts(kept))
+        counted, states = await self._counted(wanted, now_ms), await self._states(wanted, missed, now_ms)
+        return News(missed.position, steps, counted, states)
+
+    async def _states(self, wanted: Wanted, missed: Missed, now_ms: int) -> list[bytes]:
+        frames = []
+        if missed.horizon is not None:
+            frames.append(await self._read_all(wanted, missed, now_ms))
+        if missed.marks:
+            frames.append(await self._marked(wanted, missed.marks, now_ms))
+        if missed.withdrawn:
+            prefixes = ids.NOTIFICATION_PREFIX, ids.BROADCAST_PREFIX
+            frames.append(
+                opened("item_state", withdrawn=[ids.write(one, id_) for id_ in missed.withdrawn for one in prefixes])
+            )
+        return frames
+
+    async def _read_all(self, wanted: Wanted, missed: Missed, now_ms: int) -> bytes:
+        """Return the frame for a user who has read everything: all items but those that are still unread."""
+        reader = await self._reader(wanted, now_ms)
+        page = await reader.page(Filter(UNREAD), None, PAGE_ITEMS_MAX)
+        except_ = [ids.write(ids.DELIVERY_PREFIX, entry.item.item_id) for entry in page.entries]
+        at = missed.horizon.at_ms if missed.horizon is not None else now_ms
+        return opened("item_state", all_read_at=shown(at), unread=except_)
+
+    async def _marked(self, wanted: Wanted, marks: Sequence[Mark], now_ms: int) -> bytes:
+        found = await self._inbox.find(
+            wanted.tenant, wanted.user_id, wanted.ordinal, [mark.item_id for mark in marks if not mark.deleted_ms]
+        )
+        horizon = (await self._inbox.head(wanted.tenant, wanted.user_id)).horizon
+        states = [
+            _state(entry_of(found[mark.item_id], mark, horizon, now_ms)) for mark in marks if mark.item_id in found
+        ]
+        gone = [ids.write(ids.DELIVERY_PREFIX, mark.item_id) for mark in marks if mark.item_id not in found]
+        return opened("item_state", items=states, gone=gone)
+
+    async def _counted(self, wanted: Wanted, now_ms: int) -> bytes:
+        reader = await self._reader(wanted, now_ms)
+        found, more = await reader.counts(Filter())
+        kept = self._kept[wanted.tenant, wanted.user_id] = Kept(reader.position, found, more)
+        return _counts(kept)
+
+    async def _reader(self, wanted: Wanted, now_ms: int) -> Reader:
+        return await open_reader(self._inbox, wanted.tenant, wanted.user_id, wanted.ordinal, now_ms)
+
+
+def _step(entry: Entry) -> Step:
+    place = entry.item.place
+    own, shared = (place.own, 0) if place.own else (0, place.shared)
+    return Step(own, shared, opened("item", item=item_out(entry)))
+
+
+def _is_simple(missed: Missed, entries: Sequence[Entry]) -> bool:
+    """Return whether items have only been added, and stay until their user does something."""
+    is_plain = not any(entry.item.collapse_key or entry.item.expires_ms for entry in entries)
+    return is_plain and not (missed.marks or missed.horizon or missed.withdrawn)
+
+
+def _state(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": ids.write(ids.DELIVERY_PREFIX, entry.item.item_id),
+        "seen_at": shown(entry.seen_ms),
+        "read_at": shown(entry.read_ms),
+        "archived_at": shown(entry.archived_ms),
+        "snoozed_until": shown(entry.snoozed_ms),
+    }
+
+
+def _counts(kept: Kept) -> bytes:
+    return opened("counts", **msgspec.structs.asdict(InboxCounts(*kept.counts, kept.more)))

@@ -1,0 +1,222 @@
+"""Who is connected, and the loop that brings each client what is new.
+
+All reading is done by one loop, a batch of users at a time, so that the steps of a user reach each of its clients in order and
+once. A client that joins is read for together with the others of its user: from the oldest position among them, and each gets
+what lies after its own.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from clarion.domain.errors import Overloaded, StoreUnavailable
+from clarion.domain.inbox import ChangedInboxes, Position, tenant_bucket, user_bucket
+from clarion.domain.limits_gateway import BATCH_USERS_MAX, JOINS_MAX, SOCKETS_PER_TENANT_MAX, SOCKETS_PER_USER_MAX
+from clarion.gateway.client import Client
+from clarion.gateway.messages import RELOAD, closed, welcome
+from clarion.ports.telemetry import Telemetry
+
+User = tuple[str, str]
+"""Tenant and user id."""
+RETRY_S = 1.0
+
+
+class Step(NamedTuple):
+    """An item that arrived: the number of the sequence that it is a step of, 0 for the other one, and the frame that clients are
+    sent, open at its end for the position that it brings them to."""
+
+    own: int
+    shared: int
+    frame: bytes
+
+
+class News(NamedTuple):
+    """What lies between two positions of a user, as open frames: items that arrived, in order, `states` of items as they are now,
+    and the counts now. `steps` is None when they cannot be told any more: the client has to reload.
+
+    States come first, with the position before: a client that is cut between them gets them again, which changes nothing.
+    """
+
+    position: Position
+    steps: Sequence[Step] | None
+    counts: bytes
+    states: Sequence[bytes] = ()
+
+
+class Feed(Protocol):
+    """Reads what is new."""
+
+    async def since(self, users: Mapping[User, Position | None]) -> Mapping[User, News]:
+        """Return what lies after the positions of users; None: nothing is asked but where the user stands. Raises
+        `StoreUnavailable` when the store does not answer."""
+        ...
+
+    def shown(self, user: User, position: Position) -> str:
+        """Return a position as clients of a user get it."""
+        ...
+
+    def forget(self, user: User) -> None:
+        """Forget what is kept of a user who is not connected any more."""
+        ...
+
+
+class Hub:
+    """The clients of one gateway. Belongs to one event loop."""
+
+    def __init__(self, feed: Feed, telemetry: Telemetry) -> None:
+        self._feed = feed
+        self._telemetry = telemetry
+        self._users: dict[User, set[Client]] = {}
+        self._tenants: dict[str, int] = {}
+        self._buckets: dict[int, set[User]] = {}
+        self._joining: dict[Client, Position | None] = {}
+        self._changed: set[User] = set()
+        self._awake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(self._tenants.values())
+
+    @property
+    def users(self) -> Iterable[User]:
+        """The users who are connected."""
+        return self._users.keys()
+
+    @property
+    def clients(self) -> list[Client]:
+        """All clients that have joined or are joining."""
+        return [client for own in self._users.values() for client in own]
+
+    def join(self, client: Client, seen: Position | None) -> None:
+        """Add a client that has seen everything up to a position, None for one that begins. Raises `Overloaded` when its
+        user or tenant has too many."""
+        user = client.tenant, client.user_id
+        own = self._users.get(user, set())
+        if len(own) >= SOCKETS_PER_USER_MAX or self._tenants.get(client.tenant, 0) >= SOCKETS_PER_TENANT_MAX:
+            raise Overloaded("there are too many connections", retry_after_s=60, code="too_many_connections")
+        if len(self._joining) >= JOINS_MAX:
+            raise Overloaded("too many clients are joining", retry_after_s=5, code="too_many_connections")
+        if not own:
+            self._buckets.setdefault(user_bucket(*user), set()).add(user)
+        own.add(client)
+        self._users[user] = own
+        self._tenants[client.tenant] = self._tenants.get(client.tenant, 0) + 1
+        self._joining[client] = seen
+        self._awake.set()
+
+    def leave(self, client: Client) -> None:
+        """Forget a client."""
+        self._joining.pop(client, None)
+        user = client.tenant, client.user_id
+        own = self._users.get(user)
+        if own is None or client not in own:
+            return
+        own.remove(client)
+        if not own:
+            self._forget(user)
+        self._tenants[client.tenant] -= 1
+        if not self._tenants[client.tenant]:
+            del self._tenants[client.tenant]
+
+    def _forget(self, user: User) -> None:
+        del self._users[user]
+        self._changed.discard(user)
+        bucket = user_bucket(*user)
+        self._buckets[bucket].discard(user)
+        if not self._buckets[bucket]:
+            del self._buckets[bucket]
+        self._feed.forget(user)
+
+    def changed(self, users: Iterable[User]) -> None:
+        """Record that something may be new for users; those who are not connected are left out."""
+        self._changed.update(user for user in users if user in self._users)
+        if self._changed:
+            self._awake.set()
+
+    def changed_for_all(self) -> None:
+        """Record that something may be new for all users."""
+        self.changed(list(self._users))
+
+    def changed_in(self, buckets: ChangedInboxes) -> None:
+        """Record that something may be new for the users in some buckets."""
+        found = {user for bucket in buckets.users for user in self._buckets.get(bucket, ())}
+        if buckets.tenants:
+            tenants = {tenant for tenant in self._tenants if tenant_bucket(tenant) in buckets.tenants}
+            found.update(user for user in self._users if user[0] in tenants)
+        self.changed(found)
+
+    async def run(self) -> None:
+        """Serve clients until the task is cancelled. While the store does not answer, they wait."""
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            try:
+                await self._serve()
+            except StoreUnavailable:
+                self._telemetry.log("warning", "gateway_waits_for_store")
+                await asyncio.sleep(RETRY_S)
+                self._awake.set()
+
+    async def _serve(self) -> None:
+        while self._joining or self._changed:
+            users = self._batch()
+            asked = {user: self._oldest(user) for user in users}
+            found = await self._feed.since(asked)
+            self._changed.difference_update(users)
+            for user, news in found.items():
+                for client in list(self._users.get(user, ())):
+                    self._bring(client, news, asked[user])
+
+    def _batch(self) -> list[User]:
+        joining = dict.fromkeys((client.tenant, client.user_id) for client in self._joining)
+        return list(dict.fromkeys([*joining, *self._changed]))[:BATCH_USERS_MAX]
+
+    def _oldest(self, user: User) -> Position | None:
+        """Return the position before which none of a user's clients asks for anything; None when they only begin."""
+        asked = [self._joining.get(client, client.position) for client in self._users[user]]
+        known = [position for position in asked if position is not None]
+        if not known:
+            return None
+        epoch = known[0].epoch
+        same = [position for position in known if position.epoch == epoch]
+        return Position(epoch, min(one.own for one in same), min(one.shared for one in same))
+
+    def _bring(self, client: Client, news: News, asked: Position | None) -> None:
+        joins = client in self._joining
+        seen = self._joining.pop(client) if joins else client.position
+        if not joins and (seen is None or seen == news.position):
+            return
+        user = client.tenant, client.user_id
+        missed = None if seen is None else after(seen, news, asked)
+        frames, now = list[bytes](), self._feed.shown(user, news.position)
+        if joins:
+            frames.append(welcome(now, recovered=missed is not None))
+        if missed is None and seen is not None:
+            frames.append(closed(RELOAD, now))
+        elif missed is not None and seen is not None:
+            frames += [closed(frame, self._feed.shown(user, seen)) for frame in news.states]
+        for step in missed or ():
+            seen = _stepped(seen or news.position, step)
+            frames.append(closed(step.frame, self._feed.shown(user, seen)))
+        client.position = news.position
+        client.send([*frames, closed(news.counts, now)])
+
+    def drain(self) -> int:
+        """Ask all clients to leave, and return how many there were."""
+        leaving = self.clients
+        for client in leaving:
+            self.leave(client)
+            client.drain()
+        return len(leaving)
+
+
+def after(seen: Position, news: News, asked: Position | None) -> list[Step] | None:
+    """Return the steps that a client has not seen, None when they are not all there. `asked` is from where they were read."""
+    if news.steps is None or asked is None or seen.epoch != news.position.epoch:
+        return None
+    if seen.own < asked.own or seen.shared < asked.shared:
+        return None
+    return [step for step in news.steps if step.own > seen.own or step.shared > seen.shared]
+
+
+def _stepped(seen: Position, step: Step) -> Position:
+    return Position(seen.epoch, max(seen.own, step.own), max(seen.shared, step.shared))

@@ -1,0 +1,171 @@
+"""Clients over WebSocket: one session per connection, from its hello to its close code."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from picows import WSFrame, WSMsgType, WSTransport
+
+from clarion.domain.errors import CallerError
+from clarion.domain.inbox import Position
+from clarion.domain.limits_gateway import (
+    DRAIN_RETRY_MS_MAX,
+    FRAME_BYTES_MAX,
+    FRAMES_PER_S_MAX,
+    HELLO_WAIT_MS_MAX,
+    PING_INTERVAL_MS,
+    PONG_WAIT_MS_MAX,
+    SLOW_READER_MS_MAX,
+    UNSENT_SOCKET_BYTES_MAX,
+)
+from clarion.edge.upgrades import Socket
+from clarion.gateway.codes import REASONS, Closing
+from clarion.gateway.messages import PONG, Hello, goodbye, read
+
+_TEXT: Final = WSMsgType.TEXT
+_CLOSING_WAIT_S: Final = 1.0
+"""How long a client has to answer a close frame."""
+
+
+class Session(Socket):
+    """A WebSocket of one client. It is a `Client` of the hub once its hello was accepted."""
+
+    __slots__ = (
+        "_begun_s", "_close_at_once", "_hello", "_last_s", "_leave", "_paused_s", "_pinged", "_tokens", "_transport", "address",
+        "expires_ms", "generation", "is_open", "origin", "own_origin", "position", "task", "tenant", "user_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        hello: Callable[["Session", Hello], None],
+        leave: Callable[["Session"], None],
+        address: str,
+        origin: str,
+        own_origin: bool,
+        now_s: float,
+    ) -> None:
+        """`hello` is called with the client's first message, `leave` when the connection has ended."""
+        self._hello: Callable[[Session, Hello], None] | None = hello
+        self._leave = leave
+        self._transport: WSTransport | None = None
+        self._begun_s = self._last_s = now_s
+        self._tokens = float(FRAMES_PER_S_MAX * 2)
+        self._paused_s = 0.0
+        self._pinged = False
+        self.is_open = False
+        self.address, self.origin, self.own_origin = address, origin, own_origin
+        self.tenant = self.user_id = ""
+        self.generation = self.expires_ms = 0
+        self.position: Position | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    def begin(self, close: Callable[[], None]) -> None:
+        """Keep what frees the connection."""
+        self._close_at_once = close
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Wait for the client's hello."""
+        self._transport, self.is_open = transport, True
+        transport.underlying_transport.set_write_buffer_limits(UNSENT_SOCKET_BYTES_MAX // 4)
+
+    def on_ws_disconnected(self, _transport: WSTransport) -> None:
+        """Free what the client held."""
+        self.is_open = False
+        if self.task is not None:
+            self.task.cancel()
+        self._close_at_once()
+        self._leave(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Read one frame."""
+        if not self.is_open:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if not self._may_send(now_s):
+            self.close(Closing.TOO_MANY)
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:  # compression was not agreed on
+            self.close(Closing.PROTOCOL_ERROR)
+        elif frame.msg_type is WSMsgType.CLOSE:
+            self.is_open = False
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif frame.msg_type is _TEXT and frame.fin:
+            self._read(frame.get_payload_as_bytes())
+        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
+            self.close(Closing.NOT_TEXT)
+
+    def _may_send(self, now_s: float) -> bool:
+        self._tokens = min(FRAMES_PER_S_MAX * 2, self._tokens + (now_s - self._last_s) * FRAMES_PER_S_MAX) - 1
+        self._last_s, self._pinged = now_s, False
+        return self._tokens >= 0
+
+    def _read(self, payload: bytes) -> None:
+        if len(payload) > FRAME_BYTES_MAX:
+            self.close(Closing.TOO_BIG)
+            return
+        try:
+            message = read(payload)
+        except CallerError:
+            self.close(Closing.MALFORMED)
+            return
+        if not isinstance(message, Hello):
+            self.send([PONG])
+        elif self._hello is None:
+            self.close(Closing.MALFORMED)
+        else:
+            hello, self._hello = self._hello, None
+            hello(self, message)
+
+    def pause_writing(self) -> None:
+        """Record that the client does not read."""
+        self._paused_s = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        """Record that the client reads again."""
+        self._paused_s = 0.0
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames in order."""
+        transport = self._transport
+        if not self.is_open or transport is None:
+            return
+        for frame in frames:
+            transport.send(_TEXT, frame)
+        if transport.underlying_transport.get_write_buffer_size() > UNSENT_SOCKET_BYTES_MAX:
+            self.close(Closing.SLOW_READER)
+
+    def close(self, code: Closing) -> None:
+        """Say why, and end the connection. What waits for a client that does not read is dropped."""
+        transport = self._transport
+        if not self.is_open or transport is None:
+            return
+        self.is_open = False
+        transport.send_close(code, REASONS[code].encode())  # type: ignore[arg-type]
+        if code is Closing.SLOW_READER:
+            transport.disconnect(graceful=False)
+        else:
+            asyncio.get_running_loop().call_later(_CLOSING_WAIT_S, _end, transport)
+
+    def drain(self) -> None:
+        """Ask the client to leave, and to come back after a pause that is its own."""
+        self.send([goodbye(random.randrange(DRAIN_RETRY_MS_MAX))])
+        self.close(Closing.GOING_AWAY)
+
+    def tick(self, now_s: float) -> None:
+        """Ask a silent client whether it is there, and close one that says nothing or reads nothing in time."""
+        silent_s = now_s - self._last_s
+        if self._hello is not None and now_s - self._begun_s > HELLO_WAIT_MS_MAX / 1000:
+            self.close(Closing.NO_HELLO)
+        elif self._paused_s and now_s - self._paused_s > SLOW_READER_MS_MAX / 1000:
+            self.close(Closing.SLOW_READER)
+        elif self._pinged and silent_s > (PING_INTERVAL_MS + PONG_WAIT_MS_MAX) / 1000:
+            self.close(Closing.NO_PONG)
+        elif not self._pinged and silent_s > PING_INTERVAL_MS / 1000 and self.is_open and self._transport is not None:
+            self._pinged = True
+            self._transport.send_ping()
+
+
+def _end(transport: WSTransport) -> None:
+    if not transport.is_disconnected:
+        transport.disconnect()
