@@ -107,7 +107,20 @@ def test_the_description_is_whole(system):
         assert reference in document["components"]["schemas"]
 
 
-VERBS = {"cancel", "pause", "resume", "seen", "read", "unread", "archive", "unarchive", "read-all", "reset"}
+VERBS = {
+    "cancel",
+    "pause",
+    "resume",
+    "seen",
+    "read",
+    "unread",
+    "archive",
+    "unarchive",
+    "read-all",
+    "reset",
+    "withdraw",
+    "tickets",
+}
 
 
 @pytest.mark.skipif(CHROMIUM is None and not is_required(), reason="no chromium is installed")
