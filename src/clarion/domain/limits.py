@@ -121,6 +121,8 @@ REQUESTS_BURST_MAX: Final = 1_000_000
 
 DEFINITIONS_PER_KIND_MAX: Final = 1_000
 """Workflows, segments, schedules or event rules of one tenant."""
+DOCUMENTS_PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Documents read at once for a list, by the size of their bodies."""
 DEFINITION_BYTES_MAX: Final = 256 * 1024
 EXPRESSION_CHARS_MAX: Final = 1_000
 EXPRESSION_WORK_MAX: Final = 20_000_000

@@ -16,6 +16,7 @@ from clarion.ports.control_content import Categories, Templates
 from clarion.ports.control_definitions import Definitions
 from clarion.ports.control_keys import Keys
 from clarion.ports.control_users import Consents, Topics, Users
+from clarion.ports.documents import Documents
 
 
 class TenantRecord(msgspec.Struct, frozen=True):
@@ -120,6 +121,11 @@ class Control(Protocol):
     @property
     def definitions(self) -> Definitions:
         """The workflows, segments, schedules, event rules and policies."""
+        ...
+
+    @property
+    def documents(self) -> Documents:
+        """The documents of tenants."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from clarion.stores.memory.control_templates import MemoryTemplates
 from clarion.stores.memory.control_tenants import MemoryQuotaSettings, MemoryTenants
 from clarion.stores.memory.control_topics import MemoryTopics
 from clarion.stores.memory.control_users import MemoryConsents, MemoryUsers
+from clarion.stores.memory.documents import MemoryDocuments
 
 
 class MemoryControl:
@@ -25,6 +26,7 @@ class MemoryControl:
         self.topics = MemoryTopics(state, clock)
         self.categories = MemoryCategories(state)
         self.definitions = MemoryDefinitions(state, clock)
+        self.documents = MemoryDocuments(state)
         self.templates = MemoryTemplates(state, clock, self.definitions)
         self.providers = MemoryProviders(state, clock, vault)
         self.audiences = MemoryAudiences(state, clock)

@@ -20,6 +20,7 @@ from clarion.ports.control_accounts import ProviderRecord, Suppression
 from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.control_keys import KeyRecord
 from clarion.ports.control_users import ConsentRecord, TopicRecord
+from clarion.ports.documents import AuditRow, Document, DocumentKey
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -186,6 +187,11 @@ class ControlState:
         self.templates: dict[str, dict[str, StoredTemplate]] = defaultdict(dict)
         self.definitions: dict[tuple[str, str], dict[str, StoredDefinition]] = defaultdict(dict)
         self.providers: dict[str, dict[str, StoredProvider]] = defaultdict(dict)
+        self.documents: dict[DocumentKey, Document] = {}
+        self.document_versions: dict[DocumentKey, dict[int, Document]] = defaultdict(dict)
+        self.references: dict[DocumentKey, frozenset[tuple[str, str]]] = {}
+        self.artifacts: dict[DocumentKey, bytes] = {}
+        self.audit: dict[str, list[AuditRow]] = defaultdict(list)
         self.suppressions: dict[str, dict[tuple[str, str], Suppression]] = defaultdict(dict)
 
     def changed(self, tenant: str) -> None:

@@ -19,6 +19,7 @@ from clarion.stores.postgres.control_templates import PostgresTemplates
 from clarion.stores.postgres.control_tenants import PostgresTenants
 from clarion.stores.postgres.control_topics import PostgresTopics
 from clarion.stores.postgres.control_users import PostgresUsers
+from clarion.stores.postgres.documents import postgres_documents
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.tenancy import NO_TENANT
 
@@ -47,6 +48,7 @@ class PostgresControl:
         self.topics = PostgresTopics(self._runner, clock)
         self.categories = PostgresCategories(self._runner)
         self.definitions = PostgresDefinitions(self._runner, clock)
+        self.documents = postgres_documents(self._runner)
         self.templates = PostgresTemplates(self._runner, clock, self.definitions)
         self.providers = PostgresProviders(self._runner, clock, vault)
         self.audiences = PostgresAudiences(database, clock)

@@ -17,6 +17,7 @@ from clarion.stores.sqlite.control_templates import SqliteTemplates
 from clarion.stores.sqlite.control_tenants import SqliteTenants
 from clarion.stores.sqlite.control_topics import SqliteTopics
 from clarion.stores.sqlite.control_users import SqliteUsers
+from clarion.stores.sqlite.documents import sqlite_documents
 from clarion.stores.sqlite.migrate import path_of
 
 _PROBE: Final = "key-check"
@@ -41,6 +42,7 @@ class SqliteControl:
         self.topics = SqliteTopics(self._runner, clock)
         self.categories = SqliteCategories(self._runner)
         self.definitions = SqliteDefinitions(self._runner, clock)
+        self.documents = sqlite_documents(self._runner)
         self.templates = SqliteTemplates(self._runner, clock, self.definitions)
         self.providers = SqliteProviders(self._runner, clock, vault)
         self.audiences = SqliteAudiences(data_dir, clock)

@@ -74,9 +74,13 @@ class Transaction:
         (`OPERATOR_LEVEL`: of tenants and keys)."""
         touched = self.change(statement)
         if touched:
-            self.sql(_COUNT)
-            ((self.revised[tenant],),) = self.sql(_REVISE, (tenant,))
+            self.revise(tenant)
         return touched
+
+    def revise(self, tenant: str) -> None:
+        """Number a change of a tenant's definitions."""
+        self.sql(_COUNT)
+        ((self.revised[tenant],),) = self.sql(_REVISE, (tenant,))
 
     def sql(self, text: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a hand-written statement."""
