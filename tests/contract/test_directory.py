@@ -10,6 +10,7 @@ from clarion.domain.user import Device, UserWrite
 from clarion.domain.workflow import Workflow
 from clarion.ports.control_accounts import ProviderWrite
 from tests import lookups
+from tests.registries import categories_of, templates_of
 
 PORT = "directory"
 T = "acme"
@@ -62,13 +63,13 @@ async def test_page_columns_come_in_the_order_asked_for(control_plane):
 
 async def test_a_changed_definition_is_seen_after_the_revision_check(control_plane):
     control, directory = control_plane.control, control_plane.directory
-    await control.categories.put(T, Category("c"))
+    await categories_of(control).put(T, Category("c"))
     await control.tenants.put(T, "Acme")
     control_plane.settle()
     revision = directory.revision(T)
     assert await lookups.category(directory, T, "c") == Category("c")
     assert await lookups.defaults(directory, T) == {}
-    await control.categories.put(T, Category("c", critical=True))
+    await categories_of(control).put(T, Category("c", critical=True))
     await control.tenants.set_defaults(T, {"*": {"sms": False}})
     control_plane.settle()
     assert directory.revision(T) != revision
@@ -89,7 +90,7 @@ async def test_users_change_without_dropping_definitions(control_plane):
 async def test_something_new_is_found_at_once_because_absence_is_not_cached(control_plane):
     assert await lookups.template(control_plane.directory, T, "hello") is None
     assert not (await lookups.topic_exists(control_plane.directory, T, "news"))
-    await control_plane.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(control_plane.control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     await control_plane.control.topics.put(T, "news", "")
     assert (await lookups.template(control_plane.directory, T, "hello")).version == 1
     assert await lookups.topic_exists(control_plane.directory, T, "news")

@@ -1,9 +1,9 @@
 """All endpoints of the control plane."""
 
 from clarion.control.brand import routes as brand
-from clarion.control.categories import routes as categories
+from clarion.control.categories import resource as categories
 from clarion.control.event_rules import routes as event_rules
-from clarion.control.layouts import routes as layouts
+from clarion.control.layouts import resource as layouts
 from clarion.control.origins import routes as origins
 from clarion.control.policy import routes as policy
 from clarion.control.providers import routes as providers
@@ -28,6 +28,7 @@ from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageStore
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Route
+from clarion.resources.changing import Changing
 
 
 def routes(
@@ -47,6 +48,7 @@ def routes(
     """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration;
     `verifier` verifies accounts with their vendors, `secrets` reads credentials given by reference, `telemetry` gets the
     events of the security log."""
+    changing = Changing(control.documents, clock, drafting)
     return [
         *tenants.routes(control),
         *quotas.routes(control.quotas, telemetry),
@@ -56,12 +58,12 @@ def routes(
         *schedules.routes(control, schemas, store, clock),
         *event_rules.routes(control, expressions),
         *workflows.routes(control, expressions, vault, secrets, telemetry),
-        *categories.routes(control.categories, control.definitions),
+        *categories.routes(control.documents, changing, control.definitions),
         *policy.routes(control.definitions),
         *origins.routes(control.definitions, telemetry),
         *brand.routes(control.definitions),
-        *layouts.routes(control, drafting),
-        *templates.routes(control, drafting, schemas),
+        *layouts.routes(control.documents, changing),
+        *templates.routes(control.documents, control.definitions, changing, schemas),
         *previews.routes(control, drafting, clock),
         *providers.routes(control.providers, vendors, verifier, secrets, telemetry),
         *suppressions.routes(control.suppressions, clock),

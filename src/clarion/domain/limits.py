@@ -123,7 +123,7 @@ DEFINITIONS_PER_KIND_MAX: Final = 1_000
 """Workflows, segments, schedules or event rules of one tenant."""
 DOCUMENTS_PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Documents read at once for a list, by the size of their bodies."""
-NEEDS_ROUNDS_MAX: Final = 16
+NEEDS_ROUNDS_MAX: Final = 32
 """Rounds in which the facts of one decision are gathered: each may name more documents to read."""
 DECISION_TRIES_MAX: Final = 24
 """Times that a change is decided anew because other writers changed what it was based on."""

@@ -12,7 +12,6 @@ from clarion.domain.quota import Quota
 from clarion.domain.token_key import TokenKey
 from clarion.ports.audiences import Audiences
 from clarion.ports.control_accounts import Providers, Suppressions
-from clarion.ports.control_content import Categories, Templates
 from clarion.ports.control_definitions import Definitions
 from clarion.ports.control_keys import Keys
 from clarion.ports.control_users import Consents, Topics, Users
@@ -101,16 +100,6 @@ class Control(Protocol):
     @property
     def topics(self) -> Topics:
         """The topics and their members."""
-        ...
-
-    @property
-    def categories(self) -> Categories:
-        """The categories."""
-        ...
-
-    @property
-    def templates(self) -> Templates:
-        """The templates."""
         ...
 
     @property

@@ -13,7 +13,7 @@ import msgspec
 from clarion.domain.actor import Actor
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
+from clarion.domain.limits import BODY_BYTES_MAX, DEFINITIONS_PER_KIND_MAX
 from clarion.ports.documents import Changes, Document, DocumentKey, Expected
 from clarion.ports.drafting import BuildJob
 
@@ -105,9 +105,9 @@ class Action(msgspec.Struct, Generic[B], frozen=True):
 
 class Resource(msgspec.Struct, Generic[B], frozen=True):
     """A kind of documents. `path` ends in `{key}`, unless a tenant has one alone: then `only` is its key, and `default` its
-    body until it is stored. `body` is what requests give and documents hold, `view` what responses show: the fields of the
-    body with `key`, `version`, `created_at` and `updated_at`, as far as it has them. `secrets` and `contacts` name fields of
-    the body that the audit shows as digests, or masked."""
+    body until it is stored. `body` is what requests give, checked by itself and made what documents hold by `prepare`, `view`
+    what responses show: the fields of the body with `key`, `version`, `created_at` and `updated_at`, as far as it has them.
+    `secrets` and `contacts` name fields that the audit shows as digests, or masked; `audited` replaces that."""
 
     kind: str
     path: str
@@ -117,6 +117,7 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     check: Check[B]
     needs: Need[B] = nothing
     noun: str = ""
+    plural: str = ""
     summary: str = ""
     description: str = ""
     example: B | None = None
@@ -127,11 +128,19 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     only: str = ""
     default: B | None = None
     shown: Callable[[Document], Any] | None = None
+    prepare: Callable[[Any], Any] | None = None
+    limit_bytes: int = BODY_BYTES_MAX
+    audited: Callable[[bytes], bytes] | None = None
 
     @property
     def name(self) -> str:
         """What one of these is called in messages."""
         return self.noun or self.kind.replace("_", " ")
+
+    @property
+    def names(self) -> str:
+        """What several of these are called."""
+        return self.plural or f"{self.name}s"
 
     @property
     def put(self) -> Action[B]:
@@ -142,3 +151,14 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     def collection(self) -> str:
         """The last part of the path of all of these, such as `event-rules`."""
         return self.path.removesuffix("/{key}").rsplit("/", 1)[1]
+
+
+def defaults_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the defaults of the fields of a type, by their names in JSON."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(struct):
+        if field.default is not msgspec.NODEFAULT:
+            found[field.encode_name] = field.default
+        elif field.default_factory is not msgspec.NODEFAULT:
+            found[field.encode_name] = field.default_factory()
+    return found

@@ -49,6 +49,6 @@ def match_of(headers: Mapping[str, str]) -> Match:
     return Match(frozenset(int(tag[2]) for tag in tags if tag is not None and tag[1] is None))
 
 
-def etag(document: Document) -> dict[str, str]:
-    """Return the header of a response that shows a document."""
-    return {"ETag": f'"{document.version}"'}
+def etag(version: int) -> dict[str, str]:
+    """Return the header of a response that shows a version of a document."""
+    return {"ETag": f'"{version}"'}

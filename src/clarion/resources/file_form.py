@@ -9,7 +9,7 @@ from clarion.domain.errors import Malformed
 from clarion.domain.toml_text import document as toml
 from clarion.ports.documents import Document
 from clarion.ports.web import invalid_field
-from clarion.resources.declaration import Resource
+from clarion.resources.declaration import Resource, defaults_of
 
 B = TypeVar("B")
 
@@ -22,7 +22,7 @@ def path_of(resource: Resource[Any], key: str) -> str:
 def written(resource: Resource[Any], document: Document) -> str:
     """Return the text of a document's file. Equal bodies result in the same text."""
     body = msgspec.json.decode(document.body, type=resource.body)
-    return toml(_given(msgspec.to_builtins(body), msgspec.to_builtins(_defaults(resource.body))))
+    return toml(_given(msgspec.to_builtins(body), msgspec.to_builtins(defaults_of(resource.body))))
 
 
 def read(resource: Resource[B], text: str) -> B:
@@ -33,16 +33,6 @@ def read(resource: Resource[B], text: str) -> B:
         raise invalid_field(error) from None
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the file is not valid TOML: {str(error)[:200]}") from None
-
-
-def _defaults(body: type[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(body):
-        if field.default is not msgspec.NODEFAULT:
-            found[field.encode_name] = field.default
-        elif field.default_factory is not msgspec.NODEFAULT:
-            found[field.encode_name] = field.default_factory()
-    return found
 
 
 def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The routes of a resource: get, list, put and remove, with ETags, the conditions on them, and their description."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
@@ -16,7 +17,7 @@ from clarion.ports.web import Call, Caller, Query, Reply, Route
 from clarion.resources.audited import audited
 from clarion.resources.changing import Change, Changed, Changing
 from clarion.resources.decisions import removal
-from clarion.resources.declaration import Action, Resource
+from clarion.resources.declaration import Action, Resource, defaults_of
 from clarion.resources.etags import etag, match_of
 from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, page, page_of
 
@@ -27,45 +28,48 @@ class Handlers:
     """Handlers of the routes of one resource."""
 
     def __init__(self, resource: Resource[Any], documents: Documents, changing: Changing) -> None:
-        self._resource = resource
+        self.resource = resource
         self._documents = documents
         self._changing = changing
 
     async def put(self, call: Call) -> Reply:
         """Store a body. Raises `InvalidField` for a key that is none."""
         key(self._key(call), "key")
-        return self.shown((await self.change(call, self._resource.put, call.body)).document)
+        resource, body = self.resource, call.body
+        if resource.prepare is not None:
+            body = await asyncio.to_thread(resource.prepare, body) if resource.heavy else resource.prepare(body)
+        return self.shown((await self.change(call, resource.put, body)).document)
 
     async def get(self, call: Call) -> Reply:
         """Return a reply with a document. Raises `NotFound`."""
-        return self.shown(await self.read(call.caller.tenant, self._resource.only or call.path["key"]))
+        return self.shown(await self.read(call.caller.tenant, self.resource.only or call.path["key"]))
 
     async def page(self, call: Call) -> Reply:
         """Return a reply with a page of documents."""
         (after,), limit = page_of(call.query)
-        found, more = await self._documents.page(call.caller.tenant, self._resource.kind, after, limit)
+        found, more = await self._documents.page(call.caller.tenant, self.resource.kind, after, limit)
         return page(list(map(self.view, found)), cursor_of_keys([found[-1].key.key]) if more else None)
 
     async def remove(self, call: Call) -> Reply:
         """Remove a document. Raises `NotFound`, and `Conflict` while others refer to it."""
-        await self.change(call, removal(self._resource.name), None)
+        await self.change(call, removal(self.resource.name), None)
         return Reply(status=204)
 
     async def read(self, tenant: str, name: str) -> Document:
         """Return a document, or the default of one that is there without being stored. Raises `NotFound`."""
-        place = DocumentKey(tenant, self._resource.kind, name)
+        place = DocumentKey(tenant, self.resource.kind, name)
         found = (await self._documents.read([place])).get(place)
-        if found is None and self._resource.default is not None:
-            return Document(place, 0, msgspec.json.encode(self._resource.default), 0, 0)
+        if found is None and self.resource.default is not None:
+            return Document(place, 0, msgspec.json.encode(self.resource.default), 0, 0)
         if found is None:
-            raise NotFound(f"no such {self._resource.name}")
+            raise NotFound(f"no such {self.resource.name}")
         return found
 
     async def change(self, call: Call, action: Action[Any], body: Any) -> Changed:
         """Make a change that a call asks for, on the conditions in its headers."""
-        resource, caller = self._resource, call.caller
+        resource, caller = self.resource, call.caller
         target = DocumentKey(caller.tenant, resource.kind, self._key(call))
-        shown_body = partial(audited, secrets=resource.secrets, contacts=resource.contacts)
+        shown_body = resource.audited or partial(audited, secrets=resource.secrets, contacts=resource.contacts)
         change = Change(
             action, target, body, author_of(call), shown_body, match_of(call.headers), reason_of(call.query)
         )
@@ -73,7 +77,7 @@ class Handlers:
 
     def view(self, document: Document) -> Any:
         """Return what responses show of a document."""
-        resource = self._resource
+        resource = self.resource
         if resource.shown is not None:
             return resource.shown(document)
         own = {
@@ -84,35 +88,40 @@ class Handlers:
         }
         fields = resource.view.__struct_encode_fields__
         added = {name: value for name, value in own.items() if name in fields}
-        return msgspec.convert(msgspec.json.decode(document.body) | added, resource.view)
+        missing = {} if resource.view.__struct_config__.omit_defaults else defaults_of(resource.view)
+        return missing | msgspec.json.decode(document.body) | added
 
     def shown(self, document: Document | None) -> Reply:
         """Return a reply with a document and its ETag. Raises `NotFound` for None."""
         if document is None:
-            raise NotFound(f"no such {self._resource.name}")
-        return Reply(self.view(document), headers=etag(document))
+            raise NotFound(f"no such {self.resource.name}")
+        return Reply(self.view(document), headers=etag(document.version))
 
     def _key(self, call: Call) -> str:
-        return self._resource.only or call.path["key"]
+        return self.resource.only or call.path["key"]
 
 
 def routes(resource: Resource[Any], documents: Documents, changing: Changing) -> list[Route]:
     """Return the routes of a resource."""
-    do, noun, tag = Handlers(resource, documents, changing), resource.name, resource.collection
-    article = "an" if noun[0] in "aeiou" else "a"
-    which = f"the tenant's {noun}" if resource.only else f"{article} {noun}"
-    read, write = resource.permissions
+    return routes_of(Handlers(resource, documents, changing))
+
+
+def routes_of(do: Handlers) -> list[Route]:
+    """Return the routes of a resource with its handlers."""
+    resource = do.resource
+    path, (read, write), noun, tag = resource.path, resource.permissions, resource.name, resource.collection
+    which = f"the tenant's {noun}" if resource.only else f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
     found = [
-        Route("PUT", resource.path, do.put, write, resource.summary or f"Create or replace {which}", body=resource.body,
-              reply=resource.view, tag=tag, queries=(REASON,), description=resource.description,
-              example=resource.example, versioned=True),
-        Route("GET", resource.path, do.get, read, f"Get {which}", reply=resource.view, tag=tag, versioned=True),
+        Route("PUT", path, do.put, write, resource.summary or f"Create or replace {which}", body=resource.body,
+              reply=resource.view, limit_bytes=resource.limit_bytes, tag=tag, queries=(REASON,),
+              description=resource.description, example=resource.example, versioned=True),
+        Route("GET", path, do.get, read, f"Get {which}", reply=resource.view, tag=tag, versioned=True),
     ]  # fmt: skip
     if not resource.only:
+        every = path.removesuffix("/{key}")
         found += [
-            Route("GET", resource.path.removesuffix("/{key}"), do.page, read, f"List {noun}s", queries=PAGE_QUERIES,
-                  tag=tag),
-            Route("DELETE", resource.path, do.remove, write, f"Remove {which}", status=204, tag=tag, queries=(REASON,),
+            Route("GET", every, do.page, read, f"List {resource.names}", queries=PAGE_QUERIES, tag=tag),
+            Route("DELETE", path, do.remove, write, f"Remove {which}", status=204, tag=tag, queries=(REASON,),
                   versioned=True),
         ]  # fmt: skip
     return found

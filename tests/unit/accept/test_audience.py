@@ -13,6 +13,7 @@ from clarion.domain.limits import LOCAL_LATE_MS_MAX, SCHEDULE_AHEAD_MS_MAX
 from clarion.domain.segment import Filter, Segment
 from clarion.journal.events import Audience
 from tests.contract.controls import ControlPlane, migrated
+from tests.registries import templates_of
 from tests.unit.accept.admitting import admission
 
 T = "acme"
@@ -31,7 +32,7 @@ def empty(tmp_path_factory):
 @pytest.fixture
 async def installation(empty, tmp_path):
     installation = ControlPlane.copy_of(empty, tmp_path)
-    await installation.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(installation.control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     await installation.control.topics.put(T, "news", "")
     await installation.control.definitions.put(T, Segment.KIND, "romans", msgspec.json.encode(Segment(ROME)))
     yield installation

@@ -1,6 +1,7 @@
-"""Child of the crash test: migrates `journal.db` and is killed just before its N-th SQL statement.
+"""Child of the crash test: migrates `journal.db`, or the file of a given name, and is killed just before its N-th SQL
+statement.
 
-Usage: crash_migration.py DATA_DIR N. It ends with 0 when the migration had fewer statements.
+Usage: crash_migration.py DATA_DIR N [NAME]. It ends with 0 when the migration had fewer statements.
 """
 
 import os
@@ -23,4 +24,4 @@ def _count(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-upgrade(Path(sys.argv[1]), "journal")
+upgrade(Path(sys.argv[1]), (sys.argv[3:] or ["journal"])[0])

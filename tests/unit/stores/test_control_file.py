@@ -26,6 +26,7 @@ from clarion.stores.sqlite.segment_sql import condition
 from tests import lookups
 from tests.contract.controls import Clock, ControlPlane, migrated
 from tests.contract.segments import LOOKED_AT, USERS, settle_in
+from tests.registries import templates_of
 
 T, K = "acme", "workflow"
 
@@ -143,11 +144,11 @@ async def test_current_versions_are_found_by_an_index(installation):
 
 
 async def test_a_template_of_a_newer_build_does_not_hide_the_others(installation, caplog):
-    templates, directory = installation.control.templates, installation.directory
+    templates, directory = templates_of(installation.control), installation.directory
     for key in ("hello", "second"):
         await templates.put(T, Template(key, 0, None, {Channel.SMS: {"body": key}}))
     await installation.control._runner.run(
-        lambda tx: tx.sql("UPDATE template_versions SET built = '[]', builds = builds + 1 WHERE key = 'hello'")
+        lambda tx: tx.sql("UPDATE artifacts SET body = '[]', build = build + 1 WHERE key = 'hello'")
     )
     await templates.put(T, Template("third", 0, None, {Channel.SMS: {"body": "third"}}))
     await directory.refresh()

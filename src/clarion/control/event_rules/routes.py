@@ -7,8 +7,10 @@ from datetime import datetime
 
 import msgspec
 
+from clarion.control.categories.resource import critical_categories
 from clarion.control.defined import Reading, view
 from clarion.control.event_rules.rules import Known, check_references, check_rule
+from clarion.control.templates.reads import Templates
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
@@ -63,13 +65,13 @@ class _Handlers:
         """Return the existing definitions among those that the rule names."""
         control, templates, workflows = self._control, dict[str, Container[Channel]](), set[str]()
         for named in {notify.template for notify in rule.notify if notify.template is not None}:
-            template = await control.templates.get(tenant, named)
+            template = await Templates(control.documents).get(tenant, named)
             if template is not None:
                 templates[named] = template.parts
         for named in {notify.workflow for notify in rule.notify if notify.workflow is not None}:
             if await control.definitions.get(tenant, Workflow.KIND, named) is not None:
                 workflows.add(named)
-        return Known(templates, workflows, await control.categories.keys(tenant))
+        return Known(templates, workflows, await critical_categories(control.documents, tenant))
 
 
 def routes(control: Control, expressions: Expressions) -> list[Route]:

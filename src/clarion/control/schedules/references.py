@@ -2,7 +2,9 @@
 
 import msgspec
 
+from clarion.control.categories.resource import find_category
 from clarion.control.schedules.rules import check_channels, check_variables
+from clarion.control.templates.reads import Templates
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX
 from clarion.domain.schedule import Schedule
@@ -25,10 +27,10 @@ async def check_references(control: Control, schemas: Schemas, tenant: str, sche
         raise _unknown("topic", to.topic, "to.topic")
     if to.segment is not None and await _definition(control, tenant, Segment.KIND, to.segment) is None:
         raise _unknown("segment", to.segment, "to.segment")
-    if schedule.category is not None and await control.categories.get(tenant, schedule.category) is None:
+    if schedule.category is not None and await find_category(control.documents, tenant, schedule.category) is None:
         raise _unknown("category", schedule.category, "category")
     if schedule.template is not None:
-        template = await control.templates.get(tenant, schedule.template)
+        template = await Templates(control.documents).get(tenant, schedule.template)
         if template is None:
             raise _unknown("template", schedule.template, "template")
         check_variables(template.variables, schedule, f"template {template.key!r}")

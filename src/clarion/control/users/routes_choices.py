@@ -7,6 +7,7 @@ from typing import Self
 
 import msgspec
 
+from clarion.control.categories.resource import critical_categories
 from clarion.control.users.preferences import Preferences, canonical, view
 from clarion.control.users.rules import quiet_text
 from clarion.domain.errors import Forbidden, NotFound
@@ -61,7 +62,7 @@ class _Choices:
 
     def __init__(self, control: Control, user_path: Callable[[Call], str]) -> None:
         self._users = control.users
-        self._categories = control.categories
+        self._documents = control.documents
         self._user_path = user_path
 
     async def preferences(self, call: Call) -> Reply:
@@ -69,7 +70,7 @@ class _Choices:
 
     async def put_preferences(self, call: Call) -> Reply:
         tenant, user_id = call.caller.tenant, self._user_path(call)
-        text = canonical(call.body, await self._categories.keys(tenant), field="")
+        text = canonical(call.body, await critical_categories(self._documents, tenant), field="")
         if not await self._users.set_preferences(tenant, user_id, text, source_of(call)):
             raise NotFound(_NO_USER)
         return await self.preferences(call)

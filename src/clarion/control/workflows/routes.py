@@ -8,8 +8,10 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET
 
+from clarion.control.categories.resource import critical_categories
 from clarion.control.defined import Reading
 from clarion.control.references import values_of
+from clarion.control.templates.reads import Templates
 from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
 from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import HeaderSealer, shown
@@ -117,10 +119,10 @@ class _Handlers(Reading):
         """Return the existing definitions among those that the workflow names."""
         templates: dict[str, Container[Channel]] = {}
         for named in templates_of(workflow):
-            template = await self._control.templates.get(tenant, named)
+            template = await Templates(self._control.documents).get(tenant, named)
             if template is not None:
                 templates[named] = template.parts
-        return Known(templates, await self._control.categories.keys(tenant))
+        return Known(templates, await critical_categories(self._control.documents, tenant))
 
 
 def routes(

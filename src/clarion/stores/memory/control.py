@@ -4,10 +4,9 @@ from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
 from clarion.stores.memory.control_accounts import MemoryProviders, MemorySuppressions
 from clarion.stores.memory.control_audiences import MemoryAudiences
-from clarion.stores.memory.control_content import MemoryCategories, MemoryDefinitions
+from clarion.stores.memory.control_definitions import MemoryDefinitions
 from clarion.stores.memory.control_keys import MemoryKeys
 from clarion.stores.memory.control_state import ControlState
-from clarion.stores.memory.control_templates import MemoryTemplates
 from clarion.stores.memory.control_tenants import MemoryQuotaSettings, MemoryTenants
 from clarion.stores.memory.control_topics import MemoryTopics
 from clarion.stores.memory.control_users import MemoryConsents, MemoryUsers
@@ -24,10 +23,8 @@ class MemoryControl:
         self.users = MemoryUsers(state, clock)
         self.consents = MemoryConsents(state)
         self.topics = MemoryTopics(state, clock)
-        self.categories = MemoryCategories(state)
         self.definitions = MemoryDefinitions(state, clock)
         self.documents = MemoryDocuments(state)
-        self.templates = MemoryTemplates(state, clock, self.definitions)
         self.providers = MemoryProviders(state, clock, vault)
         self.audiences = MemoryAudiences(state, clock)
         self.suppressions = MemorySuppressions(state)

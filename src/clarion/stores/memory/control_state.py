@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from clarion.domain.content import Category
 from clarion.domain.quota import Quota
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile
@@ -114,35 +113,6 @@ class StoredTopic(msgspec.Struct):
         return there
 
 
-class StoredVersion(msgspec.Struct):
-    """A version of a template. `source` and `built` are JSON. Versions that were ever current have a `place`; the last
-    place is the current version's, and a rollback leads to the one before."""
-
-    version: int
-    category: str | None
-    source: str
-    built: str
-    created_ms: int
-    created_by: str
-    place: int | None = None
-    published_ms: int | None = None
-    published_by: str | None = None
-    note: str = ""
-
-
-class StoredTemplate(msgspec.Struct):
-    """A template: its newest version number, which stays after a removal, the current one, and the existing
-    versions."""
-
-    newest: int = 0
-    current: int | None = None
-    versions: dict[int, StoredVersion] = {}
-
-    def at_work(self) -> set[int]:
-        """Return the versions in use: those that are sent, and drafts that are sent once published."""
-        return {number for number in (self.current, self.newest) if number in self.versions}
-
-
 class StoredDefinition(msgspec.Struct):
     """All versions of a definition, and whether it was removed."""
 
@@ -183,8 +153,6 @@ class ControlState:
         self.profile_keys: dict[int, ProfileKey] = {}
         self.profiles: dict[int, Profile] = {}
         self.topics: dict[str, dict[str, StoredTopic]] = defaultdict(dict)
-        self.categories: dict[str, dict[str, Category]] = defaultdict(dict)
-        self.templates: dict[str, dict[str, StoredTemplate]] = defaultdict(dict)
         self.definitions: dict[tuple[str, str], dict[str, StoredDefinition]] = defaultdict(dict)
         self.providers: dict[str, dict[str, StoredProvider]] = defaultdict(dict)
         self.documents: dict[DocumentKey, Document] = {}

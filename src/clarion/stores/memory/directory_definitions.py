@@ -10,12 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain import template_name
-from clarion.domain.content import Account, Template
+from clarion.domain.content import CATEGORY_KIND, TEMPLATE_KIND, Account, Category, Template, read_category
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
 from clarion.domain.secret_reference import references_in
 from clarion.ports.control_accounts import open_credentials
 from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.directory import D, Defined
+from clarion.ports.documents import Document, DocumentKey
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.stores.memory.control_state import ControlState, StoredProvider
 
@@ -59,28 +60,38 @@ class DefinitionReader:
         return found
 
 
-class TemplateReader:
-    """Decodes built templates."""
+class ContentReader:
+    """Decodes built templates and categories."""
 
     def __init__(self, state: ControlState) -> None:
         self._state = state
-        self._held: dict[tuple[str, str], tuple[str, Template]] = {}
+        self._held: dict[tuple[str, str], tuple[bytes, Template]] = {}
+        self._categories: dict[tuple[str, str], tuple[Document, Category]] = {}
 
-    def read(self, tenant: str, name: str) -> Template | None:
+    def template(self, tenant: str, name: str) -> Template | None:
         """Return the current version of a template, or for `key@3` that version, with `key@3` as its name; None when
         there is none."""
-        key, version = template_name.split(name)
-        template = self._state.templates[tenant].get(key)
-        number = None if template is None else template.current if version is None else version
-        if template is None or number not in template.versions:
+        built = self._state.artifacts.get(DocumentKey(tenant, TEMPLATE_KIND, template_name.canonical(name)))
+        if built is None:
             return None
-        built = template.versions[number].built
         held = self._held.get((tenant, name))
         if held is None or held[0] is not built:
             if len(self._held) >= DIRECTORY_CACHE_MAX:
                 self._held.clear()
             held = built, msgspec.structs.replace(_TEMPLATE.decode(built), key=name)
             self._held[tenant, name] = held
+        return held[1]
+
+    def category(self, tenant: str, key: str) -> Category | None:
+        """Return a category, None when there is none."""
+        document = self._state.documents.get(DocumentKey(tenant, CATEGORY_KIND, key))
+        if document is None or document.removed:
+            return None
+        held = self._categories.get((tenant, key))
+        if held is None or held[0] is not document:
+            if len(self._categories) >= DIRECTORY_CACHE_MAX:
+                self._categories.clear()
+            held = self._categories[tenant, key] = document, read_category(key, document.body)
         return held[1]
 
 

@@ -1,50 +1,10 @@
-"""Categories and versioned definitions in memory."""
+"""Versioned definitions in memory."""
 
-from clarion.domain.content import Category
 from clarion.domain.errors import Conflict
-from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEFINITIONS_PER_KIND_MAX
+from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_definitions import DefinitionRecord
-from clarion.stores.memory.control_state import ControlState, StoredDefinition, copied, keys_after
-
-
-class MemoryCategories:
-    """The categories of a tenant."""
-
-    def __init__(self, state: ControlState) -> None:
-        self._state = state
-
-    async def put(self, tenant: str, category: Category) -> None:
-        """Create or replace a category. Raises `Conflict` over `CATEGORIES_PER_TENANT_MAX`."""
-        categories = self._state.categories[tenant]
-        if category.key not in categories and len(categories) >= CATEGORIES_PER_TENANT_MAX:
-            raise Conflict(f"a tenant has at most {CATEGORIES_PER_TENANT_MAX} categories")
-        categories[category.key] = copied(category)
-        self._state.changed(tenant)
-
-    async def get(self, tenant: str, key: str) -> Category | None:
-        """Return a category, or None when there is none."""
-        found = self._state.categories[tenant].get(key)
-        return None if found is None else copied(found)
-
-    async def page(self, tenant: str, after: str, limit: int) -> list[Category]:
-        """Return categories in the order of their keys."""
-        categories = self._state.categories[tenant]
-        return [copied(categories[key]) for key in keys_after(categories, after, limit)]
-
-    async def keys(self, tenant: str) -> dict[str, bool]:
-        """Return, by key, whether each category is critical."""
-        return {key: category.critical for key, category in sorted(self._state.categories[tenant].items())}
-
-    async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a category; return whether there was one. Raises `Conflict` while a template refers to it."""
-        for name, template in sorted(self._state.templates[tenant].items()):
-            if any(template.versions[number].category == key for number in template.at_work()):
-                raise Conflict(f"the template {name!r} is of this category", code="in_use")
-        if self._state.categories[tenant].pop(key, None) is None:
-            return False
-        self._state.changed(tenant)
-        return True
+from clarion.stores.memory.control_state import ControlState, StoredDefinition, keys_after
 
 
 class MemoryDefinitions:

@@ -1,0 +1,82 @@
+"""The resource of categories."""
+
+from typing import Final
+
+import msgspec
+
+from clarion.control.categories.rules import CategoryBody, CategoryView, check_category
+from clarion.domain.content import CATEGORY_KIND, Category, read_category
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, PAGE_ITEMS_MAX
+from clarion.domain.workflow import Digest, Workflow
+from clarion.ports.control_definitions import Definitions
+from clarion.ports.documents import Bound, Changes, DocumentKey, Documents
+from clarion.ports.web import Call, Reply, Route
+from clarion.resources.changing import Changing
+from clarion.resources.decisions import stored
+from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.resources.routes import Handlers, routes_of
+
+_WORKFLOW: Final = msgspec.json.Decoder(Workflow)
+
+
+def check(body: CategoryBody, facts: Facts, now_ms: int) -> Changes:
+    """Return the category to store. Raises `InvalidField`, and `Conflict` over `CATEGORIES_PER_TENANT_MAX`."""
+    bound = Bound(CATEGORY_KIND, CATEGORIES_PER_TENANT_MAX, "categories")
+    return stored(facts, check_category(body), now_ms, bound=bound)
+
+
+CATEGORIES: Final = Resource(
+    CATEGORY_KIND,
+    "/v1/categories/{key}",
+    CategoryBody,
+    CategoryView,
+    Permissions("content:read", "content:write"),
+    check,
+    description="Preferences are category by channel. Users cannot opt out of a critical category.",
+    example=CategoryBody(defaults={"email": True, "sms": False}),
+    plural="categories",
+)
+
+
+class _Handlers(Handlers):
+    """Categories name a workflow, which is not a document yet."""
+
+    def __init__(self, documents: Documents, changing: Changing, definitions: Definitions) -> None:
+        super().__init__(CATEGORIES, documents, changing)
+        self._definitions = definitions
+
+    async def put(self, call: Call) -> Reply:
+        """Store a category whose workflow exists and begins with a digest."""
+        check_category(call.body)
+        name = call.body.digest_workflow
+        if name is not None:
+            found = await self._definitions.get(call.caller.tenant, Workflow.KIND, name)
+            if found is None:
+                raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
+            if not isinstance(_WORKFLOW.decode(found.body).steps[0], Digest):
+                raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
+        return await super().put(call)
+
+
+def routes(documents: Documents, changing: Changing, definitions: Definitions) -> list[Route]:
+    """Return the endpoints of this area; workflows are looked up among the definitions."""
+    return routes_of(_Handlers(documents, changing, definitions))
+
+
+async def find_category(documents: Documents, tenant: str, key: str) -> Category | None:
+    """Return a category."""
+    place = DocumentKey(tenant, CATEGORY_KIND, key)
+    found = (await documents.read([place])).get(place)
+    return None if found is None else read_category(key, found.body)
+
+
+async def critical_categories(documents: Documents, tenant: str) -> dict[str, bool]:
+    """Return the keys of all categories with whether each is critical."""
+    found: dict[str, bool] = {}
+    more, after = True, ""
+    while more:
+        page, more = await documents.page(tenant, CATEGORY_KIND, after, PAGE_ITEMS_MAX)
+        found |= {one.key.key: read_category(one.key.key, one.body).critical for one in page}
+        after = page[-1].key.key if page else ""
+    return found
