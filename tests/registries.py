@@ -1,6 +1,7 @@
 """Templates and categories of a control store, without the API: each call is one change, as a route makes it."""
 
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +21,7 @@ from clarion.resources.audited import audited
 from clarion.resources.changing import Change, Changing
 from clarion.resources.decisions import removal
 from clarion.runtime.clock import SystemClock
-from clarion_lab.load.definitions import Given, put_category, put_template
+from clarion_lab.load.definitions import Given, put_body, put_category, put_template
 
 _MAKE_CURRENT = current_action(lambda _source: None)
 
@@ -31,6 +32,10 @@ def templates_of(control, clock=None):
 
 def categories_of(control, clock=None):
     return Categories(control.documents, clock or SystemClock())
+
+
+def definitions_of(control, clock=None):
+    return Definitions(control.documents, clock or SystemClock())
 
 
 def _author(tenant, by=""):
@@ -124,6 +129,48 @@ class Categories:
     async def remove(self, tenant, key):
         target = DocumentKey(tenant, CATEGORY_KIND, key)
         change = Change(removal("category"), target, None, _author(tenant), audited)
+        try:
+            await Changing(self._documents, self._clock).change(change)
+        except NotFound:
+            return False
+        return True
+
+
+class Definition(NamedTuple):
+    """One version of a definition; `body` is JSON."""
+
+    key: str
+    version: int
+    body: bytes
+    created_ms: int
+    updated_ms: int
+
+    @classmethod
+    def of(cls, document):
+        return cls(document.key.key, document.version, document.body, document.created_ms, document.updated_ms)
+
+
+class Definitions:
+    """Reads and changes documents of any kind, unchecked."""
+
+    def __init__(self, documents, clock):
+        self._documents = documents
+        self._clock = clock
+
+    async def put(self, tenant, kind, key, body):
+        changed = await put_body(self._documents, tenant, kind, key, msgspec.Raw(body), self._clock)
+        return Definition.of(changed.document)
+
+    async def get(self, tenant, kind, key, version=None):
+        place = DocumentKey(tenant, kind, key)
+        found = (await self._documents.read([place], version)).get(place)
+        return None if found is None else Definition.of(found)
+
+    async def page(self, tenant, kind, after, limit):
+        return [Definition.of(one) for one in (await self._documents.page(tenant, kind, after, limit)).documents]
+
+    async def remove(self, tenant, kind, key):
+        change = Change(removal(kind), DocumentKey(tenant, kind, key), None, _author(tenant), audited)
         try:
             await Changing(self._documents, self._clock).change(change)
         except NotFound:

@@ -10,7 +10,7 @@ from clarion.domain.user import Device, UserWrite
 from clarion.domain.workflow import Workflow
 from clarion.ports.control_accounts import ProviderWrite
 from tests import lookups
-from tests.registries import categories_of, templates_of
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "directory"
 T = "acme"
@@ -111,7 +111,7 @@ def workflow(template: str) -> bytes:
 
 
 async def test_definitions_come_decoded_and_change_after_the_revision_check(control_plane):
-    definitions, directory = control_plane.control.definitions, control_plane.directory
+    definitions, directory = definitions_of(control_plane.control, control_plane.clock), control_plane.directory
     assert await lookups.definition(directory, T, Workflow, "welcome") is None
     await definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
     await definitions.put(T, Workflow.KIND, "bye", workflow("bye"))
@@ -131,8 +131,8 @@ async def test_definitions_come_decoded_and_change_after_the_revision_check(cont
 
 
 async def test_a_version_asked_for_by_number_stays_even_when_the_definition_is_removed(control_plane):
-    await control_plane.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
-    await control_plane.control.definitions.remove(T, Workflow.KIND, "welcome")
+    await definitions_of(control_plane.control, control_plane.clock).put(T, Workflow.KIND, "welcome", workflow("hello"))
+    await definitions_of(control_plane.control, control_plane.clock).remove(T, Workflow.KIND, "welcome")
     first = await lookups.definition(control_plane.directory, T, Workflow, "welcome", 1)
     assert (first.version, first.body.steps[0].template) == (1, "hello")
     control_plane.settle()
@@ -144,8 +144,10 @@ async def test_a_version_asked_for_by_number_stays_even_when_the_definition_is_r
 
 
 async def test_a_definition_this_build_cannot_read_does_not_stop_the_others(control_plane, caplog):
-    await control_plane.control.definitions.put(T, Workflow.KIND, "odd", b'{"steps":[{"kind":"teleport","name":"x"}]}')
-    await control_plane.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
+    await definitions_of(control_plane.control, control_plane.clock).put(
+        T, Workflow.KIND, "odd", b'{"steps":[{"kind":"teleport","name":"x"}]}'
+    )
+    await definitions_of(control_plane.control, control_plane.clock).put(T, Workflow.KIND, "welcome", workflow("hello"))
     assert [one.key for one in await control_plane.directory.definitions_of(T, Workflow)] == ["welcome"]
     assert await lookups.definition(control_plane.directory, T, Workflow, "odd") is None
     assert "workflow odd of tenant acme is omitted" in caplog.text

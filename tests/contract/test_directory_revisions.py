@@ -15,7 +15,7 @@ from clarion.ports.directory import OPERATOR_LEVEL
 from tests import lookups
 from tests.contract.backends import SHARED
 from tests.contract.controls import ControlPlane
-from tests.registries import categories_of, templates_of
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "directory"
 T = "acme"
@@ -48,8 +48,8 @@ async def test_each_tenant_has_a_revision_of_its_own_and_so_has_the_operator(con
         lambda tenant: categories_of(control).put(tenant, Category("c")),
         lambda tenant: control.topics.put(tenant, "news", ""),
         lambda tenant: control.topics.remove(tenant, "news"),
-        lambda tenant: control.definitions.put(tenant, Workflow.KIND, "w", workflow("hello")),
-        lambda tenant: control.definitions.remove(tenant, Workflow.KIND, "w"),
+        lambda tenant: definitions_of(control).put(tenant, Workflow.KIND, "w", workflow("hello")),
+        lambda tenant: definitions_of(control).remove(tenant, Workflow.KIND, "w"),
         lambda tenant: templates_of(control).put(tenant, Template("t", 0, None, {Channel.SMS: {"body": "x"}})),
         lambda tenant: templates_of(control).rebuild(
             tenant, {("t", 1): Template("t", 0, None, {Channel.SMS: {"body": "y"}})}
@@ -86,13 +86,13 @@ async def test_each_tenant_has_a_revision_of_its_own_and_so_has_the_operator(con
 async def test_what_changes_nothing_leaves_the_revision(control_plane):
     control = control_plane.control
     await control.tenants.put(T, "Acme")
-    await control.definitions.put(T, Workflow.KIND, "w", workflow("hello"))
+    await definitions_of(control).put(T, Workflow.KIND, "w", workflow("hello"))
     record, _ = await control.keys.create(T, "ci", ["*"])
     await control.keys.revoke(T, record.key_id)
     await templates_of(control).put(T, Template("t", 0, None, {Channel.SMS: {"body": "x"}}))
     await templates_of(control).put(T, Template("t", 0, None, {Channel.SMS: {"body": "y"}}))
     before = revisions(control_plane, T, "nobody", OPERATOR_LEVEL)
-    await control.definitions.put(T, Workflow.KIND, "w", workflow("hello"))
+    await definitions_of(control).put(T, Workflow.KIND, "w", workflow("hello"))
     await control.keys.revoke(T, record.key_id)
     await control.quotas.put(T, TENANT, Quota())
     await templates_of(control).rebuild(
@@ -100,7 +100,7 @@ async def test_what_changes_nothing_leaves_the_revision(control_plane):
     )
     for area in (categories_of(control), control.topics, templates_of(control), control.providers):
         assert not await area.remove(T, "none")
-    assert not await control.definitions.remove(T, Workflow.KIND, "none")
+    assert not await definitions_of(control).remove(T, Workflow.KIND, "none")
     with pytest.raises(NotFound):
         await control.tenants.set_defaults("nobody", {})
     await control.users.put_many(T, [UserWrite("ana")])

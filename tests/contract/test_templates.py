@@ -11,7 +11,7 @@ from clarion.domain.template import Sample, Source, Translation
 from tests import lookups
 from tests.contract.backends import SHARED
 from tests.contract.controls import ControlPlane
-from tests.registries import categories_of, templates_of
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "control"
 T = "acme"
@@ -262,5 +262,5 @@ async def test_a_definition_and_what_becomes_of_it_are_stored_together_or_not_at
     bound("DEFINITIONS_PER_KIND_MAX", 1)
     with pytest.raises(Conflict):
         await templates.share(T, "layout", "other", b'{"html":"2"}', {("hello", 1): built("with 2")})
-    assert await control_plane.control.definitions.get(T, "layout", "other") is None
+    assert await definitions_of(control_plane.control, control_plane.clock).get(T, "layout", "other") is None
     assert await sent(control_plane) == (1, "with 1")

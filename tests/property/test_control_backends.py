@@ -19,7 +19,7 @@ from clarion.ports.control_accounts import ProviderWrite, Suppression
 from tests import lookups
 from tests.contract.backends import CONTROLS, ENGINES
 from tests.contract.controls import ControlPlane, migrated
-from tests.registries import categories_of
+from tests.registries import categories_of, definitions_of
 
 IDS, TOPICS, KEYS = ("ana", "bo", "Bo", "ü|1"), ("news", "rides"), ("a", "b")
 ADDRESSES = ("Ana@example.com", "ana@example.com", "+12025550143")
@@ -131,8 +131,9 @@ async def answer(control_plane, tenant, step):
         arguments = (replace(arguments[0], kept=kept),)
     try:
         control = control_plane.control
-        of_area = categories_of(control, control_plane.clock) if area == "categories" else getattr(control, area)
-        return await getattr(of_area, name)(tenant, *arguments)
+        areas = {"categories": categories_of, "definitions": definitions_of}
+        found = areas[area](control, control_plane.clock) if area in areas else getattr(control, area)
+        return await getattr(found, name)(tenant, *arguments)
     except ClarionError as error:
         return type(error).__name__, str(error), getattr(error, "field", None), getattr(error, "code", None)
 
@@ -151,8 +152,12 @@ async def read(control, tenant):
         await control.suppressions.page(tenant, None, None, ("", ""), 9),
         await control.suppressions.page(tenant, "email", "Ana@example.com", ("", ""), 9),
         await control.suppressions.page(tenant, None, None, ("email", "ana@example.com"), 1),
-        await control.definitions.page(tenant, "workflow", "", 9),
-        [await control.definitions.get(tenant, "workflow", key, number) for key in KEYS for number in (None, 0, 1, 2)],
+        await definitions_of(control).page(tenant, "workflow", "", 9),
+        [
+            await definitions_of(control).get(tenant, "workflow", key, number)
+            for key in KEYS
+            for number in (None, 0, 1, 2)
+        ],
         await control.providers.page(tenant, "", 9),
         await categories_of(control).page(tenant, "a", 9),
         await categories_of(control).keys(tenant),

@@ -8,7 +8,7 @@ from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.workflow import Workflow
 from tests.contract.controls import ControlPlane
-from tests.registries import categories_of, templates_of
+from tests.registries import categories_of, definitions_of, templates_of
 
 T = "acme"
 ONE = "/v1/workflows/welcome"
@@ -72,7 +72,7 @@ async def test_what_a_workflow_names_has_to_exist_and_a_refused_one_leaves_nothi
         assert (refused.value.field, refused.value.code) == (field, code)
         with pytest.raises(InvalidField):
             await control_plane.call("PUT", ONE, body, tenant="other")
-    assert await control_plane.control.definitions.page(T, Workflow.KIND, "", 9) == []
+    assert await definitions_of(control_plane.control, control_plane.clock).page(T, Workflow.KIND, "", 9) == []
     await categories_of(control_plane.control).put(T, Category("news"))
     assert (await control_plane.call("PUT", ONE, welcome(category="news") | {"category": "news"})).status == 200
 

@@ -12,7 +12,6 @@ from clarion.domain.quota import Quota
 from clarion.domain.token_key import TokenKey
 from clarion.ports.audiences import Audiences
 from clarion.ports.control_accounts import Providers, Suppressions
-from clarion.ports.control_definitions import Definitions
 from clarion.ports.control_keys import Keys
 from clarion.ports.control_users import Consents, Topics, Users
 from clarion.ports.documents import Documents
@@ -108,13 +107,8 @@ class Control(Protocol):
         ...
 
     @property
-    def definitions(self) -> Definitions:
-        """The workflows, segments, schedules, event rules and policies."""
-        ...
-
-    @property
     def documents(self) -> Documents:
-        """The documents of tenants."""
+        """The documents of tenants: categories, templates, layouts, workflows, segments, schedules and all the like."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits import BODY_BYTES_MAX, DEFINITIONS_PER_KIND_MAX
 from clarion.ports.documents import Changes, Document, DocumentKey, Expected
 from clarion.ports.drafting import BuildJob
+from clarion.ports.web import JSON, Query
 
 B = TypeVar("B")
 B_contra = TypeVar("B_contra", contravariant=True)
@@ -107,7 +108,8 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     """A kind of documents. `path` ends in `{key}`, unless a tenant has one alone: then `only` is its key, and `default` its
     body until it is stored. `body` is what requests give, checked by itself and made what documents hold by `prepare`, `view`
     what responses show: the fields of the body with `key`, `version`, `created_at` and `updated_at`, as far as it has them.
-    `secrets` and `contacts` name fields that the audit shows as digests, or masked; `audited` replaces that."""
+    `secrets` and `contacts` name fields that the audit shows as digests, or masked; `audited` replaces that. `media` are the types of bodies, `queries` those of
+    the route that gets one."""
 
     kind: str
     path: str
@@ -119,6 +121,7 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     noun: str = ""
     plural: str = ""
     summary: str = ""
+    removal_summary: str = ""
     description: str = ""
     example: B | None = None
     most: int = DEFINITIONS_PER_KIND_MAX
@@ -131,6 +134,8 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     prepare: Callable[[Any], Any] | None = None
     limit_bytes: int = BODY_BYTES_MAX
     audited: Callable[[bytes], bytes] | None = None
+    media: tuple[str, ...] = (JSON,)
+    queries: tuple[Query, ...] = ()
 
     @property
     def name(self) -> str:

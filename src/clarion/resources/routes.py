@@ -33,12 +33,11 @@ class Handlers:
         self._changing = changing
 
     async def put(self, call: Call) -> Reply:
-        """Store a body. Raises `InvalidField` for a key that is none."""
-        key(self._key(call), "key")
+        """Store a body."""
         resource, body = self.resource, call.body
         if resource.prepare is not None:
             body = await asyncio.to_thread(resource.prepare, body) if resource.heavy else resource.prepare(body)
-        return self.shown((await self.change(call, resource.put, body)).document)
+        return self.shown(await self.store(call, body))
 
     async def get(self, call: Call) -> Reply:
         """Return a reply with a document. Raises `NotFound`."""
@@ -65,6 +64,13 @@ class Handlers:
             raise NotFound(f"no such {self.resource.name}")
         return found
 
+    async def store(self, call: Call, body: Any) -> Document:
+        """Store a body that is prepared already, and return its document. Raises `InvalidField` for a key that is none."""
+        key(self._key(call), "key")
+        stored = (await self.change(call, self.resource.put, body)).document
+        assert stored is not None  # noqa: S101 - it is not removed
+        return stored
+
     async def change(self, call: Call, action: Action[Any], body: Any) -> Changed:
         """Make a change that a call asks for, on the conditions in its headers."""
         resource, caller = self.resource, call.caller
@@ -78,27 +84,29 @@ class Handlers:
     def view(self, document: Document) -> Any:
         """Return what responses show of a document."""
         resource = self.resource
-        if resource.shown is not None:
-            return resource.shown(document)
-        own = {
-            "key": document.key.key,
-            "version": document.version,
-            "created_at": shown(document.created_ms),
-            "updated_at": shown(document.updated_ms),
-        }
-        fields = resource.view.__struct_encode_fields__
-        added = {name: value for name, value in own.items() if name in fields}
-        missing = {} if resource.view.__struct_config__.omit_defaults else defaults_of(resource.view)
-        return missing | msgspec.json.decode(document.body) | added
+        return view_of(document, resource.view) if resource.shown is None else resource.shown(document)
 
-    def shown(self, document: Document | None) -> Reply:
-        """Return a reply with a document and its ETag. Raises `NotFound` for None."""
-        if document is None:
-            raise NotFound(f"no such {self.resource.name}")
+    def shown(self, document: Document) -> Reply:
+        """Return a reply with a document and its ETag."""
         return Reply(self.view(document), headers=etag(document.version))
 
     def _key(self, call: Call) -> str:
         return self.resource.only or call.path["key"]
+
+
+def view_of(document: Document, view: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the body of a document with its key, version and times, as far as a view has them, and its defaults unless the view
+    omits them."""
+    own = {
+        "key": document.key.key,
+        "version": document.version,
+        "created_at": shown(document.created_ms),
+        "updated_at": shown(document.updated_ms),
+    }
+    added = {name: value for name, value in own.items() if name in view.__struct_encode_fields__}
+    missing = {} if view.__struct_config__.omit_defaults else defaults_of(view)
+    body: dict[str, Any] = msgspec.json.decode(document.body)
+    return missing | body | added
 
 
 def routes(resource: Resource[Any], documents: Documents, changing: Changing) -> list[Route]:
@@ -114,14 +122,15 @@ def routes_of(do: Handlers) -> list[Route]:
     found = [
         Route("PUT", path, do.put, write, resource.summary or f"Create or replace {which}", body=resource.body,
               reply=resource.view, limit_bytes=resource.limit_bytes, tag=tag, queries=(REASON,),
-              description=resource.description, example=resource.example, versioned=True),
-        Route("GET", path, do.get, read, f"Get {which}", reply=resource.view, tag=tag, versioned=True),
+              description=resource.description, example=resource.example, media=resource.media, versioned=True),
+        Route("GET", path, do.get, read, f"Get {which}", reply=resource.view, tag=tag, queries=resource.queries,
+              versioned=True),
     ]  # fmt: skip
     if not resource.only:
         every = path.removesuffix("/{key}")
         found += [
             Route("GET", every, do.page, read, f"List {resource.names}", queries=PAGE_QUERIES, tag=tag),
-            Route("DELETE", path, do.remove, write, f"Remove {which}", status=204, tag=tag, queries=(REASON,),
+            Route("DELETE", path, do.remove, write, resource.removal_summary or f"Remove {which}", status=204, tag=tag, queries=(REASON,),
                   versioned=True),
         ]  # fmt: skip
     return found

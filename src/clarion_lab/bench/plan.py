@@ -44,7 +44,7 @@ from clarion.ports.streams import Frame
 from clarion.runtime.consumer import LeasedPartitions
 from clarion.runtime.metering import Meter
 from clarion_lab.load import people
-from clarion_lab.load.definitions import put_category, put_template
+from clarion_lab.load.definitions import put_body, put_category, put_template
 
 TENANT: Final = "bench"
 USERS: Final = 1_000_000
@@ -174,7 +174,7 @@ async def _seed_data(parts: Parts, _counts: _Counts, users: int, _number: int) -
     await control.tenants.put(TENANT, "Bench")
     quiet = QuietHours((QuietWindow("22:00", "08:00"),))
     policy = Policy(quiet_hours=quiet)
-    await control.definitions.put(TENANT, Policy.KIND, "tenant", msgspec.json.encode(policy))
+    await put_body(control.documents, TENANT, Policy.KIND, "tenant", policy)
     route = Route(first=(Channel.PUSH, Channel.EMAIL))
     rules = CategoryRules(caps=(Cap(3, "1d"),), route=route)
     await put_category(control.documents, TENANT, Category(_CATEGORY, rules=rules))

@@ -18,7 +18,7 @@ from clarion.domain.quota import Quota
 from clarion.ports.web import Caller
 from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.contract.controls import ControlPlane
-from tests.registries import categories_of, templates_of
+from tests.registries import categories_of, definitions_of, templates_of
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, seed_data
 from tests.unit.accept.harness import IntakeHarness
@@ -66,8 +66,8 @@ async def remote(folder, **options):
     control = installation.control
     await categories_of(control).put(TENANT, Category("letters"))
     await templates_of(control).put(TENANT, Template("news", 0, "letters", {"sms": {"body": "Hi"}}))
-    await control.definitions.put(TENANT, "workflow", "flow", msgspec.json.encode(STEPS))
-    await control.definitions.put(TENANT, "event_rule", "rule", msgspec.json.encode(RULE))
+    await definitions_of(control).put(TENANT, "workflow", "flow", msgspec.json.encode(STEPS))
+    await definitions_of(control).put(TENANT, "event_rule", "rule", msgspec.json.encode(RULE))
     await control.quotas.put(TENANT, WHOLE, Quota(daily=1_000_000, audience_max=1_000))
     return RemoteIntake(installation, **options)
 

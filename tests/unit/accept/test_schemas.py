@@ -10,7 +10,7 @@ from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Delay, Send, Workflow
 from tests.contract.controls import ControlPlane, migrated
-from tests.registries import templates_of
+from tests.registries import definitions_of, templates_of
 from tests.unit.accept.admitting import admission
 from tests.unit.accept.harness import BATCH, BLAST, ONE, IntakeHarness
 
@@ -86,7 +86,9 @@ async def test_a_fixed_version_is_validated_against_its_own_schema(installation)
 
 
 async def workflow(installation, *steps):
-    await installation.control.definitions.put(T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps)))
+    await definitions_of(installation.control, installation.clock).put(
+        T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps))
+    )
     await installation.directory.refresh()
 
 

@@ -9,21 +9,30 @@ from clarion.domain.content import CATEGORY_KIND, Category, read_category
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, PAGE_ITEMS_MAX
 from clarion.domain.workflow import Digest, Workflow
-from clarion.ports.control_definitions import Definitions
 from clarion.ports.documents import Bound, Changes, DocumentKey, Documents
-from clarion.ports.web import Call, Reply, Route
-from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
-from clarion.resources.routes import Handlers, routes_of
+from clarion.resources.declaration import Facts, Needs, Permissions, Resource
 
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 
 
+def needs(body: CategoryBody, facts: Facts) -> Needs:
+    """Return the workflow that makes digests."""
+    name = body.digest_workflow
+    return Needs() if name is None else Needs(frozenset({DocumentKey(facts.target.tenant, Workflow.KIND, name)}))
+
+
 def check(body: CategoryBody, facts: Facts, now_ms: int) -> Changes:
     """Return the category to store. Raises `InvalidField`, and `Conflict` over `CATEGORIES_PER_TENANT_MAX`."""
+    checked, name = check_category(body), body.digest_workflow
+    if name is not None:
+        workflow = facts.find(Workflow.KIND, name)
+        if workflow is None:
+            raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
+        if not isinstance(_WORKFLOW.decode(workflow.body).steps[0], Digest):
+            raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
     bound = Bound(CATEGORY_KIND, CATEGORIES_PER_TENANT_MAX, "categories")
-    return stored(facts, check_category(body), now_ms, bound=bound)
+    return stored(facts, checked, now_ms, bound=bound)
 
 
 CATEGORIES: Final = Resource(
@@ -33,35 +42,12 @@ CATEGORIES: Final = Resource(
     CategoryView,
     Permissions("content:read", "content:write"),
     check,
+    needs,
+    removal_summary="Remove a category that no template belongs to",
     description="Preferences are category by channel. Users cannot opt out of a critical category.",
     example=CategoryBody(defaults={"email": True, "sms": False}),
     plural="categories",
 )
-
-
-class _Handlers(Handlers):
-    """Categories name a workflow, which is not a document yet."""
-
-    def __init__(self, documents: Documents, changing: Changing, definitions: Definitions) -> None:
-        super().__init__(CATEGORIES, documents, changing)
-        self._definitions = definitions
-
-    async def put(self, call: Call) -> Reply:
-        """Store a category whose workflow exists and begins with a digest."""
-        check_category(call.body)
-        name = call.body.digest_workflow
-        if name is not None:
-            found = await self._definitions.get(call.caller.tenant, Workflow.KIND, name)
-            if found is None:
-                raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
-            if not isinstance(_WORKFLOW.decode(found.body).steps[0], Digest):
-                raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
-        return await super().put(call)
-
-
-def routes(documents: Documents, changing: Changing, definitions: Definitions) -> list[Route]:
-    """Return the endpoints of this area; workflows are looked up among the definitions."""
-    return routes_of(_Handlers(documents, changing, definitions))
 
 
 async def find_category(documents: Documents, tenant: str, key: str) -> Category | None:

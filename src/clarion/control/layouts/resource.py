@@ -18,13 +18,10 @@ from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
 from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template import Engine, Layout, Partial, Source
 from clarion.domain.template_head import SOURCE_KIND, TemplateHead, source_key
-from clarion.ports.documents import Bound, Changes, DocumentKey, Documents
+from clarion.ports.documents import Bound, Changes, DocumentKey
 from clarion.ports.drafting import BuildJob
-from clarion.ports.web import Route
-from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
 from clarion.resources.declaration import Facts, Needs, Permissions, Resource
-from clarion.resources.routes import routes as resource_routes
 
 _PERMISSIONS: Final = Permissions("content:read", "content:write")
 
@@ -154,11 +151,6 @@ PARTIALS: Final[Resource[Any]] = Resource(
     prepare=prepare_partial,
     limit_bytes=TEMPLATE_BYTES_MAX,
 )
-
-
-def routes(documents: Documents, changing: Changing) -> list[Route]:
-    """Return the endpoints of this area."""
-    return [route for one in (LAYOUTS, PARTIALS) for route in resource_routes(one, documents, changing)]
 
 
 class _Users(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ from clarion.domain.address import key
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template_head import TemplateHead
-from clarion.ports.control_definitions import Definitions
 from clarion.ports.documents import Documents
 from clarion.ports.schemas import Schemas
 from clarion.ports.web import Call, Query, Reply, Route
@@ -75,8 +74,8 @@ def _number(asked: str | None, head: TemplateHead) -> int:
     return head.newest
 
 
-def routes(documents: Documents, definitions: Definitions, changing: Changing, schemas: Schemas) -> list[Route]:
-    """Return the endpoints of this area; the policy is looked up among the definitions."""
+def routes(documents: Documents, changing: Changing, schemas: Schemas) -> list[Route]:
+    """Return the endpoints of this area."""
     templates = Templates(documents)
     editor = Editor(templates, changing, schemas)
     do = _Handlers(templates, editor)
@@ -91,7 +90,7 @@ def routes(documents: Documents, definitions: Definitions, changing: Changing, s
         Route("DELETE", one, do.remove, write, "Remove a template with all its versions", status=204, tag=tag,
               versioned=True),
         *routes_versions.routes(templates, editor),
-        *routes_translations.routes(templates, definitions, editor),
+        *routes_translations.routes(templates, documents, editor),
     ]  # fmt: skip
 
 

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any, Final, NamedTuple, TypeVar
 
-import msgspec
-
 from clarion.control.categories.resource import find_category
 from clarion.control.templates.actions import BUILD, SAVE, Save
 from clarion.control.templates.bodies import TemplateBody
@@ -29,6 +27,7 @@ from clarion.ports.drafting import Drafting, RenderJob
 from clarion.ports.web import Call, Caller, Query, Reply, Route
 from clarion.resources.declaration import Facts
 from clarion.resources.gather import Gatherer
+from clarion.resources.reads import find_body
 from clarion.resources.routes import actor_of
 
 _SCOPE: Final = "content:read"
@@ -125,8 +124,7 @@ class _Handlers:
         return readable(record.user_id, record.email, record.phone, record.locale, record.zone, record.attributes)
 
     async def _defined(self, tenant: str, kind: type[D], name: str) -> D:
-        record = await self._control.definitions.get(tenant, kind.KIND, name)
-        return kind() if record is None else msgspec.json.decode(record.body, type=kind)
+        return await find_body(self._control.documents, tenant, kind.KIND, name, kind) or kind()
 
 
 def _as_html(query: dict[str, str]) -> bool:

@@ -25,8 +25,9 @@ from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
 from clarion.domain.locales import best, canonical
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import Source, TemplateVersion
-from clarion.ports.control_definitions import Definitions
+from clarion.ports.documents import Documents
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.reads import find_body
 
 FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
     "xliff": (xliff, "application/xliff+xml"),
@@ -34,7 +35,6 @@ FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
 }
 """The formats of translators' files, with their media types."""
 _PAGE_TEMPLATES: Final = 20
-_POLICY: Final = msgspec.json.Decoder(Policy)
 _FORMAT: Final = Query("format", "`xliff` (1.2; the default) or `po`")
 _PUBLISH: Final = Query("publish", "Make it the current version; otherwise it is a draft", kind="boolean")
 _LOCALE: Final = Query(
@@ -83,9 +83,9 @@ class ImportView(msgspec.Struct, frozen=True):
 
 
 class _Handlers:
-    def __init__(self, templates: Templates, definitions: Definitions, editor: Editor) -> None:
+    def __init__(self, templates: Templates, documents: Documents, editor: Editor) -> None:
         self._templates = templates
-        self._definitions = definitions
+        self._documents = documents
         self._editor = editor
 
     async def report(self, call: Call) -> Reply:
@@ -151,8 +151,8 @@ class _Handlers:
         return sorted({*found, await self._tenant_locale(tenant)} - {""})
 
     async def _tenant_locale(self, tenant: str) -> str:
-        record = await self._definitions.get(tenant, Policy.KIND, POLICY_KEY)
-        return "" if record is None else _POLICY.decode(record.body).locale
+        policy = await find_body(self._documents, tenant, Policy.KIND, POLICY_KEY, Policy)
+        return "" if policy is None else policy.locale
 
 
 def _all_missing(templates: Sequence[TemplateVersion], locales: Sequence[str]) -> list[MissingView]:
@@ -214,9 +214,9 @@ async def _whole(pieces: AsyncIterator[bytes] | None) -> bytes:
     return bytes(body)
 
 
-def routes(templates: Templates, definitions: Definitions, editor: Editor) -> list[Route]:
+def routes(templates: Templates, documents: Documents, editor: Editor) -> list[Route]:
     """Return the endpoints of translations."""
-    do = _Handlers(templates, definitions, editor)
+    do = _Handlers(templates, documents, editor)
     write, read, tag = "content:write", "content:read", "translations"
     one, all_of = "/v1/templates/{key}/translations/{locale}", "/v1/templates/{key}/translations"
     return [

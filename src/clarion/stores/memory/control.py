@@ -4,7 +4,6 @@ from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
 from clarion.stores.memory.control_accounts import MemoryProviders, MemorySuppressions
 from clarion.stores.memory.control_audiences import MemoryAudiences
-from clarion.stores.memory.control_definitions import MemoryDefinitions
 from clarion.stores.memory.control_keys import MemoryKeys
 from clarion.stores.memory.control_state import ControlState
 from clarion.stores.memory.control_tenants import MemoryQuotaSettings, MemoryTenants
@@ -23,7 +22,6 @@ class MemoryControl:
         self.users = MemoryUsers(state, clock)
         self.consents = MemoryConsents(state)
         self.topics = MemoryTopics(state, clock)
-        self.definitions = MemoryDefinitions(state, clock)
         self.documents = MemoryDocuments(state)
         self.providers = MemoryProviders(state, clock, vault)
         self.audiences = MemoryAudiences(state, clock)

@@ -16,7 +16,6 @@ from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile
 from clarion.ports.control import TenantRecord
 from clarion.ports.control_accounts import ProviderRecord, Suppression
-from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.control_keys import KeyRecord
 from clarion.ports.control_users import ConsentRecord, TopicRecord
 from clarion.ports.documents import AuditRow, Document, DocumentKey
@@ -113,22 +112,6 @@ class StoredTopic(msgspec.Struct):
         return there
 
 
-class StoredDefinition(msgspec.Struct):
-    """All versions of a definition, and whether it was removed."""
-
-    versions: list[DefinitionRecord] = []
-    removed: bool = False
-
-    @property
-    def current(self) -> DefinitionRecord | None:
-        """The newest version, None for a definition that was removed."""
-        return None if self.removed or not self.versions else self.versions[-1]
-
-    def version(self, number: int) -> DefinitionRecord | None:
-        """Return a version by its number, from 1 on, or None when there is none."""
-        return self.versions[number - 1] if 1 <= number <= len(self.versions) else None
-
-
 class StoredProvider(msgspec.Struct, frozen=True):
     """A provider account with its credentials sealed."""
 
@@ -153,7 +136,6 @@ class ControlState:
         self.profile_keys: dict[int, ProfileKey] = {}
         self.profiles: dict[int, Profile] = {}
         self.topics: dict[str, dict[str, StoredTopic]] = defaultdict(dict)
-        self.definitions: dict[tuple[str, str], dict[str, StoredDefinition]] = defaultdict(dict)
         self.providers: dict[str, dict[str, StoredProvider]] = defaultdict(dict)
         self.documents: dict[DocumentKey, Document] = {}
         self.document_versions: dict[DocumentKey, dict[int, Document]] = defaultdict(dict)
@@ -166,11 +148,6 @@ class ControlState:
         """Count a change of a tenant's definitions; the empty tenant is that of operator-level records."""
         self.revision += 1
         self.revisions[tenant] = self.revision
-
-    def current(self, tenant: str, kind: str) -> dict[str, DefinitionRecord]:
-        """Return the newest versions of all definitions of a kind, by key, without removed ones."""
-        found = ((key, stored.current) for key, stored in self.definitions[tenant, kind].items())
-        return {key: record for key, record in found if record is not None}
 
     def ordinals(self, tenant: str, user_ids: Iterable[str]) -> dict[str, int]:
         """Return the ordinals of those of the users that exist, by user id."""

@@ -10,7 +10,6 @@ from clarion.ports.secrets import Vault
 from clarion.stores.postgres.audience_count import PostgresAudiences
 from clarion.stores.postgres.control_accounts import PostgresProviders, PostgresSuppressions
 from clarion.stores.postgres.control_consents import PostgresConsents
-from clarion.stores.postgres.control_definitions import PostgresDefinitions
 from clarion.stores.postgres.control_keys import PostgresKeys
 from clarion.stores.postgres.control_quotas import PostgresQuotaSettings
 from clarion.stores.postgres.control_run import Runner, Transaction
@@ -44,7 +43,6 @@ class PostgresControl:
         self.users = PostgresUsers(self._runner, clock)
         self.consents = PostgresConsents(self._runner)
         self.topics = PostgresTopics(self._runner, clock)
-        self.definitions = PostgresDefinitions(self._runner, clock)
         self.documents = postgres_documents(self._runner)
         self.providers = PostgresProviders(self._runner, clock, vault)
         self.audiences = PostgresAudiences(database, clock)

@@ -40,13 +40,18 @@ SELECT g.n, a.build, CASE WHEN a.build = g.held THEN NULL ELSE a.body END
 FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS g (tenant, key, held, n)
 JOIN artifacts a ON a.tenant = g.tenant AND a.kind = '{TEMPLATE_KIND}' AND a.key = g.key AND a.body IS NOT NULL
 """  # noqa: S608 - constants
-_DEFINITIONS: Final = """
+_WANTED: Final = """
 SELECT g.n, d.version, d.body FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     WITH ORDINALITY AS g (tenant, kind, key, version, n)
-JOIN definitions d ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key
-    AND CASE WHEN g.version IS NULL THEN NOT d.removed ELSE d.version = g.version END
 """
-_ALL: Final = "SELECT key, version, body FROM definitions WHERE tenant = $1 AND kind = $2 AND NOT removed ORDER BY key"
+_DEFINITIONS: Final = f"""
+{_WANTED} JOIN documents d ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key
+    AND CASE WHEN g.version IS NULL THEN d.removed = 0 ELSE d.version = g.version END
+UNION ALL
+{_WANTED} JOIN document_versions d
+    ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key AND d.version = g.version
+"""
+_ALL: Final = "SELECT key, version, body FROM documents WHERE tenant = $1 AND kind = $2 AND removed = 0 ORDER BY key"
 
 
 class DefinitionReader:

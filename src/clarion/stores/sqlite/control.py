@@ -8,7 +8,6 @@ from clarion.ports.secrets import Vault
 from clarion.stores.sqlite.audience_count import SqliteAudiences
 from clarion.stores.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
 from clarion.stores.sqlite.control_consents import SqliteConsents
-from clarion.stores.sqlite.control_definitions import SqliteDefinitions
 from clarion.stores.sqlite.control_keys import SqliteKeys
 from clarion.stores.sqlite.control_quotas import SqliteQuotaSettings
 from clarion.stores.sqlite.control_run import Runner, Transaction
@@ -38,7 +37,6 @@ class SqliteControl:
         self.users = SqliteUsers(self._runner, clock)
         self.consents = SqliteConsents(self._runner)
         self.topics = SqliteTopics(self._runner, clock)
-        self.definitions = SqliteDefinitions(self._runner, clock)
         self.documents = sqlite_documents(self._runner)
         self.providers = SqliteProviders(self._runner, clock, vault)
         self.audiences = SqliteAudiences(data_dir, clock)

@@ -35,7 +35,6 @@ USERS: Final = _table(
 CONSENTS: Final = _table("consents", "tenant ordinal:i sequence:i at_ms:i category channel allowed:i until_ms:i source")
 TOPICS: Final = _table("topics", "tenant key name created_ms:i")
 TOPIC_MEMBERS: Final = _table("topic_members", "tenant topic ordinal:i")
-DEFINITIONS: Final = _table("definitions", "tenant kind key version:i body removed:i created_ms:i updated_ms:i")
 PROVIDERS: Final = _table(
     "providers",
     "tenant name channel vendor priority:i enabled:i settings credential_names sealed:b version:i created_ms:i"
