@@ -4,6 +4,7 @@ import json
 
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Conflict
+from clarion.domain.workflow import Workflow
 from tests import lookups
 
 T = "acme"
@@ -11,6 +12,7 @@ SCHEMAS = {"sqlite": "control_0008", "postgres": "postgres_0003"}
 """The newest schema of version 0.1.0."""
 AT = 1_600_000_000_000
 RULES = {"hold_max": "1h", "route": {"first": ["sms", "email"]}}
+STEP = {"kind": "send", "name": "hi", "template": "hello"}
 LAYOUT = {"html": "<p>{{ content }}</p>{% partial foot %}", "text": "{{ content }}"}
 
 
@@ -61,7 +63,11 @@ ROWS = {
             (T, "layout", "old", 3, 1, AT, AT, json.dumps(LAYOUT)),
             (T, "partial", "foot", 1, 0, AT, AT, '{"source":"{{> toe}}","engine":"handlebars"}'),
             (T, "partial", "toe", 1, 0, AT, AT, '{"source":"toe"}'),
-            (T, "workflow", "flow", 1, 0, AT, AT, '{"steps":[]}'),
+            (T, "workflow", "flow", 1, 1, AT, AT, json.dumps({"steps": [STEP], "name": "before"})),
+            (T, "workflow", "flow", 2, 0, AT, AT + 7, json.dumps({"steps": [STEP]})),
+            (T, "workflow", "ended", 1, 1, AT, AT, json.dumps({"steps": [STEP]})),
+            (T, "policy", "tenant", 3, 0, AT, AT, '{"zone":"Europe/Berlin","locale":"de"}'),
+            (T, "segment", "germans", 1, 0, AT, AT, '{"filter":{"locale":"de"}}'),
         ],
     ),
 }
@@ -115,6 +121,17 @@ async def check(control_plane) -> None:
     )
     assert [one["key"] for one in (await say("GET", "/v1/layouts"))["data"]] == ["house"]
     assert [one["key"] for one in (await say("GET", "/v1/partials"))["data"]] == ["foot", "toe"]
+
+    flow = await say("GET", "/v1/workflows/flow")
+    assert (flow["version"], flow["updated_at"], flow.get("name")) == (2, "2020-09-13T12:26:40.007000Z", None)
+    assert (await say("GET", "/v1/workflows/flow", version="1"))["name"] == "before"
+    assert (await lookups.definition(directory, T, Workflow, "flow")).version == 2
+    for name, version in (("flow", 1), ("flow", 2), ("ended", 1)):
+        assert (await lookups.definition(directory, T, Workflow, name, version)).version == version
+    assert await lookups.definition(directory, T, Workflow, "ended") is None
+    assert (await say("GET", "/v1/policy"))["zone"] == "Europe/Berlin"
+    assert [one["key"] for one in (await say("GET", "/v1/segments"))["data"]] == ["germans"]
+    assert (await say("PUT", "/v1/workflows/ended", {"steps": [STEP]}))["version"] == 2
 
     for target in ("layouts/house", "partials/foot", "partials/toe", "categories/news", "categories/plain"):
         try:
