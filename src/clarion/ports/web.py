@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.errors import InvalidField, QuotaStatus
 from clarion.domain.limits import BODY_BYTES_MAX, BODY_VALUES_MAX
 from clarion.domain.networks import Network
@@ -25,6 +26,13 @@ class Caller(msgspec.Struct, frozen=True):
     user_id: str | None = None
     expires_ms: int | None = None
     networks: tuple[Network, ...] = ()
+
+    @property
+    def actor(self) -> Actor:
+        """Who makes the request, for the audit."""
+        if self.user_id is not None:
+            return Actor(ActorKind.USER, self.user_id)
+        return Actor(ActorKind.KEY if self.tenant else ActorKind.OPERATOR, self.key_id)
 
 
 class Call(msgspec.Struct):

@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.address import key, single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import REASON_CHARS_MAX
 from clarion.domain.times import shown
 from clarion.ports.documents import Author, Document, DocumentKey, Documents
-from clarion.ports.web import Call, Caller, Query, Reply, Route
+from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.audited import audited
 from clarion.resources.changing import Change, Changed, Changing
 from clarion.resources.decisions import removal
@@ -143,11 +142,4 @@ def reason_of(query: Mapping[str, str]) -> str:
 
 def author_of(call: Call) -> Author:
     """Return who asks for a change."""
-    return Author(call.caller.tenant, actor_of(call.caller), call.address)
-
-
-def actor_of(caller: Caller) -> Actor:
-    """Return who a caller is."""
-    if caller.user_id is not None:
-        return Actor(ActorKind.USER, caller.user_id)
-    return Actor(ActorKind.KEY if caller.tenant else ActorKind.OPERATOR, caller.key_id)
+    return Author(call.caller.tenant, call.caller.actor, call.address)

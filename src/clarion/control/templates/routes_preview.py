@@ -28,7 +28,6 @@ from clarion.ports.web import Call, Caller, Query, Reply, Route
 from clarion.resources.declaration import Facts
 from clarion.resources.gather import Gatherer
 from clarion.resources.reads import find_body
-from clarion.resources.routes import actor_of
 
 _SCOPE: Final = "content:read"
 _SCOPE_OF_USERS: Final = "users:read"
@@ -86,7 +85,7 @@ class _Handlers:
         try:
             source = await read_source(body, size_bytes)
             target = DocumentKey(caller.tenant, TemplateHead.KIND, name)
-            facts = await self._gatherer.gather(SAVE, Save(source), Facts(target, actor_of(caller)))
+            facts = await self._gatherer.gather(SAVE, Save(source), Facts(target, caller.actor))
             check_layout_known(source, facts)
             return _Shown(facts.built(BUILD), source.sample)
         except InvalidField as error:
