@@ -67,9 +67,9 @@ ONE_VERSION: Final = Statement(
 SIZES: Final = Statement(
     select(func.length(_D.body)).where(_AFTER).order_by(_D.key).limit(bindparam("limit", type_=Integer))
 )
-PAGE: Final = Statement(
-    select(*COLUMNS).where(_AFTER).order_by(_D.key).limit(bindparam("limit", type_=Integer)), large=True
-)
+_PAGE: Final = select(*COLUMNS).where(_AFTER).order_by(_D.key).limit(bindparam("limit", type_=Integer))
+PAGE: Final = Statement(_PAGE)
+LARGE_PAGE: Final = Statement(_PAGE, large=True)
 COUNT: Final = Statement(select(func.count()).select_from(DOCUMENTS).where(_LIVE))
 
 CREATE: Final = Statement(

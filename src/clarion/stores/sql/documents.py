@@ -8,7 +8,7 @@ that its `build` never repeats: readers who cached one ask for another build.
 from collections import defaultdict
 from collections.abc import Collection
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import and_, or_, select
 
@@ -32,6 +32,8 @@ from clarion.ports.documents import (
 )
 from clarion.stores.sql import document_statements as sql
 from clarion.stores.sql.engine import Engine, Query, Row, Transaction
+
+_LARGE_BYTES: Final = 64 * 1024
 
 
 class SqlDocuments:
@@ -62,9 +64,12 @@ class SqlDocuments:
         """Return newest versions in the order of their keys, without removed ones."""
         place = {"tenant": tenant, "kind": kind, "after": after}
         sizes = await self._engine.read(tenant, sql.SIZES, **place, limit=limit + 1)
-        whole = accumulate(size for (size,) in sizes)
+        if not sizes:
+            return DocumentPage([], more=False)
+        whole = list(accumulate(size for (size,) in sizes))
         fitting = max(1, sum(size <= DOCUMENTS_PAGE_BYTES_MAX for size in whole))
-        rows = await self._engine.read(tenant, sql.PAGE, **place, limit=min(limit, fitting)) if sizes else []
+        statement = sql.PAGE if whole[-1] < _LARGE_BYTES else sql.LARGE_PAGE
+        rows = await self._engine.read(tenant, statement, **place, limit=min(limit, fitting))
         return DocumentPage(list(map(_document, rows)), len(sizes) > len(rows))
 
     async def referrers(self, keys: Collection[DocumentKey]) -> dict[DocumentKey, frozenset[DocumentKey]]:

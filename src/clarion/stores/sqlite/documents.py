@@ -31,7 +31,7 @@ class _Engine:
     async def read(self, _tenant: str, statement: Statement | Query, /, **values: Any) -> list[Row]:
         text, given = statement.bound(_DIALECT, values)
         if statement.large:
-            return await self._runner.run(lambda tx: tx.sql(text, given))
+            return await self._runner.read_apart(lambda tx: tx.sql(text, given))
         return self._runner.read(lambda tx: tx.sql(text, given))
 
 
