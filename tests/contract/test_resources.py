@@ -10,7 +10,7 @@ import pytest
 
 from clarion.domain.errors import Conflict, InvalidField, Malformed, NotFound, Stale
 from clarion.domain.limits import REASON_CHARS_MAX
-from clarion.ports.documents import Bound, Changes, DocumentKey
+from clarion.ports.documents import Changes, DocumentKey
 from clarion.ports.web import Call, Caller
 from clarion.resources import file_form
 from clarion.resources.changing import Changing
@@ -56,7 +56,7 @@ def check(body: Widget, facts: Facts, now_ms: int) -> Changes:
     if body.parent is not None and facts.find(KIND, body.parent) is None:
         raise InvalidField(f"no such widget: {body.parent}", field="parent", code="unknown_widget")
     refers = () if body.parent is None else ((KIND, body.parent),)
-    return stored(facts, body, now_ms, refers=refers, bound=Bound(KIND, 3, "widgets"))
+    return stored(facts, body, now_ms, refers=refers)
 
 
 WIDGETS = Resource(
@@ -69,6 +69,7 @@ WIDGETS = Resource(
     needs,
     description="A thing of a size.",
     example=Widget(3),
+    most=3,
     secrets=frozenset({"token"}),
     contacts=frozenset({"owner"}),
 )

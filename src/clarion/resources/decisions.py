@@ -7,27 +7,24 @@ import msgspec
 
 from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.limits import REFERRERS_SHOWN_MAX
-from clarion.ports.documents import Bound, Changes, DocumentKey, Put, Removal
+from clarion.ports.documents import Changes, DocumentKey, Put, Removal
 from clarion.resources.declaration import Action, Facts, Needs
 
 _JSON: Final = msgspec.json.Encoder()
 
 
-def stored(
-    facts: Facts,
-    body: Any,
-    now_ms: int,
-    *,
-    refers: Iterable[tuple[str, str]] = (),
-    bound: Bound | None = None,
-) -> Changes:
+def stored(facts: Facts, body: Any, now_ms: int, *, refers: Iterable[tuple[str, str]] = ()) -> Changes:
     """Return the change that stores a body, none when it is what is stored."""
     target, raw = facts.target, _JSON.encode(body)
     current = facts.current
     if current is not None and current.body == raw:
         return Changes(f"{target.kind}.put", target, now_ms)
-    put = Put(target, raw, frozenset(refers))
-    return Changes(f"{target.kind}.put", target, now_ms, (put,), bounds=() if bound is None else (bound,))
+    return Changes(f"{target.kind}.put", target, now_ms, (Put(target, raw, frozenset(refers)),))
+
+
+def as_given(body: Any, facts: Facts, now_ms: int) -> Changes:
+    """Return the change that stores a body which was checked before."""
+    return stored(facts, body, now_ms)
 
 
 def removal(noun: str) -> Action[None]:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from clarion.domain.actor import Actor
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import BODY_BYTES_MAX, DEFINITIONS_PER_KIND_MAX
-from clarion.ports.documents import Changes, Document, DocumentKey, Expected
+from clarion.ports.documents import Bound, Changes, Document, DocumentKey, Expected
 from clarion.ports.drafting import BuildJob
 from clarion.ports.web import JSON, Query
 
@@ -149,8 +150,13 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
 
     @property
     def put(self) -> Action[B]:
-        """The action that stores a body."""
-        return Action(self.check, self.needs, self.heavy)
+        """The action that stores a body; a tenant has at most `most` of them."""
+
+        def check(body: B, facts: Facts, now_ms: int) -> Changes:
+            changes = self.check(body, facts, now_ms)
+            return replace(changes, bounds=(Bound(self.kind, self.most, self.names),)) if changes.puts else changes
+
+        return Action(check, self.needs, self.heavy)
 
     @property
     def collection(self) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import msgspec
+
 from clarion.control.categories.resource import CATEGORIES
 from clarion.control.categories.rules import CategoryBody
 from clarion.control.templates.actions import SAVE, Save
@@ -53,7 +55,8 @@ async def put_body(
     """Create or replace a document as it is, unchecked. Raises `Conflict` over `DEFINITIONS_PER_KIND_MAX`."""
 
     def check(body: Any, facts: Facts, now_ms: int) -> Changes:
-        return stored(facts, body, now_ms, bound=Bound(kind, DEFINITIONS_PER_KIND_MAX, f"{kind}s"))
+        bound = Bound(kind, DEFINITIONS_PER_KIND_MAX, f"{kind}s")
+        return msgspec.structs.replace(stored(facts, body, now_ms), bounds=(bound,))
 
     change = Change(Action[Any](check), DocumentKey(tenant, kind, key), body, Author(tenant, _ACTOR), audited)
     return await Changing(documents, clock or SystemClock()).change(change)

@@ -6,14 +6,9 @@ import msgspec
 
 from clarion.control.brand.rules import check_brand
 from clarion.domain.template import BRAND_KEY, Brand
-from clarion.ports.documents import Changes, Document
-from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
-
-
-def check(body: Brand, facts: Facts, now_ms: int) -> Changes:
-    """Return the brand to store. Raises `InvalidField`."""
-    return stored(facts, check_brand(body), now_ms)
+from clarion.ports.documents import Document
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Permissions, Resource
 
 
 def _shown(document: Document) -> dict[str, Any]:
@@ -26,10 +21,11 @@ BRAND: Final = Resource(
     Brand,
     Brand,
     Permissions("content:read", "content:write"),
-    check,
+    as_given,
     summary="Replace the tenant's brand: its name and design in all templates",
     description="Templates read it as `brand` when they are rendered, so a change applies to all of them at once.",
     example=Brand(name="Acme", primary_color="#0b5fff"),
+    prepare=check_brand,
     only=BRAND_KEY,
     default=Brand(),
     shown=_shown,

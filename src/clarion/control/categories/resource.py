@@ -9,7 +9,7 @@ from clarion.domain.content import CATEGORY_KIND, Category, read_category
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, PAGE_ITEMS_MAX
 from clarion.domain.workflow import Digest, Workflow
-from clarion.ports.documents import Bound, Changes, DocumentKey, Documents
+from clarion.ports.documents import Changes, DocumentKey, Documents
 from clarion.resources.decisions import stored
 from clarion.resources.declaration import Facts, Needs, Permissions, Resource
 
@@ -23,7 +23,7 @@ def needs(body: CategoryBody, facts: Facts) -> Needs:
 
 
 def check(body: CategoryBody, facts: Facts, now_ms: int) -> Changes:
-    """Return the category to store. Raises `InvalidField`, and `Conflict` over `CATEGORIES_PER_TENANT_MAX`."""
+    """Return the category to store. Raises `InvalidField`."""
     checked, name = check_category(body), body.digest_workflow
     if name is not None:
         workflow = facts.find(Workflow.KIND, name)
@@ -31,8 +31,7 @@ def check(body: CategoryBody, facts: Facts, now_ms: int) -> Changes:
             raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
         if not isinstance(_WORKFLOW.decode(workflow.body).steps[0], Digest):
             raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
-    bound = Bound(CATEGORY_KIND, CATEGORIES_PER_TENANT_MAX, "categories")
-    return stored(facts, checked, now_ms, bound=bound)
+    return stored(facts, checked, now_ms)
 
 
 CATEGORIES: Final = Resource(
@@ -47,6 +46,7 @@ CATEGORIES: Final = Resource(
     description="Preferences are category by channel. Users cannot opt out of a critical category.",
     example=CategoryBody(defaults={"email": True, "sms": False}),
     plural="categories",
+    most=CATEGORIES_PER_TENANT_MAX,
 )
 
 

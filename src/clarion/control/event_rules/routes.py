@@ -14,15 +14,14 @@ from clarion.control.templates.reads import Templates
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
-from clarion.domain.limits import DEFINITION_BYTES_MAX, DEFINITIONS_PER_KIND_MAX
+from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.workflow import Workflow
 from clarion.ports.control import Control
-from clarion.ports.documents import Bound, Changes
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
-from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Permissions, Resource
 from clarion.resources.reads import find
 from clarion.resources.routes import Handlers, routes_of
 
@@ -43,19 +42,13 @@ class EventRuleView(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
-def check(body: EventRule, facts: Facts, now_ms: int) -> Changes:
-    """Return the event rule to store. Raises `Conflict` over `DEFINITIONS_PER_KIND_MAX`."""
-    bound = Bound(EventRule.KIND, DEFINITIONS_PER_KIND_MAX, "event rules")
-    return stored(facts, body, now_ms, bound=bound)
-
-
 EVENT_RULES: Final = Resource(
     EventRule.KIND,
     "/v1/event-rules/{key}",
     EventRule,
     EventRuleView,
     Permissions("content:read", "content:write"),
-    check,
+    as_given,
     description="All that a rule names has to exist, and its expressions have to parse.",
     example=EventRule("order.shipped", (Notify("data.user_id", template="order-shipped"),)),
 )

@@ -14,11 +14,10 @@ from clarion.control.templates.actions import artifacts_of, head_of, source_of
 from clarion.control.templates.bodies import TranslationBody
 from clarion.control.templates.dependencies import Shared, dependencies, keys_of, refers_of_shared
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
 from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.template import Engine, Layout, Partial, Source
 from clarion.domain.template_head import SOURCE_KIND, TemplateHead, source_key
-from clarion.ports.documents import Bound, Changes, DocumentKey
+from clarion.ports.documents import Changes, DocumentKey
 from clarion.ports.drafting import BuildJob
 from clarion.resources.decisions import stored
 from clarion.resources.declaration import Facts, Needs, Permissions, Resource
@@ -84,8 +83,8 @@ def needs(body: Layout | Partial, facts: Facts) -> Needs:
 
 def check(body: Layout | Partial, facts: Facts, now_ms: int) -> Changes:
     """Return a layout or partial with the templates built with it. Raises `InvalidField` naming the part at fault, or a template
-    that could not be built, and `Conflict` over `DEFINITIONS_PER_KIND_MAX`."""
-    kind, key = facts.target.kind, facts.target.key
+    that could not be built."""
+    key = facts.target.key
     error = facts.builds[PROBE]
     if isinstance(error, InvalidField):
         prefix, fallback = ("layout.", _first_part(body)) if isinstance(body, Layout) else (f"partials.{key}", "source")
@@ -100,8 +99,7 @@ def check(body: Layout | Partial, facts: Facts, now_ms: int) -> Changes:
             if isinstance(template, InvalidField):
                 raise _breaks(facts.jobs[place.key], template)
             built |= artifacts_of(head, number, template, source_of(document), current=True)
-    bound = Bound(kind, DEFINITIONS_PER_KIND_MAX, f"{kind}s")
-    changes = stored(facts, body, now_ms, refers=refers_of_shared(body), bound=bound)
+    changes = stored(facts, body, now_ms, refers=refers_of_shared(body))
     return msgspec.structs.replace(changes, artifacts=built) if changes.puts else changes
 
 

@@ -9,9 +9,9 @@ from clarion.control.users.places import places
 from clarion.control.users.routes_choices import QuietHoursView
 from clarion.domain.cap import Cap
 from clarion.domain.policy import POLICY_KEY, Policy
-from clarion.ports.documents import Changes, Document
-from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.ports.documents import Document
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Permissions, Resource
 
 
 class PolicyView(msgspec.Struct, frozen=True):
@@ -29,11 +29,6 @@ class PolicyView(msgspec.Struct, frozen=True):
         return cls(QuietHoursView.of(policy.quiet_hours), policy.zone, policy.locale, policy.caps)
 
 
-def check(body: Policy, facts: Facts, now_ms: int) -> Changes:
-    """Return the policy to store. Raises `InvalidField`."""
-    return stored(facts, body, now_ms)
-
-
 def prepare(body: Policy) -> Policy:
     """Return a policy in canonical form. Raises `InvalidField`."""
     return check_policy(body, places().zones)
@@ -45,7 +40,7 @@ POLICY: Final = Resource(
     Policy,
     PolicyView,
     Permissions("content:read", "content:write"),
-    check,
+    as_given,
     summary="Replace the tenant's quiet hours, their zone, caps over all categories, and templates' fallback locale",
     description="Users' own quiet hours come before those of the tenant.",
     example=Policy(zone="Europe/Berlin", caps=(Cap(3, "1d"),)),

@@ -12,7 +12,7 @@ from clarion.control.schedules.rules import check_clock, check_occurs, check_sch
 from clarion.control.schedules.timers import next_timer
 from clarion.control.users.places import places
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits import DEFINITION_BYTES_MAX, DEFINITIONS_PER_KIND_MAX, SCHEDULE_PREVIEW_TIMES
+from clarion.domain.limits import DEFINITION_BYTES_MAX, SCHEDULE_PREVIEW_TIMES
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import next_after, occurrences_after, zone_of_schedule
 from clarion.domain.schedule import Schedule, ScheduleTo
@@ -20,7 +20,7 @@ from clarion.domain.times import shown
 from clarion.journal.schedules import latest_of, schedule_partition
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
-from clarion.ports.documents import Bound, Changes, Document
+from clarion.ports.documents import Changes, Document
 from clarion.ports.schemas import Schemas
 from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.web import Call, Reply, Route
@@ -80,10 +80,8 @@ class ScheduleView(Schedule, frozen=True, kw_only=True):
 
 
 def check(body: Schedule, facts: Facts, now_ms: int) -> Changes:
-    """Return the schedule to store. Raises `InvalidField` for one that never occurs, and `Conflict` over
-    `DEFINITIONS_PER_KIND_MAX`."""
-    bound = Bound(Schedule.KIND, DEFINITIONS_PER_KIND_MAX, "schedules")
-    changes = stored(facts, body, now_ms, bound=bound)
+    """Return the schedule to store. Raises `InvalidField` for one that never occurs."""
+    changes = stored(facts, body, now_ms)
     if changes.puts:
         if len(changes.puts[0].body) > DEFINITION_BYTES_MAX:
             raise InvalidField(f"is larger than {DEFINITION_BYTES_MAX} bytes with all its fields", field="data")

@@ -8,12 +8,12 @@ import msgspec
 from clarion.control.segments.rules import check_filter, topics_of
 from clarion.control.users.places import places
 from clarion.domain.address import single_line
-from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX, NAME_CHARS_MAX, SEGMENT_SAMPLE_USERS
+from clarion.domain.limits import NAME_CHARS_MAX, SEGMENT_SAMPLE_USERS
 from clarion.domain.segment import Filter, Segment
 from clarion.domain.times import shown
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
-from clarion.ports.documents import Bound, Changes
+from clarion.ports.documents import Changes
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
@@ -51,9 +51,9 @@ class Preview(msgspec.Struct, frozen=True):
 
 
 def check(body: Segment, facts: Facts, now_ms: int) -> Changes:
-    """Return the segment to store. Raises `InvalidField`, and `Conflict` over `DEFINITIONS_PER_KIND_MAX`."""
+    """Return the segment to store. Raises `InvalidField`."""
     single_line(body.name, "name", NAME_CHARS_MAX)
-    return stored(facts, body, now_ms, bound=Bound(Segment.KIND, DEFINITIONS_PER_KIND_MAX, "segments"))
+    return stored(facts, body, now_ms)
 
 
 SEGMENTS: Final = Resource(

@@ -18,19 +18,19 @@ from clarion.control.workflows.secrets import HeaderSealer, shown
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CredentialsRequired, Forbidden, InvalidField, NotFound
-from clarion.domain.limits import DEFINITION_BYTES_MAX, DEFINITIONS_PER_KIND_MAX
+from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Send, Workflow
 from clarion.ports.control import Control
-from clarion.ports.documents import Bound, Changes, DocumentKey
+from clarion.ports.documents import DocumentKey
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
 from clarion.resources.changing import Changing
-from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Permissions, Resource
 from clarion.resources.reads import find
 from clarion.resources.routes import Handlers, routes_of, view_of
 
@@ -48,19 +48,13 @@ class WorkflowView(Workflow, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def check(body: Workflow, facts: Facts, now_ms: int) -> Changes:
-    """Return the workflow to store. Raises `Conflict` over `DEFINITIONS_PER_KIND_MAX`."""
-    bound = Bound(Workflow.KIND, DEFINITIONS_PER_KIND_MAX, "workflows")
-    return stored(facts, body, now_ms, bound=bound)
-
-
 WORKFLOWS: Final = Resource(
     Workflow.KIND,
     "/v1/workflows/{key}",
     Workflow,
     WorkflowView,
     Permissions("content:read", "content:write"),
-    check,
+    as_given,
     summary="Store a workflow as its next version",
     description="An instance finishes in the version it began with.",
     example=Workflow((Send(name="welcome", template="welcome"),)),
