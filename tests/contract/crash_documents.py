@@ -61,7 +61,7 @@ class _Steps:
 
     async def change(self, statement, /, **values):
         self._step()
-        await self._tx.change(statement, **values)
+        return await self._tx.change(statement, **values)
 
     def revise(self, tenant):
         self._step()

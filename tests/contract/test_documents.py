@@ -257,3 +257,18 @@ async def test_two_processes_see_each_others_versions(control_plane, documents):
         assert sorted(type(one).__name__ for one in results) == ["Document", "Stale"]
     finally:
         await other.close()
+
+
+async def test_many_documents_are_read_and_compared_at_once(documents):
+    names = [f"n{number}" for number in range(1_100)]
+    many = changes(*(Put(key(name), b"1", frozenset({("thing", "n0")})) for name in names))
+    await documents.commit(ADA, many, Expected(dict.fromkeys(map(key, names), 0)))
+    places = {key(name): 1 for name in names}
+    assert (await documents.read(places)).keys() == places.keys()
+    who = {key("n0"): frozenset(places), key("n1"): frozenset()}
+    assert await documents.referrers(who) == who
+    await documents.commit(ADA, changes(Put(key("n1099"), b"2", frozenset({("thing", "n0")}))), Expected(places, who))
+    with pytest.raises(Stale) as refused:
+        await documents.commit(ADA, changes(Put(key("n0"), b"2")), Expected(places, who))
+    assert refused.value.keys == (tuple(key("n1099")),)
+    assert await documents.read([]) == await documents.artifacts([]) == await documents.referrers([]) == {}

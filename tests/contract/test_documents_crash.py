@@ -72,4 +72,4 @@ async def test_a_commit_killed_in_the_middle_leaves_nothing(control_plane):
 @pytest.mark.slow
 @pytest.mark.needs_trait(SURVIVES)
 async def test_a_commit_killed_anywhere_leaves_nothing(control_plane):
-    assert await check(control_plane, range(1, STEPS_MAX)) > 20
+    assert await check(control_plane, range(1, STEPS_MAX)) > 15

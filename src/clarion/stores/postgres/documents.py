@@ -39,9 +39,9 @@ class _Transaction:
         text, given = statement.bound(_DIALECT, values)
         return await self._tx.rows(text, *given)
 
-    async def change(self, statement: Statement, /, **values: Any) -> None:
+    async def change(self, statement: Statement, /, **values: Any) -> int:
         text, given = statement.bound(_DIALECT, values)
-        await self._tx.change(text, *given)
+        return await self._tx.change(text, *given)
 
     def revise(self, tenant: str) -> None:
         self._tx.revises(tenant)

@@ -55,7 +55,6 @@ _LIVE: Final = and_(_D.tenant == bindparam("tenant"), _D.kind == bindparam("kind
 _AFTER: Final = and_(_LIVE, _D.key > bindparam("after"))
 
 ONE: Final = Statement(select(*COLUMNS).where(*_is(DOCUMENTS)))
-VERSION: Final = Statement(select(_D.version).where(*_is(DOCUMENTS), _D.removed == 0))
 ONE_VERSION: Final = Statement(
     union_all(
         select(*COLUMNS).where(*_is(DOCUMENTS), _D.version == bindparam("version")),
@@ -96,7 +95,6 @@ FORGET: Final = Statement(delete(VERSIONS).where(*_is(VERSIONS)))
 REFER: Final = Statement(insert(REFERENCES))
 UNREFER: Final = Statement(delete(REFERENCES).where(*_is(REFERENCES)))
 
-BUILD: Final = Statement(select(ARTIFACTS.c.build).where(*_is(ARTIFACTS)))
 BUILD_FIRST: Final = Statement(
     insert(ARTIFACTS).values({name: bindparam(name) for name in (*_KEY, "body")} | {"build": 1})
 )

@@ -6,7 +6,7 @@ that its `build` never repeats: readers who cached one ask for another build.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import accumulate
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ from clarion.stores.sql import document_statements as sql
 from clarion.stores.sql.engine import Engine, Query, Row, Transaction
 
 _LARGE_BYTES: Final = 64 * 1024
+_KEYS_A_STATEMENT: Final = 1_000
+"""PostgreSQL takes 65,535 values with a statement, and planning takes longer the more there are."""
 
 
 class SqlDocuments:
@@ -54,10 +56,10 @@ class SqlDocuments:
         elif len(keys) == 1:
             (key,) = keys
             found += map(_document, await self._engine.read(key.tenant, sql.ONE, **key._asdict()))
-        elif keys:
-            tenant = _tenant(keys)
-            query = select(*sql.COLUMNS).where(sql.DOCUMENTS.c.tenant == tenant, _among(keys, "kind", "key"))
-            found += map(_document, await self._engine.read(tenant, Query(query, large=True)))
+        else:
+            for some in _groups(keys):
+                query = select(*sql.COLUMNS).where(_among(some, sql.DOCUMENTS))
+                found += map(_document, await self._engine.read(_tenant(some), Query(query, large=True)))
         return {one.key: one for one in found if removed or version is not None or not one.removed}
 
     async def page(self, tenant: str, kind: str, after: str, limit: int) -> DocumentPage:
@@ -74,21 +76,18 @@ class SqlDocuments:
 
     async def referrers(self, keys: Collection[DocumentKey]) -> dict[DocumentKey, frozenset[DocumentKey]]:
         """Return, for each of the keys of one tenant, the documents that refer to it."""
-        if not keys:
-            return {}
-        tenant = _tenant(keys)
-        return _referrers(keys, await self._engine.read(tenant, _referring(tenant, keys)))
+        reads = [await self._engine.read(_tenant(some), _referring(some)) for some in _groups(keys)]
+        return _referrers(keys, [row for rows in reads for row in rows])
 
     async def artifacts(self, keys: Collection[DocumentKey]) -> dict[DocumentKey, bytes]:
         """Return what was built of documents of one tenant, by name."""
-        if not keys:
-            return {}
-        tenant, c = _tenant(keys), sql.ARTIFACTS.c
-        query = select(c.kind, c.key, c.body).where(
-            c.tenant == tenant, c.body.is_not(None), _among(keys, "kind", "key", sql.ARTIFACTS)
-        )
-        rows = await self._engine.read(tenant, Query(query, large=True))
-        return {DocumentKey(tenant, kind, key): body.encode() for kind, key, body in rows}
+        found: dict[DocumentKey, bytes] = {}
+        for some in _groups(keys):
+            c, tenant = sql.ARTIFACTS.c, _tenant(some)
+            query = select(c.kind, c.key, c.body).where(c.body.is_not(None), _among(some, sql.ARTIFACTS))
+            rows = await self._engine.read(tenant, Query(query, large=len(some) > 1))
+            found |= {DocumentKey(tenant, kind, key): body.encode() for kind, key, body in rows}
+        return found
 
     async def commit(
         self, author: Author, changes: Changes, expected: Expected, reason: str = ""
@@ -129,11 +128,15 @@ class _Writing:
 
     async def check(self, expected: Expected) -> None:
         """Raise `Stale` when a version or the referrers of a document are not those expected."""
-        changed = [key for key, version in expected.versions.items() if await self._version(key) != version]
-        if expected.referrers:
-            rows = await self._tx.rows(_referring(self._tenant, expected.referrers))
-            now = _referrers(expected.referrers, rows)
-            changed += [key for key, referrers in expected.referrers.items() if now[key] != referrers]
+        d, versions = sql.DOCUMENTS.c, dict[DocumentKey, int]()
+        for some in _groups(expected.versions):
+            query = select(d.kind, d.key, d.version).where(d.removed == 0, _among(some, sql.DOCUMENTS))
+            rows = await self._tx.rows(Query(query))
+            versions |= {DocumentKey(self._tenant, kind, key): version for kind, key, version in rows}
+        changed = [key for key, version in expected.versions.items() if versions.get(key, 0) != version]
+        for some in _groups(expected.referrers):
+            now = _referrers(some, await self._tx.rows(_referring(some)))
+            changed += [key for key in some if now[key] != expected.referrers[key]]
         if changed:
             raise stale(changed)
 
@@ -169,9 +172,7 @@ class _Writing:
     async def build(self, key: DocumentKey, body: bytes | None) -> None:
         """Store an artifact as its next build, or remove it."""
         values = {**key._asdict(), "body": None if body is None else body.decode()}
-        if await self._tx.rows(sql.BUILD, **key._asdict()):
-            await self._tx.change(sql.BUILD_AGAIN, **_matched(values))
-        elif body is not None:
+        if not await self._tx.change(sql.BUILD_AGAIN, **_matched(values)) and body is not None:
             await self._tx.change(sql.BUILD_FIRST, **values)
 
     async def count(self, bound: Bound) -> None:
@@ -193,10 +194,6 @@ class _Writing:
         rows = await self._tx.rows(sql.ONE, **key._asdict())
         return _document(rows[0]) if rows else None
 
-    async def _version(self, key: DocumentKey) -> int:
-        rows = await self._tx.rows(sql.VERSION, **key._asdict())
-        return int(rows[0][0]) if rows else 0
-
     async def _refer(self, key: DocumentKey, refers: frozenset[tuple[str, str]], *, is_new: bool) -> None:
         if not is_new:
             await self._tx.change(sql.UNREFER, **key._asdict())
@@ -214,23 +211,35 @@ def _matched(values: dict[str, Any]) -> dict[str, Any]:
     return {f"its_{name}" if name in DocumentKey._fields else name: value for name, value in values.items()}
 
 
-def _among(keys: Collection[DocumentKey], kind: str, key: str, table: Any = sql.DOCUMENTS) -> Any:
-    """Return the condition that a row is one of the keys; `kind` and `key` are the names of its columns."""
+def _groups(keys: Collection[DocumentKey]) -> Iterator[list[DocumentKey]]:
+    """Yield as many keys as one statement may name, sorted."""
+    given = sorted(keys)
+    for start in range(0, len(given), _KEYS_A_STATEMENT):
+        yield given[start : start + _KEYS_A_STATEMENT]
+
+
+def _among(keys: Collection[DocumentKey], table: Any, prefix: str = "") -> Any:
+    """Return the condition that a row is one of the keys of a tenant; `prefix` begins the names of the columns of kind and
+    key."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for one in keys:
         by_kind[one.kind].append(one.key)
-    return or_(*(and_(table.c[kind] == name, table.c[key].in_(among)) for name, among in by_kind.items()))
+    kind, key = table.c[f"{prefix}kind"], table.c[f"{prefix}key"]
+    found = or_(*(and_(kind == name, key.in_(among)) for name, among in by_kind.items()))
+    return and_(table.c.tenant == _tenant(keys), found)
 
 
-def _referring(tenant: str, keys: Collection[DocumentKey]) -> Query:
+def _referring(keys: Collection[DocumentKey]) -> Query:
     table = sql.REFERENCES
     query = select(table.c.to_kind, table.c.to_key, table.c.kind, table.c.key)
-    return Query(query.where(table.c.tenant == tenant, _among(keys, "to_kind", "to_key", table)))
+    return Query(query.where(_among(keys, table, "to_")))
 
 
 def _referrers(keys: Collection[DocumentKey], rows: list[Row]) -> dict[DocumentKey, frozenset[DocumentKey]]:
     found: dict[DocumentKey, set[DocumentKey]] = {key: set() for key in keys}
-    (tenant,) = {key.tenant for key in keys}
+    if not found:
+        return {}
+    tenant = _tenant(keys)
     for to_kind, to_key, kind, key in rows:
         found[DocumentKey(tenant, to_kind, to_key)].add(DocumentKey(tenant, kind, key))
     return {key: frozenset(referrers) for key, referrers in found.items()}

@@ -51,8 +51,8 @@ class Transaction(Protocol):
         """Return the rows of a statement."""
         ...
 
-    async def change(self, statement: Statement, /, **values: Any) -> None:
-        """Execute a statement that writes."""
+    async def change(self, statement: Statement, /, **values: Any) -> int:
+        """Execute a statement that writes, and return the number of rows it changed."""
         ...
 
     def revise(self, tenant: str) -> None:

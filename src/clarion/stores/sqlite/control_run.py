@@ -67,6 +67,11 @@ class Transaction:
     def change(self, statement: Executable) -> int:
         """Execute a statement that writes and return the number of rows it changed."""
         self.rows(statement)
+        return self.changed
+
+    @property
+    def changed(self) -> int:
+        """The number of rows that the last statement changed."""
         return self._db.changes()
 
     def define(self, tenant: str, statement: Executable) -> int:

@@ -42,8 +42,9 @@ class _Transaction:
     async def rows(self, statement: Statement | Query, /, **values: Any) -> list[Row]:
         return self._tx.sql(*statement.bound(_DIALECT, values))
 
-    async def change(self, statement: Statement, /, **values: Any) -> None:
+    async def change(self, statement: Statement, /, **values: Any) -> int:
         self._tx.sql(*statement.bound(_DIALECT, values))
+        return self._tx.changed
 
     def revise(self, tenant: str) -> None:
         self._tx.revise(tenant)
