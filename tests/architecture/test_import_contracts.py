@@ -16,6 +16,7 @@ PLANTED = {
     "clarion/plan/worker.py": "",
     "clarion/providers/sms/planted_one.py": "import clarion.providers.sms.planted_two\nimport socket\n",
     "clarion/providers/sms/planted_two.py": "",
+    "clarion/languages/cel/planted.py": "import clarion.languages.liquid\n",
     "clarion/stores/memory/planted.py": "import clarion.stores.sqlite\n",
     "clarion/app/planted.py": "import clarion_lab.bench\n",
     "clarion_lab/simulate/planted.py": "import clarion_lab.load.programs\n",

@@ -29,10 +29,14 @@ async def control_plane(control_backend, empty, tmp_path):
 
 @pytest.fixture
 def bound(monkeypatch):
-    """Set a bound by its name in every backend."""
+    """Set a bound by its name wherever it is used."""
 
     def to(name: str, value: Any) -> None:
-        modules = [module for path, module in sys.modules.items() if path.startswith("clarion.stores.")]
+        modules = [
+            module
+            for path, module in sys.modules.items()
+            if path.startswith(("clarion.", "tests.")) and not path.startswith("clarion.domain.limits")
+        ]
         holders = [module for module in modules if hasattr(module, name)]
         assert holders, name
         for module in holders:

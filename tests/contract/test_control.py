@@ -15,6 +15,7 @@ from clarion.domain.user import Device, UserWrite
 from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression
 from tests import lookups
 from tests.contract.backends import SURVIVES
+from tests.registries import categories_of, templates_of
 
 PORT = "control"
 T = "acme"
@@ -148,7 +149,7 @@ async def test_an_unknown_user_is_named_and_nobody_joins(control_plane):
 
 
 async def test_template_versions_grow_and_need_their_category(control_plane):
-    templates, categories = control_plane.control.templates, control_plane.control.categories
+    templates, categories = templates_of(control_plane.control), categories_of(control_plane.control)
     template = Template("hello", 0, "greetings", {Channel.SMS: {"body": "Hi {{ name }}"}}, ("name",), True)
     with pytest.raises(InvalidField):
         await templates.put(T, template)
@@ -166,10 +167,10 @@ async def test_template_versions_grow_and_need_their_category(control_plane):
 @pytest.mark.slow
 async def test_categories_are_bounded(control_plane):
     for number in range(CATEGORIES_PER_TENANT_MAX):
-        await control_plane.control.categories.put(T, Category(f"c{number}"))
+        await categories_of(control_plane.control).put(T, Category(f"c{number}"))
     with pytest.raises(Conflict):
-        await control_plane.control.categories.put(T, Category("one-more"))
-    assert len(await control_plane.control.categories.keys(T)) == CATEGORIES_PER_TENANT_MAX
+        await categories_of(control_plane.control).put(T, Category("one-more"))
+    assert len(await categories_of(control_plane.control).keys(T)) == CATEGORIES_PER_TENANT_MAX
 
 
 async def test_credentials_are_kept_until_others_are_given_and_never_shown(control_plane):
@@ -288,10 +289,10 @@ async def test_quotas_belong_to_a_tenant_or_to_one_of_its_keys(control_plane):
 
 async def test_no_tenant_sees_or_touches_anything_of_another(control_plane):
     control = control_plane.control
-    await control.categories.put(T, Category("c"))
+    await categories_of(control).put(T, Category("c"))
     await control.users.put_many(T, [UserWrite("ana", devices=(Device("d", "push", "t"),))])
     await control.topics.put(T, "news", "")
-    await control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     await control.providers.put(T, ProviderWrite("mail", Channel.EMAIL, "post_office", 1, True, {}, {}))
     o = "other"
     assert await control.users.get(o, "ana") is None
@@ -302,9 +303,9 @@ async def test_no_tenant_sees_or_touches_anything_of_another(control_plane):
         await control.topics.join(o, "news", ["ana"])
     areas = (
         (control.topics, "news"),
-        (control.templates, "hello"),
+        (templates_of(control), "hello"),
         (control.providers, "mail"),
-        (control.categories, "c"),
+        (categories_of(control), "c"),
     )
     for area, key in areas:
         assert await area.get(o, key) is None

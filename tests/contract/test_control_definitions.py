@@ -10,13 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from clarion.domain.errors import Conflict
 from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
 from tests.contract.controls import ControlPlane
+from tests.registries import definitions_of
 
 PORT = "control"
 T, K = "acme", "workflow"
 
 
 async def test_versions_count_up_and_earlier_ones_stay_readable(control_plane):
-    definitions = control_plane.control.definitions
+    definitions = definitions_of(control_plane.control, control_plane.clock)
     first = await definitions.put(T, K, "welcome", b'{"n":1}')
     control_plane.clock.wall_ms += 5
     second = await definitions.put(T, K, "welcome", b'{"n":2}')
@@ -28,7 +29,7 @@ async def test_versions_count_up_and_earlier_ones_stay_readable(control_plane):
 
 
 async def test_the_same_body_again_is_the_same_version(control_plane):
-    definitions = control_plane.control.definitions
+    definitions = definitions_of(control_plane.control, control_plane.clock)
     first = await definitions.put(T, K, "welcome", b'{"n":1}')
     revision = control_plane.directory.revision(T)
     assert await definitions.put(T, K, "welcome", b'{"n":1}') == first
@@ -38,7 +39,7 @@ async def test_the_same_body_again_is_the_same_version(control_plane):
 
 
 async def test_a_removed_one_is_found_by_number_only_and_counts_on(control_plane):
-    definitions = control_plane.control.definitions
+    definitions = definitions_of(control_plane.control, control_plane.clock)
     first = await definitions.put(T, K, "welcome", '{"n":"é"}'.encode())
     assert await definitions.remove(T, K, "welcome")
     assert not await definitions.remove(T, K, "welcome")
@@ -49,7 +50,7 @@ async def test_a_removed_one_is_found_by_number_only_and_counts_on(control_plane
 
 
 async def test_pages_hold_the_newest_versions_in_the_order_of_keys(control_plane):
-    definitions = control_plane.control.definitions
+    definitions = definitions_of(control_plane.control, control_plane.clock)
     for key in ("c", "a", "b", "a"):
         await definitions.put(T, K, key, f'"{key}{control_plane.clock.wall_ms}"'.encode())
         control_plane.clock.wall_ms += 1
@@ -59,7 +60,7 @@ async def test_pages_hold_the_newest_versions_in_the_order_of_keys(control_plane
 
 
 async def test_tenants_and_kinds_are_blind_to_each_other(control_plane):
-    definitions = control_plane.control.definitions
+    definitions = definitions_of(control_plane.control, control_plane.clock)
     await definitions.put(T, K, "x", b"{}")
     for tenant, kind in (("other", K), (T, "segment")):
         assert await definitions.get(tenant, kind, "x") is None
@@ -72,7 +73,7 @@ async def test_tenants_and_kinds_are_blind_to_each_other(control_plane):
 
 @pytest.mark.slow
 async def test_definitions_are_bounded_and_a_removed_one_makes_room(control_plane):
-    definitions = control_plane.control.definitions
+    definitions = definitions_of(control_plane.control, control_plane.clock)
     for number in range(DEFINITIONS_PER_KIND_MAX):
         await definitions.put(T, K, f"w{number}", b"{}")
     with pytest.raises(Conflict):
@@ -106,16 +107,21 @@ class Versions(RuleBasedStateMachine):
         if not self.current[key] or self.bodies[key][-1] != body:
             self.bodies[key].append(body)
         self.current[key] = True
-        assert self.run(self.control_plane.control.definitions.put(T, K, key, body)).version == len(self.bodies[key])
+        assert self.run(
+            definitions_of(self.control_plane.control, self.control_plane.clock).put(T, K, key, body)
+        ).version == len(self.bodies[key])
 
     @rule(key=KEYS)
     def remove(self, key):
-        assert self.run(self.control_plane.control.definitions.remove(T, K, key)) == self.current[key]
+        assert (
+            self.run(definitions_of(self.control_plane.control, self.control_plane.clock).remove(T, K, key))
+            == self.current[key]
+        )
         self.current[key] = False
 
     @invariant()
     def both_reads_agree_with_the_model(self):
-        definitions = self.control_plane.control.definitions
+        definitions = definitions_of(self.control_plane.control, self.control_plane.clock)
         listed = {found.key: found.body for found in self.run(definitions.page(T, K, "", 9))}
         assert listed == {key: self.bodies[key][-1] for key in "ab" if self.current[key]}
         for key in "ab":

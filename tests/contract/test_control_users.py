@@ -10,6 +10,7 @@ from clarion.domain.user import Choice, Device, UserWrite
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.control_users import ConsentRecord
 from tests import lookups
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "control"
 T = "acme"
@@ -183,20 +184,21 @@ async def test_lists_begin_after_a_key_and_end_at_the_limit(control_plane, area)
             case "topics":
                 await control.topics.put(T, name, "")
             case "categories":
-                await control.categories.put(T, Category(name))
+                await categories_of(control).put(T, Category(name))
             case "providers":
                 await control.providers.put(T, ProviderWrite(name, Channel.SMS, "v", 1, True, {}, None))
             case "definitions":
-                await control.definitions.put(T, "workflow", name, b"{}")
+                await definitions_of(control).put(T, "workflow", name, b"{}")
             case _:
-                await control.templates.put(T, Template(name, 0, None, {Channel.SMS: {"body": "x"}}))
+                await templates_of(control).put(T, Template(name, 0, None, {Channel.SMS: {"body": "x"}}))
 
     async def page(after, limit):
         if area == "tenants":
             return [one.tenant for one in await control.tenants.page(after, limit)]
         if area == "definitions":
-            return [one.key for one in await control.definitions.page(T, "workflow", after, limit)]
-        found = await getattr(control, area).page(T, after, limit)
+            return [one.key for one in await definitions_of(control).page(T, "workflow", after, limit)]
+        areas = {"categories": categories_of(control), "templates": templates_of(control)}
+        found = await (areas.get(area) or getattr(control, area)).page(T, after, limit)
         return [getattr(one, {"keys": "key_id", "providers": "name"}.get(area, "key")) for one in found]
 
     if area == "keys":

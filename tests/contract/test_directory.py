@@ -10,6 +10,7 @@ from clarion.domain.user import Device, UserWrite
 from clarion.domain.workflow import Workflow
 from clarion.ports.control_accounts import ProviderWrite
 from tests import lookups
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "directory"
 T = "acme"
@@ -62,13 +63,13 @@ async def test_page_columns_come_in_the_order_asked_for(control_plane):
 
 async def test_a_changed_definition_is_seen_after_the_revision_check(control_plane):
     control, directory = control_plane.control, control_plane.directory
-    await control.categories.put(T, Category("c"))
+    await categories_of(control).put(T, Category("c"))
     await control.tenants.put(T, "Acme")
     control_plane.settle()
     revision = directory.revision(T)
     assert await lookups.category(directory, T, "c") == Category("c")
     assert await lookups.defaults(directory, T) == {}
-    await control.categories.put(T, Category("c", critical=True))
+    await categories_of(control).put(T, Category("c", critical=True))
     await control.tenants.set_defaults(T, {"*": {"sms": False}})
     control_plane.settle()
     assert directory.revision(T) != revision
@@ -89,7 +90,7 @@ async def test_users_change_without_dropping_definitions(control_plane):
 async def test_something_new_is_found_at_once_because_absence_is_not_cached(control_plane):
     assert await lookups.template(control_plane.directory, T, "hello") is None
     assert not (await lookups.topic_exists(control_plane.directory, T, "news"))
-    await control_plane.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(control_plane.control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     await control_plane.control.topics.put(T, "news", "")
     assert (await lookups.template(control_plane.directory, T, "hello")).version == 1
     assert await lookups.topic_exists(control_plane.directory, T, "news")
@@ -110,7 +111,7 @@ def workflow(template: str) -> bytes:
 
 
 async def test_definitions_come_decoded_and_change_after_the_revision_check(control_plane):
-    definitions, directory = control_plane.control.definitions, control_plane.directory
+    definitions, directory = definitions_of(control_plane.control, control_plane.clock), control_plane.directory
     assert await lookups.definition(directory, T, Workflow, "welcome") is None
     await definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
     await definitions.put(T, Workflow.KIND, "bye", workflow("bye"))
@@ -130,8 +131,8 @@ async def test_definitions_come_decoded_and_change_after_the_revision_check(cont
 
 
 async def test_a_version_asked_for_by_number_stays_even_when_the_definition_is_removed(control_plane):
-    await control_plane.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
-    await control_plane.control.definitions.remove(T, Workflow.KIND, "welcome")
+    await definitions_of(control_plane.control, control_plane.clock).put(T, Workflow.KIND, "welcome", workflow("hello"))
+    await definitions_of(control_plane.control, control_plane.clock).remove(T, Workflow.KIND, "welcome")
     first = await lookups.definition(control_plane.directory, T, Workflow, "welcome", 1)
     assert (first.version, first.body.steps[0].template) == (1, "hello")
     control_plane.settle()
@@ -143,8 +144,10 @@ async def test_a_version_asked_for_by_number_stays_even_when_the_definition_is_r
 
 
 async def test_a_definition_this_build_cannot_read_does_not_stop_the_others(control_plane, caplog):
-    await control_plane.control.definitions.put(T, Workflow.KIND, "odd", b'{"steps":[{"kind":"teleport","name":"x"}]}')
-    await control_plane.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
+    await definitions_of(control_plane.control, control_plane.clock).put(
+        T, Workflow.KIND, "odd", b'{"steps":[{"kind":"teleport","name":"x"}]}'
+    )
+    await definitions_of(control_plane.control, control_plane.clock).put(T, Workflow.KIND, "welcome", workflow("hello"))
     assert [one.key for one in await control_plane.directory.definitions_of(T, Workflow)] == ["welcome"]
     assert await lookups.definition(control_plane.directory, T, Workflow, "odd") is None
     assert "workflow odd of tenant acme is omitted" in caplog.text

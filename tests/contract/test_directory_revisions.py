@@ -15,6 +15,7 @@ from clarion.ports.directory import OPERATOR_LEVEL
 from tests import lookups
 from tests.contract.backends import SHARED
 from tests.contract.controls import ControlPlane
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "directory"
 T = "acme"
@@ -30,13 +31,13 @@ def revisions(control_plane, *tenants):
 
 async def test_a_change_counts_at_once_in_the_process_that_made_it(control_plane):
     control, directory = control_plane.control, control_plane.directory
-    await control.categories.put(T, Category("c"))
+    await categories_of(control).put(T, Category("c"))
     assert await lookups.category(directory, T, "c") == Category("c")
     before = directory.revision(T)
-    await control.categories.put(T, Category("c", critical=True))
+    await categories_of(control).put(T, Category("c", critical=True))
     assert await lookups.category(directory, T, "c") == Category("c", critical=True)
     assert directory.revision(T) > before
-    await control.categories.remove(T, "c")
+    await categories_of(control).remove(T, "c")
     assert await lookups.category(directory, T, "c") is None
 
 
@@ -44,19 +45,19 @@ async def test_each_tenant_has_a_revision_of_its_own_and_so_has_the_operator(con
     control = control_plane.control
     assert revisions(control_plane, T, "other", OPERATOR_LEVEL) == [0, 0, 0]
     changes = [
-        lambda tenant: control.categories.put(tenant, Category("c")),
+        lambda tenant: categories_of(control).put(tenant, Category("c")),
         lambda tenant: control.topics.put(tenant, "news", ""),
         lambda tenant: control.topics.remove(tenant, "news"),
-        lambda tenant: control.definitions.put(tenant, Workflow.KIND, "w", workflow("hello")),
-        lambda tenant: control.definitions.remove(tenant, Workflow.KIND, "w"),
-        lambda tenant: control.templates.put(tenant, Template("t", 0, None, {Channel.SMS: {"body": "x"}})),
-        lambda tenant: control.templates.rebuild(
+        lambda tenant: definitions_of(control).put(tenant, Workflow.KIND, "w", workflow("hello")),
+        lambda tenant: definitions_of(control).remove(tenant, Workflow.KIND, "w"),
+        lambda tenant: templates_of(control).put(tenant, Template("t", 0, None, {Channel.SMS: {"body": "x"}})),
+        lambda tenant: templates_of(control).rebuild(
             tenant, {("t", 1): Template("t", 0, None, {Channel.SMS: {"body": "y"}})}
         ),
-        lambda tenant: control.templates.remove(tenant, "t"),
+        lambda tenant: templates_of(control).remove(tenant, "t"),
         lambda tenant: control.providers.put(tenant, ProviderWrite("m", Channel.EMAIL, "v", 1, True, {}, {})),
         lambda tenant: control.providers.remove(tenant, "m"),
-        lambda tenant: control.categories.remove(tenant, "c"),
+        lambda tenant: categories_of(control).remove(tenant, "c"),
     ]
     for change in changes:
         before = revisions(control_plane, T, "other", OPERATOR_LEVEL)
@@ -85,19 +86,21 @@ async def test_each_tenant_has_a_revision_of_its_own_and_so_has_the_operator(con
 async def test_what_changes_nothing_leaves_the_revision(control_plane):
     control = control_plane.control
     await control.tenants.put(T, "Acme")
-    await control.definitions.put(T, Workflow.KIND, "w", workflow("hello"))
+    await definitions_of(control).put(T, Workflow.KIND, "w", workflow("hello"))
     record, _ = await control.keys.create(T, "ci", ["*"])
     await control.keys.revoke(T, record.key_id)
-    await control.templates.put(T, Template("t", 0, None, {Channel.SMS: {"body": "x"}}))
-    await control.templates.put(T, Template("t", 0, None, {Channel.SMS: {"body": "y"}}))
+    await templates_of(control).put(T, Template("t", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(control).put(T, Template("t", 0, None, {Channel.SMS: {"body": "y"}}))
     before = revisions(control_plane, T, "nobody", OPERATOR_LEVEL)
-    await control.definitions.put(T, Workflow.KIND, "w", workflow("hello"))
+    await definitions_of(control).put(T, Workflow.KIND, "w", workflow("hello"))
     await control.keys.revoke(T, record.key_id)
     await control.quotas.put(T, TENANT, Quota())
-    await control.templates.rebuild(T, {("t", 1): Template("t", 0, None, {}), ("none", 1): Template("t", 0, None, {})})
-    for area in (control.categories, control.topics, control.templates, control.providers):
+    await templates_of(control).rebuild(
+        T, {("t", 1): Template("t", 0, None, {}), ("none", 1): Template("t", 0, None, {})}
+    )
+    for area in (categories_of(control), control.topics, templates_of(control), control.providers):
         assert not await area.remove(T, "none")
-    assert not await control.definitions.remove(T, Workflow.KIND, "none")
+    assert not await definitions_of(control).remove(T, Workflow.KIND, "none")
     with pytest.raises(NotFound):
         await control.tenants.set_defaults("nobody", {})
     await control.users.put_many(T, [UserWrite("ana")])
@@ -121,11 +124,11 @@ async def test_what_another_process_changed_is_learned_and_costs_only_that_tenan
     other = ControlPlane(control_plane.data_dir, control_plane.clock, control_plane.backend)
     try:
         for tenant in (T, "other"):
-            await control_plane.control.categories.put(tenant, Category("c"))
+            await categories_of(control_plane.control).put(tenant, Category("c"))
         await other.directory.refresh()
         assert revisions(other, T, "other") == revisions(control_plane, T, "other")
         seen = {tenant: await lookups.category(other.directory, tenant, "c") for tenant in (T, "other")}
-        await control_plane.control.categories.put(T, Category("c", critical=True))
+        await categories_of(control_plane.control).put(T, Category("c", critical=True))
         assert await lookups.category(other.directory, T, "c") is seen[T], (
             "no reader checks again within so short a time"
         )
@@ -133,7 +136,7 @@ async def test_what_another_process_changed_is_learned_and_costs_only_that_tenan
         assert revisions(other, T, "other") == revisions(control_plane, T, "other")
         assert await lookups.category(other.directory, T, "c") == Category("c", critical=True)
         assert await lookups.category(other.directory, "other", "c") is seen["other"]
-        await control_plane.control.categories.put(T, Category("c"))
+        await categories_of(control_plane.control).put(T, Category("c"))
         control_plane.settle()
         assert await lookups.category(other.directory, T, "c") == Category("c"), (
             "without the background check, readers check the revision themselves"

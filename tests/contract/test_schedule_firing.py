@@ -22,11 +22,13 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
+from clarion.resources.changing import Changing
 from clarion.runtime.consumer import LeasedPartitions
 from tests.contract.backends import ENGINES
 from tests.contract.controls import PARTITIONS, ControlPlane
 from tests.contract.journals import EMBEDDED, Journal
 from tests.look import Glance
+from tests.registries import definitions_of
 from tests.stages.world import Ledger, NoEgress, Notes
 
 MINUTE_MS = 60_000
@@ -47,8 +49,9 @@ class Works:
         self.notes = Notes()
         self.ledger = Ledger(journal)
         control_plane.journal = journal
+        changing = Changing(control_plane.control.documents, control_plane.clock)
         control_plane.routes = [
-            *routes(control_plane.control, JsonSchemas(), journal, control_plane.clock),
+            *routes(control_plane.control, changing, JsonSchemas(), journal, control_plane.clock),
             *control_plane.routes,
         ]
 
@@ -429,7 +432,9 @@ async def test_what_it_names_is_gone(works, key, change, gone, result):
 
 async def test_a_schedule_of_a_newer_build_stops_no_other(works):
     body = msgspec.json.encode(TO_ADA | {"cron": "0 9 * * * in the rain"})
-    odd = await works.control_plane.control.definitions.put("acme", Schedule.KIND, "odd", body)
+    odd = await definitions_of(works.control_plane.control, works.control_plane.clock).put(
+        "acme", Schedule.KIND, "odd", body
+    )
     partition = schedule_partition("acme", "odd", PARTITIONS)
     timer = occurrence_timer("acme", "odd", odd.version, FIRST_MS, partition)
     await works.journal.commit(StageResult(timers=[timer]))
@@ -442,7 +447,7 @@ async def test_a_schedule_of_a_newer_build_stops_no_other(works):
 
 async def test_a_workflow_is_started_in_the_version_of_the_day(works):
     steps = [{"kind": "delay", "name": "a", "for": "1h"}]
-    put = works.control_plane.control.definitions.put
+    put = definitions_of(works.control_plane.control, works.control_plane.clock).put
     await put("acme", "workflow", "onboard", msgspec.json.encode({"steps": steps, "category": "alerts"}))
     await works.put(workflow="onboard", template=None)
     await put("acme", "workflow", "onboard", msgspec.json.encode({"steps": steps, "category": "alerts", "name": "2"}))

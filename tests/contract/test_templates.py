@@ -11,6 +11,7 @@ from clarion.domain.template import Sample, Source, Translation
 from tests import lookups
 from tests.contract.backends import SHARED
 from tests.contract.controls import ControlPlane
+from tests.registries import categories_of, definitions_of, templates_of
 
 PORT = "control"
 T = "acme"
@@ -18,7 +19,7 @@ T = "acme"
 
 @pytest.fixture
 def templates(control_plane):
-    return control_plane.control.templates
+    return templates_of(control_plane.control, control_plane.clock)
 
 
 def source(text="Hi", category=None):
@@ -153,7 +154,7 @@ async def test_the_same_object_is_read_until_something_of_it_changes(control_pla
 
     await save(templates, "one", publish=True)
     first = await read()
-    await control_plane.control.categories.put(T, Category("news"))
+    await categories_of(control_plane.control).put(T, Category("news"))
     await save(templates, "two")
     assert await read() is first
     await templates.rebuild(T, {("hello", 1): built("one, again")})
@@ -183,7 +184,7 @@ async def test_every_change_is_seen_by_another_process_within_a_second(control_p
 
 
 async def test_a_category_has_to_exist_and_stays_while_it_is_used(control_plane, templates):
-    categories = control_plane.control.categories
+    categories = categories_of(control_plane.control)
     with pytest.raises(InvalidField) as refused:
         await templates.save(T, "hello", source(category="news"), built(), "ada")
     assert (refused.value.field, await templates.version(T, "hello")) == ("category", None)
@@ -261,5 +262,5 @@ async def test_a_definition_and_what_becomes_of_it_are_stored_together_or_not_at
     bound("DEFINITIONS_PER_KIND_MAX", 1)
     with pytest.raises(Conflict):
         await templates.share(T, "layout", "other", b'{"html":"2"}', {("hello", 1): built("with 2")})
-    assert await control_plane.control.definitions.get(T, "layout", "other") is None
+    assert await definitions_of(control_plane.control, control_plane.clock).get(T, "layout", "other") is None
     assert await sent(control_plane) == (1, "with 1")

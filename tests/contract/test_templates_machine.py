@@ -14,6 +14,7 @@ from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.template import Source
 from tests import lookups
 from tests.contract.controls import ControlPlane
+from tests.registries import templates_of
 
 PORT = "control"
 T = "acme"
@@ -68,7 +69,7 @@ class Lives(RuleBasedStateMachine):
         self.control_plane = self.fresh()
         self.runner = asyncio.Runner()
         self.lives = {key: Life() for key in KEYS}
-        self.templates = self.control_plane.control.templates
+        self.templates = templates_of(self.control_plane.control)
 
     def done(self, call):
         return self.runner.run(call)

@@ -19,6 +19,7 @@ from clarion.stores.postgres.segment_sql import Values, condition
 from tests.contract.controls import Clock, ControlPlane
 from tests.engines.postgres import database_of
 from tests.property.test_segments import CONTACTS, NOW_MS, TOPICS, T, filters, people
+from tests.registries import categories_of
 
 pytestmark = pytest.mark.engines
 ROW = """(SELECT $1::text AS email, $2::text AS phone, $3::text AS whatsapp, $4::text AS chat, $5::text AS webhook,
@@ -96,7 +97,7 @@ async def test_a_reader_who_knows_a_revision_has_missed_no_lower_one(control_pla
             await other.refresh()
             await asyncio.sleep(0)
 
-    writes = [control.categories.put(tenant, Category(f"c{turn}")) for turn in range(5) for tenant in tenants]
+    writes = [categories_of(control).put(tenant, Category(f"c{turn}")) for turn in range(5) for tenant in tenants]
     async with asyncio.timeout(30):
         await asyncio.gather(watch(), *writes)
     await other.refresh()

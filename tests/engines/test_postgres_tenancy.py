@@ -104,7 +104,7 @@ class TestRoles:
     @pytest.mark.parametrize("role", [WORKER, APPLICATION, OWNER])
     async def test_a_role_changes_rows_of_the_tenants_that_are_set_alone(self, admin, opened, role):
         tables, database, kinds = await fill(admin, ["a", "b"]), opened(role), await columns_of(admin)
-        for table in tables - {"tenant_revisions"}:
+        for table in tables - {"tenant_revisions", "audit"}:
             for change in ("UPDATE {table} SET tenant = tenant WHERE {scope}", "DELETE FROM {table} WHERE {scope}"):
                 call = within("a", change.replace("{table}", table))
                 assert (await database.run(lambda db, c=call: db.execute(*c))).endswith(" 1"), call
@@ -115,6 +115,13 @@ class TestRoles:
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                 row = row_of(kinds[table], "b")
                 await database.transact("a", lambda db, t=theirs, r=row: db.execute(t.replace("{scope}", "true"), *r))
+
+    @pytest.mark.parametrize("role", [API, WORKER, APPLICATION])
+    @pytest.mark.parametrize("change", ["UPDATE audit SET reason = ''", "DELETE FROM audit", "TRUNCATE audit"])
+    async def test_no_role_of_a_process_changes_what_the_audit_has_recorded(self, admin, opened, role, change):
+        await fill(admin, ["a"])
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+            await opened(role).transact("a", lambda db: db.execute(change))
 
     async def test_no_row_moves_to_another_tenant(self, admin, opened):
         await fill(admin, ["a", "b"])

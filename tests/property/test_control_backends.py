@@ -19,6 +19,7 @@ from clarion.ports.control_accounts import ProviderWrite, Suppression
 from tests import lookups
 from tests.contract.backends import CONTROLS, ENGINES
 from tests.contract.controls import ControlPlane, migrated
+from tests.registries import categories_of, definitions_of
 
 IDS, TOPICS, KEYS = ("ana", "bo", "Bo", "ü|1"), ("news", "rides"), ("a", "b")
 ADDRESSES = ("Ana@example.com", "ana@example.com", "+12025550143")
@@ -129,7 +130,10 @@ async def answer(control_plane, tenant, step):
         kept = await control_plane.control.providers.get(tenant, arguments[0].name)
         arguments = (replace(arguments[0], kept=kept),)
     try:
-        return await getattr(getattr(control_plane.control, area), name)(tenant, *arguments)
+        control = control_plane.control
+        areas = {"categories": categories_of, "definitions": definitions_of}
+        found = areas[area](control, control_plane.clock) if area in areas else getattr(control, area)
+        return await getattr(found, name)(tenant, *arguments)
     except ClarionError as error:
         return type(error).__name__, str(error), getattr(error, "field", None), getattr(error, "code", None)
 
@@ -148,11 +152,15 @@ async def read(control, tenant):
         await control.suppressions.page(tenant, None, None, ("", ""), 9),
         await control.suppressions.page(tenant, "email", "Ana@example.com", ("", ""), 9),
         await control.suppressions.page(tenant, None, None, ("email", "ana@example.com"), 1),
-        await control.definitions.page(tenant, "workflow", "", 9),
-        [await control.definitions.get(tenant, "workflow", key, number) for key in KEYS for number in (None, 0, 1, 2)],
+        await definitions_of(control).page(tenant, "workflow", "", 9),
+        [
+            await definitions_of(control).get(tenant, "workflow", key, number)
+            for key in KEYS
+            for number in (None, 0, 1, 2)
+        ],
         await control.providers.page(tenant, "", 9),
-        await control.categories.page(tenant, "a", 9),
-        await control.categories.keys(tenant),
+        await categories_of(control).page(tenant, "a", 9),
+        await categories_of(control).keys(tenant),
         await control.tenants.get(tenant),
     ]
 

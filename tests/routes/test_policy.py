@@ -10,6 +10,7 @@ from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.quiet import DISTURBING, QuietHours, QuietWindow
 from clarion.domain.route import Route
 from tests import lookups
+from tests.registries import definitions_of
 
 PLAIN = {
     "critical": False, "priority": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
@@ -28,7 +29,7 @@ async def refused(control_plane, target, body):
 
 
 async def test_a_categorys_rules_are_what_planning_reads(control_plane):
-    await control_plane.control.definitions.put("acme", "workflow", "roundup", ROUNDUP)
+    await definitions_of(control_plane.control, control_plane.clock).put("acme", "workflow", "roundup", ROUNDUP)
     body = {
         "defaults": {"sms": False}, "priority": "bulk", "quiet_hours": False, "hold_max": "3h",
         "caps": [{"limit": 3, "per": "1d", "channel": "push"}, {"limit": 1, "per": "1h"}],
@@ -73,7 +74,7 @@ async def test_a_refused_category_is_not_stored(control_plane, body, field):
 
 async def test_what_is_over_a_cap_goes_into_a_workflow_that_collects_first(control_plane):
     at_once = b'{"steps": [{"kind": "send", "name": "tell", "template": "t"}]}'
-    await control_plane.control.definitions.put("acme", "workflow", "at_once", at_once)
+    await definitions_of(control_plane.control, control_plane.clock).put("acme", "workflow", "at_once", at_once)
     body = {"over_cap": "digest", "digest_workflow": "at_once"}
     assert await refused(control_plane, "/v1/categories/news", body) == "digest_workflow"
 

@@ -15,6 +15,7 @@ from clarion.journal.schedules import schedule_partition
 from clarion.ports.stage_store import StageResult
 from tests.contract.controls import PARTITIONS, ControlPlane
 from tests.look import Glance
+from tests.registries import definitions_of
 
 DAY_MS = 24 * 3600 * 1000
 DIGEST = {"to": {"topic": "riders"}, "template": "weekly", "cron": "0 9 * * MON", "zone": "Europe/Rome"}
@@ -186,7 +187,9 @@ async def test_preview_shows_the_next_ten_on_the_clocks_that_people_look_at(cont
 
 
 async def test_a_schedule_whose_timer_was_never_set_gets_it_when_repaired(control_plane):
-    await control_plane.control.definitions.put("acme", Schedule.KIND, "orphan", msgspec.json.encode(DIGEST))
+    await definitions_of(control_plane.control, control_plane.clock).put(
+        "acme", Schedule.KIND, "orphan", msgspec.json.encode(DIGEST)
+    )
     await control_plane.call("PUT", "/v1/schedules/digest", DIGEST)
     await control_plane.call("PUT", "/v1/schedules/resting", DIGEST | {"enabled": False})
     for _ in range(2):

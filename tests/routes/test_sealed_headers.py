@@ -17,6 +17,7 @@ from clarion.ports.sealed_headers import open_header, seal_header
 from clarion.ports.secrets import SealBroken
 from clarion.ports.web import TOML, Call, Caller
 from tests.contract.controls import ControlPlane
+from tests.registries import definitions_of
 
 SECRET = 'sk_live_c4nary{"\\'
 URL = "https://api.example.com/orders/{data.n}"
@@ -46,7 +47,7 @@ async def put(plane, *args, key="w", **kwargs):
 
 async def stored(plane, key="w"):
     """Return the headers of the newest version as they are stored."""
-    record = await plane.control.definitions.get("acme", Workflow.KIND, key)
+    record = await definitions_of(plane.control).get("acme", Workflow.KIND, key)
     return msgspec.json.decode(record.body, type=Workflow).steps[0].headers
 
 
@@ -57,11 +58,11 @@ async def opened(plane, header="Authorization", key="w", url=URL):
 
 
 async def refused(plane, field, code, *args, **kwargs):
-    before = await plane.control.definitions.get("acme", Workflow.KIND, "w")
+    before = await definitions_of(plane.control).get("acme", Workflow.KIND, "w")
     with pytest.raises(InvalidField) as found:
         await put(plane, *args, **kwargs)
     assert (found.value.status, found.value.field, found.value.code) == (422, field, code)
-    assert await plane.control.definitions.get("acme", Workflow.KIND, "w") == before
+    assert await definitions_of(plane.control).get("acme", Workflow.KIND, "w") == before
     assert "c4nary" not in str(found.value)
     return found.value
 
@@ -198,14 +199,14 @@ async def test_a_secret_that_does_not_open_is_required_again(plane):
     await put(plane, GIVEN)
     ciphertext = (await stored(plane))["Authorization"].ciphertext
     moved = body({"sealed": True, "secret": ciphertext}, url="https://evil.example/")
-    await plane.control.definitions.put("acme", Workflow.KIND, "w", msgspec.json.encode(moved))
+    await definitions_of(plane.control).put("acme", Workflow.KIND, "w", msgspec.json.encode(moved))
     await refused(plane, FIELD, "credentials_required", {"sealed": True}, url="https://evil.example/")
     await put(plane, GIVEN, url="https://evil.example/")
 
 
 async def test_text_that_was_stored_before_is_not_shown_and_can_stay(plane):
     old = body("Bearer c4nary-old", **{"X-Source": "shop"})
-    await plane.control.definitions.put("acme", Workflow.KIND, "w", msgspec.json.encode(old))
+    await definitions_of(plane.control).put("acme", Workflow.KIND, "w", msgspec.json.encode(old))
     seen = (await plane.say("GET", ONE))["steps"][0]["headers"]
     assert seen == {"Authorization": {"sealed": True}, "X-Source": "shop"}
     await refused(plane, FIELD, "credentials_required", seen["Authorization"], url="https://evil.example/")

@@ -15,6 +15,7 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.outbound.secrets.reader import SecretReader
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.web import Call, Caller
+from clarion.resources.changing import Changing
 from tests.contract.controls import ControlPlane
 from tests.unit.workflow.test_fetching import Place, job
 
@@ -77,7 +78,8 @@ def body(value):
 @pytest.fixture
 async def plane(empty, tmp_path, secrets):
     made = ControlPlane.copy_of(empty, tmp_path, "memory")
-    made.routes = routes(made.control, CelExpressions(), made.vault, secrets, made.notes)
+    changing = Changing(made.control.documents, made.clock)
+    made.routes = routes(made.control, changing, CelExpressions(), made.vault, secrets, made.notes)
     yield made
     await made.close()
 

@@ -1,14 +1,16 @@
 """Layouts, partials and the brand over a real store: their effect on the templates that use them, and refusals."""
 
-import msgspec
 import pytest
 
 from clarion.app.wiring.engines import template_engines
 from clarion.content.drafting import DirectDrafting
-from clarion.control.layouts.rebuilding import Rebuilding
+from clarion.control.layouts.resource import LAYOUTS, LayoutBody
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Conflict, InvalidField, NotFound
-from clarion.domain.template import BRAND_KEY, Brand, Layout
+from clarion.domain.template import BRAND_KEY, Brand
+from clarion.ports.web import Call, Caller
+from clarion.resources.changing import Changing
+from clarion.resources.routes import Handlers
 from tests import lookups
 
 FRAME = "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>"
@@ -94,9 +96,11 @@ async def test_what_is_published_while_a_layout_changes_gets_it_too(control_plan
 
     await control_plane.say("PUT", "/v1/layouts/house", {"mjml": FRAME})
     await control_plane.say("PUT", "/v1/templates/a", MAIL)
-    rebuilding = Rebuilding(control_plane.control, Slow(template_engines()), Layout.KIND)
-    changed = Layout(mjml=FRAME.replace("{{ content }}", "{{ content }}<mj-text>NEW</mj-text>"))
-    await rebuilding.change("acme", "house", msgspec.json.encode(changed))
+    documents = control_plane.control.documents
+    changing = Changing(documents, control_plane.clock, Slow(template_engines()))
+    changed = LayoutBody(mjml=FRAME.replace("{{ content }}", "{{ content }}<mj-text>NEW</mj-text>"))
+    call = Call(Caller("acme", "key", frozenset({"*"})), {"key": "house"}, {}, {}, b"", changed)
+    await Handlers(LAYOUTS, documents, changing).put(call)
     assert "NEW" in await html(control_plane, "a") and "NEW" in await html(control_plane, "late")
 
 

@@ -7,6 +7,7 @@ from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.web import Call, Caller
 from tests.contract.controls import ControlPlane
+from tests.registries import definitions_of
 
 PATH = "/v1/templates/order/preview"
 ORDER = {
@@ -160,7 +161,9 @@ async def test_html_is_shown_as_a_page_that_can_do_nothing(control_plane):
 
 async def test_the_brand_and_the_tenants_locale_count(control_plane):
     await control_plane.call("PUT", "/v1/policy", {"locale": "de"})
-    await control_plane.control.definitions.put("acme", Brand.KIND, BRAND_KEY, b'{"name": "Acme"}')
+    await definitions_of(control_plane.control, control_plane.clock).put(
+        "acme", Brand.KIND, BRAND_KEY, b'{"name": "Acme"}'
+    )
     source = ORDER | {"channels": {"sms": {"body": "{{ brand.name }}"}}, "locales": {}}
     assert (await shown(control_plane, source=source))["channels"]["sms"]["parts"]["body"] == "Acme"
     assert (await shown(control_plane, user={"name": "x", "locale": "fr"}))["locale"] == "de"

@@ -6,11 +6,15 @@ import pytest
 from clarion.app.wiring.engines import template_engines
 from clarion.content.drafting import DirectDrafting
 from clarion.control.templates.editor import Editor
+from clarion.control.templates.reads import Templates
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial, Source
 from clarion.languages.jsonschema.schemas import JsonSchemas
+from clarion.ports.web import Call, Caller
+from clarion.resources.changing import Changing
 from tests import lookups
+from tests.registries import put_shared
 
 PATH = "/v1/templates/hello"
 HELLO = {
@@ -164,24 +168,24 @@ async def test_a_diff_goes_field_by_field(control_plane):
 
 
 async def test_versions_are_built_again_with_the_layout_of_now(control_plane):
-    definitions = control_plane.control.definitions
+    control = control_plane.control
     frame = "<html><body>{} {{{{ content }}}}{{% partial foot %}}</body></html>"
     body = {"channels": {"email": {"subject": "s", "html": "<p>x</p>"}}, "layout": "frame"}
     assert await refused(control_plane, body) == (422, "layout", "unknown_layout")
-    await definitions.put("acme", Partial.KIND, "foot", msgspec.json.encode(Partial("<i>{% partial toe %}</i>")))
-    await definitions.put("acme", Partial.KIND, "toe", msgspec.json.encode(Partial("toe")))
-    await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("old"))))
+    await put_shared(control, "acme", "foot", Partial("<i>{% partial toe %}</i>"))
+    await put_shared(control, "acme", "toe", Partial("toe"))
+    await put_shared(control, "acme", "frame", Layout(html=frame.format("old")))
     await put(control_plane, body)
     assert (
         "old" in (await sent(control_plane))[1]["email"]["html"]
         and "<i>toe</i>" in (await sent(control_plane))[1]["email"]["html"]
     )
     await put(control_plane, HELLO)
-    await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("new"))))
+    await put_shared(control, "acme", "frame", Layout(html=frame.format("new")))
     await control_plane.call("POST", f"{PATH}/rollback")
     assert "new" in (await sent(control_plane))[1]["email"]["html"]
     await put(control_plane, HELLO)
-    await definitions.remove("acme", Layout.KIND, "frame")
+    await control_plane.call("DELETE", "/v1/layouts/frame")
     with pytest.raises(InvalidField) as gone:
         await control_plane.call("POST", f"{PATH}/rollback", {"version": 1})
     assert (gone.value.field, (await sent(control_plane))[0]) == ("layout", 3)
@@ -193,19 +197,22 @@ async def test_a_layout_changed_while_a_template_is_built_is_in_it(control_plane
 
         async def build(self, job):
             built = await super().build(job)
-            await control_plane.control.definitions.put("acme", Layout.KIND, "frame", frame("new"))
+            await put_shared(control_plane.control, "acme", "frame", frame("new"))
             return built
 
     def frame(word):
-        return msgspec.json.encode(Layout(html=f"<html><body>{word} {{{{ content }}}}</body></html>"))
+        return Layout(html=f"<html><body>{word} {{{{ content }}}}</body></html>")
 
-    editor = Editor(control_plane.control, Slow(template_engines()), JsonSchemas())
+    documents = control_plane.control.documents
+    changing = Changing(documents, control_plane.clock, Slow(template_engines()))
+    editor = Editor(Templates(documents), changing, JsonSchemas())
+    call = Call(Caller("acme", "key", frozenset({"*"})), {}, {}, {}, b"")
     source = Source({Channel.EMAIL: {"subject": "s", "html": "<p>x</p>"}}, layout="frame")
     for change in (
-        lambda: editor.save("acme", "hello", source, "key", publish=True),
-        lambda: editor.publish("acme", "hello", None, "key", ""),
+        lambda: editor.save(call, "hello", source, publish=True),
+        lambda: editor.publish(call, "hello", None, ""),
     ):
-        await control_plane.control.definitions.put("acme", Layout.KIND, "frame", frame("old"))
+        await put_shared(control_plane.control, "acme", "frame", frame("old"))
         await change()
         assert "new" in (await sent(control_plane))[1]["email"]["html"]
 

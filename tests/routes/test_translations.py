@@ -7,6 +7,7 @@ from clarion.domain.errors import InvalidField, Malformed, NotFound, TooLarge
 from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
 from clarion.ports.web import Call, Caller
 from tests.contract.controls import ControlPlane
+from tests.registries import templates_of
 
 ORDER = {
     "channels": {
@@ -104,10 +105,10 @@ async def test_a_file_becomes_a_draft_and_is_sent_once_it_is_published(control_p
                  things=["{{ order.size }} вещь", "{{ order.size }} вещи", "{{ order.size }} вещей", "{{ order.size }} вещи"])  # fmt: skip
     done = await send(control_plane, f"{ONE}/ru", raw, format="po")
     assert (done.version, done.status, done.missing) == (2, "draft", ())
-    assert "ru" not in (await control_plane.control.templates.get("acme", "order")).locales
+    assert "ru" not in (await templates_of(control_plane.control).get("acme", "order")).locales
     done = await send(control_plane, f"{ONE}/ru", await fetch(control_plane, "ru"), publish="true")
     assert (done.version, done.status, done.changed) == (2, "published", ())
-    sent = await control_plane.control.templates.get("acme", "order")
+    sent = await templates_of(control_plane.control).get("acme", "order")
     assert "вещей" in sent.locales["ru"]["sms"]["body"]
     found = await control_plane.say("GET", "/v1/templates/order/versions/2")
     assert (found["note"], found["created_by"]) == ("translated: ru", "key")

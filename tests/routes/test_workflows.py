@@ -8,6 +8,7 @@ from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.workflow import Workflow
 from tests.contract.controls import ControlPlane
+from tests.registries import categories_of, definitions_of, templates_of
 
 T = "acme"
 ONE = "/v1/workflows/welcome"
@@ -16,7 +17,7 @@ ONE = "/v1/workflows/welcome"
 @pytest.fixture
 async def control_plane(control_backend, empty, tmp_path):
     control_plane = ControlPlane.copy_of(empty, tmp_path, control_backend)
-    await control_plane.control.templates.put(
+    await templates_of(control_plane.control).put(
         T, Template("hello", 0, None, {Channel.PUSH: {"title": "Hi", "body": "x"}})
     )
     yield control_plane
@@ -71,8 +72,8 @@ async def test_what_a_workflow_names_has_to_exist_and_a_refused_one_leaves_nothi
         assert (refused.value.field, refused.value.code) == (field, code)
         with pytest.raises(InvalidField):
             await control_plane.call("PUT", ONE, body, tenant="other")
-    assert await control_plane.control.definitions.page(T, Workflow.KIND, "", 9) == []
-    await control_plane.control.categories.put(T, Category("news"))
+    assert await definitions_of(control_plane.control, control_plane.clock).page(T, Workflow.KIND, "", 9) == []
+    await categories_of(control_plane.control).put(T, Category("news"))
     assert (await control_plane.call("PUT", ONE, welcome(category="news") | {"category": "news"})).status == 200
 
 

@@ -51,6 +51,7 @@ from clarion.stores.memory.journal import MemoryJournal
 from tests.contract.controls import ControlPlane
 from tests.folding import fold_rows
 from tests.look import Glance
+from tests.registries import categories_of, templates_of
 from tests.stages.virtual import LoopClock, kill
 
 TENANT = "acme"
@@ -371,9 +372,9 @@ async def seed_data(control_plane: ControlPlane) -> ControlPlane:
         Channel.PUSH: {"title": "Hello"},
         Channel.INAPP: {"title": "Hello"},
     }
-    await control.templates.put(TENANT, Template("hello", 0, None, parts))
-    await control.templates.put(TENANT, Template("texting", 0, None, {Channel.SMS: {"body": "Hi"}}))
-    await control.categories.put(TENANT, Category("marketing", defaults={"push": False}))
+    await templates_of(control).put(TENANT, Template("hello", 0, None, parts))
+    await templates_of(control).put(TENANT, Template("texting", 0, None, {Channel.SMS: {"body": "Hi"}}))
+    await categories_of(control).put(TENANT, Category("marketing", defaults={"push": False}))
     settings = {"by_address": {f"{word}-*": script for word, script in SCRIPTS.items()}, "latency_ms": 40}
     for channel in (Channel.SMS, Channel.PUSH):
         await control.providers.put(TENANT, ProviderWrite(channel.value, channel, "sandbox", 0, True, settings, {}))

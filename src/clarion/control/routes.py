@@ -1,11 +1,13 @@
 """All endpoints of the control plane."""
 
-from clarion.control.brand import routes as brand
-from clarion.control.categories import routes as categories
+from typing import Any, Final
+
+from clarion.control.brand.resource import BRAND
+from clarion.control.categories.resource import CATEGORIES
 from clarion.control.event_rules import routes as event_rules
-from clarion.control.layouts import routes as layouts
-from clarion.control.origins import routes as origins
-from clarion.control.policy import routes as policy
+from clarion.control.layouts.resource import LAYOUTS, PARTIALS
+from clarion.control.origins import resource as origins
+from clarion.control.policy.resource import POLICY
 from clarion.control.providers import routes as providers
 from clarion.control.providers.verify import Verifier
 from clarion.control.schedules import routes as schedules
@@ -28,6 +30,12 @@ from clarion.ports.secrets import Vault
 from clarion.ports.stage_store import StageStore
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Route
+from clarion.resources.changing import Changing
+from clarion.resources.declaration import Resource
+from clarion.resources.routes import routes as resource_routes
+
+_RESOURCES: Final[tuple[Resource[Any], ...]] = (CATEGORIES, POLICY, BRAND, LAYOUTS, PARTIALS)
+"""Resources that need nothing beside what they declare."""
 
 
 def routes(
@@ -47,21 +55,20 @@ def routes(
     """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration;
     `verifier` verifies accounts with their vendors, `secrets` reads credentials given by reference, `telemetry` gets the
     events of the security log."""
+    documents = control.documents
+    changing = Changing(documents, clock, drafting)
     return [
         *tenants.routes(control),
         *quotas.routes(control.quotas, telemetry),
         *users.routes(control),
         *topics.routes(control.topics),
-        *segments.routes(control, clock),
-        *schedules.routes(control, schemas, store, clock),
-        *event_rules.routes(control, expressions),
-        *workflows.routes(control, expressions, vault, secrets, telemetry),
-        *categories.routes(control.categories, control.definitions),
-        *policy.routes(control.definitions),
-        *origins.routes(control.definitions, telemetry),
-        *brand.routes(control.definitions),
-        *layouts.routes(control, drafting),
-        *templates.routes(control, drafting, schemas),
+        *segments.routes(control, changing, clock),
+        *schedules.routes(control, changing, schemas, store, clock),
+        *event_rules.routes(control, changing, expressions),
+        *workflows.routes(control, changing, expressions, vault, secrets, telemetry),
+        *origins.routes(documents, changing, telemetry),
+        *(route for resource in _RESOURCES for route in resource_routes(resource, documents, changing)),
+        *templates.routes(documents, changing, schemas),
         *previews.routes(control, drafting, clock),
         *providers.routes(control.providers, vendors, verifier, secrets, telemetry),
         *suppressions.routes(control.suppressions, clock),

@@ -10,6 +10,9 @@ from clarion.domain.limits import NAME_CHARS_MAX
 from clarion.domain.resilience import AccountRules, OnOutage
 from clarion.domain.route import Route
 
+CATEGORY_KIND: Final = "category"
+TEMPLATE_KIND: Final = "template"
+"""The kinds of the documents that hold categories, and templates."""
 GONE_VERSION: Final = 0
 """Version of the placeholder for a removed template."""
 
@@ -132,6 +135,22 @@ class Category(msgspec.Struct, frozen=True):
     lane: Lane = Lane.NORMAL
     defaults: dict[str, bool] = {}
     rules: CategoryRules = CategoryRules()
+
+
+class _StoredCategory(CategoryRules, frozen=True):
+    critical: bool = False
+    priority: Lane = Lane.NORMAL
+    defaults: dict[str, bool] = msgspec.field(default_factory=dict)
+
+
+def read_category(key: str, raw: bytes | str) -> Category:
+    """Return a category from its stored body. Raises `msgspec.MsgspecError` when only a newer build can read it."""
+    body = _CATEGORY.decode(raw)
+    rules = {name: getattr(body, name) for name in CategoryRules.__struct_fields__}
+    return Category(key, body.critical, body.priority, body.defaults, CategoryRules(**rules))
+
+
+_CATEGORY: Final = msgspec.json.Decoder(_StoredCategory)
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -97,6 +97,20 @@ class Conflict(CallerError):
         self.retry_after_s = retry_after_s
 
 
+class Stale(CallerError):
+    """The change was based on another version than the newest one; nothing was stored. `keys` are those of what was changed
+    meanwhile: tenant, kind and key."""
+
+    status = 412
+    code = "stale_version"
+
+    def __init__(
+        self, detail: str, *, field: str | None = None, code: str | None = None, keys: tuple[tuple[str, ...], ...] = ()
+    ) -> None:
+        super().__init__(detail, field=field, code=code)
+        self.keys = keys
+
+
 class KeyReused(CallerError):
     """The idempotency key was used before with another body."""
 

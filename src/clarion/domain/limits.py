@@ -121,6 +121,17 @@ REQUESTS_BURST_MAX: Final = 1_000_000
 
 DEFINITIONS_PER_KIND_MAX: Final = 1_000
 """Workflows, segments, schedules or event rules of one tenant."""
+DOCUMENTS_PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Documents read at once for a list, by the size of their bodies."""
+NEEDS_ROUNDS_MAX: Final = 32
+"""Rounds in which the facts of one decision are gathered: each may name more documents to read."""
+DECISION_TRIES_MAX: Final = 24
+"""Times that a change is decided anew because other writers changed what it was based on."""
+REFERRERS_SHOWN_MAX: Final = 5
+"""Definitions named in the refusal to remove what they refer to."""
+REASON_CHARS_MAX: Final = 500
+AUDITED_TEXT_CHARS_MAX: Final = 1_000
+"""A text in the audit; of a longer one, its digest is stored."""
 DEFINITION_BYTES_MAX: Final = 256 * 1024
 EXPRESSION_CHARS_MAX: Final = 1_000
 EXPRESSION_WORK_MAX: Final = 20_000_000

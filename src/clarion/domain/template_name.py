@@ -13,3 +13,9 @@ def split(name: str) -> tuple[str, int | None]:
     if mark and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS_MAX:
         return key, int(digits)
     return name, None
+
+
+def canonical(name: str) -> str:
+    """Return the name under which what was built is stored."""
+    key, version = split(name)
+    return key if version is None else f"{key}{_MARK}{version}"

@@ -12,10 +12,9 @@ from clarion.domain.quota import Quota
 from clarion.domain.token_key import TokenKey
 from clarion.ports.audiences import Audiences
 from clarion.ports.control_accounts import Providers, Suppressions
-from clarion.ports.control_content import Categories, Templates
-from clarion.ports.control_definitions import Definitions
 from clarion.ports.control_keys import Keys
 from clarion.ports.control_users import Consents, Topics, Users
+from clarion.ports.documents import Documents
 
 
 class TenantRecord(msgspec.Struct, frozen=True):
@@ -103,23 +102,13 @@ class Control(Protocol):
         ...
 
     @property
-    def categories(self) -> Categories:
-        """The categories."""
-        ...
-
-    @property
-    def templates(self) -> Templates:
-        """The templates."""
-        ...
-
-    @property
     def providers(self) -> Providers:
         """The provider accounts."""
         ...
 
     @property
-    def definitions(self) -> Definitions:
-        """The workflows, segments, schedules, event rules and policies."""
+    def documents(self) -> Documents:
+        """The documents of tenants: categories, templates, layouts, workflows, segments, schedules and all the like."""
         ...
 
     @property

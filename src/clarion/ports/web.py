@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.errors import InvalidField, QuotaStatus
 from clarion.domain.limits import BODY_BYTES_MAX, BODY_VALUES_MAX
 from clarion.domain.networks import Network
@@ -26,11 +27,19 @@ class Caller(msgspec.Struct, frozen=True):
     expires_ms: int | None = None
     networks: tuple[Network, ...] = ()
 
+    @property
+    def actor(self) -> Actor:
+        """Who makes the request, for the audit."""
+        if self.user_id is not None:
+            return Actor(ActorKind.USER, self.user_id)
+        return Actor(ActorKind.KEY if self.tenant else ActorKind.OPERATOR, self.key_id)
+
 
 class Call(msgspec.Struct):
     """One request. `body` is decoded to the route's `body` type (None without one); `raw` is the bytes as received;
     header names are lower-case; `stream` yields the body of a streaming route. `target` is path and query exactly as
-    received, for a `raw` route. `may_wait_ms` is how long the request may wait for others to be stored with it."""
+    received, for a `raw` route. `may_wait_ms` is how long the request may wait for others to be stored with it; `address` is the
+    client's."""
 
     caller: Caller
     path: dict[str, str]
@@ -41,6 +50,7 @@ class Call(msgspec.Struct):
     stream: AsyncIterator[bytes] | None = None
     target: str = ""
     may_wait_ms: float = math.inf
+    address: str = ""
 
 
 class Reply(msgspec.Struct):
@@ -85,7 +95,9 @@ class Route(msgspec.Struct, frozen=True):
     the bytes of its body, up to `limit_bytes`, and nothing is decoded. `values_max`
     bounds the values of a JSON body. Requests to a `health` route are bounded apart from all others. A request to a route
     without a credential counts as `cost` ones at the limit of its peer, and as none where its success `proves` who the
-    caller is. `idempotency_key` is whether the header `Idempotency-Key` makes a request safe to repeat."""
+    caller is. `idempotency_key` is whether the header `Idempotency-Key` makes a request safe to repeat. A `versioned` route
+    returns an `ETag`, and unless it reads it takes `If-Match` and `If-None-Match`. `description` and `example`, a body, are
+    for the OpenAPI document."""
 
     method: str
     path: str
@@ -109,6 +121,9 @@ class Route(msgspec.Struct, frozen=True):
     cost: int = 1
     proves: bool = False
     idempotency_key: bool = False
+    versioned: bool = False
+    description: str = ""
+    example: Any = None
 
 
 _AT = re.compile(r" - at `(.+)`$")

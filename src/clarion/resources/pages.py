@@ -112,5 +112,10 @@ def page_of(query: Mapping[str, str], keys: int = 1) -> tuple[list[str], int]:
 def page_reply(items: Sequence[T], limit: int, key: Callable[[T], Sequence[str]], show: Callable[[T], Any]) -> Reply:
     """Return a page. `items` has one more item than `limit` when there is another page."""
     shown = items[:limit]
-    following = msgspec.json.encode(list(key(shown[-1]))) if len(items) > limit else None
+    following = cursor_of_keys(key(shown[-1])) if len(items) > limit else None
     return page([show(item) for item in shown], following)
+
+
+def cursor_of_keys(keys: Sequence[str]) -> bytes:
+    """Return the cursor that continues after the keys of an item."""
+    return msgspec.json.encode(list(keys))

@@ -44,6 +44,7 @@ from clarion.ports.streams import Frame
 from clarion.runtime.consumer import LeasedPartitions
 from clarion.runtime.metering import Meter
 from clarion_lab.load import people
+from clarion_lab.load.definitions import put_body, put_category, put_template
 
 TENANT: Final = "bench"
 USERS: Final = 1_000_000
@@ -173,14 +174,14 @@ async def _seed_data(parts: Parts, _counts: _Counts, users: int, _number: int) -
     await control.tenants.put(TENANT, "Bench")
     quiet = QuietHours((QuietWindow("22:00", "08:00"),))
     policy = Policy(quiet_hours=quiet)
-    await control.definitions.put(TENANT, Policy.KIND, "tenant", msgspec.json.encode(policy))
+    await put_body(control.documents, TENANT, Policy.KIND, "tenant", policy)
     route = Route(first=(Channel.PUSH, Channel.EMAIL))
     rules = CategoryRules(caps=(Cap(3, "1d"),), route=route)
-    await control.categories.put(TENANT, Category(_CATEGORY, rules=rules))
+    await put_category(control.documents, TENANT, Category(_CATEGORY, rules=rules))
     for key in people.CATEGORIES[1:]:
-        await control.categories.put(TENANT, Category(key))
+        await put_category(control.documents, TENANT, Category(key))
     parts_of: dict[Channel, dict[str, Any]] = {Channel.PUSH: people.PUSH_PARTS, Channel.EMAIL: people.EMAIL_PARTS}
-    await control.templates.put(TENANT, Template(people.TEMPLATE, 0, _CATEGORY, parts_of))
+    await put_template(control.documents, TENANT, Template(people.TEMPLATE, 0, _CATEGORY, parts_of))
     for channel in (Channel.PUSH, Channel.EMAIL):
         await control.providers.put(TENANT, ProviderWrite(channel.value, channel, "sandbox", 0, True, {}, {}))
     for start in range(0, users, USERS_A_WRITE):

@@ -13,6 +13,7 @@ from clarion.domain.limits import LOCAL_LATE_MS_MAX, SCHEDULE_AHEAD_MS_MAX
 from clarion.domain.segment import Filter, Segment
 from clarion.journal.events import Audience
 from tests.contract.controls import ControlPlane, migrated
+from tests.registries import definitions_of, templates_of
 from tests.unit.accept.admitting import admission
 
 T = "acme"
@@ -31,9 +32,11 @@ def empty(tmp_path_factory):
 @pytest.fixture
 async def installation(empty, tmp_path):
     installation = ControlPlane.copy_of(empty, tmp_path)
-    await installation.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(installation.control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     await installation.control.topics.put(T, "news", "")
-    await installation.control.definitions.put(T, Segment.KIND, "romans", msgspec.json.encode(Segment(ROME)))
+    await definitions_of(installation.control, installation.clock).put(
+        T, Segment.KIND, "romans", msgspec.json.encode(Segment(ROME))
+    )
     yield installation
     await installation.close()
 
@@ -50,7 +53,7 @@ def wall(at):
 async def test_a_segments_filter_is_frozen_at_acceptance(installation):
     frozen = (await broadcast(installation, {"segment": "romans"})).audience
     assert frozen == Audience(segment="romans", filter=msgspec.json.encode(ROME))
-    await installation.control.definitions.remove(T, Segment.KIND, "romans")
+    await definitions_of(installation.control, installation.clock).remove(T, Segment.KIND, "romans")
     installation.settle()
     await installation.directory.refresh()
     with pytest.raises(InvalidField) as error:

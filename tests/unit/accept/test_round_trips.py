@@ -18,6 +18,7 @@ from clarion.domain.quota import Quota
 from clarion.ports.web import Caller
 from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.contract.controls import ControlPlane
+from tests.registries import categories_of, definitions_of, templates_of
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, seed_data
 from tests.unit.accept.harness import IntakeHarness
@@ -63,10 +64,10 @@ class RemoteIntake(IntakeHarness):
 async def remote(folder, **options):
     installation = await seed_data(ControlPlane(folder, backend="memory"))
     control = installation.control
-    await control.categories.put(TENANT, Category("letters"))
-    await control.templates.put(TENANT, Template("news", 0, "letters", {"sms": {"body": "Hi"}}))
-    await control.definitions.put(TENANT, "workflow", "flow", msgspec.json.encode(STEPS))
-    await control.definitions.put(TENANT, "event_rule", "rule", msgspec.json.encode(RULE))
+    await categories_of(control).put(TENANT, Category("letters"))
+    await templates_of(control).put(TENANT, Template("news", 0, "letters", {"sms": {"body": "Hi"}}))
+    await definitions_of(control).put(TENANT, "workflow", "flow", msgspec.json.encode(STEPS))
+    await definitions_of(control).put(TENANT, "event_rule", "rule", msgspec.json.encode(RULE))
     await control.quotas.put(TENANT, WHOLE, Quota(daily=1_000_000, audience_max=1_000))
     return RemoteIntake(installation, **options)
 
@@ -109,7 +110,7 @@ def test_a_warm_request_takes_three_round_trips_at_most(tmp_path, name):
 def test_a_cold_request_reads_all_at_once_and_then_the_implied_names(tmp_path, name):
     async def scenario(remote):
         await remote.round_trips(EVENT)
-        await remote.installation.control.categories.put(TENANT, Category("letters", critical=True))
+        await categories_of(remote.installation.control).put(TENANT, Category("letters", critical=True))
         return await remote.round_trips(of_way(name))
 
     assert count_trips(tmp_path, scenario) <= 3

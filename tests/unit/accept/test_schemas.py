@@ -10,6 +10,7 @@ from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Delay, Send, Workflow
 from tests.contract.controls import ControlPlane, migrated
+from tests.registries import definitions_of, templates_of
 from tests.unit.accept.admitting import admission
 from tests.unit.accept.harness import BATCH, BLAST, ONE, IntakeHarness
 
@@ -42,8 +43,8 @@ async def installation(empty, tmp_path):
     installation = ControlPlane.copy_of(empty, tmp_path)
     parts = {Channel.SMS: {"body": "x"}}
     await installation.control.tenants.put(T, "Acme")
-    await installation.control.templates.put(T, Template("order", 0, None, parts, ("order",), schema=ORDER))
-    await installation.control.templates.put(T, Template("open", 0, None, parts))
+    await templates_of(installation.control).put(T, Template("order", 0, None, parts, ("order",), schema=ORDER))
+    await templates_of(installation.control).put(T, Template("open", 0, None, parts))
     yield installation
     await installation.close()
 
@@ -77,7 +78,7 @@ async def test_data_that_satisfies_the_schema_is_accepted(installation):
 
 
 async def test_a_fixed_version_is_validated_against_its_own_schema(installation):
-    await installation.control.templates.put(T, Template("order", 0, None, {Channel.SMS: {"body": "x"}}))
+    await templates_of(installation.control).put(T, Template("order", 0, None, {Channel.SMS: {"body": "x"}}))
     await installation.directory.refresh()
     assert (await admitted(installation, {})).template == "order"
     assert await field_of(installation, {}, template="order@1") == "data.order"
@@ -85,7 +86,9 @@ async def test_a_fixed_version_is_validated_against_its_own_schema(installation)
 
 
 async def workflow(installation, *steps):
-    await installation.control.definitions.put(T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps)))
+    await definitions_of(installation.control, installation.clock).put(
+        T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps))
+    )
     await installation.directory.refresh()
 
 

@@ -8,6 +8,7 @@ from clarion.accept.gather_tenants import TenantCache
 from clarion.domain.content import Category, Template
 from clarion.domain.quota import TENANT, Quota
 from tests.contract.controls import ControlPlane, migrated
+from tests.registries import categories_of, templates_of
 from tests.unit.accept.harness import ONE, IntakeHarness
 
 T = "acme"
@@ -36,9 +37,9 @@ def empty(tmp_path_factory):
 async def installation(request, empty, tmp_path):
     installation = ControlPlane.copy_of(empty, tmp_path, request.param)
     await installation.control.tenants.put(T, "Acme")
-    await installation.control.categories.put(T, Category("news"))
+    await categories_of(installation.control).put(T, Category("news"))
     await installation.control.topics.put(T, "fans", "")
-    await installation.control.templates.put(T, Template("hello", 0, "news", {"sms": {"body": "Hi"}}))
+    await templates_of(installation.control).put(T, Template("hello", 0, "news", {"sms": {"body": "Hi"}}))
     installation.settle()
     yield installation
     await installation.close()
@@ -72,7 +73,7 @@ async def test_a_change_by_this_process_counts_at_once_and_affects_no_other_tena
     theirs = await load(tenants, "other")
     before = await load(tenants)
     await installation.control.quotas.put(T, TENANT, Quota(daily=5))
-    await installation.control.categories.put(T, Category("news", critical=True))
+    await categories_of(installation.control).put(T, Category("news", critical=True))
     known = await load(tenants)
     assert known is not before
     assert known.quotas == {TENANT: Quota(daily=5)}
@@ -83,7 +84,7 @@ async def test_a_change_by_this_process_counts_at_once_and_affects_no_other_tena
 async def test_a_definition_that_changes_during_its_read_is_read_again(installation):
     tenants = TenantCache(installation.directory)
     known = tenants.snapshot(T)
-    await installation.control.categories.put(T, Category("news", critical=True))
+    await categories_of(installation.control).put(T, Category("news", critical=True))
     await tenants.load_definitions(T, known, WANTS)
     assert tenants.snapshot(T) is not known
 
@@ -119,6 +120,6 @@ async def test_a_removed_definition_is_refused_from_then_on(installation):
     harness = IntakeHarness(installation.directory)
     body = {"to": {"phone": "+4915112345678"}, "template": "hello"}
     assert (await harness.post(ONE, body)).status == 202
-    await installation.control.templates.remove(T, "hello")
+    await templates_of(installation.control).remove(T, "hello")
     with pytest.raises(Exception, match="unknown template 'hello'"):
         await harness.post(ONE, body)

@@ -12,6 +12,7 @@ from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Send, Workflow
 from tests.contract.controls import ControlPlane, migrated
+from tests.registries import categories_of, definitions_of, templates_of
 from tests.unit.accept.admitting import admission
 
 T = "acme"
@@ -27,12 +28,14 @@ def empty(tmp_path_factory):
 @pytest.fixture
 async def installation(empty, tmp_path):
     installation = ControlPlane.copy_of(empty, tmp_path)
-    await installation.control.categories.put(T, Category("orders", lane=Lane.HIGH))
-    await installation.control.categories.put(T, Category("quiet", lane=Lane.BULK))
-    await installation.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await categories_of(installation.control).put(T, Category("orders", lane=Lane.HIGH))
+    await categories_of(installation.control).put(T, Category("quiet", lane=Lane.BULK))
+    await templates_of(installation.control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     for name in ("first", "second"):
         body = msgspec.structs.replace(ORDERED, name=name)
-        await installation.control.definitions.put(T, Workflow.KIND, "ordered", msgspec.json.encode(body))
+        await definitions_of(installation.control, installation.clock).put(
+            T, Workflow.KIND, "ordered", msgspec.json.encode(body)
+        )
     yield installation
     await installation.close()
 
@@ -76,7 +79,7 @@ async def test_a_fault_is_refused_with_its_field(installation, change, field, co
 
 
 async def test_a_removed_workflow_starts_nothing_more(installation):
-    await installation.control.definitions.remove(T, Workflow.KIND, "ordered")
+    await definitions_of(installation.control, installation.clock).remove(T, Workflow.KIND, "ordered")
     with pytest.raises(InvalidField) as refused:
         await admitted(installation)
     assert refused.value.code == "unknown_workflow"

@@ -16,6 +16,7 @@ from clarion.journal.rows import deliver_rows
 from clarion.ports.directory import Directory
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
+from tests.registries import categories_of, definitions_of
 from tests.stages.world import TENANT, World, seed_data
 
 PUSH, SMS = Channel.PUSH, Channel.SMS
@@ -57,9 +58,9 @@ async def fill(installation: ControlPlane) -> None:
     """Fill a control store with users and categories."""
     await seed_data(installation)
     control = installation.control
-    await control.definitions.put(TENANT, "workflow", "summary", DIGEST)
+    await definitions_of(control).put(TENANT, "workflow", "summary", DIGEST)
     for one in CATEGORIES:
-        await control.categories.put(TENANT, one)
+        await categories_of(control).put(TENANT, one)
     phones = tuple(Device(f"d{n}", "push", token) for n, token in enumerate(["dead-token-1", "refused-2"]))
     users = [
         UserWrite("night", phone="accepted-night", quiet_hours=NIGHT),

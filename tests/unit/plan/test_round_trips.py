@@ -20,6 +20,7 @@ from clarion.ports.stage_store import AcceptState, Cancellation, Lease, StageRes
 from clarion.runtime.consumer import LeasedPartitions
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
+from tests.registries import definitions_of
 from tests.stages.virtual import run
 from tests.stages.world import TENANT
 from tests.unit.plan.deciding import HOUR_MS, TimedWorld, fill
@@ -103,7 +104,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Directory:
 
     async def scenario() -> None:
         await fill(installation)
-        await installation.control.definitions.put(TENANT, "workflow", "telling", TELLING)
+        await definitions_of(installation.control, installation.clock).put(TENANT, "workflow", "telling", TELLING)
 
     asyncio.run(scenario())
     return installation.directory

@@ -23,4 +23,4 @@ def _count(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-upgrade(Path(sys.argv[1]), sys.argv[3])
+upgrade(Path(sys.argv[1]), (sys.argv[3:] or ["journal"])[0])

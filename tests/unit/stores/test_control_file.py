@@ -5,6 +5,7 @@ import threading
 from hashlib import blake2b
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -14,6 +15,7 @@ from clarion.domain.user import UserWrite
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.secrets import SealBroken
+from clarion.stores.sql import document_statements
 from clarion.stores.sqlite import audience_pages
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect
@@ -26,6 +28,7 @@ from clarion.stores.sqlite.segment_sql import condition
 from tests import lookups
 from tests.contract.controls import Clock, ControlPlane, migrated
 from tests.contract.segments import LOOKED_AT, USERS, settle_in
+from tests.registries import templates_of
 
 T, K = "acme", "workflow"
 
@@ -130,24 +133,31 @@ async def test_a_page_without_extra_columns_reads_the_index_alone(installation):
     assert len(plan) == 1  # nothing is sorted
 
 
-async def test_current_versions_are_found_by_an_index(installation):
+async def test_documents_are_found_by_their_keys_and_nothing_is_sorted(installation):
     db = connect(path_of(installation.data_dir, "control"), readonly=True)
-    plan = db.execute(
-        "EXPLAIN QUERY PLAN SELECT key FROM definitions WHERE tenant = ? AND kind = ? AND removed = 0 ORDER BY key",
-        (T, K),
-    ).fetchall()
+    place = {"tenant": T, "kind": K, "key": "x", "after": "", "limit": 9}
+    plans = {}
+    for name in ("ONE", "PAGE", "COUNT", "TRAIL"):
+        text, values = getattr(document_statements, name).bound(
+            sqlite.dialect(paramstyle="qmark"), place | {"after": 0}
+        )
+        plans[name] = [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()]
     db.close()
-    assert [step[3] for step in plan] == [
-        "SEARCH definitions USING COVERING INDEX definitions_current (tenant=? AND kind=?)"
-    ]
+    own = "SEARCH documents USING INDEX sqlite_autoindex_documents_1 (tenant=? AND kind=?"
+    assert plans == {
+        "ONE": [f"{own} AND key=?)"],
+        "PAGE": [f"{own} AND key>?)"],
+        "COUNT": [f"{own})"],
+        "TRAIL": ["SEARCH audit USING INDEX sqlite_autoindex_audit_1 (tenant=? AND number>?)"],
+    }
 
 
 async def test_a_template_of_a_newer_build_does_not_hide_the_others(installation, caplog):
-    templates, directory = installation.control.templates, installation.directory
+    templates, directory = templates_of(installation.control), installation.directory
     for key in ("hello", "second"):
         await templates.put(T, Template(key, 0, None, {Channel.SMS: {"body": key}}))
     await installation.control._runner.run(
-        lambda tx: tx.sql("UPDATE template_versions SET built = '[]', builds = builds + 1 WHERE key = 'hello'")
+        lambda tx: tx.sql("UPDATE artifacts SET body = '[]', build = build + 1 WHERE key = 'hello'")
     )
     await templates.put(T, Template("third", 0, None, {Channel.SMS: {"body": "third"}}))
     await directory.refresh()

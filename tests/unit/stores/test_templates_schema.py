@@ -10,6 +10,7 @@ from clarion.domain.channel import Channel
 from clarion.stores.sqlite import migrate
 from tests import lookups
 from tests.contract.controls import ControlPlane
+from tests.registries import templates_of
 
 PARTS = {
     "email": {"subject": "Grüße, {{ name }}", "html": '<p>{{ data.total | default: "0" }}</p>'},
@@ -54,7 +55,7 @@ async def test_a_template_is_sent_as_it_was(installation):
 
 
 async def test_it_is_a_published_version_that_can_be_edited(installation):
-    one = await installation.control.templates.version("acme", "hello")
+    one = await templates_of(installation.control).version("acme", "hello")
     assert (one.version, one.current, one.published_ms, one.created_by) == (7, True, 1_600_000_000_000, "")
     assert (one.source.channels, one.source.category, one.source.engine) == (one.template.parts, "news", "liquid")
     draft = await installation.say(

@@ -7,6 +7,7 @@ from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
 from clarion.accept.worker_quota import QuotaGate
 from clarion.app.wiring.parts import Shared
+from clarion.control.templates.reads import Templates
 from clarion.journal.find import find_accepted
 from clarion.plan import routes as plan_routes
 from clarion.plan.gather_explanation import ExplanationGatherer
@@ -20,7 +21,7 @@ def routes(parts: Shared) -> list[Route]:
     return [
         *routes_notifications.routes(intake, lifecycle),
         *routes_broadcasts.routes(intake, lifecycle),
-        *routes_test_send.routes(intake, parts.control.templates),
+        *routes_test_send.routes(intake, Templates(parts.control.documents)),
         *routes_events.routes(intake),
         *plan_routes.routes(
             ExplanationGatherer(parts.store, parts.directory, parts.state.history, parts.contents()),

@@ -16,10 +16,10 @@ from clarion.content.files.folder import (
     Files,
     Folder,
 )
-from clarion.content.files.toml_text import document
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS
 from clarion.domain.template import Layout, Sample, Source, Translation
+from clarion.domain.toml_text import document
 
 INLINE_CHARS_MAX: Final = 200
 """Longer texts of several lines get a file of their own."""

@@ -1,13 +1,13 @@
 """Validation of categories."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from clarion.domain.cap import check_caps
 from clarion.domain.channel import CHANNELS, Lane
-from clarion.domain.content import Category, CategoryRules
+from clarion.domain.content import CategoryRules
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import HOLD_MS_MAX
@@ -37,9 +37,9 @@ class CategoryView(CategoryBody, frozen=True, kw_only=True):
     key: str
 
 
-def check_category(key: str, body: CategoryBody) -> Category:
+def check_category(body: CategoryBody) -> CategoryBody:
     """Return the category to store. Raises `InvalidField` naming the first invalid field."""
-    defaults = check_defaults(body.defaults, critical=body.critical)
+    check_defaults(body.defaults, critical=body.critical)
     if body.critical and body.caps:
         raise InvalidField("a critical category has no caps", field="caps")
     check_caps(body.caps, "caps")
@@ -48,16 +48,7 @@ def check_category(key: str, body: CategoryBody) -> Category:
         raise InvalidField("is required with over_cap of digest", field="digest_workflow")
     if body.route is not None:
         check_route(body.route, "route")
-    rules = {name: getattr(body, name) for name in CategoryRules.__struct_fields__}
-    return Category(key, body.critical, body.priority, defaults, CategoryRules(**rules))
-
-
-def view(category: Category) -> CategoryView:
-    """Return the API view of a category, with its rules among its fields."""
-    values: dict[str, Any] = msgspec.structs.asdict(category)
-    rules = values.pop("rules")
-    values["priority"] = values.pop("lane")
-    return CategoryView(**values, **msgspec.structs.asdict(rules))
+    return body
 
 
 def check_defaults(defaults: Mapping[str, bool], *, critical: bool) -> dict[str, bool]:

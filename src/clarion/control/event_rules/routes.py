@@ -4,12 +4,13 @@ parse."""
 import asyncio
 from collections.abc import Container
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from clarion.control.defined import Reading, view
+from clarion.control.categories.resource import critical_categories
 from clarion.control.event_rules.rules import Known, check_references, check_rule
-from clarion.domain.address import key
+from clarion.control.templates.reads import Templates
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
@@ -18,6 +19,11 @@ from clarion.domain.workflow import Workflow
 from clarion.ports.control import Control
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.web import Call, Reply, Route
+from clarion.resources.changing import Changing
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.reads import find
+from clarion.resources.routes import Handlers, routes_of
 
 _JSON = msgspec.json.Encoder()
 
@@ -36,21 +42,33 @@ class EventRuleView(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
-class _Handlers:
-    def __init__(self, control: Control, expressions: Expressions) -> None:
-        self._control = control
+EVENT_RULES: Final = Resource(
+    EventRule.KIND,
+    "/v1/event-rules/{key}",
+    EventRule,
+    EventRuleView,
+    Permissions("content:read", "content:write"),
+    as_given,
+    description="All that a rule names has to exist, and its expressions have to parse.",
+    example=EventRule("order.shipped", (Notify("data.user_id", template="order-shipped"),)),
+)
+
+
+class _Handlers(Handlers):
+    def __init__(self, control: Control, changing: Changing, expressions: Expressions) -> None:
+        super().__init__(EVENT_RULES, control.documents, changing)
+        self._documents = control.documents
         self._expressions = expressions
-        self.reading = Reading(control.definitions, EventRule.KIND, "event rule")
 
     async def put(self, call: Call) -> Reply:
-        tenant, rule, name = call.caller.tenant, call.body, key(call.path["key"], "key")
-        body = _JSON.encode(rule)
-        if len(body) > DEFINITION_BYTES_MAX:
+        """Store a rule."""
+        tenant, rule = call.caller.tenant, call.body
+        if len(_JSON.encode(rule)) > DEFINITION_BYTES_MAX:
             raise InvalidField(f"is longer than {DEFINITION_BYTES_MAX} bytes", field="notify")
         # In a thread: hundreds of expressions are compiled.
         await asyncio.to_thread(check_rule, rule, self._fault_of)
         check_references(rule, await self._known(tenant, rule))
-        return Reply(view(await self._control.definitions.put(tenant, EventRule.KIND, name, body)))
+        return await super().put(call)
 
     def _fault_of(self, text: str) -> str:
         try:
@@ -61,23 +79,17 @@ class _Handlers:
 
     async def _known(self, tenant: str, rule: EventRule) -> Known:
         """Return the existing definitions among those that the rule names."""
-        control, templates, workflows = self._control, dict[str, Container[Channel]](), set[str]()
+        documents, templates, workflows = self._documents, dict[str, Container[Channel]](), set[str]()
         for named in {notify.template for notify in rule.notify if notify.template is not None}:
-            template = await control.templates.get(tenant, named)
+            template = await Templates(documents).get(tenant, named)
             if template is not None:
                 templates[named] = template.parts
         for named in {notify.workflow for notify in rule.notify if notify.workflow is not None}:
-            if await control.definitions.get(tenant, Workflow.KIND, named) is not None:
+            if await find(documents, tenant, Workflow.KIND, named) is not None:
                 workflows.add(named)
-        return Known(templates, workflows, await control.categories.keys(tenant))
+        return Known(templates, workflows, await critical_categories(documents, tenant))
 
 
-def routes(control: Control, expressions: Expressions) -> list[Route]:
+def routes(control: Control, changing: Changing, expressions: Expressions) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(control, expressions)
-    read, write, path = "content:read", "content:write", "/v1/event-rules"
-    return [
-        Route("PUT", f"{path}/{{key}}", do.put, write, "Create or replace an event rule",
-              body=EventRule, reply=EventRuleView, tag="event-rules"),
-        *do.reading.routes(path, EventRuleView, read, write),
-    ]  # fmt: skip
+    return routes_of(_Handlers(control, changing, expressions))

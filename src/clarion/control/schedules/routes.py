@@ -3,17 +3,15 @@ request."""
 
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Final
 
 import msgspec
 
-from clarion.control.defined import Reading, view
 from clarion.control.schedules.references import check_references
 from clarion.control.schedules.rules import check_clock, check_occurs, check_schedule
 from clarion.control.schedules.timers import next_timer
 from clarion.control.users.places import places
-from clarion.domain.address import key
-from clarion.domain.errors import InvalidField
+from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX, SCHEDULE_PREVIEW_TIMES
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import next_after, occurrences_after, zone_of_schedule
@@ -22,12 +20,16 @@ from clarion.domain.times import shown
 from clarion.journal.schedules import latest_of, schedule_partition
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
-from clarion.ports.control_definitions import DefinitionRecord
+from clarion.ports.documents import Changes, Document
 from clarion.ports.schemas import Schemas
 from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.web import Call, Reply, Route
+from clarion.resources.changing import Changing
+from clarion.resources.decisions import stored
+from clarion.resources.declaration import Action, Facts, Permissions, Resource
+from clarion.resources.etags import etag
+from clarion.resources.routes import Handlers, routes_of
 
-_JSON = msgspec.json.Encoder()
 _SCHEDULE = msgspec.json.Decoder(Schedule)
 _NOBODY = ScheduleTo()
 
@@ -77,38 +79,65 @@ class ScheduleView(Schedule, frozen=True, kw_only=True):
     latest: LatestView | None = None
 
 
-class _Handlers(Reading):
-    def __init__(self, control: Control, schemas: Schemas, store: StageStore, clock: Clock) -> None:
-        super().__init__(control.definitions, Schedule.KIND, "schedule")
+def check(body: Schedule, facts: Facts, now_ms: int) -> Changes:
+    """Return the schedule to store. Raises `InvalidField` for one that never occurs."""
+    changes = stored(facts, body, now_ms)
+    if changes.puts:
+        if len(changes.puts[0].body) > DEFINITION_BYTES_MAX:
+            raise InvalidField(f"is larger than {DEFINITION_BYTES_MAX} bytes with all its fields", field="data")
+        # A stored schedule may be over; storing it again changes nothing.
+        check_occurs(body, now_ms)
+    return changes
+
+
+def _check_switch(enabled: bool, facts: Facts, now_ms: int) -> Changes:
+    if facts.current is None:
+        raise NotFound("no such schedule")
+    schedule = _SCHEDULE.decode(facts.current.body)
+    return stored(facts, msgspec.structs.replace(schedule, enabled=enabled), now_ms)
+
+
+_SWITCH: Final = Action[bool](_check_switch)
+SCHEDULES: Final = Resource(
+    Schedule.KIND,
+    "/v1/schedules/{key}",
+    Schedule,
+    ScheduleView,
+    Permissions("notifications:read", "notifications:write"),
+    check,
+    description="An occurrence that is more than `too_late` behind its time is dropped.",
+    example=Schedule(to=ScheduleTo(topic="fans"), template="weekly", cron="0 9 * * 1"),
+)
+
+
+class _Handlers(Handlers):
+    def __init__(self, control: Control, changing: Changing, schemas: Schemas, store: StageStore, clock: Clock) -> None:
+        super().__init__(SCHEDULES, control.documents, changing)
         self._control = control
         self._schemas = schemas
         self._stages = store
         self._clock = clock
 
     async def put(self, call: Call) -> Reply:
-        tenant, schedule, name = call.caller.tenant, call.body, key(call.path["key"], "key")
-        check_schedule(schedule, places().zones)
-        await check_references(self._control, self._schemas, tenant, schedule)
-        stored = await self._control.definitions.get(tenant, Schedule.KIND, name)
-        body = _JSON.encode(schedule)
-        if len(body) > DEFINITION_BYTES_MAX:
-            raise InvalidField(f"is larger than {DEFINITION_BYTES_MAX} bytes with all its fields", field="data")
-        if stored is None or stored.body != body:
-            # A stored schedule may be over; storing it again changes nothing.
-            check_occurs(schedule, self._clock.now_ms())
-        return Reply(await self._store(tenant, name, body))
+        """Store a schedule and set its timer."""
+        check_schedule(call.body, places().zones)
+        await check_references(self._control, self._schemas, call.caller.tenant, call.body)
+        return await self._timed(await self.store(call, call.body))
 
     async def get(self, call: Call) -> Reply:
-        tenant = call.caller.tenant
-        return Reply(await self._whole(tenant, await self.record(tenant, call.path["key"])))
+        """Return a schedule with its next occurrence and the latest one."""
+        return await self._whole(await self.read(call.caller.tenant, call.path["key"]))
 
     async def pause(self, call: Call) -> Reply:
+        """Pause a schedule."""
         return await self._switch(call, enabled=False)
 
     async def resume(self, call: Call) -> Reply:
+        """Resume a schedule with its next occurrence."""
         return await self._switch(call, enabled=True)
 
     async def preview(self, call: Call) -> Reply:
+        """Return the next occurrences of a rule."""
         schedule = Schedule(to=_NOBODY, **msgspec.structs.asdict(call.body))
         check_clock(schedule, places().zones)
         zone = zone_of_schedule(schedule)
@@ -117,40 +146,37 @@ class _Handlers(Reading):
         return Reply(PreviewView(views))
 
     async def _switch(self, call: Call, *, enabled: bool) -> Reply:
-        tenant = call.caller.tenant
-        record = await self.record(tenant, call.path["key"])
-        schedule = msgspec.structs.replace(_SCHEDULE.decode(record.body), enabled=enabled)
-        return Reply(await self._store(tenant, record.key, _JSON.encode(schedule)))
+        document = (await self.change(call, _SWITCH, enabled)).document
+        assert document is not None  # noqa: S101 - it is not removed
+        return await self._timed(document)
 
-    async def _store(self, tenant: str, name: str, body: bytes) -> dict[str, Any]:
-        record = await self._control.definitions.put(tenant, Schedule.KIND, name, body)
-        timer = next_timer(tenant, record, self._stages.partitions, self._clock.now_ms())
+    async def _timed(self, document: Document) -> Reply:
+        timer = next_timer(document, self._stages.partitions, self._clock.now_ms())
         if timer is not None:
             await self._stages.commit(StageResult(timers=[timer]))
-        return await self._whole(tenant, record)
+        return await self._whole(document)
 
-    async def _whole(self, tenant: str, record: DefinitionRecord) -> dict[str, Any]:
-        schedule = _SCHEDULE.decode(record.body)
+    async def _whole(self, document: Document) -> Reply:
+        schedule, (tenant, _, name) = _SCHEDULE.decode(document.body), document.key
         next_ms = next_after(schedule, self._clock.now_ms()) if schedule.enabled else None
-        latest = await latest_of(
-            self._stages, tenant, record.key, schedule_partition(tenant, record.key, self._stages.partitions)
-        )
+        partition = schedule_partition(tenant, name, self._stages.partitions)
+        latest = await latest_of(self._stages, tenant, name, partition)
         latest_view = latest and LatestView(
             shown(latest.due_ms), shown(latest.at_ms), latest.result, latest.subject or None
         )
-        return {**view(record), "enabled": schedule.enabled, "next_at": shown(next_ms), "latest": latest_view}
+        added = {"enabled": schedule.enabled, "next_at": shown(next_ms), "latest": latest_view}
+        return Reply(self.view(document) | added, headers=etag(document.version))
 
 
-def routes(control: Control, schemas: Schemas, store: StageStore, clock: Clock) -> list[Route]:
+def routes(control: Control, changing: Changing, schemas: Schemas, store: StageStore, clock: Clock) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(control, schemas, store, clock)
-    read, write, tag, one = "notifications:read", "notifications:write", "schedules", "/v1/schedules/{key}"
+    do = _Handlers(control, changing, schemas, store, clock)
+    (read, write), tag, one = SCHEDULES.permissions, SCHEDULES.collection, SCHEDULES.path
     return [
         Route("POST", "/v1/schedules/preview", do.preview, read, "Preview the next occurrences of a rule",
               body=WhenBody, reply=PreviewView, tag=tag),
-        Route("PUT", one, do.put, write, "Create or replace a schedule", body=Schedule, reply=ScheduleView, tag=tag),
-        Route("POST", f"{one}/pause", do.pause, write, "Pause a schedule", reply=ScheduleView, tag=tag),
+        Route("POST", f"{one}/pause", do.pause, write, "Pause a schedule", reply=ScheduleView, tag=tag, versioned=True),
         Route("POST", f"{one}/resume", do.resume, write, "Resume a schedule with its next occurrence",
-              reply=ScheduleView, tag=tag),
-        *do.routes("/v1/schedules", ScheduleView, read, write),
+              reply=ScheduleView, tag=tag, versioned=True),
+        *routes_of(do),
     ]  # fmt: skip

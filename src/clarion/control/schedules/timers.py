@@ -14,38 +14,40 @@ from clarion.domain.occurrences import next_after
 from clarion.domain.schedule import Schedule
 from clarion.journal.schedules import occurrence_timer, schedule_partition
 from clarion.ports.control import Control
-from clarion.ports.control_definitions import DefinitionRecord
+from clarion.ports.documents import Document
 from clarion.ports.stage_store import StageResult, StageStore, Timer
 
 _SCHEDULE = msgspec.json.Decoder(Schedule)
 
 
-def next_timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: int) -> Timer | None:
+def next_timer(document: Document, partitions: int, now_ms: int) -> Timer | None:
     """Return the timer of a stored schedule's next occurrence after an instant (Unix ms); None when it is paused or over."""
-    schedule = _SCHEDULE.decode(record.body)
+    schedule, (tenant, _, name) = _SCHEDULE.decode(document.body), document.key
     due_ms = next_after(schedule, now_ms) if schedule.enabled else None
     if due_ms is None:
         return None
-    partition = schedule_partition(tenant, record.key, partitions)
-    return occurrence_timer(tenant, record.key, record.version, due_ms, partition)
+    partition = schedule_partition(tenant, name, partitions)
+    return occurrence_timer(tenant, name, document.version, due_ms, partition)
 
 
 async def repair_timers(control: Control, store: StageStore, now_ms: int) -> int:
     """Set the timer of every schedule of every tenant and return their number. Raises as the stores do."""
     count = 0
     async for tenant in _tenants(control):
-        after = ""
-        while page := await control.definitions.page(tenant, Schedule.KIND, after, PAGE_ITEMS_MAX):
-            after = page[-1].key
-            timers = [timer for record in page if (timer := _timer(tenant, record, store.partitions, now_ms))]
+        more, after = True, ""
+        while more:
+            page, more = await control.documents.page(tenant, Schedule.KIND, after, PAGE_ITEMS_MAX)
+            timers = [timer for document in page if (timer := _timer(document, store.partitions, now_ms))]
+            if timers:
+                await store.commit(StageResult(timers=timers))
             count += len(timers)
-            await store.commit(StageResult(timers=timers))
+            after = page[-1].key.key if page else ""
     return count
 
 
-def _timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: int) -> Timer | None:
+def _timer(document: Document, partitions: int, now_ms: int) -> Timer | None:
     try:
-        return next_timer(tenant, record, partitions, now_ms)
+        return next_timer(document, partitions, now_ms)
     except (ValueError, CallerError):
         # Only a newer build stores a schedule that this one cannot read; it must not block the other schedules.
         return None

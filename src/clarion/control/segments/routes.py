@@ -1,21 +1,25 @@
 """Segments over HTTP, and previews: the number of users that a filter matches and the first of them."""
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from clarion.control.defined import Reading, view
 from clarion.control.segments.rules import check_filter, topics_of
 from clarion.control.users.places import places
-from clarion.domain.address import key, single_line
+from clarion.domain.address import single_line
 from clarion.domain.limits import NAME_CHARS_MAX, SEGMENT_SAMPLE_USERS
 from clarion.domain.segment import Filter, Segment
 from clarion.domain.times import shown
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
+from clarion.ports.documents import Changes
 from clarion.ports.web import Call, Reply, Route
+from clarion.resources.changing import Changing
+from clarion.resources.decisions import stored
+from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.resources.routes import Handlers, routes_of
 
-_JSON = msgspec.json.Encoder()
 _SEGMENT = msgspec.json.Decoder(Segment)
 
 
@@ -46,28 +50,45 @@ class Preview(msgspec.Struct, frozen=True):
     counted_at: datetime
 
 
-class _Handlers:
-    def __init__(self, control: Control, clock: Clock) -> None:
-        self._definitions = control.definitions
+def check(body: Segment, facts: Facts, now_ms: int) -> Changes:
+    """Return the segment to store. Raises `InvalidField`."""
+    single_line(body.name, "name", NAME_CHARS_MAX)
+    return stored(facts, body, now_ms)
+
+
+SEGMENTS: Final = Resource(
+    Segment.KIND,
+    "/v1/segments/{key}",
+    Segment,
+    SegmentView,
+    Permissions("users:read", "users:write"),
+    check,
+    description="A broadcast to a segment reaches the users who match it when the broadcast begins.",
+    example=Segment(Filter(locale="de"), "German"),
+)
+
+
+class _Handlers(Handlers):
+    def __init__(self, control: Control, changing: Changing, clock: Clock) -> None:
+        super().__init__(SEGMENTS, control.documents, changing)
         self._topics = control.topics
         self._audiences = control.audiences
         self._clock = clock
-        self.reading = Reading(control.definitions, Segment.KIND, "segment")
 
     async def put(self, call: Call) -> Reply:
-        tenant, segment = call.caller.tenant, call.body
-        name = key(call.path["key"], "key")
-        single_line(segment.name, "name", NAME_CHARS_MAX)
-        await self._check(tenant, segment.filter)
-        return Reply(view(await self._definitions.put(tenant, Segment.KIND, name, _JSON.encode(segment))))
+        """Store a segment whose topics exist."""
+        await self._check(call.caller.tenant, call.body.filter)
+        return await super().put(call)
 
     async def preview(self, call: Call) -> Reply:
+        """Count the users that a filter matches."""
         await self._check(call.caller.tenant, call.body.filter)
         return await self._counted(call.caller.tenant, call.body.filter)
 
     async def preview_stored(self, call: Call) -> Reply:
-        record = await self.reading.record(call.caller.tenant, call.path["key"])
-        return await self._counted(call.caller.tenant, _SEGMENT.decode(record.body).filter)
+        """Count the users of a segment."""
+        document = await self.read(call.caller.tenant, call.path["key"])
+        return await self._counted(call.caller.tenant, _SEGMENT.decode(document.body).filter)
 
     async def _check(self, tenant: str, filter_: Filter) -> None:
         topics = await self._topics.known(tenant, sorted(topics_of(filter_)))
@@ -79,14 +100,13 @@ class _Handlers:
         return Reply(Preview(count.users, not count.exact, count.sample, shown(at_ms)))
 
 
-def routes(control: Control, clock: Clock) -> list[Route]:
+def routes(control: Control, changing: Changing, clock: Clock) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(control, clock)
-    read, write, tag, one = "users:read", "users:write", "segments", "/v1/segments/{key}"
+    do = _Handlers(control, changing, clock)
+    read, tag, one = SEGMENTS.permissions.read, SEGMENTS.collection, SEGMENTS.path
     return [
         Route("POST", "/v1/segments/preview", do.preview, read, "Count the users a filter matches",
               body=PreviewBody, reply=Preview, tag=tag),
-        Route("PUT", one, do.put, write, "Create or replace a segment", body=Segment, reply=SegmentView, tag=tag),
         Route("GET", f"{one}/preview", do.preview_stored, read, "Count the users of a segment", reply=Preview, tag=tag),
-        *do.reading.routes("/v1/segments", SegmentView, read, write),
+        *routes_of(do),
     ]  # fmt: skip

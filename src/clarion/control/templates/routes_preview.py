@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any, Final, NamedTuple, TypeVar
 
-import msgspec
-
+from clarion.control.categories.resource import find_category
+from clarion.control.templates.actions import BUILD, SAVE, Save
 from clarion.control.templates.bodies import TemplateBody
-from clarion.control.templates.dependencies import dependencies
-from clarion.control.templates.editor import source_of
+from clarion.control.templates.dependencies import check_layout_known
+from clarion.control.templates.editor import read_source
 from clarion.control.templates.preview import PreviewIn, PreviewOut, channels_of, html_of, preview_of
+from clarion.control.templates.reads import Templates
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -16,12 +17,17 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.json_numbers import numbers
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand, Sample
+from clarion.domain.template_head import TemplateHead
 from clarion.domain.user import readable
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.directory import Kind
+from clarion.ports.documents import DocumentKey
 from clarion.ports.drafting import Drafting, RenderJob
 from clarion.ports.web import Call, Caller, Query, Reply, Route
+from clarion.resources.declaration import Facts
+from clarion.resources.gather import Gatherer
+from clarion.resources.reads import find_body
 
 _SCOPE: Final = "content:read"
 _SCOPE_OF_USERS: Final = "users:read"
@@ -44,40 +50,44 @@ class _Shown(NamedTuple):
 class _Handlers:
     def __init__(self, control: Control, drafting: Drafting, clock: Clock) -> None:
         self._control = control
+        self._templates = Templates(control.documents)
+        self._gatherer = Gatherer(control.documents, drafting)
         self._drafting = drafting
         self._clock = clock
 
     async def preview(self, call: Call) -> Reply:
         tenant, body, as_html = call.caller.tenant, call.body, _as_html(call.query)
-        shown = await self._shown(tenant, call.path["key"], body, len(call.raw))
+        shown = await self._shown(call.caller, call.path["key"], body, len(call.raw))
         job = await self._job(call.caller, body, shown, as_html=as_html)
         rendered = await self._drafting.render(job)
         if as_html:
             html = html_of(rendered).encode()
             return Reply(raw=html, content_type="text/html; charset=utf-8", headers=_SANDBOX)
         name = shown.template.category
-        category = await self._control.categories.get(tenant, name) if name else None
+        category = await find_category(self._control.documents, tenant, name) if name else None
         # In a thread: each character of a text message is measured.
         preview = await asyncio.to_thread(preview_of, rendered, shown.template.version, job.locale, category)
         return Reply(preview)
 
-    async def _shown(self, tenant: str, name: str, body: PreviewIn, size_bytes: int) -> _Shown:
+    async def _shown(self, caller: Caller, name: str, body: PreviewIn, size_bytes: int) -> _Shown:
         if body.source is not None:
             if body.version is not None:
                 raise InvalidField("takes either a version or a source", field="version")
-            return await self._built(tenant, key(name, "key"), body.source, size_bytes)
-        found = await self._control.templates.version(tenant, name, body.version)
+            return await self._built(caller, key(name, "key"), body.source, size_bytes)
+        found = await self._templates.version(caller.tenant, name, body.version)
         if found is None:
             if body.version is None:
                 raise NotFound("no such template")
             raise NotFound("no such version", field="version")
         return _Shown(found.template, found.source.sample)
 
-    async def _built(self, tenant: str, name: str, body: TemplateBody, size_bytes: int) -> _Shown:
+    async def _built(self, caller: Caller, name: str, body: TemplateBody, size_bytes: int) -> _Shown:
         try:
-            source = await source_of(body, size_bytes)
-            job = await dependencies(self._control, tenant, name, source)
-            return _Shown(await self._drafting.build(job), source.sample)
+            source = await read_source(body, size_bytes)
+            target = DocumentKey(caller.tenant, TemplateHead.KIND, name)
+            facts = await self._gatherer.gather(SAVE, Save(source), Facts(target, caller.actor))
+            check_layout_known(source, facts)
+            return _Shown(facts.built(BUILD), source.sample)
         except InvalidField as error:
             field = f"source.{error.field}" if error.field else "source"
             raise InvalidField(error.detail, field=field, code=error.code) from None
@@ -113,8 +123,7 @@ class _Handlers:
         return readable(record.user_id, record.email, record.phone, record.locale, record.zone, record.attributes)
 
     async def _defined(self, tenant: str, kind: type[D], name: str) -> D:
-        record = await self._control.definitions.get(tenant, kind.KIND, name)
-        return kind() if record is None else msgspec.json.decode(record.body, type=kind)
+        return await find_body(self._control.documents, tenant, kind.KIND, name, kind) or kind()
 
 
 def _as_html(query: dict[str, str]) -> bool:

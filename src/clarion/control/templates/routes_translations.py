@@ -9,6 +9,7 @@ import msgspec
 
 from clarion.control.templates import po, xliff
 from clarion.control.templates.editor import Editor, missing
+from clarion.control.templates.reads import Templates
 from clarion.control.templates.shapes import TemplateWarning
 from clarion.control.templates.translations import (
     LocaleReport,
@@ -24,8 +25,9 @@ from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
 from clarion.domain.locales import best, canonical
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import Source, TemplateVersion
-from clarion.ports.control import Control
+from clarion.ports.documents import Documents
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.reads import find_body
 
 FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
     "xliff": (xliff, "application/xliff+xml"),
@@ -33,7 +35,6 @@ FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
 }
 """The formats of translators' files, with their media types."""
 _PAGE_TEMPLATES: Final = 20
-_POLICY: Final = msgspec.json.Decoder(Policy)
 _FORMAT: Final = Query("format", "`xliff` (1.2; the default) or `po`")
 _PUBLISH: Final = Query("publish", "Make it the current version; otherwise it is a draft", kind="boolean")
 _LOCALE: Final = Query(
@@ -82,8 +83,9 @@ class ImportView(msgspec.Struct, frozen=True):
 
 
 class _Handlers:
-    def __init__(self, control: Control, editor: Editor) -> None:
-        self._control = control
+    def __init__(self, templates: Templates, documents: Documents, editor: Editor) -> None:
+        self._templates = templates
+        self._documents = documents
         self._editor = editor
 
     async def report(self, call: Call) -> Reply:
@@ -121,10 +123,8 @@ class _Handlers:
         done = await asyncio.to_thread(merged, one.source, sheet.locale, returned)
         warnings: tuple[TemplateWarning, ...] = ()
         if done.changed or (publish and not one.current):
-            caller, note = call.caller, f"translated: {sheet.locale}"
-            one, warnings = await self._editor.save(
-                caller.tenant, one.key, done.source, caller.key_id, publish=publish, note=note
-            )
+            note = f"translated: {sheet.locale}"
+            one, warnings, _ = await self._editor.save(call, one.key, done.source, publish=publish, note=note)
         status = "draft" if one.published_ms is None else "published"
         view = ImportView(
             one.key, one.version, status, done.changed, done.unknown, done.outdated, done.missing, warnings
@@ -132,17 +132,18 @@ class _Handlers:
         return Reply(view)
 
     async def _newest(self, call: Call) -> TemplateVersion:
-        found = await self._control.templates.version(call.caller.tenant, call.path["key"])
+        found = await self._templates.version(call.caller.tenant, call.path["key"])
         if found is None:
             raise missing(None)
         return found
 
     async def _pages(self, tenant: str) -> AsyncIterator[list[TemplateVersion]]:
         """Yield all templates, a few at a time: they may be large."""
-        after = ""
-        while page := await self._control.templates.page(tenant, after, _PAGE_TEMPLATES):
+        more, after = True, ""
+        while more:
+            page, more = await self._templates.page(tenant, after, _PAGE_TEMPLATES)
             yield page
-            after = page[-1].key
+            after = page[-1].key if page else ""
 
     async def _locales(self, tenant: str) -> list[str]:
         """Return the locales of all templates, and the tenant's default."""
@@ -150,8 +151,8 @@ class _Handlers:
         return sorted({*found, await self._tenant_locale(tenant)} - {""})
 
     async def _tenant_locale(self, tenant: str) -> str:
-        record = await self._control.definitions.get(tenant, Policy.KIND, POLICY_KEY)
-        return "" if record is None else _POLICY.decode(record.body).locale
+        policy = await find_body(self._documents, tenant, Policy.KIND, POLICY_KEY, Policy)
+        return "" if policy is None else policy.locale
 
 
 def _all_missing(templates: Sequence[TemplateVersion], locales: Sequence[str]) -> list[MissingView]:
@@ -213,9 +214,9 @@ async def _whole(pieces: AsyncIterator[bytes] | None) -> bytes:
     return bytes(body)
 
 
-def routes(control: Control, editor: Editor) -> list[Route]:
+def routes(templates: Templates, documents: Documents, editor: Editor) -> list[Route]:
     """Return the endpoints of translations."""
-    do = _Handlers(control, editor)
+    do = _Handlers(templates, documents, editor)
     write, read, tag = "content:write", "content:read", "translations"
     one, all_of = "/v1/templates/{key}/translations/{locale}", "/v1/templates/{key}/translations"
     return [

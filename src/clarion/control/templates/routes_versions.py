@@ -5,12 +5,12 @@ from typing import Final
 
 from clarion.control.templates.bodies import PublishBody
 from clarion.control.templates.diff import changes
-from clarion.control.templates.editor import Editor, missing
+from clarion.control.templates.editor import Editor, missing, shown
+from clarion.control.templates.reads import Templates
 from clarion.control.templates.shapes import DiffView, TemplateView, VersionView
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import VERSION_NOTE_CHARS_MAX
 from clarion.domain.template import TemplateVersion
-from clarion.ports.control_content import Templates
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, not_a_cursor, page_of, page_reply
 
@@ -55,14 +55,12 @@ class _Handlers:
         return Reply(DiffView(name, old.version, new.version, found))
 
     async def publish(self, call: Call) -> Reply:
-        body, caller = call.body or _NOTHING, call.caller
-        edited = await self._editor.publish(caller.tenant, call.path["key"], body.version, caller.key_id, body.note)
-        return Reply(TemplateView.of(*edited))
+        body = call.body or _NOTHING
+        return shown(await self._editor.publish(call, call.path["key"], body.version, body.note))
 
     async def roll_back(self, call: Call) -> Reply:
-        body, caller = call.body or _NOTHING, call.caller
-        edited = await self._editor.roll_back(caller.tenant, call.path["key"], body.version, caller.key_id, body.note)
-        return Reply(TemplateView.of(*edited))
+        body = call.body or _NOTHING
+        return shown(await self._editor.roll_back(call, call.path["key"], body.version, body.note))
 
     async def _one(self, call: Call, number: int | None) -> TemplateVersion:
         found = await self._templates.version(call.caller.tenant, call.path["key"], number)
@@ -83,10 +81,10 @@ def routes(templates: Templates, editor: Editor) -> list[Route]:
         Route("GET", f"{one}/diff", do.diff, read, "Compare two versions", reply=DiffView,
               queries=_SIDES, tag=tag),
         Route("POST", f"{one}/publish", do.publish, write, "Make a version the current one, by default the newest",
-              body=PublishBody, optional=True, reply=TemplateView, tag=tag),
+              body=PublishBody, optional=True, reply=TemplateView, tag=tag, versioned=True),
         Route("POST", f"{one}/rollback", do.roll_back, write,
               "Roll back to a published version, by default the previous one", body=PublishBody, optional=True,
-              reply=TemplateView, tag=tag),
+              reply=TemplateView, tag=tag, versioned=True),
     ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from clarion.control.categories.resource import critical_categories
 from clarion.control.tenants.rules import check_tenant
 from clarion.control.users.preferences import Defaults, canonical
 from clarion.domain.address import single_line
@@ -34,7 +35,7 @@ class TenantView(msgspec.Struct, frozen=True):
 class _Handlers:
     def __init__(self, control: Control) -> None:
         self._tenants = control.tenants
-        self._categories = control.categories
+        self._documents = control.documents
 
     async def put(self, call: Call) -> Reply:
         name = single_line(call.body.name, "name", NAME_CHARS_MAX)
@@ -53,7 +54,7 @@ class _Handlers:
 
     async def put_defaults(self, call: Call) -> Reply:
         tenant = call.caller.tenant
-        text = canonical(call.body, await self._categories.keys(tenant), field="")
+        text = canonical(call.body, await critical_categories(self._documents, tenant), field="")
         defaults = msgspec.json.decode(text, type=Defaults)
         await self._tenants.set_defaults(tenant, defaults)
         return Reply(defaults)

@@ -7,8 +7,6 @@ credential. They follow no redirect. A GET changes nothing: link scanners open e
 import asyncio
 from typing import Final
 
-import msgspec
-
 from clarion.control.unsubscribe import pages
 from clarion.control.unsubscribe.rules import is_one_click, without
 from clarion.domain.address import suppression_key
@@ -20,13 +18,13 @@ from clarion.ports.control import Control
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.unsubscribe_links import UnsubscribeLinks, UnsubscribeSubject
 from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.resources.reads import find_body
 
 SOURCE: Final = "unsubscribe"
 """The source of the opt-out in the history of consents."""
 REASON: Final = "unsubscribed"
 """The reason of the suppression for a recipient who is not a user."""
 PATH: Final = "/v1/unsubscribe/{token}"
-_BRAND: Final = msgspec.json.Decoder(Brand)
 
 
 class _Handlers:
@@ -71,8 +69,7 @@ class _Handlers:
         await self._control.suppressions.add_missing(subject.tenant, [entry])
 
     async def _brand(self, tenant: str) -> Brand:
-        found = await self._control.definitions.get(tenant, Brand.KIND, BRAND_KEY)
-        return Brand() if found is None else _BRAND.decode(found.body)
+        return await find_body(self._control.documents, tenant, Brand.KIND, BRAND_KEY, Brand) or Brand()
 
 
 def _page(html: bytes, status: int = 200) -> Reply:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.control.categories.resource import critical_categories
 from clarion.control.users import bulk, routes_choices
 from clarion.control.users.places import places
 from clarion.control.users.preferences import Preferences, view
@@ -51,7 +52,7 @@ class _Handlers:
     def __init__(self, control: Control) -> None:
         self._users = control.users
         self._topics = control.topics
-        self._categories = control.categories
+        self._documents = control.documents
 
     async def put(self, call: Call) -> Reply:
         tenant, user_id, body = call.caller.tenant, call.path["id"], call.body
@@ -106,7 +107,7 @@ class _Handlers:
         report.refuse(sorted(misshapen + wrong, key=lambda error: error.line))
 
     async def _known(self, tenant: str, topics: list[str]) -> Known:
-        return Known(await self._categories.keys(tenant), await self._topics.known(tenant, topics))
+        return Known(await critical_categories(self._documents, tenant), await self._topics.known(tenant, topics))
 
     async def _get(self, tenant: str, user_id: str) -> UserRecord:
         user = await self._users.get(tenant, user_id)

@@ -7,16 +7,17 @@ from typing import Self
 
 import msgspec
 
+from clarion.control.categories.resource import critical_categories
 from clarion.control.users.preferences import Preferences, canonical, view
 from clarion.control.users.rules import quiet_text
-from clarion.domain.content import Category
+from clarion.domain.content import CATEGORY_KIND, Category, read_category
 from clarion.domain.errors import Forbidden, NotFound
 from clarion.domain.quiet import QuietHours
 from clarion.domain.times import shown
 from clarion.ports.control import Control
 from clarion.ports.control_users import ConsentRecord, UserRecord
 from clarion.ports.web import USER, Call, Reply, Route
-from clarion.resources.pages import PAGE_QUERIES, not_a_cursor, page_of, page_reply
+from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, not_a_cursor, page, page_of, page_reply
 
 _NO_USER = "no such user"
 
@@ -62,7 +63,7 @@ class _Choices:
 
     def __init__(self, control: Control, user_path: Callable[[Call], str]) -> None:
         self._users = control.users
-        self._categories = control.categories
+        self._documents = control.documents
         self._user_path = user_path
 
     async def preferences(self, call: Call) -> Reply:
@@ -70,7 +71,7 @@ class _Choices:
 
     async def put_preferences(self, call: Call) -> Reply:
         tenant, user_id = call.caller.tenant, self._user_path(call)
-        text = canonical(call.body, await self._categories.keys(tenant), field="")
+        text = canonical(call.body, await critical_categories(self._documents, tenant), field="")
         if not await self._users.set_preferences(tenant, user_id, text, source_of(call)):
             raise NotFound(_NO_USER)
         return await self.preferences(call)
@@ -102,8 +103,9 @@ class _Choices:
     async def categories(self, call: Call) -> Reply:
         """Return what a page of preferences shows of categories."""
         (after,), limit = page_of(call.query)
-        categories = await self._categories.page(call.caller.tenant, after, limit + 1)
-        return page_reply(categories, limit, lambda category: [category.key], _category_name)
+        found, more = await self._documents.page(call.caller.tenant, CATEGORY_KIND, after, limit)
+        names = [_category_name(read_category(one.key.key, one.body)) for one in found]
+        return page(names, cursor_of_keys([found[-1].key.key]) if more else None)
 
     def routes(self, base: str, owner: str, write: str, read: str) -> list[Route]:
         preferences, quiet, tag = f"{base}/preferences", f"{base}/quiet-hours", "preferences"

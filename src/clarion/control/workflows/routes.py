@@ -4,12 +4,14 @@ parse."""
 import asyncio
 from collections.abc import Collection, Container
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
 
-from clarion.control.defined import Reading
+from clarion.control.categories.resource import critical_categories
 from clarion.control.references import values_of
+from clarion.control.templates.reads import Templates
 from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
 from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import HeaderSealer, shown
@@ -18,15 +20,20 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import CredentialsRequired, Forbidden, InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.security_events import SecurityEvent
-from clarion.domain.workflow import Fetch, Workflow
+from clarion.domain.workflow import Fetch, Send, Workflow
 from clarion.ports.control import Control
+from clarion.ports.documents import DocumentKey
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
+from clarion.resources.changing import Changing
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.reads import find
+from clarion.resources.routes import Handlers, routes_of, view_of
 
-_ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Workflow)
 _VERSION_DIGITS_MAX = 9
 _NAMES_SECRETS = "providers:write"
@@ -41,18 +48,43 @@ class WorkflowView(Workflow, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class _Handlers(Reading):
+WORKFLOWS: Final = Resource(
+    Workflow.KIND,
+    "/v1/workflows/{key}",
+    Workflow,
+    WorkflowView,
+    Permissions("content:read", "content:write"),
+    as_given,
+    summary="Store a workflow as its next version",
+    description="An instance finishes in the version it began with.",
+    example=Workflow((Send(name="welcome", template="welcome"),)),
+    secrets=frozenset({"headers"}),
+    limit_bytes=DEFINITION_BYTES_MAX,
+    media=(JSON, TOML),
+    queries=(Query("version", "A version other than the newest", kind="integer"),),
+    shown=lambda document: shown(view_of(document, WorkflowView)),
+)
+
+
+class _Handlers(Handlers):
     def __init__(
-        self, control: Control, expressions: Expressions, vault: Vault, secrets: Secrets | None, telemetry: Telemetry
+        self,
+        control: Control,
+        changing: Changing,
+        expressions: Expressions,
+        vault: Vault,
+        secrets: Secrets | None,
+        telemetry: Telemetry,
     ) -> None:
-        super().__init__(control.definitions, Workflow.KIND, "workflow", shown)
-        self._control = control
+        super().__init__(WORKFLOWS, control.documents, changing)
+        self._documents = control.documents
         self._expressions = expressions
         self._vault = vault
         self._secrets = secrets
         self._telemetry = telemetry
 
     async def put(self, call: Call) -> Reply:
+        """Store a workflow with its secrets sealed."""
         tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
         # In a thread: hundreds of expressions are compiled.
         await asyncio.to_thread(check_workflow, workflow, self._fault_of)
@@ -64,8 +96,7 @@ class _Handlers(Reading):
                 if sources:
                     self._check_scope(call, f"steps[{place}].headers")
                 await values_of(self._secrets, tenant, sources, f"steps[{place}].headers")
-        body = _ENCODER.encode(await self._sealed(call, workflow, name))
-        return Reply(shown(await self._control.definitions.put(tenant, Workflow.KIND, name, body)))
+        return self.shown(await self.store(call, await self._sealed(call, workflow, name)))
 
     def _check_scope(self, call: Call, field: str) -> None:
         """Raise `Forbidden` unless the caller may also give accounts their secrets: a workflow can send them anywhere."""
@@ -81,7 +112,7 @@ class _Handlers(Reading):
         if not any(isinstance(step, Fetch) and step.headers for step in workflow.steps):
             return workflow
         tenant, key_id = call.caller.tenant, call.caller.key_id
-        newest = await self._control.definitions.get(tenant, Workflow.KIND, name)
+        newest = await find(self._documents, tenant, Workflow.KIND, name)
         stored = None if newest is None else _DECODER.decode(newest.body)
         try:
             return HeaderSealer(self._vault, tenant, name, stored).sealed(workflow)
@@ -91,19 +122,20 @@ class _Handlers(Reading):
             raise
 
     async def get(self, call: Call) -> Reply:
+        """Return a workflow, or the version of it that the query asks for."""
         version = call.query.get("version")
         if version is None:
             return await super().get(call)
         if not (version.isascii() and version.isdecimal()) or len(version) > _VERSION_DIGITS_MAX:
             raise InvalidField("must be the number of a version", field="version")
-        found = await self._control.definitions.get(
-            call.caller.tenant, self._kind, call.path["key"], int(version)
-        )  # fmt: skip
+        place = DocumentKey(call.caller.tenant, Workflow.KIND, call.path["key"])
+        found = (await self._documents.read([place], int(version))).get(place)
         if found is None:
             raise NotFound("no such version of a workflow")
-        return Reply(shown(found))
+        return self.shown(found)
 
     async def schema(self, call: Call) -> Reply:
+        """Return the JSON Schema of workflows."""
         return Reply(raw=encoded_schema(), content_type="application/schema+json")
 
     def _fault_of(self, text: str, names: Collection[str]) -> str:
@@ -117,23 +149,22 @@ class _Handlers(Reading):
         """Return the existing definitions among those that the workflow names."""
         templates: dict[str, Container[Channel]] = {}
         for named in templates_of(workflow):
-            template = await self._control.templates.get(tenant, named)
+            template = await Templates(self._documents).get(tenant, named)
             if template is not None:
                 templates[named] = template.parts
-        return Known(templates, await self._control.categories.keys(tenant))
+        return Known(templates, await critical_categories(self._documents, tenant))
 
 
 def routes(
-    control: Control, expressions: Expressions, vault: Vault, secrets: Secrets | None, telemetry: Telemetry
+    control: Control,
+    changing: Changing,
+    expressions: Expressions,
+    vault: Vault,
+    secrets: Secrets | None,
+    telemetry: Telemetry,
 ) -> list[Route]:
     """Return the endpoints of this area. `vault` seals secrets in headers, `secrets` reads those given by reference,
     `telemetry` gets the events of the security log."""
-    do = _Handlers(control, expressions, vault, secrets, telemetry)
-    read, write, path, tag = "content:read", "content:write", "/v1/workflows", "workflows"
-    version = Query("version", "A version other than the newest", kind="integer")
-    return [
-        Route("GET", f"{path}/schema", do.schema, PUBLIC, "The JSON Schema of workflows", tag=tag),
-        Route("PUT", f"{path}/{{key}}", do.put, write, "Store a workflow as its next version",
-              body=Workflow, reply=WorkflowView, limit_bytes=DEFINITION_BYTES_MAX, tag=tag, media=(JSON, TOML)),
-        *do.routes(path, WorkflowView, read, write, queries=(version,)),
-    ]  # fmt: skip
+    do = _Handlers(control, changing, expressions, vault, secrets, telemetry)
+    path, about = "/v1/workflows/schema", "The JSON Schema of workflows"
+    return [Route("GET", path, do.schema, PUBLIC, about, tag=WORKFLOWS.collection), *routes_of(do)]

@@ -6,11 +6,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from clarion.control.defined import view
 from clarion.domain.errors import CredentialsRequired
 from clarion.domain.fetch_headers import is_secret, origin_of, record_of
 from clarion.domain.workflow import Fetch, SecretHeader, Step, Workflow
-from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.sealed_headers import open_header, seal_header
 from clarion.ports.secrets import SealBroken, Vault
 
@@ -88,9 +86,8 @@ class HeaderSealer:
             return None
 
 
-def shown(record: DefinitionRecord) -> dict[str, Any]:
-    """Return the API view of a workflow, without its secrets."""
-    body = view(record)
+def shown(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the API view of a workflow without its secrets."""
     for step in body["steps"]:
         if step["kind"] == "fetch" and "headers" in step:
             step["headers"] = {name: _shown(name, value) for name, value in step["headers"].items()}

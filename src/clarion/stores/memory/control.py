@@ -4,13 +4,12 @@ from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
 from clarion.stores.memory.control_accounts import MemoryProviders, MemorySuppressions
 from clarion.stores.memory.control_audiences import MemoryAudiences
-from clarion.stores.memory.control_content import MemoryCategories, MemoryDefinitions
 from clarion.stores.memory.control_keys import MemoryKeys
 from clarion.stores.memory.control_state import ControlState
-from clarion.stores.memory.control_templates import MemoryTemplates
 from clarion.stores.memory.control_tenants import MemoryQuotaSettings, MemoryTenants
 from clarion.stores.memory.control_topics import MemoryTopics
 from clarion.stores.memory.control_users import MemoryConsents, MemoryUsers
+from clarion.stores.memory.documents import MemoryDocuments
 
 
 class MemoryControl:
@@ -23,9 +22,7 @@ class MemoryControl:
         self.users = MemoryUsers(state, clock)
         self.consents = MemoryConsents(state)
         self.topics = MemoryTopics(state, clock)
-        self.categories = MemoryCategories(state)
-        self.definitions = MemoryDefinitions(state, clock)
-        self.templates = MemoryTemplates(state, clock, self.definitions)
+        self.documents = MemoryDocuments(state)
         self.providers = MemoryProviders(state, clock, vault)
         self.audiences = MemoryAudiences(state, clock)
         self.suppressions = MemorySuppressions(state)

@@ -11,15 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from clarion.domain.content import Category
 from clarion.domain.quota import Quota
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile
 from clarion.ports.control import TenantRecord
 from clarion.ports.control_accounts import ProviderRecord, Suppression
-from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.control_keys import KeyRecord
 from clarion.ports.control_users import ConsentRecord, TopicRecord
+from clarion.ports.documents import AuditRow, Document, DocumentKey
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -113,51 +112,6 @@ class StoredTopic(msgspec.Struct):
         return there
 
 
-class StoredVersion(msgspec.Struct):
-    """A version of a template. `source` and `built` are JSON. Versions that were ever current have a `place`; the last
-    place is the current version's, and a rollback leads to the one before."""
-
-    version: int
-    category: str | None
-    source: str
-    built: str
-    created_ms: int
-    created_by: str
-    place: int | None = None
-    published_ms: int | None = None
-    published_by: str | None = None
-    note: str = ""
-
-
-class StoredTemplate(msgspec.Struct):
-    """A template: its newest version number, which stays after a removal, the current one, and the existing
-    versions."""
-
-    newest: int = 0
-    current: int | None = None
-    versions: dict[int, StoredVersion] = {}
-
-    def at_work(self) -> set[int]:
-        """Return the versions in use: those that are sent, and drafts that are sent once published."""
-        return {number for number in (self.current, self.newest) if number in self.versions}
-
-
-class StoredDefinition(msgspec.Struct):
-    """All versions of a definition, and whether it was removed."""
-
-    versions: list[DefinitionRecord] = []
-    removed: bool = False
-
-    @property
-    def current(self) -> DefinitionRecord | None:
-        """The newest version, None for a definition that was removed."""
-        return None if self.removed or not self.versions else self.versions[-1]
-
-    def version(self, number: int) -> DefinitionRecord | None:
-        """Return a version by its number, from 1 on, or None when there is none."""
-        return self.versions[number - 1] if 1 <= number <= len(self.versions) else None
-
-
 class StoredProvider(msgspec.Struct, frozen=True):
     """A provider account with its credentials sealed."""
 
@@ -182,21 +136,18 @@ class ControlState:
         self.profile_keys: dict[int, ProfileKey] = {}
         self.profiles: dict[int, Profile] = {}
         self.topics: dict[str, dict[str, StoredTopic]] = defaultdict(dict)
-        self.categories: dict[str, dict[str, Category]] = defaultdict(dict)
-        self.templates: dict[str, dict[str, StoredTemplate]] = defaultdict(dict)
-        self.definitions: dict[tuple[str, str], dict[str, StoredDefinition]] = defaultdict(dict)
         self.providers: dict[str, dict[str, StoredProvider]] = defaultdict(dict)
+        self.documents: dict[DocumentKey, Document] = {}
+        self.document_versions: dict[DocumentKey, dict[int, Document]] = defaultdict(dict)
+        self.references: dict[DocumentKey, frozenset[tuple[str, str]]] = {}
+        self.artifacts: dict[DocumentKey, bytes] = {}
+        self.audit: dict[str, list[AuditRow]] = defaultdict(list)
         self.suppressions: dict[str, dict[tuple[str, str], Suppression]] = defaultdict(dict)
 
     def changed(self, tenant: str) -> None:
         """Count a change of a tenant's definitions; the empty tenant is that of operator-level records."""
         self.revision += 1
         self.revisions[tenant] = self.revision
-
-    def current(self, tenant: str, kind: str) -> dict[str, DefinitionRecord]:
-        """Return the newest versions of all definitions of a kind, by key, without removed ones."""
-        found = ((key, stored.current) for key, stored in self.definitions[tenant, kind].items())
-        return {key: record for key, record in found if record is not None}
 
     def ordinals(self, tenant: str, user_ids: Iterable[str]) -> dict[str, int]:
         """Return the ordinals of those of the users that exist, by user id."""

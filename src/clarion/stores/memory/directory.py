@@ -22,7 +22,7 @@ from clarion.ports.web import Caller
 from clarion.stores.memory.control_audiences import audience, check_columns, filtered_page, matching, page
 from clarion.stores.memory.control_state import ControlState, StoredUser
 from clarion.stores.memory.control_users import devices_of
-from clarion.stores.memory.directory_definitions import AccountReader, DefinitionReader, TemplateReader
+from clarion.stores.memory.directory_definitions import AccountReader, ContentReader, DefinitionReader
 
 _CONTACTS: Final = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 
@@ -34,7 +34,7 @@ class MemoryDirectory:
         self._state = state
         self._clock = clock
         self._definitions = DefinitionReader(state)
-        self._templates = TemplateReader(state)
+        self._contents = ContentReader(state)
         self._accounts = AccountReader(state, vault)
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
@@ -74,13 +74,13 @@ class MemoryDirectory:
     async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
         """Return the current versions of templates by (tenant, key), or for `key@3` that version. An unchanged template
         is returned as the same object."""
-        found = ((name, self._templates.read(*name)) for name in names)
+        found = ((name, self._contents.template(*name)) for name in names)
         return {name: template for name, template in found if template is not None}
 
     async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
         """Return categories by (tenant, key)."""
-        known = self._state.categories
-        return {(tenant, key): known[tenant][key] for tenant, key in names if key in known[tenant]}
+        found = ((name, self._contents.category(*name)) for name in names)
+        return {name: category for name, category in found if category is not None}
 
     async def topics(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of the topics, by (tenant, key), that exist."""

@@ -10,12 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain import template_name
-from clarion.domain.content import Account, Template
+from clarion.domain.content import CATEGORY_KIND, TEMPLATE_KIND, Account, Category, Template, read_category
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
 from clarion.domain.secret_reference import references_in
 from clarion.ports.control_accounts import open_credentials
-from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.directory import D, Defined
+from clarion.ports.documents import Document, DocumentKey
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.stores.memory.control_state import ControlState, StoredProvider
 
@@ -35,23 +35,28 @@ class DefinitionReader:
     def one(self, tenant: str, kind: type[D], key: str, version: int | None) -> Defined[D] | None:
         """Return the newest version of a definition unless it was removed, or the requested version; None when there is
         none."""
-        found = self._state.definitions[tenant, kind.KIND].get(key)
-        record = None if found is None else found.current if version is None else found.version(version)
-        return None if record is None else self._read(tenant, kind, record)
+        place = DocumentKey(tenant, kind.KIND, key)
+        found = self._state.documents.get(place)
+        if version is not None and found is not None and found.version != version:
+            found = self._state.document_versions[place].get(version)
+        return None if found is None or (version is None and found.removed) else self._read(tenant, kind, found)
 
     def all(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
         """Return the newest versions of all definitions of a kind, in the order of their keys."""
-        records = sorted(self._state.current(tenant, kind.KIND).items())
-        return [defined for _, record in records if (defined := self._read(tenant, kind, record)) is not None]
+        every = self._state.documents.values()
+        own = [one for one in every if one.key[:2] == (tenant, kind.KIND) and not one.removed]
+        found = (self._read(tenant, kind, one) for one in sorted(own, key=lambda one: one.key))
+        return [defined for defined in found if defined is not None]
 
-    def _read(self, tenant: str, kind: type[D], record: DefinitionRecord) -> Defined[D] | None:
-        place = (tenant, kind.KIND, record.key, record.version)
+    def _read(self, tenant: str, kind: type[D], document: Document) -> Defined[D] | None:
+        key, version = document.key.key, document.version
+        place = (tenant, kind.KIND, key, version)
         found: Defined[D] | None = self._held.get(place)
         if found is None:
             try:
-                found = Defined(record.key, record.version, _decoder(kind).decode(record.body))
+                found = Defined(key, version, _decoder(kind).decode(document.body))
             except msgspec.MsgspecError as error:
-                _LOG.error("%s %s of tenant %s is omitted: %s", kind.KIND, record.key, tenant, error)
+                _LOG.error("%s %s of tenant %s is omitted: %s", kind.KIND, key, tenant, error)
                 return None
             if len(self._held) >= DIRECTORY_CACHE_MAX:
                 self._held.clear()
@@ -59,28 +64,38 @@ class DefinitionReader:
         return found
 
 
-class TemplateReader:
-    """Decodes built templates."""
+class ContentReader:
+    """Decodes built templates and categories."""
 
     def __init__(self, state: ControlState) -> None:
         self._state = state
-        self._held: dict[tuple[str, str], tuple[str, Template]] = {}
+        self._held: dict[tuple[str, str], tuple[bytes, Template]] = {}
+        self._categories: dict[tuple[str, str], tuple[Document, Category]] = {}
 
-    def read(self, tenant: str, name: str) -> Template | None:
+    def template(self, tenant: str, name: str) -> Template | None:
         """Return the current version of a template, or for `key@3` that version, with `key@3` as its name; None when
         there is none."""
-        key, version = template_name.split(name)
-        template = self._state.templates[tenant].get(key)
-        number = None if template is None else template.current if version is None else version
-        if template is None or number not in template.versions:
+        built = self._state.artifacts.get(DocumentKey(tenant, TEMPLATE_KIND, template_name.canonical(name)))
+        if built is None:
             return None
-        built = template.versions[number].built
         held = self._held.get((tenant, name))
         if held is None or held[0] is not built:
             if len(self._held) >= DIRECTORY_CACHE_MAX:
                 self._held.clear()
             held = built, msgspec.structs.replace(_TEMPLATE.decode(built), key=name)
             self._held[tenant, name] = held
+        return held[1]
+
+    def category(self, tenant: str, key: str) -> Category | None:
+        """Return a category, None when there is none."""
+        document = self._state.documents.get(DocumentKey(tenant, CATEGORY_KIND, key))
+        if document is None or document.removed:
+            return None
+        held = self._categories.get((tenant, key))
+        if held is None or held[0] is not document:
+            if len(self._categories) >= DIRECTORY_CACHE_MAX:
+                self._categories.clear()
+            held = self._categories[tenant, key] = document, read_category(key, document.body)
         return held[1]
 
 

@@ -10,15 +10,13 @@ from clarion.ports.secrets import Vault
 from clarion.stores.postgres.audience_count import PostgresAudiences
 from clarion.stores.postgres.control_accounts import PostgresProviders, PostgresSuppressions
 from clarion.stores.postgres.control_consents import PostgresConsents
-from clarion.stores.postgres.control_content import PostgresCategories
-from clarion.stores.postgres.control_definitions import PostgresDefinitions
 from clarion.stores.postgres.control_keys import PostgresKeys
 from clarion.stores.postgres.control_quotas import PostgresQuotaSettings
 from clarion.stores.postgres.control_run import Runner, Transaction
-from clarion.stores.postgres.control_templates import PostgresTemplates
 from clarion.stores.postgres.control_tenants import PostgresTenants
 from clarion.stores.postgres.control_topics import PostgresTopics
 from clarion.stores.postgres.control_users import PostgresUsers
+from clarion.stores.postgres.documents import postgres_documents
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.tenancy import NO_TENANT
 
@@ -45,9 +43,7 @@ class PostgresControl:
         self.users = PostgresUsers(self._runner, clock)
         self.consents = PostgresConsents(self._runner)
         self.topics = PostgresTopics(self._runner, clock)
-        self.categories = PostgresCategories(self._runner)
-        self.definitions = PostgresDefinitions(self._runner, clock)
-        self.templates = PostgresTemplates(self._runner, clock, self.definitions)
+        self.documents = postgres_documents(self._runner)
         self.providers = PostgresProviders(self._runner, clock, vault)
         self.audiences = PostgresAudiences(database, clock)
         self.suppressions = PostgresSuppressions(self._runner)

@@ -66,8 +66,12 @@ class Transaction:
         (`OPERATOR_LEVEL`: of tenants and keys)."""
         touched = await self.change(text, *values)
         if touched:
-            self._revised.add(tenant)
+            self.revises(tenant)
         return touched
+
+    def revises(self, tenant: str) -> None:
+        """Note that a tenant's definitions change with this transaction."""
+        self._revised.add(tenant)
 
     async def lock(self, tenant: str) -> None:
         """Wait until no other transaction that called this changes the tenant's definitions."""

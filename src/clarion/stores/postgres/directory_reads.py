@@ -8,25 +8,24 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain import template_name
-from clarion.domain.content import Account, Category, Template
+from clarion.domain.content import CATEGORY_KIND, TEMPLATE_KIND, Account, Category, Template, read_category
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
 from clarion.ports.control_accounts import ACCOUNT_COLUMNS, read_account
 from clarion.ports.directory import D, Defined, DefinitionKey
 from clarion.ports.secrets import SealBroken, Vault
-from clarion.stores.postgres.control_content import read_category
-from clarion.stores.postgres.control_template_writes import read_built
 from clarion.stores.postgres.pool import Database, columns
 
 _LOG: Final = logging.getLogger("clarion.directory")
 _DECODERS_MAX: Final = 64
+_BUILT: Final = msgspec.json.Decoder(Template)
 
 Name = tuple[str, str]
 """A tenant, and a key or channel."""
 
 _GIVEN: Final = "unnest($1::text[], $2::text[]) AS g (tenant, key)"
 _CATEGORIES: Final = f"""
-SELECT c.tenant, c.key, c.critical, c.lane, c.defaults, c.rules
-FROM {_GIVEN} JOIN categories c ON c.tenant = g.tenant AND c.key = g.key
+SELECT d.tenant, d.key, d.body FROM {_GIVEN}
+JOIN documents d ON d.tenant = g.tenant AND d.kind = '{CATEGORY_KIND}' AND d.key = g.key AND d.removed = 0
 """  # noqa: S608 - constants
 _TOPICS: Final = f"SELECT t.tenant, t.key FROM {_GIVEN} JOIN topics t ON t.tenant = g.tenant AND t.key = g.key"  # noqa: S608
 _ACCOUNT: Final = ", ".join(f"a.{name}" for name in ("tenant", *ACCOUNT_COLUMNS))
@@ -35,21 +34,24 @@ SELECT {_ACCOUNT} FROM {_GIVEN} JOIN providers a ON a.tenant = g.tenant AND a.ch
 ORDER BY a.priority, a.name
 """  # noqa: S608 - constants
 _NAMED: Final = f"SELECT {_ACCOUNT} FROM providers a WHERE a.tenant = $1 AND a.name = $2"  # noqa: S608 - constants
-# A template whose version and builds are those held is not sent again.
-_TEMPLATES: Final = """
-SELECT g.n, v.version, v.builds, CASE WHEN v.version = g.held AND v.builds = g.builds THEN NULL ELSE v.built END
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-    WITH ORDINALITY AS g (tenant, key, version, held, builds, n)
-JOIN templates t ON t.tenant = g.tenant AND t.key = g.key
-JOIN template_versions v ON v.tenant = t.tenant AND v.key = t.key AND v.version = coalesce(g.version, t.current)
-"""
-_DEFINITIONS: Final = """
+# A template whose build is the one held is not sent again.
+_TEMPLATES: Final = f"""
+SELECT g.n, a.build, CASE WHEN a.build = g.held THEN NULL ELSE a.body END
+FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS g (tenant, key, held, n)
+JOIN artifacts a ON a.tenant = g.tenant AND a.kind = '{TEMPLATE_KIND}' AND a.key = g.key AND a.body IS NOT NULL
+"""  # noqa: S608 - constants
+_WANTED: Final = """
 SELECT g.n, d.version, d.body FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     WITH ORDINALITY AS g (tenant, kind, key, version, n)
-JOIN definitions d ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key
-    AND CASE WHEN g.version IS NULL THEN NOT d.removed ELSE d.version = g.version END
 """
-_ALL: Final = "SELECT key, version, body FROM definitions WHERE tenant = $1 AND kind = $2 AND NOT removed ORDER BY key"
+_DEFINITIONS: Final = f"""
+{_WANTED} JOIN documents d ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key
+    AND CASE WHEN g.version IS NULL THEN d.removed = 0 ELSE d.version = g.version END
+UNION ALL
+{_WANTED} JOIN document_versions d
+    ON d.tenant = g.tenant AND d.kind = g.kind AND d.key = g.key AND d.version = g.version
+"""
+_ALL: Final = "SELECT key, version, body FROM documents WHERE tenant = $1 AND kind = $2 AND removed = 0 ORDER BY key"
 
 
 class DefinitionReader:
@@ -58,12 +60,12 @@ class DefinitionReader:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._held: dict[Name, tuple[int, int, Template]] = {}
+        self._held: dict[Name, tuple[int, Template]] = {}
 
     async def categories(self, names: Sequence[Name]) -> Mapping[Name, Category]:
         """Return categories by (tenant, key)."""
         rows = await self._database.fetch(_tenants(names), _CATEGORIES, *columns(names, 2))
-        return {(tenant, key): read_category((key, *rest)) for tenant, key, *rest in rows}
+        return {(tenant, key): read_category(key, body) for tenant, key, body in rows}
 
     async def topics(self, names: Sequence[Name]) -> Mapping[Name, bool]:
         """Return True for the topics, by (tenant, key), that exist."""
@@ -90,23 +92,20 @@ class DefinitionReader:
         is the same object, so that compiled templates can be cached by identity."""
         wanted = []
         for name in names:
-            key, version = template_name.split(name[1])
             held = self._held.get(name)
-            wanted.append((name[0], key, version, *(held[:2] if held else (None, None))))
+            wanted.append((name[0], template_name.canonical(name[1]), held[0] if held else None))
         found: dict[Name, Template] = {}
-        for number, version, builds, text in await self._database.fetch(
-            _tenants(names), _TEMPLATES, *columns(wanted, 5)
-        ):
+        for number, build, text in await self._database.fetch(_tenants(names), _TEMPLATES, *columns(wanted, 3)):
             name = names[number - 1]
             held = self._held.get(name)
-            if text is None and held is not None and held[:2] == (version, builds):
-                found[name] = held[2]
+            if text is None and held is not None and held[0] == build:
+                found[name] = held[1]
                 continue
             template = None if text is None else _template(name, text)
             if template is not None:
                 if len(self._held) >= DIRECTORY_CACHE_MAX:
                     self._held.clear()
-                self._held[name] = version, builds, template
+                self._held[name] = build, template
                 found[name] = template
         return found
 
@@ -143,7 +142,7 @@ def _tenants(places: Sequence[tuple[Any, ...]]) -> set[str]:
 
 def _template(name: Name, text: str) -> Template | None:
     try:
-        return msgspec.structs.replace(read_built(text), key=name[1])
+        return msgspec.structs.replace(_BUILT.decode(text), key=name[1])
     except msgspec.MsgspecError as error:
         # Only a newer build writes a template that this one cannot read; it must not stop other templates.
         _LOG.error("template %s of tenant %s is omitted: %s", name[1], name[0], error)

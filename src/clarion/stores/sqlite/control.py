@@ -8,15 +8,13 @@ from clarion.ports.secrets import Vault
 from clarion.stores.sqlite.audience_count import SqliteAudiences
 from clarion.stores.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
 from clarion.stores.sqlite.control_consents import SqliteConsents
-from clarion.stores.sqlite.control_content import SqliteCategories
-from clarion.stores.sqlite.control_definitions import SqliteDefinitions
 from clarion.stores.sqlite.control_keys import SqliteKeys
 from clarion.stores.sqlite.control_quotas import SqliteQuotaSettings
 from clarion.stores.sqlite.control_run import Runner, Transaction
-from clarion.stores.sqlite.control_templates import SqliteTemplates
 from clarion.stores.sqlite.control_tenants import SqliteTenants
 from clarion.stores.sqlite.control_topics import SqliteTopics
 from clarion.stores.sqlite.control_users import SqliteUsers
+from clarion.stores.sqlite.documents import sqlite_documents
 from clarion.stores.sqlite.migrate import path_of
 
 _PROBE: Final = "key-check"
@@ -39,9 +37,7 @@ class SqliteControl:
         self.users = SqliteUsers(self._runner, clock)
         self.consents = SqliteConsents(self._runner)
         self.topics = SqliteTopics(self._runner, clock)
-        self.categories = SqliteCategories(self._runner)
-        self.definitions = SqliteDefinitions(self._runner, clock)
-        self.templates = SqliteTemplates(self._runner, clock, self.definitions)
+        self.documents = sqlite_documents(self._runner)
         self.providers = SqliteProviders(self._runner, clock, vault)
         self.audiences = SqliteAudiences(data_dir, clock)
         self.suppressions = SqliteSuppressions(self._runner)

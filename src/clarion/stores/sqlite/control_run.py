@@ -67,6 +67,11 @@ class Transaction:
     def change(self, statement: Executable) -> int:
         """Execute a statement that writes and return the number of rows it changed."""
         self.rows(statement)
+        return self.changed
+
+    @property
+    def changed(self) -> int:
+        """The number of rows that the last statement changed."""
         return self._db.changes()
 
     def define(self, tenant: str, statement: Executable) -> int:
@@ -74,9 +79,13 @@ class Transaction:
         (`OPERATOR_LEVEL`: of tenants and keys)."""
         touched = self.change(statement)
         if touched:
-            self.sql(_COUNT)
-            ((self.revised[tenant],),) = self.sql(_REVISE, (tenant,))
+            self.revise(tenant)
         return touched
+
+    def revise(self, tenant: str) -> None:
+        """Number a change of a tenant's definitions."""
+        self.sql(_COUNT)
+        ((self.revised[tenant],),) = self.sql(_REVISE, (tenant,))
 
     def sql(self, text: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a hand-written statement."""
@@ -124,6 +133,10 @@ class Runner:
         """Return the result of `work`, which reads a page of rows at most, on the calling thread: all of it sees what was
         durable when it began. Raises as `run` does."""
         return _run_transaction(self._readers.of_thread(), "BEGIN", work)[0]
+
+    async def read_apart(self, work: Callable[[Transaction], T]) -> T:
+        """Do the work of `read` on the thread that writes, for reads that take long."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read, work)
 
     async def close(self) -> None:
         """Finish queued work and close the connections."""

@@ -35,13 +35,6 @@ USERS: Final = _table(
 CONSENTS: Final = _table("consents", "tenant ordinal:i sequence:i at_ms:i category channel allowed:i until_ms:i source")
 TOPICS: Final = _table("topics", "tenant key name created_ms:i")
 TOPIC_MEMBERS: Final = _table("topic_members", "tenant topic ordinal:i")
-CATEGORIES: Final = _table("categories", "tenant key critical:i lane defaults rules")
-TEMPLATES: Final = _table("templates", "tenant key newest:i current:i removed:i")
-TEMPLATE_VERSIONS: Final = _table(
-    "template_versions",
-    "tenant key version:i category place:i builds:i created_ms:i created_by published_ms:i published_by note source built",
-)
-DEFINITIONS: Final = _table("definitions", "tenant kind key version:i body removed:i created_ms:i updated_ms:i")
 PROVIDERS: Final = _table(
     "providers",
     "tenant name channel vendor priority:i enabled:i settings credential_names sealed:b version:i created_ms:i"

@@ -17,7 +17,7 @@ import msgspec
 from clarion.domain.address import suppression_key
 from clarion.domain.api_key import key_digest, key_id_of
 from clarion.domain.channel import CHANNELS
-from clarion.domain.content import Account, Category, Template
+from clarion.domain.content import CATEGORY_KIND, Account, Category, Template, read_category
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
 from clarion.domain.networks import comparable
@@ -33,7 +33,6 @@ from clarion.ports.web import Caller
 from clarion.runtime.followed import Followed
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect
-from clarion.stores.sqlite.control_content import CATEGORY_COLUMNS, read_category
 from clarion.stores.sqlite.control_run import RevisionCounter
 from clarion.stores.sqlite.directory_accounts import AccountReader
 from clarion.stores.sqlite.directory_definitions import DefinitionReader
@@ -81,7 +80,7 @@ _DEFAULTS: Final = msgspec.json.Decoder(_Defaults)
 _CONTACTS: Final = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 _NO_ATTRIBUTES: Final[dict[str, Any]] = {}
 _NO_CONTACTS: Final[dict[str, tuple[str, ...]]] = {}
-_CATEGORY: Final = f"SELECT {CATEGORY_COLUMNS} FROM categories WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
+_CATEGORY: Final = "SELECT key, body FROM documents WHERE tenant = ? AND kind = ? AND key = ? AND removed = 0"
 _TOPIC: Final = "SELECT 1 FROM topics WHERE tenant = ? AND key = ?"
 _DEFAULT: Final = "SELECT defaults FROM tenants WHERE tenant = ?"
 
@@ -259,7 +258,7 @@ class SqliteDirectory(Followed):
         return {address: reasons[key] for address, key in keys.items() if key in reasons} if reasons else {}
 
     def _category(self, tenant: str, key: str) -> Category | None:
-        return self._one(_CATEGORY, (tenant, key), read_category)
+        return self._one(_CATEGORY, (tenant, CATEGORY_KIND, key), lambda row: read_category(*row))
 
     def _topic(self, tenant: str, key: str) -> bool | None:
         return self._one(_TOPIC, (tenant, key), bool)

@@ -13,9 +13,12 @@ from clarion.ports.directory import D, Defined
 _LOG: Final = logging.getLogger("clarion.directory")
 _DECODERS_MAX: Final = 64
 
-_SELECT: Final = "SELECT key, version, body FROM definitions WHERE tenant = ? AND kind = ?"
+_SELECT: Final = "SELECT key, version, body FROM documents WHERE tenant = ? AND kind = ?"
 _CURRENT: Final = f"{_SELECT} AND key = ? AND removed = 0"
 _VERSION: Final = f"{_SELECT} AND key = ? AND version = ?"
+_BEFORE: Final = (
+    "SELECT key, version, body FROM document_versions WHERE tenant = ? AND kind = ? AND key = ? AND version = ?"
+)
 _ALL: Final = f"{_SELECT} AND removed = 0 ORDER BY key"
 
 Rows: TypeAlias = Callable[[str, tuple[Any, ...]], list[Any]]
@@ -43,7 +46,8 @@ class DefinitionReader:
         cell = (tenant, kind.KIND, key, version)
         found: Defined[D] | None = self._versions.get(cell)
         if found is None:
-            found = next(iter(self._read(_VERSION, tenant, kind, key, version)), None)
+            read = self._read(_VERSION, tenant, kind, key, version) or self._read(_BEFORE, tenant, kind, key, version)
+            found = next(iter(read), None)
             if found is not None:
                 if len(self._versions) >= DIRECTORY_CACHE_MAX:
                     self._versions.clear()

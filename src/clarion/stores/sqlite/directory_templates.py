@@ -6,19 +6,18 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain import template_name
-from clarion.domain.content import Template
+from clarion.domain.content import TEMPLATE_KIND, Template
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
-from clarion.stores.sqlite.control_templates import read_built
 from clarion.stores.sqlite.directory_definitions import Rows
 
 _LOG: Final = logging.getLogger("clarion.directory")
+_BUILT: Final = msgspec.json.Decoder(Template)
 
 _SELECT: Final = """
-SELECT v.version, v.builds, CASE WHEN v.version = ? AND v.builds = ? THEN NULL ELSE v.built END
-FROM templates t CROSS JOIN template_versions v
-ON v.tenant = t.tenant AND v.key = t.key AND v.version = coalesce(?, t.current) WHERE t.tenant = ? AND t.key = ?
+SELECT build, CASE WHEN build = ? THEN NULL ELSE body END FROM artifacts
+WHERE tenant = ? AND kind = ? AND key = ? AND body IS NOT NULL
 """
-_Held = tuple[int, int, Template]
+_Held = tuple[int, Template]
 
 
 class TemplateReader:
@@ -34,25 +33,25 @@ class TemplateReader:
         there is none."""
         place = (tenant, name)
         held = self._held.get(place)
-        key, version = template_name.split(name)
-        row = next(iter(self._rows(_SELECT, (*(held or (0, 0))[:2], version, tenant, key))), None)
+        values = (held[0] if held else 0, tenant, TEMPLATE_KIND, template_name.canonical(name))
+        row = next(iter(self._rows(_SELECT, values)), None)
         if row is None:
             self._held.pop(place, None)
             return None
-        number, builds, text = row
+        build, text = row
         if text is None and held is not None:
-            return held[2]
+            return held[1]
         template = _decoded(tenant, name, text)
         if template is not None:
             if len(self._held) >= DIRECTORY_CACHE_MAX:
                 self._held.clear()
-            self._held[place] = number, builds, template
+            self._held[place] = build, template
         return template
 
 
 def _decoded(tenant: str, name: str, text: Any) -> Template | None:
     try:
-        return msgspec.structs.replace(read_built(text), key=name)
+        return msgspec.structs.replace(_BUILT.decode(text), key=name)
     except msgspec.MsgspecError as error:
         # Only a newer build writes a template that this one cannot read; it must not stop other templates.
         _LOG.error("template %s of tenant %s is omitted: %s", name, tenant, error)

@@ -204,6 +204,7 @@ def _call_of(scope: Scope, visitor: Visitor, headers: Mapping[str, str]) -> Call
         headers=headers,
         raw=b"",
         may_wait_ms=scope.get("state", _NO_STATE).get(IDLE_MS, math.inf),
+        address=(scope.get("client") or ("",))[0],
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from html import escape
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -15,6 +16,18 @@ from clarion.ways_in.http.problems import Problem
 _LINES = "application/x-ndjson"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _KEY_SCHEMA = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX}
+_ETAG = {"ETag": {"description": "The version", "schema": {"type": "string"}}}
+_CONDITIONS = [
+    {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
+    for name, about in (
+        ("If-Match", "The ETag of the version that the change is based on, or `*` for any"),
+        ("If-None-Match", "`*`: only if there is none yet"),
+    )
+]
+_VERSION_REFUSALS = {
+    "409": "Others refer to it, or it conflicts with what is stored",
+    "412": "It is not the version that the request is based on",
+}
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
 h2{margin-top:2rem;text-transform:capitalize}summary{cursor:pointer;padding:.3rem 0}pre{background:#f4f6f9;padding:.8rem;
 overflow:auto;border-radius:6px}b{display:inline-block;min-width:4.5rem;color:#2456c4}small{color:#667}
@@ -57,6 +70,10 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
     reply: dict[str, Any] = {"description": "Done"}
     if route.reply is not None:
         reply["content"] = {"application/json": {"schema": by_type[id(route.reply)]}}
+    if route.versioned:
+        parameters += [] if route.method == "GET" else _CONDITIONS
+        if route.status != HTTPStatus.NO_CONTENT:
+            reply["headers"] = _ETAG
     operation: dict[str, Any] = {
         "operationId": f"{route.method} {route.path}",
         "summary": route.summary,
@@ -70,13 +87,17 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
             },
         },
     }
+    if route.versioned and route.method != "GET":
+        operation["responses"] |= {code: {"description": about} for code, about in _VERSION_REFUSALS.items()}
+    if route.description:
+        operation["description"] = route.description
     if route.scope != PUBLIC:
         scopes = [route.scope, USER] if route.by_user else [route.scope]
         operation["security"] = [{"key": [scope]} for scope in scopes]
     if route.body is not None:
         operation["requestBody"] = {
             "required": not (route.by_user or route.optional),
-            "content": {media: {"schema": by_type[id(route.body)]} for media in route.media},
+            "content": {media: _content(route, by_type) for media in route.media},
         }
     elif route.raw and route.method != "GET":
         operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
@@ -84,6 +105,13 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
         kinds = (_LINES,) if route.media == (JSON,) else route.media
         operation["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in kinds}}
     return operation
+
+
+def _content(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": by_type[id(route.body)]}
+    if route.example is not None:
+        content["example"] = msgspec.to_builtins(route.example)
+    return content
 
 
 def page(routes: Sequence[Route]) -> bytes:

@@ -14,7 +14,7 @@ from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX
 from clarion.domain.locales import LOCALE_CHARS_MAX
 from clarion.domain.template import TemplateVersion, VersionNumber
-from clarion.ports.control_content import Templates
+from clarion.ports.control_content import TemplateVersions
 from clarion.ports.web import Call, Reply, Route
 from clarion.ways_in.http.routes_once import answer, key_of
 
@@ -37,7 +37,7 @@ class SendTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Handlers:
-    def __init__(self, intake: Intake, templates: Templates) -> None:
+    def __init__(self, intake: Intake, templates: TemplateVersions) -> None:
         self._intake = intake
         self._templates = templates
 
@@ -101,7 +101,7 @@ def _named(error: InvalidField, body: SendTestIn) -> InvalidField:
     return InvalidField(error.detail, field=field or None, code=error.code)
 
 
-def routes(intake: Intake, templates: Templates) -> list[Route]:
+def routes(intake: Intake, templates: TemplateVersions) -> list[Route]:
     """Return the endpoint of test sends."""
     do = _Handlers(intake, templates)
     return [

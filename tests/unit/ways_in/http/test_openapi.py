@@ -86,9 +86,12 @@ def test_every_operation_is_whole(routes, description):
         operation = description["paths"][route.path][route.method.lower()]
         in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
         in_header = [one["name"] for one in operation["parameters"] if one["in"] == "header"]
-        assert in_header == (["Idempotency-Key"] if route.idempotency_key else [])
+        changes = route.versioned and route.method != "GET"
+        conditions = ["If-Match", "If-None-Match"] if changes else []
+        assert in_header == (["Idempotency-Key"] if route.idempotency_key else []) + conditions
         assert in_path == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
-        assert {str(route.status), "default"} == operation["responses"].keys()
+        refusals = {"409", "412"} if changes else set()
+        assert {str(route.status), "default"} | refusals == operation["responses"].keys()
         assert ("security" in operation) == (route.scope != PUBLIC)
         assert ("requestBody" in operation) == (
             route.body is not None or route.stream or (route.raw and route.method != "GET")

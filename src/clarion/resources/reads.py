@@ -1,0 +1,21 @@
+"""Reads of single documents, for those who do not offer them."""
+
+from typing import TypeVar
+
+import msgspec
+
+from clarion.ports.documents import Document, DocumentKey, Documents
+
+B = TypeVar("B")
+
+
+async def find(documents: Documents, tenant: str, kind: str, key: str) -> Document | None:
+    """Return the newest version of a document, None when it does not exist."""
+    place = DocumentKey(tenant, kind, key)
+    return (await documents.read([place])).get(place)
+
+
+async def find_body(documents: Documents, tenant: str, kind: str, key: str, body: type[B]) -> B | None:
+    """Return the body of the newest version of a document, None when it does not exist."""
+    found = await find(documents, tenant, kind, key)
+    return None if found is None else msgspec.json.decode(found.body, type=body)
