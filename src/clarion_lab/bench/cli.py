@@ -18,6 +18,7 @@ from clarion_lab.bench.measure import BenchRequest, Outcome, calibrated, measure
 from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
 from clarion_lab.bench.stores import SQLITE
+from clarion_lab.bench.workers import workers as workers_case
 from clarion_lab.load.programs import RunError, end_in_order
 
 
@@ -30,7 +31,9 @@ def bench(
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     against: Annotated[str, typer.Option(help="a commit to compare this checkout with, in alternating runs")] = "",
     pairs: Annotated[int, typer.Option(min=PAIRS_MIN, help="the number of runs of each commit")] = PAIRS,
-    engine: Annotated[str, typer.Option(help="postgres: compare it with files, in alternating runs")] = SQLITE,
+    engine: Annotated[
+        str, typer.Option(help="postgres: compare it with files, in alternating runs; rtt and workers run on it")
+    ] = SQLITE,
     bound: Annotated[list[str] | None, typer.Option(help="cpu_ratio=1.0: exit 1 when the interval excludes it")] = None,
     rewrite: Annotated[bool, typer.Option("--write-baseline", help="guard: write a new baseline")] = False,
     rtt_ms: Annotated[
@@ -47,16 +50,15 @@ def bench(
     try:
         asked = BenchRequest(case, folder, console, n, rate, workers)
         special: dict[str, Callable[[], Outcome]] = {
-            "guard": lambda: (write_baseline if rewrite else guard)(asked),
-            "idle": lambda: idle(asked),
-            "rtt": lambda: rtt(asked, rtt_ms, block=block),
+            "guard": _on_files(case, engine, lambda: (write_baseline if rewrite else guard)(asked)),
+            "idle": _on_files(case, engine, lambda: idle(asked)),
+            "rtt": lambda: rtt(asked, rtt_ms, engine, block=block),
+            "workers": lambda: workers_case(asked, engine),
         }
         if case in special:
-            outcome = calibrated(_on_files(case, engine, special[case]))
-        elif engine != SQLITE or against:
-            outcome = calibrated(lambda: _compared(asked, engine, against, pairs, bound or []))
+            outcome = calibrated(special[case])
         else:
-            outcome = measured(asked)
+            outcome = _measured(asked, engine, against, pairs, bound or [])
         passed = outcome.passed
         typer.echo(outcome.text())
     except OperatorError:
@@ -72,6 +74,13 @@ def bench(
         raise typer.Exit(1)
 
 
+def _measured(asked: BenchRequest, engine: str, against: str, pairs: int, bounds: list[str]) -> Outcome:
+    """Measure a case alone, or compare it with another engine or commit."""
+    if engine == SQLITE and not against:
+        return measured(asked)
+    return calibrated(lambda: _compared(asked, engine, against, pairs, bounds))
+
+
 def _compared(asked: BenchRequest, engine: str, against: str, pairs: int, bounds: list[str]) -> Outcome:
     """Compare an engine with files, or this checkout with a commit. Raises `OperatorError` when both are asked for."""
     if engine == SQLITE:
@@ -82,7 +91,11 @@ def _compared(asked: BenchRequest, engine: str, against: str, pairs: int, bounds
 
 
 def _on_files(case: str, engine: str, measure: Callable[[], Outcome]) -> Callable[[], Outcome]:
-    """Return a measurement that has no engine. Raises `OperatorError` when one is asked for."""
-    if engine != SQLITE:
-        raise OperatorError(f"{case} is measured on files alone, not on {engine}.")
-    return measure
+    """Return a measurement that has no engine. It raises `OperatorError` when one is asked for."""
+
+    def on_files() -> Outcome:
+        if engine != SQLITE:
+            raise OperatorError(f"{case} is measured on files alone, not on {engine}.")
+        return measure()
+
+    return on_files
