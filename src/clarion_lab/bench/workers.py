@@ -1,6 +1,6 @@
-"""The cost of more workers: the same pushes with 1, 2 and 4 worker processes, in rounds.
+"""The cost of more workers: pushes at a rate for each of 1, 2 and 4 worker processes, in rounds.
 
-What counts is the CPU of Clarion and, beside it, of its database server, for each notification: that of the provider is not in it. It
+The load grows with the workers, as an installation does: a worker has the same work each time, and so batches of the same size. What counts is the CPU of Clarion and, beside it, of its database server, for each notification: that of the provider is not in it. It
 has to stay the same: workers that waited for each other, or looked for work that others have, would use more.
 """
 
@@ -17,7 +17,10 @@ from clarion_lab.bench.stores import checked
 
 COUNTS: Final = (1, 2, 4)
 ROUNDS: Final = 3
-N: Final = 20_000
+N: Final = 5_000
+"""Notifications for each worker."""
+RATE: Final = 5.0
+"""Requests a second for each worker, of 100 notifications each."""
 FLAT_MAX: Final = 1.15
 """The most CPU that a notification may use with any number of workers, by that with one."""
 
@@ -26,7 +29,6 @@ def workers(asked: BenchRequest, engine: str) -> Outcome:
     """Measure and return the figures. The case passes when nothing was lost and the CPU stays the same. Raises `OperatorError` for
     an unknown engine."""
     checked(engine)
-    case = msgspec.structs.replace(chosen("push", asked.n or N, asked.rate), name="workers")
     found: dict[int, list[Figures]] = {count: [] for count in COUNTS}
     for number in range(ROUNDS):
         # Each round the other way round, so that what changes with time counts for all of them.
@@ -34,6 +36,8 @@ def workers(asked: BenchRequest, engine: str) -> Outcome:
             folder = asked.folder / f"{number + 1}-with-{count}"
             folder.mkdir()
             asked.console.print(f"round {number + 1}: {count} workers")
+            case = chosen("push", (asked.n or N) * count, (asked.rate or RATE) * count)
+            case = msgspec.structs.replace(case, name="workers")
             found[count].append(run(case, asked._replace(folder=folder, workers=count), engine=engine))
     outcome = outcome_of(found, engine)
     asked.console.print(_table(outcome.line))
@@ -54,7 +58,7 @@ def outcome_of(found: dict[int, list[Figures]], engine: str) -> Outcome:
     line: dict[str, Any] = {
         "case": "workers",
         "engine": engine,
-        "n": every[0].n,
+        "n": found[least][0].n,
         "rounds": len(found[least]),
         "cpu_us": {str(count): round(value, 1) for count, value in ours.items()},
         "cpu_us_with_server": {str(count): round(value, 1) for count, value in both.items()},
