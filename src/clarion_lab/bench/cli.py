@@ -19,6 +19,7 @@ from clarion_lab.bench.measure import BenchRequest, Outcome, calibrated, measure
 from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
 from clarion_lab.bench.stores import SQLITE
+from clarion_lab.bench.workers import workers as workers_case
 from clarion_lab.load.programs import RunError, end_in_order
 from clarion_lab.machine import scratch
 from clarion_lab.machine.lock import alone
@@ -35,7 +36,9 @@ def bench(
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     against: Annotated[str, typer.Option(help="a commit to compare this checkout with, in alternating runs")] = "",
     pairs: Annotated[int, typer.Option(min=PAIRS_MIN, help="the number of runs of each commit")] = PAIRS,
-    engine: Annotated[str, typer.Option(help="postgres: compare it with files, in alternating runs")] = SQLITE,
+    engine: Annotated[
+        str, typer.Option(help="postgres: compare it with files, in alternating runs; rtt and workers run on it")
+    ] = SQLITE,
     bound: Annotated[list[str] | None, typer.Option(help="cpu_ratio=1.0: exit 1 when the interval excludes it")] = None,
     rewrite: Annotated[bool, typer.Option("--write-baseline", help="guard: write a new baseline")] = False,
     rtt_ms: Annotated[
@@ -51,13 +54,11 @@ def bench(
     passed = False
     try:
         asked = BenchRequest(case, folder, console, n, rate, workers)
-        special = _special(asked, rtt_ms, rewrite=rewrite, block=block)
+        special = _special(asked, engine, rtt_ms, rewrite=rewrite, block=block)
         if case in special:
-            outcome = calibrated(_on_files(case, engine, special[case]))
-        elif engine != SQLITE or against:
-            outcome = calibrated(lambda: _compared(asked, engine, against, pairs, bound or []))
+            outcome = calibrated(special[case])
         else:
-            outcome = measured(asked)
+            outcome = _measured(asked, engine, against, pairs, bound or [])
         passed = outcome.passed
         typer.echo(outcome.text())
     except OperatorError:
@@ -74,14 +75,24 @@ def bench(
         raise typer.Exit(1)
 
 
-def _special(asked: BenchRequest, rtt_ms: float, *, rewrite: bool, block: bool) -> dict[str, Callable[[], Outcome]]:
+def _special(
+    asked: BenchRequest, engine: str, rtt_ms: float, *, rewrite: bool, block: bool
+) -> dict[str, Callable[[], Outcome]]:
     """Return the cases that are measured in their own way."""
     return {
-        "guard": lambda: (write_baseline if rewrite else guard)(asked),
-        "idle": lambda: idle(asked),
-        "inbox": lambda: inbox(asked),
-        "rtt": lambda: rtt(asked, rtt_ms, block=block),
+        "guard": _on_files(asked.case, engine, lambda: (write_baseline if rewrite else guard)(asked)),
+        "idle": _on_files(asked.case, engine, lambda: idle(asked)),
+        "inbox": _on_files(asked.case, engine, lambda: inbox(asked)),
+        "rtt": lambda: rtt(asked, rtt_ms, engine, block=block),
+        "workers": lambda: workers_case(asked, engine),
     }
+
+
+def _measured(asked: BenchRequest, engine: str, against: str, pairs: int, bounds: list[str]) -> Outcome:
+    """Measure a case alone, or compare it with another engine or commit."""
+    if engine == SQLITE and not against:
+        return measured(asked)
+    return calibrated(lambda: _compared(asked, engine, against, pairs, bounds))
 
 
 def _compared(asked: BenchRequest, engine: str, against: str, pairs: int, bounds: list[str]) -> Outcome:
@@ -94,7 +105,11 @@ def _compared(asked: BenchRequest, engine: str, against: str, pairs: int, bounds
 
 
 def _on_files(case: str, engine: str, measure: Callable[[], Outcome]) -> Callable[[], Outcome]:
-    """Return a measurement that has no engine. Raises `OperatorError` when one is asked for."""
-    if engine != SQLITE:
-        raise OperatorError(f"{case} is measured on files alone, not on {engine}.")
-    return measure
+    """Return a measurement that has no engine. It raises `OperatorError` when one is asked for."""
+
+    def on_files() -> Outcome:
+        if engine != SQLITE:
+            raise OperatorError(f"{case} is measured on files alone, not on {engine}.")
+        return measure()
+
+    return on_files

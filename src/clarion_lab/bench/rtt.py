@@ -19,6 +19,7 @@ from clarion_lab.bench.measure import BenchRequest, Outcome, progress_of
 from clarion_lab.bench.reconcile import Balance, balance
 from clarion_lab.bench.round_trips import GOALS, Stage, missed, stages
 from clarion_lab.bench.run import NS_A_MS, Load
+from clarion_lab.bench.stores import SQLITE, checked, opened
 from clarion_lab.load import people, receipts, seed_data
 from clarion_lab.load.accounting import blocked, busy_since, split_us
 from clarion_lab.load.delays import Counts, Delays
@@ -49,9 +50,10 @@ class Distance(NamedTuple):
     loop_busy: dict[str, int]
 
 
-def rtt(asked: BenchRequest, rtt_ms: float, *, block: bool) -> Outcome:
+def rtt(asked: BenchRequest, rtt_ms: float, engine: str = SQLITE, *, block: bool) -> Outcome:
     """Measure and return the figures. The case passes when nothing was lost, the throughput holds, no stage takes more
     round trips than its goal or makes calls that cannot be delayed, and no callback of a loop uses too much CPU."""
+    checked(engine)
     case = msgspec.structs.replace(CASE, n=asked.n or CASE.n)
     runs: dict[bool, list[Distance]] = {True: [], False: []}
     for number, delayed in enumerate((False, True, True, False)):
@@ -59,9 +61,10 @@ def rtt(asked: BenchRequest, rtt_ms: float, *, block: bool) -> Outcome:
         counted = folder / "counted"
         counted.mkdir(parents=True)
         delays = Delays(rtt_ms, str(counted), block) if delayed else None
-        runs[delayed].append(_Rtt(asked, case, folder, delays).run())
+        runs[delayed].append(_Rtt(asked, case, folder, delays, engine).run())
         asked.console.print(f"{folder.name}: {runs[delayed][-1].per_second:,.0f} a second", highlight=False)
-    return _outcome(case, rtt_ms, runs[True], runs[False], block=block)
+    outcome = _outcome(case, rtt_ms, runs[True], runs[False], block=block)
+    return outcome._replace(line=outcome.line | {"engine": engine})
 
 
 def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance], *, block: bool) -> Outcome:
@@ -103,11 +106,12 @@ def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance
 class _Rtt:
     """One run in one folder."""
 
-    def __init__(self, asked: BenchRequest, case: Case, folder: Path, delays: Delays | None) -> None:
+    def __init__(self, asked: BenchRequest, case: Case, folder: Path, delays: Delays | None, engine: str) -> None:
         self._asked = asked
         self._case = case
         self._folder = folder
         self._delays = delays
+        self._engine = engine
 
     def run(self) -> Distance:
         """Start all processes, send the load, and wait until the provider has all of it."""
@@ -116,9 +120,13 @@ class _Rtt:
             environment = seed_data.environment(simulator.ready, self._asked.workers)
             if self._delays is not None:
                 environment[DELAYS_VARIABLE] = msgspec.json.encode(self._delays).decode()
-            system = System(self._folder, environment)
-            with running(system):
-                return self._measured(system, simulator, self._seed_all(system, simulator))
+            with (
+                opened(self._engine) as store,
+                running(System(self._folder, environment | store.settings)) as system,
+            ):
+                secrets = self._seed_all(system, simulator)
+                store.settle()
+                return self._measured(system, simulator, secrets)
         finally:
             simulator.stop()
 

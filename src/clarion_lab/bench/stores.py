@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from clarion.domain.errors import OperatorError
 from clarion_lab.load.accounting import tree
 from clarion_lab.load.programs import RunError
 from clarion_lab.machine.ports import free_port
@@ -27,6 +28,13 @@ class Store(NamedTuple):
     def cpu_s(self) -> float:
         """Return the CPU seconds of the server so far, 0 without one."""
         return sum(fact.cpu_s for fact in tree(self.server.pid)) if self.server else 0.0
+
+
+def checked(engine: str) -> str:
+    """Return an engine that can be measured. Raises `OperatorError` for another one."""
+    if engine not in ENGINES:
+        raise OperatorError(f"There is no engine {engine!r}; there is {' and '.join(ENGINES)}.")
+    return engine
 
 
 @contextlib.contextmanager
