@@ -21,6 +21,7 @@ from clarion.app.doctor.findings import Check, Finding
 from clarion.domain.errors import OperatorError
 from clarion.ports.store_rows import FACT
 from clarion.stores.sqlite.migrate import path_of
+from clarion_lab.machine.ports import free_port
 from tests.contract.journals import VirtualClock, frames, sqlite
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -34,9 +35,7 @@ def config(tmp_path, free):
 
 @pytest.fixture
 def free():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture
