@@ -18,6 +18,7 @@ SHARED = {
     "facts": "the seal that shows whether the master key is right",
     "fold_positions": "positions",
     "revisions": "one number",
+    "inbox_epochs": "random bytes that name the store",
     "journal.meta": "the number of partitions",
     "journal.streams": "positions",
     "journal.frames": "frames mix tenants, so workers alone read them",
