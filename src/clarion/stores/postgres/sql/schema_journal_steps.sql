@@ -78,7 +78,8 @@ BEGIN
         WITH asked AS (
             SELECT DISTINCT ON (a.tenant, a.key) a.*
                 FROM unnest(k_tenant, k_key, k_hash, k_answer, k_expires) WITH ORDINALITY a (tenant, key, hash, answer, expires, ord)
-                ORDER BY a.tenant, a.key, a.ord
+                -- The first that holds, else the last: an entry that has expired is replaced by a later one.
+                ORDER BY a.tenant, a.key, a.expires <= p_now, CASE WHEN a.expires > p_now THEN a.ord ELSE -a.ord END
         ), stored AS (
             INSERT INTO journal.idempotency AS k (tenant, key, body_hash, answer, expires_ms)
                 SELECT a.tenant, a.key, a.hash, a.answer, a.expires FROM asked a ORDER BY a.tenant, a.key
@@ -161,7 +162,10 @@ BEGIN
             lo := bounds[6 * (p_steps + 1) + i] + 1; hi := bounds[6 * (p_steps + 1) + i + 1];
             IF hi >= lo AND are_keys_free THEN
                 INSERT INTO journal.idempotency (tenant, key, body_hash, answer, expires_ms)
-                    SELECT * FROM unnest(k_tenant[lo:hi], k_key[lo:hi], k_hash[lo:hi], k_answer[lo:hi], k_expires[lo:hi])
+                    SELECT DISTINCT ON (a.tenant, a.key) a.tenant, a.key, a.hash, a.answer, a.expires
+                    FROM unnest(k_tenant[lo:hi], k_key[lo:hi], k_hash[lo:hi], k_answer[lo:hi], k_expires[lo:hi])
+                        WITH ORDINALITY a (tenant, key, hash, answer, expires, ord)
+                    ORDER BY a.tenant, a.key, a.expires <= p_now, CASE WHEN a.expires > p_now THEN a.ord ELSE -a.ord END
                     ON CONFLICT DO NOTHING;
             END IF;
             IF hi >= lo AND cardinality(own_keys) < cardinality(k_tenant) THEN
@@ -169,7 +173,10 @@ BEGIN
                     FROM unnest(k_tenant[lo:hi], k_key[lo:hi], k_hash[lo:hi], k_answer[lo:hi])
                         WITH ORDINALITY a (tenant, key, hash, answer, ord)
                     WHERE NOT EXISTS (SELECT 1 FROM journal.idempotency k WHERE k.tenant = a.tenant AND k.key = a.key
-                        AND k.body_hash = a.hash AND k.answer = a.answer);
+                        AND k.body_hash = a.hash AND k.answer = a.answer)
+                    AND NOT (k_expires[lo + a.ord - 1] <= p_now AND EXISTS (
+                        SELECT 1 FROM generate_series((lo + a.ord)::integer, hi) later
+                        WHERE k_tenant[later] = a.tenant AND k_key[later] = a.key));
             END IF;
             IF stale <> '{}' THEN
                 step := jsonb_build_object('refused', 'key', 'stale', stale);
