@@ -102,16 +102,21 @@ class Simulator:
 
 class System:
     """`clarion up` on its own data folder, by the interpreter `python`. `environment` overrides the `settings`
-    common to all systems, and those that `settings_in` returns for a folder."""
+    common to all systems, and those that `settings_in` returns for a folder. It has a gateway on request."""
 
     settings: ClassVar[dict[str, str]] = {}
     settings_in: ClassVar[Callable[[Path], Mapping[str, str]]] = staticmethod(lambda _folder: {})
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], python: str = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], python: str = sys.executable, *, with_gateway: bool = False
+    ) -> None:
         self.folder = folder
         self._python = python
         self.port = free_port()
+        self.gateway_port = free_port() if with_gateway else 0
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
+        if with_gateway:  # a setting that earlier releases do not know
+            own |= {"CLARION_GATEWAY_PORT": str(self.gateway_port), "CLARION_GATEWAY_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
         self.environment: Mapping[str, str] = (
             inherited | own | self.settings | dict(type(self).settings_in(folder)) | dict(environment)
