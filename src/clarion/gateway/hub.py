@@ -205,7 +205,8 @@ class Hub:
         missed = None if seen is None else after(seen, news, asked)
         frames, now = list[bytes](), self._feed.shown(user, news.position)
         if joins:
-            frames.append(welcome(now, recovered=missed is not None))
+            at = now if seen is None else None if missed is None else self._feed.shown(user, seen)
+            frames.append(welcome(at, recovered=missed is not None))
             self._joined["new" if seen is None else "no" if missed is None else "yes"] += 1
         if missed is None and seen is not None:
             frames.append(closed(RELOAD, now))

@@ -142,14 +142,17 @@ class System:
         return Remote(self.url, secret, timeout_s)
 
     def wait_ready(self) -> None:
-        """Return when `/readyz` reports ready. Raises `RunError` when it ends or is not ready in time."""
-        client = self.client(timeout_s=2.0)
+        """Return when `/readyz` reports ready, of the gateway, too. Raises `RunError` when it ends or is not ready in time."""
+        clients = [self.client(timeout_s=2.0)]
+        if self.gateway_port:
+            clients.append(Remote(f"{self.url.rpartition(':')[0]}:{self.gateway_port}", "", 2.0))
 
         def ready() -> bool:
             if self._process is not None and self._process.poll() is not None:
                 raise RunError(f"clarion up ended with {self._process.returncode}: see {self._log.name}")
             try:
-                client.get("/readyz")
+                for client in clients:
+                    client.get("/readyz")
             except (Refused, Unreachable):
                 return False
             return True
