@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from clarion.gateway.door import LIVE_PATH
+from clarion.gateway.streams import STREAM_PATH
 from clarion_lab.load.programs import System
 from tests.docs.walk import ROOT, blocks, installation, variables, walk
 
@@ -53,7 +55,7 @@ def test_every_endpoint_on_a_page_exists(installations: Installations):
     client = installations.of(PAGES[0]).client()
     assert b"/v1/notifications" in client.call("GET", "/docs")
     paths = client.get("/openapi.json")["paths"]
-    known = [re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in paths]
+    known = [re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in (*paths, LIVE_PATH, STREAM_PATH)]
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         named = set(re.findall(r"/v1/[a-zA-Z0-9_/{}$.-]*[a-zA-Z0-9_}]", page.read_text(encoding="utf-8")))
         gone = {path for path in named if not any(pattern.fullmatch(path) for pattern in known)}

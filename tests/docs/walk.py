@@ -7,7 +7,7 @@
 | a language and a file name | is written to that file |
 | `console` | is not run: `clarion up` in it gives the variables with which this page's installation is started |
 
-A page names the ports 8400 and 9000 and folders in `/tmp`; the walk replaces them with free ports and its own folder.
+A page names the ports 8400, 8401 and 9000 and folders in `/tmp`; the walk replaces them with free ports and its own folder.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from clarion_lab.load.programs import System, running
 from clarion_lab.machine.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-API_PORT, HOOK_PORT = "8400", "9000"
+API_PORT, LIVE_PORT, HOOK_PORT = "8400", "8401", "9000"
 BLOCK_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 20.0
 POLL_S = 0.05
@@ -70,14 +70,16 @@ def installation(folder: Path, environment: dict[str, str], python: str = sys.ex
     for name, words in (("clarion", "-m clarion "), ("python", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{python}" {words}"$@"\n')
         (programs / name).chmod(0o755)
+    with_gateway = environment.get("CLARION_GATEWAY_PORT") == LIVE_PORT
+    environment = {name: value for name, value in environment.items() if name != "CLARION_GATEWAY_PORT"}
     own = {"CLARION_DATA_DIR": str(folder / "clarion-data"), "CLARION_WORKERS_COUNT": "1"}
-    with running(System(folder, own | environment, python)) as system:
+    with running(System(folder, own | environment, python, with_gateway=with_gateway)) as system:
         yield system
 
 
 def walk(page: Path, system: System) -> None:
     """Follow a page. Raises `AssertionError` naming the line of the first block whose result differs from the page."""
-    ports = {API_PORT: str(system.port), HOOK_PORT: str(free_port())}
+    ports = {API_PORT: str(system.port), LIVE_PORT: str(system.gateway_port), HOOK_PORT: str(free_port())}
     steps = blocks(page)
     with _shell(system) as shell:
         for block, after in zip(steps, [*steps[1:], None], strict=True):
@@ -139,7 +141,7 @@ def _alike(shown: str, real: str) -> bool:
 
 
 def _with_ports(text: str, ports: dict[str, str]) -> str:
-    return re.sub(r"\b(8400|9000)\b", lambda match: ports[match[0]], _with_folder(text))
+    return re.sub(r"\b(8400|8401|9000)\b", lambda match: ports[match[0]], _with_folder(text))
 
 
 def _with_folder(text: str) -> str:

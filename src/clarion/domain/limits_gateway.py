@@ -19,8 +19,6 @@ UNSENT_SOCKET_BYTES_MAX: Final = 262_144
 """What may wait for a client that does not read; then the connection is closed, and the client catches up by its position."""
 SLOW_READER_MS_MAX: Final = 30_000
 """How long something may wait for a client that does not read."""
-MISSED_STEPS_MAX: Final = 200
-"""What a client that comes back gets step by step; where it has missed more, it is told to reload."""
 TICKET_TTL_S: Final = 60
 TICKET_CHARS_MAX: Final = 1_024
 TICKET_FORGET_MS: Final = 120_000

@@ -48,8 +48,11 @@ class Connections:
         most_of_peer: int = CONNECTIONS_PER_PEER_MAX,
         now_s: Callable[[], float] = time.monotonic,
         arrivals: Arrivals | None = None,
+        is_proxy: Callable[[str], bool] = lambda _address: False,
     ) -> None:
-        """Bound all connections, and those of one peer: half of all at most. `arrivals` counts new ones."""
+        """Bound all connections, and those of one peer: half of all at most. `arrivals` counts new ones. An address that
+        `is_proxy` is not one peer: many clients share it."""
+        self._is_proxy = is_proxy
         self._arrivals = arrivals
         self._telemetry = telemetry
         self._most = most
@@ -69,7 +72,7 @@ class Connections:
             return False
         peer = peer_of(connection.client)
         own = self._peers.get(peer, set())
-        if len(own) >= self._most_of_peer:
+        if len(own) >= self._most_of_peer and not self._is_proxy((connection.client or ("", 0))[0]):
             room = self._make_room(peer, own)
         elif self._number >= self._most:
             room = self._make_room(_GREEDIEST, self._of_greediest()) or self._make_room(_ALL, self._of_all())

@@ -21,11 +21,15 @@ from clarion.edge.protocol import BoundedHttp
 
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _VERSION: Final = b"13"
+_CHUNKED: Final = b"transfer-encoding"
+_ONCE: Final = (b"upgrade", b"sec-websocket-key", b"sec-websocket-version", b"origin")
 _READ_BUFFER_BYTES: Final = 2_048
 """Where the buffer of a connection begins: what clients send is short."""
 _LOG: Final = logging.LoggerAdapter(logging.getLogger("clarion.edge.upgrades"), {})
 """An adapter: of a plain logger picows would make another one for each connection. It says when connections begin and end."""
 _LOG.setLevel(logging.WARNING)
+# Whoever can connect could fill the log with frames that break the protocol.
+_LOG.logger.addFilter(lambda record: not str(record.msg).startswith("WS parser error"))
 
 
 class Handshake(NamedTuple):
@@ -68,6 +72,10 @@ class UpgradableHttp(BoundedHttp):
         """When it became idle; infinite for a WebSocket."""
         return math.inf if self._frames is not None else super().idle_since_s
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return whether the connection stays open: a client that stops sending while it gets a response has left a stream."""
+        return super().eof_received() and not self.cycle.response_started
+
     def shutdown(self) -> None:
         """Ask the client of a WebSocket to leave; end everything else as HTTP does."""
         if self._socket is None:
@@ -80,6 +88,7 @@ class UpgradableHttp(BoundedHttp):
         if self.parser.get_method() != b"GET" or headers.get(b"upgrade", b"").lower() != b"websocket":
             super()._ignore_upgrade()
             return
+        self._check(headers)
         try:
             socket = self._doorway(Handshake(self.url, headers, (self.client or ("", 0))[0]))
         except CallerError as error:
@@ -89,8 +98,26 @@ class UpgradableHttp(BoundedHttp):
         if socket is None:
             super()._ignore_upgrade()
             return
-        _check(headers)
         self._hand_over(socket, headers)
+
+    def _check(self, headers: dict[bytes, bytes]) -> None:
+        """Raise `RefusedRequest` for a handshake that RFC 6455, section 4.2.1, refuses."""
+        names = [name for name, _ in self.headers]
+        if (
+            self.parser.get_http_version() != "1.1"
+            or headers.get(b"content-length", b"0") != b"0"
+            or _CHUNKED in headers
+        ):
+            raise RefusedRequest("a WebSocket handshake is a request of HTTP/1.1 without a body")
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise RefusedRequest("the WebSocket handshake has a header twice")
+        options = {option.strip().lower() for option in headers.get(b"connection", b"").split(b",")}
+        if b"upgrade" not in options:
+            raise RefusedRequest("the Connection header of a WebSocket handshake must name upgrade")
+        if headers.get(b"sec-websocket-version") != _VERSION:
+            raise RefusedRequest("the version of WebSocket is not supported: it must be 13")
+        if _KEY.fullmatch(headers.get(b"sec-websocket-key", b"")) is None:
+            raise RefusedRequest("the Sec-WebSocket-Key header is not valid")
 
     def _hand_over(self, socket: Socket, headers: dict[bytes, bytes]) -> None:
         transport = self._wire
@@ -134,22 +161,11 @@ def _protocol(socket: Socket) -> WSProtocol:
         0,
         0,
         WSAutoPingStrategy.PING_WHEN_IDLE,
-        True,  # answers pings
+        False,  # answers pings by itself: then nobody would count them
         FRAME_BYTES_MAX,
         None,  # further headers
         _READ_BUFFER_BYTES,
     )
-
-
-def _check(headers: dict[bytes, bytes]) -> None:
-    """Raise `RefusedRequest` for a handshake that RFC 6455, section 4.2.1, refuses."""
-    options = {option.strip().lower() for option in headers.get(b"connection", b"").split(b",")}
-    if b"upgrade" not in options:
-        raise RefusedRequest("the Connection header of a WebSocket handshake must name upgrade")
-    if headers.get(b"sec-websocket-version") != _VERSION:
-        raise RefusedRequest("the version of WebSocket is not supported: it must be 13")
-    if _KEY.fullmatch(headers.get(b"sec-websocket-key", b"")) is None:
-        raise RefusedRequest("the Sec-WebSocket-Key header is not valid")
 
 
 def _head(headers: dict[bytes, bytes]) -> bytes:

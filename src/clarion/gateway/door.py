@@ -38,12 +38,14 @@ _TICK_S: Final = 1.0
 class Checks(NamedTuple):
     """What a connection is checked with. `identify` returns for whom a user token was issued and raises `Unauthorized`; `allows`
     says whether a tenant allows pages of an origin, `seen` reads a client's position and raises `InvalidField`; `token_key`
-    says which generations of a tenant's keys are valid."""
+    says which generations of a tenant's keys are valid. `vouch` is told the address of a client with a valid credential: new
+    connections from there are not held up."""
 
     identify: Callable[[str], Awaitable[Grant]]
     allows: Callable[[str, str], Awaitable[bool]]
     seen: Callable[[Grant, str], Position]
     token_key: Callable[[str], Awaitable[TokenKey]]
+    vouch: Callable[[str], object] = lambda _address: None
 
 
 class Door:
@@ -74,6 +76,7 @@ class Door:
             asyncio.get_running_loop().time(),
         )
         self._sessions.add(session)
+        self.count_opened("websocket")
         self._some.set()
         return session
 
@@ -97,6 +100,7 @@ class Door:
                 subject=origin[:ORIGIN_CHARS_MAX],
             )
             raise Forbidden("the tenant does not allow pages of this origin", field="Origin", code="origin_not_allowed")
+        self._checks.vouch(address)
         self._some.set()
         return found
 
@@ -117,12 +121,24 @@ class Door:
                 self._hub.join(session, seen)
         except (CallerError, StoreUnavailable) as error:
             session.close(closing_of(error))
+        except Exception as error:  # noqa: BLE001 - the client is told, and the others are served
+            self._telemetry.log("error", "gateway_hello_failed", error=repr(error))
+            session.close(Closing.UNAVAILABLE)
         finally:
             session.task = None
 
     def _ended(self, session: Session) -> None:
         self._sessions.discard(session)
         self._hub.leave(session)
+        self.count_closed("websocket", session.code)
+
+    def count_opened(self, transport: str) -> None:
+        """Count a connection."""
+        self._telemetry.count("gateway_opened", 1, transport=transport)
+
+    def count_closed(self, transport: str, code: int) -> None:
+        """Count a connection that has ended, with code 0 when its client left."""
+        self._telemetry.count("gateway_closed", 1, transport=transport, code=str(code) if code else "client")
 
     async def watch(self) -> None:
         """Close clients that say nothing and those whose credentials have ended, until the task is cancelled."""

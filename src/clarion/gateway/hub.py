@@ -6,6 +6,7 @@ what lies after its own.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -72,6 +73,9 @@ class Hub:
         self._joining: dict[Client, Position | None] = {}
         self._changed: set[User] = set()
         self._awake = asyncio.Event()
+        self._joined = Counter[str]()
+        self._frames = 0
+        """What was done since it was counted."""
 
     def __len__(self) -> int:
         return sum(self._tenants.values())
@@ -151,10 +155,14 @@ class Hub:
             self._awake.clear()
             try:
                 await self._serve()
-            except StoreUnavailable:
-                self._telemetry.log("warning", "gateway_waits_for_store")
-                await asyncio.sleep(RETRY_S)
-                self._awake.set()
+            except StoreUnavailable as error:
+                self._telemetry.log("warning", "gateway_waits_for_store", error=str(error))
+            except Exception as error:  # noqa: BLE001 - nobody would hear anything again
+                self._telemetry.log("error", "gateway_read_failed", error=repr(error))
+            else:
+                continue
+            await asyncio.sleep(RETRY_S)
+            self._awake.set()
 
     async def _serve(self) -> None:
         while self._joining or self._changed:
@@ -165,6 +173,14 @@ class Hub:
             for user, news in found.items():
                 for client in list(self._users.get(user, ())):
                     self._bring(client, news, asked[user])
+            self._count()
+
+    def _count(self) -> None:
+        self._telemetry.count("gateway_frames", self._frames)
+        for recovered, number in self._joined.items():
+            self._telemetry.count("gateway_joins", number, recovered=recovered)
+        self._frames = 0
+        self._joined.clear()
 
     def _batch(self) -> list[User]:
         joining = dict.fromkeys((client.tenant, client.user_id) for client in self._joining)
@@ -189,7 +205,9 @@ class Hub:
         missed = None if seen is None else after(seen, news, asked)
         frames, now = list[bytes](), self._feed.shown(user, news.position)
         if joins:
-            frames.append(welcome(now, recovered=missed is not None))
+            at = now if seen is None else None if missed is None else self._feed.shown(user, seen)
+            frames.append(welcome(at, recovered=missed is not None))
+            self._joined["new" if seen is None else "no" if missed is None else "yes"] += 1
         if missed is None and seen is not None:
             frames.append(closed(RELOAD, now))
         elif missed is not None and seen is not None:
@@ -198,7 +216,9 @@ class Hub:
             seen = _stepped(seen or news.position, step)
             frames.append(closed(step.frame, self._feed.shown(user, seen)))
         client.position = news.position
-        client.send([*frames, closed(news.counts, now)])
+        frames.append(closed(news.counts, now))
+        self._frames += len(frames)
+        client.send(frames)
 
     def drain(self) -> int:
         """Ask all clients to leave, and return how many there were."""

@@ -53,9 +53,11 @@ def closed(frame: bytes, position: str) -> bytes:
     return b'%b,"position":"%b"}' % (frame, position.encode())
 
 
-def welcome(position: str, *, recovered: bool) -> bytes:
-    """Return the answer to a hello: whether all that the client missed follows, step by step."""
-    return closed(opened("welcome", recovered=recovered, ping_interval_ms=PING_INTERVAL_MS), position)
+def welcome(position: str | None, *, recovered: bool) -> bytes:
+    """Return the answer to a hello: whether all that the client missed follows, step by step. It brings nothing itself, so its
+    position is the one that the client came with, and none where that is of no use."""
+    frame = opened("welcome", recovered=recovered, ping_interval_ms=PING_INTERVAL_MS)
+    return frame + b"}" if position is None else closed(frame, position)
 
 
 def goodbye(retry_after_ms: int) -> bytes:

@@ -33,7 +33,7 @@ class Session(Socket):
 
     __slots__ = (
         "_begun_s", "_close_at_once", "_hello", "_last_s", "_leave", "_paused_s", "_pinged", "_tokens", "_transport", "address",
-        "expires_ms", "generation", "is_open", "origin", "own_origin", "position", "task", "tenant", "user_id",
+        "code", "expires_ms", "generation", "is_open", "origin", "own_origin", "position", "task", "tenant", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,8 @@ class Session(Socket):
         self._paused_s = 0.0
         self._pinged = False
         self.is_open = False
+        self.code = 0
+        """The code with which the gateway closed it, 0 when its client left."""
         self.address, self.origin, self.own_origin = address, origin, own_origin
         self.tenant = self.user_id = ""
         self.generation = self.expires_ms = 0
@@ -69,9 +71,12 @@ class Session(Socket):
         self._transport, self.is_open = transport, True
         transport.underlying_transport.set_write_buffer_limits(UNSENT_SOCKET_BYTES_MAX // 4)
 
-    def on_ws_disconnected(self, _transport: WSTransport) -> None:
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Free what the client held."""
         self.is_open = False
+        ended: Any = transport.close_handshake  # None before a close frame
+        if not self.code and ended is not None and ended.sent is not None and not ended.recv_then_sent:
+            self.code = int(ended.sent.code)
         if self.task is not None:
             self.task.cancel()
         self._close_at_once()
@@ -80,6 +85,7 @@ class Session(Socket):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Read one frame."""
         if not self.is_open:
+            self._drop(transport, frame)
             return
         now_s = asyncio.get_running_loop().time()
         if not self._may_send(now_s):
@@ -89,11 +95,26 @@ class Session(Socket):
         elif frame.msg_type is WSMsgType.CLOSE:
             self.is_open = False
             transport.send_close(frame.get_close_code())
-            transport.disconnect()
+            _end(transport)
         elif frame.msg_type is _TEXT and frame.fin:
             self._read(frame.get_payload_as_bytes())
-        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):
+        elif frame.msg_type is WSMsgType.PING:
+            self._answer(transport, frame.get_payload_as_bytes())
+        elif frame.msg_type is not WSMsgType.PONG:
             self.close(Closing.NOT_TEXT)
+
+    def _answer(self, transport: WSTransport, payload: bytes) -> None:
+        transport.send_pong(payload)
+        self._check_unsent(transport)
+
+    def _drop(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Read on after the end: a client that did not know yet may have sent a few frames, and answers with a close frame. A
+        flood is cut off."""
+        self._tokens -= 1
+        if frame.msg_type is WSMsgType.CLOSE:
+            _end(transport)
+        elif self._tokens < -FRAMES_PER_S_MAX:
+            transport.disconnect(graceful=False)
 
     def _may_send(self, now_s: float) -> bool:
         self._tokens = min(FRAMES_PER_S_MAX * 2, self._tokens + (now_s - self._last_s) * FRAMES_PER_S_MAX) - 1
@@ -132,6 +153,9 @@ class Session(Socket):
             return
         for frame in frames:
             transport.send(_TEXT, frame)
+        self._check_unsent(transport)
+
+    def _check_unsent(self, transport: WSTransport) -> None:
         if transport.underlying_transport.get_write_buffer_size() > UNSENT_SOCKET_BYTES_MAX:
             self.close(Closing.SLOW_READER)
 
@@ -140,12 +164,12 @@ class Session(Socket):
         transport = self._transport
         if not self.is_open or transport is None:
             return
-        self.is_open = False
+        self.is_open, self.code = False, int(code)
         transport.send_close(code, REASONS[code].encode())  # type: ignore[arg-type]
         if code is Closing.SLOW_READER:
             transport.disconnect(graceful=False)
         else:
-            asyncio.get_running_loop().call_later(_CLOSING_WAIT_S, _end, transport)
+            asyncio.get_running_loop().call_later(_CLOSING_WAIT_S, _cut, transport)
 
     def drain(self) -> None:
         """Ask the client to leave, and to come back after a pause that is its own."""
@@ -167,5 +191,12 @@ class Session(Socket):
 
 
 def _end(transport: WSTransport) -> None:
+    """End a connection once what waits is sent, or after a while."""
+    transport.disconnect()
+    asyncio.get_running_loop().call_later(_CLOSING_WAIT_S, _cut, transport)
+
+
+def _cut(transport: WSTransport) -> None:
+    """End a connection; what its client has not read by now is dropped, as it might never read it."""
     if not transport.is_disconnected:
-        transport.disconnect()
+        transport.disconnect(graceful=not transport.underlying_transport.get_write_buffer_size())

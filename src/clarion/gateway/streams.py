@@ -18,7 +18,6 @@ from clarion.domain.inbox import Position
 from clarion.domain.limits_gateway import (
     DRAIN_RETRY_MS_MAX,
     PING_INTERVAL_MS,
-    SLOW_READER_MS_MAX,
     UNSENT_SOCKET_BYTES_MAX,
 )
 from clarion.edge.safe_headers import SAFE
@@ -59,6 +58,8 @@ class Stream:
         self._waiting = deque[bytes]()
         self._size = 0
         self._ended = False
+        self.code = 0
+        """The code with which the gateway closed it, 0 when its client left."""
         self._awake = asyncio.Event()
 
     def send(self, frames: Sequence[bytes]) -> None:
@@ -84,7 +85,7 @@ class Stream:
     def close(self, code: Closing) -> None:
         """Say why in a last event, and end the stream."""
         if not self._ended:
-            self._ended = True
+            self._ended, self.code = True, int(code)
             body = msgspec.json.encode({"type": "close", "code": int(code), "reason": REASONS[code]})
             self._waiting.append(b"event: close\ndata: %b\n\n" % body)
             self._awake.set()
@@ -133,22 +134,22 @@ class Streams:
             await self._refuse(send, error)
             return
         cors = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and not is_own else []
+        self._door.count_opened("events")
         try:
             await self._write(stream, [*_HEAD, *cors], receive, send)
         finally:
             self._hub.leave(stream)
+            self._door.count_closed("events", stream.code)
 
     async def _write(self, stream: Stream, head: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": head})
         gone = asyncio.ensure_future(_gone(receive))
         try:
             while not gone.done() and (events := await _either(stream.next(), gone)) is not None:
-                async with asyncio.timeout(SLOW_READER_MS_MAX / 1000):
-                    await send({"type": "http.response.body", "body": events, "more_body": True})
+                # The edge disconnects a client that takes nothing for too long.
+                await send({"type": "http.response.body", "body": events, "more_body": True})
             if not gone.done():
                 await send({"type": "http.response.body", "body": b""})
-        except TimeoutError:
-            return  # the client does not read, so nothing can be said to it
         finally:
             gone.cancel()
 

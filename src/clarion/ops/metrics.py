@@ -36,6 +36,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "receipts": ("Delivery receipts from providers", ("vendor", "kind", "matched")),
     "inbound": ("Inbound messages to senders", ("vendor", "word")),
     "refused": ("Requests refused with a problem document", ("code",)),
+    "gateway_opened": ("Connections of users", ("transport",)),
+    "gateway_closed": ("Connections of users that ended", ("transport", "code")),
+    "gateway_joins": ("Clients greeted", ("recovered",)),
+    "gateway_frames": ("Frames sent to users", ()),
     "security_events": ("Events of the security log", ("event",)),
 }
 """Help text and labels of each counter by its short name; exposed as `clarion_<name>_total`."""
@@ -70,6 +74,9 @@ class Metrics:
         self._backlog = Gauge(
             "clarion_backlog_events", "Events not yet processed", ["group"], multiprocess_mode="mostrecent", **own
         )
+        self._connections = Gauge(
+            "clarion_gateway_connections", "Open connections of users", multiprocess_mode="sum", **own
+        )
         self._cpu = Counter("clarion_stage_cpu_seconds_total", "CPU time spent in a stage", ["stage"], **own)
         self._stage = _Histogram(
             "clarion_stage_seconds", "CPU time of one batch in a stage", ["stage"], buckets=_SECONDS, **own
@@ -99,6 +106,10 @@ class Metrics:
     def backlog(self, group: str, events: int) -> None:
         """Set the number of events that a group has not processed."""
         self._backlog.labels(group).set(events)
+
+    def connections(self, number: int) -> None:
+        """Set the number of users' connections that this process has."""
+        self._connections.set(number)
 
     def cpu(self, stage: str, seconds: float) -> None:
         """Add the CPU time one thread spent on one batch of a stage. It is counted by the next `flush`, at the latest

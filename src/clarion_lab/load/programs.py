@@ -102,16 +102,21 @@ class Simulator:
 
 class System:
     """`clarion up` on its own data folder, by the interpreter `python`. `environment` overrides the `settings`
-    common to all systems, and those that `settings_in` returns for a folder."""
+    common to all systems, and those that `settings_in` returns for a folder. It has a gateway on request."""
 
     settings: ClassVar[dict[str, str]] = {}
     settings_in: ClassVar[Callable[[Path], Mapping[str, str]]] = staticmethod(lambda _folder: {})
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], python: str = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], python: str = sys.executable, *, with_gateway: bool = False
+    ) -> None:
         self.folder = folder
         self._python = python
         self.port = free_port()
+        self.gateway_port = free_port() if with_gateway else 0
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
+        if with_gateway:  # a setting that earlier releases do not know
+            own |= {"CLARION_GATEWAY_PORT": str(self.gateway_port), "CLARION_GATEWAY_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
         self.environment: Mapping[str, str] = (
             inherited | own | self.settings | dict(type(self).settings_in(folder)) | dict(environment)
@@ -137,14 +142,17 @@ class System:
         return Remote(self.url, secret, timeout_s)
 
     def wait_ready(self) -> None:
-        """Return when `/readyz` reports ready. Raises `RunError` when it ends or is not ready in time."""
-        client = self.client(timeout_s=2.0)
+        """Return when `/readyz` reports ready, of the gateway, too. Raises `RunError` when it ends or is not ready in time."""
+        clients = [self.client(timeout_s=2.0)]
+        if self.gateway_port:
+            clients.append(Remote(f"{self.url.rpartition(':')[0]}:{self.gateway_port}", "", 2.0))
 
         def ready() -> bool:
             if self._process is not None and self._process.poll() is not None:
                 raise RunError(f"clarion up ended with {self._process.returncode}: see {self._log.name}")
             try:
-                client.get("/readyz")
+                for client in clients:
+                    client.get("/readyz")
             except (Refused, Unreachable):
                 return False
             return True

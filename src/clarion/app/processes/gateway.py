@@ -27,7 +27,7 @@ from clarion.domain.errors import CallerError, OperatorError, Overloaded, StoreU
 from clarion.domain.inbox import ChangedInboxes
 from clarion.edge.arrivals import Arrivals
 from clarion.edge.connections import Connections
-from clarion.edge.forwarded import TrustedProxies, trusted_networks
+from clarion.edge.forwarded import TrustedProxies, is_among, trusted_networks
 from clarion.edge.open_files import raise_open_files
 from clarion.edge.server import settings
 from clarion.edge.tls.renewal import ServerTls
@@ -46,6 +46,7 @@ from clarion.ways_in.http.origins import Origins
 from clarion.ways_in.http.problems import problem
 
 STORE_RETRY_S = 5
+GAUGE_S = 5
 
 
 def run(config: Config) -> None:
@@ -75,13 +76,17 @@ async def serve(parts: Parts) -> None:
         failures.append(error)
         failed.set()
 
-    permitted = min(raise_open_files(parts.telemetry), config.gateway.connections_max)
+    permitted = raise_open_files(parts.telemetry, config.gateway.connections_max)
     arrivals = arrivals_of(parts, permitted)
-    connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
+    connections = _connections(parts, permitted, arrivals)
     news = InboxNews(parts.state.inbox, parts.state.inbox, parts.directory, parts.clock)
     hub = Hub(news, parts.telemetry)
     door = Door(
-        hub, Tickets(parts.vault, parts.quotas, parts.clock), _checks(parts, news), parts.clock, parts.telemetry
+        hub,
+        Tickets(parts.vault, parts.quotas, parts.clock),
+        _checks(parts, news, arrivals),
+        parts.clock,
+        parts.telemetry,
     )
     tls = ServerTls(config.api.tls, parts.telemetry, parts.clock) if has_tls(config) else None
     server = _server(parts, hub, door, connections, arrivals, tls)
@@ -90,6 +95,7 @@ async def serve(parts: Parts) -> None:
     jobs = (
         hub.run(),
         door.watch(),
+        _gauge(parts, hub),
         stop_on(failed, server),
         stay_enrolled(enrollment, fail),
         keep_definitions_fresh(parts.directory, parts.telemetry, asyncio.Event()),
@@ -108,6 +114,13 @@ async def serve(parts: Parts) -> None:
         await enrollment.end()
     if failures:
         raise failures[0]
+
+
+def _connections(parts: Parts, permitted: int, arrivals: Arrivals) -> Connections:
+    networks = trusted_networks(parts.config.api.trusted_proxies)
+    return Connections(
+        parts.telemetry, permitted, arrivals=arrivals, is_proxy=lambda address: is_among(address, networks)
+    )
 
 
 def _server(
@@ -132,7 +145,13 @@ def _heard(hub: Hub, changed: ChangedInboxes) -> None:
         hub.changed_in(changed)
 
 
-def _checks(parts: Parts, news: InboxNews) -> Checks:
+async def _gauge(parts: Parts, hub: Hub) -> None:
+    while True:
+        parts.telemetry.metrics.connections(len(hub))
+        await asyncio.sleep(GAUGE_S)
+
+
+def _checks(parts: Parts, news: InboxNews, arrivals: Arrivals) -> Checks:
     tokens, origins = UserTokens(parts.vault), Origins(parts.directory, parts.config.public_url)
 
     async def identify(token: str) -> Grant:
@@ -141,7 +160,7 @@ def _checks(parts: Parts, news: InboxNews) -> Checks:
         check_generation(token, await parts.directory.token_key(grant.tenant), now_ms)
         return grant
 
-    return Checks(identify, origins.allow, news.seen, parts.directory.token_key)
+    return Checks(identify, origins.allow, news.seen, parts.directory.token_key, arrivals.vouch)
 
 
 def _application(parts: Parts, hub: Hub, door: Door, connections: Connections) -> ASGIApp:
