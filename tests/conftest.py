@@ -16,7 +16,7 @@ WRONG = runpy.run_path(str(Path(__file__).parents[1] / "src" / "clarion_lab" / "
 if WRONG:
     sys.exit(WRONG)
 
-from clarion_lab.machine import scratch  # noqa: E402 - it is known now to be the one of this checkout
+from clarion_lab.machine import engines, scratch  # noqa: E402 - it is known now to be the one of this checkout
 
 pytest_plugins = ["tests.contract.counting"]
 
@@ -32,6 +32,7 @@ settings.register_profile("thorough", settings.get_profile("quick"), max_example
 settings.register_profile("search", deadline=None, print_blob=True, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+engines.take_from_environment()
 RUN = scratch.begin()
 """The folder of this run, None in a worker process, which uses that of the process that started it."""
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from clarion_lab.machine.engines import NEWEST_VARIABLE
+from clarion_lab.machine.engines import NEWEST_VARIABLE, take_from_environment
 
 _SUMMARY: Final = re.compile(r"(\d+) (passed|failed|skipped|errors?|deselected)\b")
 _FALLEN: Final = ("FAILED ", "ERROR ", "FAILED: ")
@@ -120,6 +120,7 @@ def main(words: Sequence[str]) -> int:
         steps = chosen(part)
     except ValueError as error:
         sys.exit(f"{error}\n{_USAGE}")
+    take_from_environment()
     outcomes = [_ran(step) for step in steps]
     table = Table("step", "s", "ran", "fell", title=f"night {part}".strip())
     for row in _rows(outcomes):

