@@ -125,11 +125,11 @@ environment: own  ## Build an environment for running Clarion alone (DIR=folder)
 demo: own  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
 	$(CLARION) demo $(if $(ONCE),--once)
 
-bench: own  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit ENGINE=postgres BOUND=cpu_ratio=1.0)
-	$(CLARION) bench $(CASE) $(if $(N),--n $(N)) $(if $(RATE),--rate $(RATE)) \
+bench: own  ## Measure (CASE=name N=how-many CONNS=connections RATE=per-second AGAINST=commit ENGINE=postgres BOUND=cpu_ratio=1.0)
+	$(CLARION) bench $(CASE) $(if $(or $(N),$(CONNS)),--n $(or $(N),$(CONNS))) $(if $(RATE),--rate $(RATE)) \
 	$(if $(AGAINST),--against $(AGAINST)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline) $(if $(RTT_MS),--rtt-ms $(RTT_MS))
 
-chaos: own  ## Break things on purpose (CASE=kill9|workflows|failover|outage|edge KILLS=how-many SEED=number ENGINE=postgres ONLY=attacks)
+chaos: own  ## Break things on purpose (CASE=kill9|workflows|failover|outage|edge|sockets KILLS=how-many SEED=number ENGINE=postgres ONLY=attacks)
 	$(CLARION) chaos $(CASE) $(if $(ENGINE),--engine $(ENGINE)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 vendor-pages: own  ## Write what docs/providers says of each vendor from its code

@@ -168,11 +168,18 @@ class Hub:
         while self._joining or self._changed:
             users = self._batch()
             asked = {user: self._oldest(user) for user in users}
-            found = await self._feed.since(asked)
+            # Who joins meanwhile may have been away for longer than what is read: it is read for in the next round.
+            present = {user: list(self._users[user]) for user in users}
             self._changed.difference_update(users)
+            try:
+                found = await self._feed.since(asked)
+            except BaseException:
+                self.changed(users)
+                raise
             for user, news in found.items():
-                for client in list(self._users.get(user, ())):
-                    self._bring(client, news, asked[user])
+                for client in present[user]:
+                    if client in self._users.get(user, ()):
+                        self._bring(client, news, asked[user])
             self._count()
 
     def _count(self) -> None:

@@ -18,6 +18,7 @@ from clarion_lab.bench.inbox import inbox
 from clarion_lab.bench.measure import BenchRequest, Outcome, calibrated, measured
 from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
+from clarion_lab.bench.sockets import sockets
 from clarion_lab.bench.stores import SQLITE
 from clarion_lab.bench.workers import workers as workers_case
 from clarion_lab.load.programs import RunError, end_in_order
@@ -30,7 +31,8 @@ from clarion_lab.machine.lock import alone
 def bench(
     case: Annotated[str, typer.Argument(help="accept-single, push, apns, webpush, email, sms, inapp-broadcast, ...")],
     n: Annotated[
-        int | None, typer.Option(min=1, help="notifications, users of a broadcast, or seconds of idle")
+        int | None,
+        typer.Option(min=1, help="notifications, users of a broadcast, connections of sockets, or seconds of idle"),
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.1, help="requests a second, sent on a schedule")] = None,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
@@ -83,6 +85,7 @@ def _special(
         "guard": _on_files(asked.case, engine, lambda: (write_baseline if rewrite else guard)(asked)),
         "idle": _on_files(asked.case, engine, lambda: idle(asked)),
         "inbox": _on_files(asked.case, engine, lambda: inbox(asked)),
+        "sockets": _on_files(asked.case, engine, lambda: sockets(asked)),
         "rtt": lambda: rtt(asked, rtt_ms, engine, block=block),
         "workers": lambda: workers_case(asked, engine),
     }

@@ -24,6 +24,7 @@ from clarion_lab.machine import scratch
 from clarion_lab.machine.lock import alone
 from clarion_lab.outage import run as virtual
 from clarion_lab.outage import verdict as verdicts
+from clarion_lab.sockets import cuts
 
 FAILOVER: Final = "failover"
 CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows, FAILOVER: Failover}
@@ -36,12 +37,13 @@ nothing."""
 _HELP: Final = (
     "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
     "failover: a standby of PostgreSQL takes over; "
-    "outage: a push vendor is down for ten minutes of virtual time; edge: clients attack the API under an honest load"
+    "outage: a push vendor is down for ten minutes of virtual time; sockets: connections of users are cut and gateways killed; edge: clients attack the API under an honest load"
 )
 SQLITE: Final = "sqlite"
 POSTGRES: Final = "postgres"
 OUTAGE: Final = "outage"
 EDGE: Final = "edge"
+SOCKETS: Final = "sockets"
 
 
 @alone("clarion chaos")
@@ -73,10 +75,12 @@ def chaos(
         _outage(seed, keep=keep)
     elif case == EDGE:
         edge_command.edge(only, keep=keep)
+    elif case == SOCKETS:
+        _sockets(engine or SQLITE, keep=keep)
     elif case in CASES:
         _killing(case, engine or only_on or SQLITE, KILLS[case] if kills is None else kills, seed, workers, keep=keep)
     else:
-        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE, EDGE))}.")
+        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE, EDGE, SOCKETS))}.")
 
 
 def _killing(case: str, engine: str, kills: int, seed: int, workers: int, *, keep: bool) -> None:
@@ -117,6 +121,32 @@ def _killing(case: str, engine: str, kills: int, seed: int, workers: int, *, kee
     if verdict is not None:
         done = {"kills": kills, "at_work": run.at_work, "seed": seed, "engine": engine, **stores.figures}
         typer.echo(msgspec.json.encode({**verdict.figures(), **done}).decode())
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _sockets(engine: str, *, keep: bool) -> None:
+    """Run the case that cuts connections of users."""
+    end_in_order()
+    stores = _started(engine, SOCKETS)
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-sockets-"))
+    verdict: cuts.Verdict | None = None
+    try:
+        verdict = cuts.cut(folder, dict(stores.environment), console)
+    except (RunError, TimeoutError) as error:
+        console.print(f"[red]{error!r}[/]", highlight=False)
+    passed = verdict is not None and verdict.passed
+    stores.stop(folder if keep or not passed else None)
+    if keep or not passed:
+        scratch.keep()
+        console.print(f"data and logs are in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    if verdict is not None:
+        typer.echo(
+            msgspec.json.encode({"case": SOCKETS, **verdict._asdict(), "engine": engine, "passed": passed}).decode()
+        )
     if not passed:
         raise typer.Exit(1)
 

@@ -226,3 +226,60 @@ async def _story(acts):
     task.cancel()
     assert Counter(got) == Counter(range(1, number + 1))
     assert seen == log.now(ADA)
+
+
+class SlowLog(Log):
+    """A feed whose reads have begun and wait until a test lets them end."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def since(self, users):
+        found = await super().since(users)
+        await self.gate.wait()
+        return found
+
+
+@pytest.fixture
+async def slow():
+    log = SlowLog()
+    hub = Hub(log, Notes())
+    task = asyncio.create_task(hub.run())
+    yield log, hub
+    task.cancel()
+
+
+async def test_a_client_that_joins_while_its_user_is_read_for_gets_all_it_missed(slow):
+    log, hub = slow
+    log.own[ADA] += ["a", "b"]
+    here, back = Page(), Page()
+    hub.join(here, None)
+    await settled()
+    log.gate.clear()
+    log.own[ADA].append("c")
+    hub.changed([ADA])
+    await settled()
+    hub.join(back, Position(EPOCH, 1, 0))
+    await settled()
+    log.gate.set()
+    await settled()
+    assert back.frames[0]["recovered"] is True
+    assert back.items() == ["b", "c"]
+    assert here.items() == ["c"]
+
+
+async def test_what_changes_while_it_is_read_is_read_again(slow):
+    log, hub = slow
+    page = Page()
+    hub.join(page, None)
+    await settled()
+    log.gate.clear()
+    hub.changed([ADA])
+    await settled()
+    log.own[ADA].append("a")
+    hub.changed([ADA])
+    log.gate.set()
+    await settled()
+    assert page.items() == ["a"]

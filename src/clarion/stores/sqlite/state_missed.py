@@ -35,19 +35,20 @@ class Shared(NamedTuple):
 
 
 def missed(db: apsw.Connection, wanted: Sequence[Wanted]) -> list[Missed]:
-    """Return for each user what changed after the position."""
+    """Return for each user what changed after the position. Where all of them stand is read first: what is read afterwards holds
+    everything up to there, whatever is committed meanwhile."""
+    heads = [Position(*fetch_all(db, HEAD, (one.tenant, one.user_id))[0]) for one in wanted]
     shared = Shared(
         cache(lambda tenant, seq: fetch_all(db, _SPANS, (tenant, seq))),
         cache(lambda tenant, seq, last: [row[0] for row in fetch_all(db, _WITHDRAWALS, (tenant, seq, last))]),
         cache(lambda tenant, id_: bool(fetch_all(db, WITHDRAWN, (tenant, id_)))),
         Chunks(db),
     )
-    return [_missed(db, one, shared) for one in wanted]
+    return [_missed(db, one, now, shared) for one, now in zip(wanted, heads, strict=True)]
 
 
-def _missed(db: apsw.Connection, wanted: Wanted, shared: Shared) -> Missed:
+def _missed(db: apsw.Connection, wanted: Wanted, now: Position, shared: Shared) -> Missed:
     tenant, user_id, ordinal, before = wanted
-    now = Position(*fetch_all(db, HEAD, (tenant, user_id))[0])
     if not before.precedes(now):
         return Missed(now, reload=True)
     items: list[Item] = []
