@@ -7,6 +7,7 @@ Everything that limits connections counts a WebSocket as one that is never idle:
 import logging
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -43,13 +44,13 @@ class Handshake(NamedTuple):
 class Socket(WSListener):
     """One WebSocket, of the side that serves it."""
 
+    @abstractmethod
     def begin(self, close: Callable[[], None]) -> None:
         """Keep what closes the connection at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drain(self) -> None:
         """Ask the client to leave: the process stops."""
-        raise NotImplementedError
 
 
 Doorway = Callable[[Handshake], Socket | None]

