@@ -194,7 +194,7 @@ class Hub:
                     if client in self._users.get(user, ()):
                         self._bring(client, news, asked[user])
             self._count()
-            # A round costs as much as many users: those whose news come within a moment share one.
+            # Users whose news come within a moment share the next round.
             await asyncio.sleep(max(0, began_s + ROUND_MS / 1000 - asyncio.get_running_loop().time()))
 
     def _count(self) -> None:
