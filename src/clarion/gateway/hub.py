@@ -8,11 +8,19 @@ what lies after its own.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from clarion.domain.errors import Overloaded, StoreUnavailable
 from clarion.domain.inbox import ChangedInboxes, Position, tenant_bucket, user_bucket
-from clarion.domain.limits_gateway import BATCH_USERS_MAX, JOINS_MAX, SOCKETS_PER_TENANT_MAX, SOCKETS_PER_USER_MAX
+from clarion.domain.limits_gateway import (
+    BATCH_USERS_MAX,
+    CHECKED_USERS_MAX,
+    JOINS_MAX,
+    ROUND_MS,
+    SOCKETS_PER_TENANT_MAX,
+    SOCKETS_PER_USER_MAX,
+)
 from clarion.gateway.client import Client
 from clarion.gateway.messages import RELOAD, closed, welcome
 from clarion.ports.telemetry import Telemetry
@@ -72,6 +80,8 @@ class Hub:
         self._buckets: dict[int, set[User]] = {}
         self._joining: dict[Client, Position | None] = {}
         self._changed: set[User] = set()
+        self._to_check: dict[User, None] = {}
+        """Users for whom something may be new although nothing says so, in the order in which they are looked at."""
         self._awake = asyncio.Event()
         self._joined = Counter[str]()
         self._frames = 0
@@ -124,6 +134,7 @@ class Hub:
     def _forget(self, user: User) -> None:
         del self._users[user]
         self._changed.discard(user)
+        self._to_check.pop(user, None)
         bucket = user_bucket(*user)
         self._buckets[bucket].discard(user)
         if not self._buckets[bucket]:
@@ -137,8 +148,9 @@ class Hub:
             self._awake.set()
 
     def changed_for_all(self) -> None:
-        """Record that something may be new for all users."""
-        self.changed(list(self._users))
+        """Record that something may be new for all users. They are looked at a few at a time, behind those of whom it is known."""
+        self._to_check.update(dict.fromkeys(self._users))
+        self._awake.set()
 
     def changed_in(self, buckets: ChangedInboxes) -> None:
         """Record that something may be new for the users in some buckets."""
@@ -165,7 +177,8 @@ class Hub:
             self._awake.set()
 
     async def _serve(self) -> None:
-        while self._joining or self._changed:
+        while self._joining or self._changed or self._to_check:
+            began_s = asyncio.get_running_loop().time()
             users = self._batch()
             asked = {user: self._oldest(user) for user in users}
             # Who joins meanwhile may have been away for longer than what is read: it is read for in the next round.
@@ -181,6 +194,8 @@ class Hub:
                     if client in self._users.get(user, ()):
                         self._bring(client, news, asked[user])
             self._count()
+            # Users whose news come within a moment share the next round.
+            await asyncio.sleep(max(0, began_s + ROUND_MS / 1000 - asyncio.get_running_loop().time()))
 
     def _count(self) -> None:
         self._telemetry.count("gateway_frames", self._frames)
@@ -190,8 +205,12 @@ class Hub:
         self._joined.clear()
 
     def _batch(self) -> list[User]:
-        joining = dict.fromkeys((client.tenant, client.user_id) for client in self._joining)
-        return list(dict.fromkeys([*joining, *self._changed]))[:BATCH_USERS_MAX]
+        batch = dict.fromkeys((one.tenant, one.user_id) for one in islice(self._joining, BATCH_USERS_MAX))
+        batch.update(dict.fromkeys(islice(self._changed, BATCH_USERS_MAX - len(batch))))
+        batch.update(dict.fromkeys(islice(self._to_check, min(CHECKED_USERS_MAX, BATCH_USERS_MAX - len(batch)))))
+        for user in batch:
+            self._to_check.pop(user, None)
+        return list(batch)
 
     def _oldest(self, user: User) -> Position | None:
         """Return the position before which none of a user's clients asks for anything; None when they only begin."""

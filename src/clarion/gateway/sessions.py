@@ -24,6 +24,8 @@ from clarion.gateway.codes import REASONS, Closing
 from clarion.gateway.messages import PONG, Hello, goodbye, read
 
 _TEXT: Final = WSMsgType.TEXT
+_TEXT_HEAD: Final = 0x81
+_SHORT_BYTES_MAX: Final = 125
 _CLOSING_WAIT_S: Final = 1.0
 """How long a client has to answer a close frame."""
 
@@ -151,8 +153,10 @@ class Session(Socket):
         transport = self._transport
         if not self.is_open or transport is None:
             return
-        for frame in frames:
-            transport.send(_TEXT, frame)
+        if transport.is_secure or len(frames) > 1:
+            transport.underlying_transport.write(b"".join(map(_framed, frames)))
+        else:
+            transport.send(_TEXT, frames[0])
         self._check_unsent(transport)
 
     def _check_unsent(self, transport: WSTransport) -> None:
@@ -188,6 +192,16 @@ class Session(Socket):
         elif not self._pinged and silent_s > PING_INTERVAL_MS / 1000 and self.is_open and self._transport is not None:
             self._pinged = True
             self._transport.send_ping()
+
+
+def _framed(payload: bytes) -> bytes:
+    """Return a text frame of a server (RFC 6455, section 5.2): several are written at once, by one call of the system."""
+    size = len(payload)
+    if size <= _SHORT_BYTES_MAX:
+        return bytes((_TEXT_HEAD, size)) + payload
+    if size < 1 << 16:
+        return bytes((_TEXT_HEAD, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((_TEXT_HEAD, 127)) + size.to_bytes(8, "big") + payload
 
 
 def _end(transport: WSTransport) -> None:

@@ -58,6 +58,13 @@ async def settled():
         await asyncio.sleep(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_pauses():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clarion.gateway.hub.ROUND_MS", 0)
+        yield
+
+
 async def test_a_new_client_is_greeted_with_where_its_user_stands_and_counts(world):
     log, hub = world
     log.own[ADA] += ["a", "b"]
