@@ -26,7 +26,7 @@ READS = {
         state_history._DELIVERIES,
         [[ID], "a", ID, ID],
         "deliveries_other_pkey",
-        "(id = w.id)",
+        "((id = w.id) AND (tenant = ",
     ),
     "deliveries of notifications": (
         "a",
