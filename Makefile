@@ -59,7 +59,7 @@ test-fast test-slow test-crash: export PYTHONDONTWRITEBYTECODE =
 # Files of the fast tests are in memory where there is room: stores write as they always do, and nothing waits for a disk.
 ROOM := $(shell test -w /dev/shm && df -Pm /dev/shm | awk 'NR == 2 && $$4 >= 1024 {print "/dev/shm"}')
 ifneq ($(ROOM),)
-test-fast: export TMPDIR = $(ROOM)
+test-fast test-crash test-engines: export TMPDIR = $(ROOM)
 endif
 
 # Each worker starts with one half, so that what a folder prepares is mostly prepared once.
@@ -67,7 +67,7 @@ test-fast: own  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers and not engines" $(ARGS)
 
 test-crash: own  ## Run the tests that take longer than a moment and search nothing: crashes, attacks, planted faults
-	$(ALONE) $(BIN)/pytest -n 2 -m "slow and not nightly and not hypothesis and not e2e and not peers and not engines" $(SLOWEST) $(ARGS)
+	$(ALONE) $(BIN)/pytest -n 3 --dist worksteal -m "slow and not nightly and not hypothesis and not e2e and not peers and not engines" $(SLOWEST) $(ARGS)
 
 test-slow: own  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
 	HYPOTHESIS_PROFILE=thorough $(ALONE) $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers and not engines" $(ARGS)
@@ -75,17 +75,18 @@ test-slow: own  ## Run the long searches: crashes, attacks, every zone, each law
 search: own  ## Search every law with examples that no run has tried before (for every night)
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 2 -m "hypothesis and not e2e and not peers and not engines" $(ARGS)
 
-# Two at a time, a file by one worker, which starts its installations once. What measures time comes afterwards, by itself.
+# A file by one worker, which starts its installations once; what waits long comes first. Most of the time they wait for
+# processes, so there is one worker more than cores. What measures time comes afterwards, by itself.
 test-e2e: own provided  ## Run the end-to-end tests
-	$(ALONE) $(BIN)/pytest -n 2 --dist loadfile -m "e2e and not measures" tests/e2e tests/docs tests/catalogue $(SLOWEST) $(ARGS)
+	$(ALONE) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "e2e and not measures" tests/e2e tests/docs tests/catalogue $(SLOWEST) $(ARGS)
 	$(ALONE) $(BIN)/pytest -m "e2e and measures" tests/e2e tests/docs tests/catalogue $(SLOWEST) $(ARGS)
 
 test-memory: own provided  ## Run the end-to-end tests that kill no process over stores in memory, in one process
-	E2E_STORE=memory $(ALONE) $(BIN)/pytest -n 2 --dist loadfile -m "e2e and not processes and not measures" tests/e2e $(ARGS)
+	E2E_STORE=memory $(ALONE) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "e2e and not processes and not measures" tests/e2e $(ARGS)
 	E2E_STORE=memory $(ALONE) $(BIN)/pytest -m "e2e and not processes and measures" tests/e2e $(ARGS)
 
 test-e2e-postgres: own provided  ## Run the end-to-end tests over stores on PostgreSQL, which they start themselves
-	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -n 2 --dist loadfile -m "e2e and not measures" tests/e2e $(ARGS)
+	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "e2e and not measures" tests/e2e $(ARGS)
 	E2E_STORE=postgres $(ALONE) $(BIN)/pytest -m "e2e and measures" tests/e2e $(ARGS)
 
 test-peers: own provided $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
@@ -93,7 +94,7 @@ test-peers: own provided $(PEERS_STAMP)  ## Run the tests against servers and ve
 
 # Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
 test-engines: own provided  ## Run the tests over database servers, which they start themselves
-	$(ALONE) $(BIN)/pytest -n 2 -m "engines and not e2e" $(SLOWEST) $(ARGS)
+	$(ALONE) $(BIN)/pytest -n 3 -m "engines and not e2e" $(SLOWEST) $(ARGS)
 
 engines: own provided  ## Print the database servers that were found, and start and stop one
 	PYTHONPATH=. $(ALONE) $(BIN)/python -m tests.engines.postgres

@@ -67,7 +67,8 @@ def folder_of(path: Path, tests: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Close sockets by folder. A test that needs loopback elsewhere has an allow_hosts mark of its own."""
+    """Close sockets by folder: a test that needs loopback elsewhere has an allow_hosts mark of its own. Put files that
+    wait long first, so that no worker is left with them at the end."""
     tests = Path(__file__).parent
     for item in items:
         folder = folder_of(item.path, tests)
@@ -79,6 +80,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
         else:
             item.add_marker(pytest.mark.disable_socket)
+    waiting = {item.path for item in items if item.get_closest_marker("waits")}
+    items.sort(key=lambda item: item.path not in waiting)
 
 
 def pytest_collection_finish() -> None:

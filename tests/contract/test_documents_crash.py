@@ -69,7 +69,8 @@ async def test_a_commit_killed_in_the_middle_leaves_nothing(control_plane):
     await check(control_plane, [12])
 
 
+@pytest.mark.parametrize("apart", [5, pytest.param(1, marks=pytest.mark.nightly)])
 @pytest.mark.slow
 @pytest.mark.needs_trait(SURVIVES)
-async def test_a_commit_killed_anywhere_leaves_nothing(control_plane):
-    assert await check(control_plane, range(1, STEPS_MAX)) > 15
+async def test_a_commit_killed_anywhere_leaves_nothing(control_plane, apart):
+    assert await check(control_plane, range(1, STEPS_MAX, apart)) > 15

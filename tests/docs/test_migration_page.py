@@ -9,6 +9,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.engines, pytest.mark.allow_hosts(["12
 PAGE = ROOT / "docs" / "howto" / "move-to-postgres.md"
 
 
+@pytest.mark.waits
 def test_the_page_does_what_it_says(tmp_path):
     with installation(tmp_path, variables(PAGE)) as system:
         (tmp_path / "postgres.dsn").write_text(engine().bare())

@@ -45,6 +45,7 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installa
         yield Installations(stack, tmp_path_factory)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_does_what_it_says(page: Path, installations: Installations):
     assert any(block.language == "sh" for block in blocks(page)), "the page has no block to run"

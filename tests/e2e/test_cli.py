@@ -151,6 +151,7 @@ def test_config_prints_a_file_that_can_be_used(shell, tmp_path):
     assert (tmp_path / "clarion-data" / "operator.key").exists()
 
 
+@pytest.mark.waits
 def test_the_demo_runs_and_runs_again_on_its_own_data(shell, tmp_path):
     for _ in range(2):
         *lines, last = shell("demo", "--once", "--data-dir", str(tmp_path / "demo")).splitlines()

@@ -41,6 +41,7 @@ def run(alone, tmp_path):
     return run
 
 
+@pytest.mark.waits
 @pytest.mark.files  # an environment without the driver
 def test_the_first_notification_of_the_readme_is_sent_and_all_of_it_stays_small(alone, tmp_path, capsys):
     page = tmp_path / "first.md"

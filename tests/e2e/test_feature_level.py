@@ -58,6 +58,7 @@ def test_a_process_says_so_and_ends(home, command):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.waits
 def test_processes_that_run_end_when_they_see_it(home):
     words = [sys.executable, "-m", "clarion"]
     running = [

@@ -29,6 +29,7 @@ def on(system, tenant):
     return client
 
 
+@pytest.mark.waits
 def test_what_waits_ends_once_on_the_other_store_and_back(home):
     with running(home.system("sqlite")) as system:
         tenant = seeded(system)

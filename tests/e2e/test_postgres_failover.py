@@ -95,6 +95,7 @@ def test_a_synchronous_standby_has_all_that_was_acknowledged(pair, system, tenan
     assert unexplained(tenant, receiver, load.accepted) == {}
 
 
+@pytest.mark.waits
 def test_without_synchronous_replication_what_was_not_replicated_is_gone_and_all_goes_on(
     pair, system, tenant, load, receiver
 ):

@@ -109,6 +109,7 @@ def states(tenant, id_):
     return {one["channel"]: one["state"] for one in tenant.ended(id_, 60)["deliveries"]}
 
 
+@pytest.mark.waits
 def test_roles_alone_are_one_installation(machines):
     assert machines.run("migrate") == 0
     assert machines.run("migrate", "--check") == 0

@@ -59,6 +59,7 @@ def test_a_key_that_may_only_read_sets_nothing(operator):
     reader.refused(403, "PUT", "/v1/schedules/daily", DAILY)
 
 
+@pytest.mark.waits
 @pytest.mark.slow
 def test_every_minute_it_sends_to_users_and_audiences(tenant):
     began = datetime.now(UTC)

@@ -134,6 +134,7 @@ def test_in_quiet_hours_marketing_is_held_with_its_time_and_security_goes_at_onc
     until(lambda: home.seen(held)["status"] == "cancelled", "what is held is taken back at once")
 
 
+@pytest.mark.waits
 @pytest.mark.slow
 def test_when_quiet_hours_end_what_was_held_is_decided_by_what_holds_then(home):
     home.put("/v1/categories/marketing", {})

@@ -137,6 +137,7 @@ def test_a_fetch_may_not_call_this_machine_unless_it_is_allowed(home):
         assert receiver.connections == 0
 
 
+@pytest.mark.waits
 @pytest.mark.processes
 def test_after_kills_every_instance_ends_once_and_every_event_is_in_one_digest(tmp_path):
     """Killed while instances wait, and again at about the time at which digests close."""

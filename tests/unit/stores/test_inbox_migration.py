@@ -68,10 +68,11 @@ async def test_stored_inboxes_get_their_places(tmp_path):
     state.close()
 
 
+@pytest.mark.parametrize("apart", [9, pytest.param(2, marks=pytest.mark.nightly)])
 @pytest.mark.slow
-async def test_a_migration_killed_anywhere_is_completed_by_the_next_start(tmp_path):
+async def test_a_migration_killed_anywhere_is_completed_by_the_next_start(tmp_path, apart):
     script = Path(__file__).with_name("crash_migration.py")
-    for statement in range(1, STATEMENTS_MAX, 3):
+    for statement in range(1, STATEMENTS_MAX, apart):
         data_dir = tmp_path / str(statement)
         make(data_dir)
         done = subprocess.run([sys.executable, script, data_dir, str(statement), "state"], check=False)  # noqa: ASYNC221

@@ -128,10 +128,11 @@ async def killed_before(data_dir: Path, statement: int) -> bool:
     return done.returncode != 0
 
 
+@pytest.mark.parametrize("apart", [6, pytest.param(1, marks=pytest.mark.nightly)])
 @pytest.mark.slow
-async def test_a_migration_killed_anywhere_is_completed_by_the_next_start(tmp_path, clock):
+async def test_a_migration_killed_anywhere_is_completed_by_the_next_start(tmp_path, clock, apart):
     before = everything(old.make(tmp_path / "first"))
-    for statement in range(1, STATEMENTS_MAX, 2):
+    for statement in range(1, STATEMENTS_MAX, apart):
         data_dir = tmp_path / str(statement)
         old.make(data_dir)
         killed = await killed_before(data_dir, statement)
