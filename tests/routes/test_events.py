@@ -22,10 +22,11 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.ways_in.http.routes_events import routes as event_routes
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
 from tests.stages.world import Notes
@@ -84,9 +85,7 @@ class EventApi:
         route = self._routes[path]
         raw = msgspec.json.encode(body)
         headers = {} if key is None else {"idempotency-key": key}
-        call = Call(
-            Caller(tenant, "key", frozenset({"*"})), {}, {}, headers, raw, msgspec.json.decode(raw, type=route.body)
-        )
+        call = Call(by_key(tenant), {}, {}, headers, raw, msgspec.json.decode(raw, type=route.body))
         return await route.handler(call)
 
     async def send_event(self, data=RIDE, type_="ride.completed", **more):

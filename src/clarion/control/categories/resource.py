@@ -11,7 +11,7 @@ from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, PAGE_ITEMS_MAX
 from clarion.domain.workflow import Digest, Workflow
 from clarion.ports.documents import Changes, DocumentKey, Documents
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Permissions, Resource
+from clarion.resources.declaration import Facts, Needs, Resource
 
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 
@@ -39,7 +39,6 @@ CATEGORIES: Final = Resource(
     "/v1/categories/{key}",
     CategoryBody,
     CategoryView,
-    Permissions("content:read", "content:write"),
     check,
     needs,
     removal_summary="Remove a category that no template belongs to",

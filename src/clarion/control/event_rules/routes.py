@@ -21,7 +21,7 @@ from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import as_given
-from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.declaration import Resource
 from clarion.resources.reads import find
 from clarion.resources.routes import Handlers, routes_of
 
@@ -47,7 +47,6 @@ EVENT_RULES: Final = Resource(
     "/v1/event-rules/{key}",
     EventRule,
     EventRuleView,
-    Permissions("content:read", "content:write"),
     as_given,
     description="All that a rule names has to exist, and its expressions have to parse.",
     example=EventRule("order.shipped", (Notify("data.user_id", template="order-shipped"),)),

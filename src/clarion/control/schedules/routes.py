@@ -26,7 +26,7 @@ from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Action, Facts, Permissions, Resource
+from clarion.resources.declaration import Action, Facts, Resource
 from clarion.resources.etags import etag
 from clarion.resources.routes import Handlers, routes_of
 
@@ -103,7 +103,6 @@ SCHEDULES: Final = Resource(
     "/v1/schedules/{key}",
     Schedule,
     ScheduleView,
-    Permissions("notifications:read", "notifications:write"),
     check,
     description="An occurrence that is more than `too_late` behind its time is dropped.",
     example=Schedule(to=ScheduleTo(topic="fans"), template="weekly", cron="0 9 * * 1"),

@@ -17,8 +17,9 @@ from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import HeaderSealer, shown
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
-from clarion.domain.errors import CredentialsRequired, Forbidden, InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX
+from clarion.domain.permissions import PUBLIC, WRITE_PROVIDERS
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Send, Workflow
 from clarion.ports.control import Control
@@ -27,16 +28,15 @@ from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
+from clarion.ports.web import JSON, TOML, Call, Query, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import as_given
-from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.declaration import Resource
 from clarion.resources.reads import find
 from clarion.resources.routes import Handlers, routes_of, view_of
 
 _DECODER = msgspec.json.Decoder(Workflow)
 _VERSION_DIGITS_MAX = 9
-_NAMES_SECRETS = "providers:write"
 
 
 class WorkflowView(Workflow, frozen=True, kw_only=True):
@@ -53,7 +53,6 @@ WORKFLOWS: Final = Resource(
     "/v1/workflows/{key}",
     Workflow,
     WorkflowView,
-    Permissions("content:read", "content:write"),
     as_given,
     summary="Store a workflow as its next version",
     description="An instance finishes in the version it began with.",
@@ -94,24 +93,24 @@ class _Handlers(Handlers):
                 headers = step.secret_headers.items()
                 sources = {header: {"from": one.source} for header, one in headers if one.source is not UNSET}
                 if sources:
-                    self._check_scope(call, f"steps[{place}].headers")
+                    self._check_permission(call, f"steps[{place}].headers")
                 await values_of(self._secrets, tenant, sources, f"steps[{place}].headers")
         return self.shown(await self.store(call, await self._sealed(call, workflow, name)))
 
-    def _check_scope(self, call: Call, field: str) -> None:
+    def _check_permission(self, call: Call, field: str) -> None:
         """Raise `Forbidden` unless the caller may also give accounts their secrets: a workflow can send them anywhere."""
         caller = call.caller
-        if not caller.scopes & {_NAMES_SECRETS, "*"}:
-            fields = {"tenant": caller.tenant, "key_id": caller.key_id, "reason": _NAMES_SECRETS}
+        if WRITE_PROVIDERS not in caller.permissions:
+            fields = {"tenant": caller.tenant, "key_id": caller.actor.id, "reason": WRITE_PROVIDERS}
             self._telemetry.security(SecurityEvent.SCOPE_REFUSED, route="PUT /v1/workflows/{key}", **fields)
-            raise Forbidden(f"naming a secret needs the scope {_NAMES_SECRETS!r}, too", field=field)
+        caller.require(WRITE_PROVIDERS, field)
 
     async def _sealed(self, call: Call, workflow: Workflow, name: str) -> Workflow:
         """Return a workflow with its secrets sealed. Raises `CredentialsRequired` when one that is stored should stay and may
         not."""
         if not any(isinstance(step, Fetch) and step.headers for step in workflow.steps):
             return workflow
-        tenant, key_id = call.caller.tenant, call.caller.key_id
+        tenant, key_id = call.caller.tenant, call.caller.actor.id
         newest = await find(self._documents, tenant, Workflow.KIND, name)
         stored = None if newest is None else _DECODER.decode(newest.body)
         try:
