@@ -29,6 +29,7 @@ from clarion.ways_in.http.routes_events import routes as event_routes
 from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
+from tests.registries import lose
 from tests.stages.world import Notes
 
 RULE = {
@@ -214,7 +215,7 @@ async def test_who_cannot_be_notified_is_reported_and_the_others_are(api):
 
 async def test_what_a_rule_names_may_be_gone_by_then(api):
     await api.rule()
-    await api.control_plane.call("DELETE", "/v1/templates/note")
+    await lose(api.control_plane.control, "template", "note")
     api.control_plane.settle()
     answer = await api.send_event()
     assert [one["index"] for one in answer["notifications"]] == [0]

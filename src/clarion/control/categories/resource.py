@@ -31,7 +31,7 @@ def check(body: CategoryBody, facts: Facts, now_ms: int) -> Changes:
             raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
         if not isinstance(_WORKFLOW.decode(workflow.body).steps[0], Digest):
             raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
-    return stored(facts, checked, now_ms)
+    return stored(facts, checked, now_ms, refers=() if name is None else ((Workflow.KIND, name),))
 
 
 CATEGORIES: Final = Resource(
@@ -41,7 +41,7 @@ CATEGORIES: Final = Resource(
     CategoryView,
     check,
     needs,
-    removal_summary="Remove a category that no template belongs to",
+    removal_summary="Remove a category that nothing names",
     description="Preferences are category by channel. Users cannot opt out of a critical category.",
     example=CategoryBody(defaults={"email": True, "sms": False}),
     plural="categories",
