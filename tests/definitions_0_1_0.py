@@ -13,6 +13,8 @@ SCHEMAS = {"sqlite": "control_0008", "postgres": "postgres_0003"}
 AT = 1_600_000_000_000
 RULES = {"hold_max": "1h", "route": {"first": ["sms", "email"]}}
 STEP = {"kind": "send", "name": "hi", "template": "hello"}
+SCHEDULE = {"to": {"segment": "loose"}, "cron": "0 9 * * 1", "workflow": "flow"}
+RULE = {"event": "signed.up", "notify": [{"to": "data.id", "template": "draft@1", "category": "plain"}]}
 LAYOUT = {"html": "<p>{{ content }}</p>{% partial foot %}", "text": "{{ content }}"}
 
 
@@ -68,6 +70,10 @@ ROWS = {
             (T, "workflow", "ended", 1, 1, AT, AT, json.dumps({"steps": [STEP]})),
             (T, "policy", "tenant", 3, 0, AT, AT, '{"zone":"Europe/Berlin","locale":"de"}'),
             (T, "segment", "germans", 1, 0, AT, AT, '{"filter":{"locale":"de"}}'),
+            (T, "segment", "loose", 1, 0, AT, AT, '{"filter":{"locale":"de"}}'),
+            (T, "schedule", "weekly", 1, 1, AT, AT, json.dumps(SCHEDULE)),
+            (T, "schedule", "weekly", 2, 0, AT, AT, json.dumps(SCHEDULE | {"to": {"segment": "germans"}})),
+            (T, "event_rule", "greet", 1, 0, AT, AT, json.dumps(RULE)),
         ],
     ),
 }
@@ -130,10 +136,14 @@ async def check(control_plane) -> None:
         assert (await lookups.definition(directory, T, Workflow, name, version)).version == version
     assert await lookups.definition(directory, T, Workflow, "ended") is None
     assert (await say("GET", "/v1/policy"))["zone"] == "Europe/Berlin"
-    assert [one["key"] for one in (await say("GET", "/v1/segments"))["data"]] == ["germans"]
+    assert [one["key"] for one in (await say("GET", "/v1/segments"))["data"]] == ["germans", "loose"]
     assert (await say("PUT", "/v1/workflows/ended", {"steps": [STEP]}))["version"] == 2
 
-    for target in ("layouts/house", "partials/foot", "partials/toe", "categories/news", "categories/plain"):
+    used = (
+        "layouts/house", "partials/foot", "partials/toe", "categories/news", "categories/plain", "templates/hello",
+        "templates/draft", "workflows/flow", "segments/germans",
+    )  # fmt: skip
+    for target in used:
         try:
             await control_plane.call("DELETE", f"/v1/{target}")
         except Conflict as error:
@@ -144,6 +154,7 @@ async def check(control_plane) -> None:
     assert (await say("POST", "/v1/templates/hello/publish"))["version"] == 4
     assert (await say("PUT", "/v1/templates/gone", {"channels": {"sms": {"body": "x"}}}))["version"] == 8
     assert (await say("PUT", "/v1/layouts/old", {"html": "<b>{{ content }}</b>"}))["version"] == 4
-    assert (await control_plane.call("DELETE", "/v1/categories/news")).status == 204
+    for target in ("categories/news", "segments/loose"):
+        assert (await control_plane.call("DELETE", f"/v1/{target}")).status == 204
     await directory.refresh()
     assert (await lookups.template(directory, T, "hello")).version == 4

@@ -16,7 +16,7 @@ from clarion.domain.errors import NotFound
 from clarion.domain.limits import DEFINITIONS_PER_KIND_MAX
 from clarion.domain.template import Source
 from clarion.domain.template_head import TemplateHead
-from clarion.ports.documents import Author, Bound, Changes, DocumentKey, Expected, Put
+from clarion.ports.documents import Author, Bound, Changes, DocumentKey, Expected, Put, Removal
 from clarion.resources.audited import audited
 from clarion.resources.changing import Change, Changing
 from clarion.resources.decisions import removal
@@ -36,6 +36,13 @@ def categories_of(control, clock=None):
 
 def definitions_of(control, clock=None):
     return Definitions(control.documents, clock or SystemClock())
+
+
+async def lose(control, kind, key, tenant="acme"):
+    """Remove a document although others refer to it, as before there were references."""
+    place = DocumentKey(tenant, kind, key)
+    changes = Changes(f"{kind}.remove", place, 0, removals=(Removal(place),), artifacts={place: None})
+    await control.documents.commit(_author(tenant), changes, Expected())
 
 
 def _author(tenant, by=""):

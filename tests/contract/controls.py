@@ -18,9 +18,10 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.vendor import Field, Traits
-from clarion.ports.web import Call, Caller, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.quotas import MemoryQuotas
+from tests.callers import by_either, by_key
 from tests.contract.backends import CONTROLS
 from tests.stores import prepared
 
@@ -132,7 +133,7 @@ class ControlPlane:
         route, path = self.find(method, target)
         raw = b"" if body is None else msgspec.json.encode(body)
         decoded = msgspec.json.decode(raw, type=route.body) if raw and route.body else None
-        caller = Caller(tenant, "key", frozenset({"*"}), user)
+        caller = by_either(tenant, user)
         return await route.handler(Call(caller, path, query, {}, raw, decoded))
 
     async def say(
@@ -151,7 +152,7 @@ class ControlPlane:
             for piece in pieces:
                 yield piece
 
-        call = Call(Caller(tenant, "key", frozenset({"*"})), {}, {}, {}, b"", stream=stream())
+        call = Call(by_key(tenant), {}, {}, {}, b"", stream=stream())
         return msgspec.to_builtins((await route.handler(call)).body)
 
     def find(self, method: str, target: str) -> tuple[Route, dict[str, str]]:

@@ -225,16 +225,16 @@ async def test_credentials_are_kept_only_of_the_account_as_it_was_read(control_p
 async def test_keys_are_made_once_and_revoked_for_good(control_plane):
     keys, directory, clock = control_plane.control.keys, control_plane.directory, control_plane.clock
     record, secret = await keys.create(T, "ci", ["users:read"], expires_ms=clock.now_ms() + 1000)
-    caller = await directory.caller(secret, clock.now_ms())
-    assert caller is not None and (caller.tenant, caller.key_id, caller.scopes) == (T, record.key_id, {"users:read"})
-    assert await directory.caller(secret, clock.now_ms() + 1000) is None
-    assert await directory.caller(secret[:-1] + "x", clock.now_ms()) is None
-    assert await directory.caller("clk_" + record.key_id, clock.now_ms()) is None
-    assert await directory.caller("", clock.now_ms()) is None
+    caller = await directory.api_key(secret, clock.now_ms())
+    assert caller is not None and (caller.tenant, caller.key_id, caller.scopes) == (T, record.key_id, ("users:read",))
+    assert await directory.api_key(secret, clock.now_ms() + 1000) is None
+    assert await directory.api_key(secret[:-1] + "x", clock.now_ms()) is None
+    assert await directory.api_key("clk_" + record.key_id, clock.now_ms()) is None
+    assert await directory.api_key("", clock.now_ms()) is None
     assert not await keys.revoke("other", record.key_id)
     assert await keys.revoke(T, record.key_id)
     control_plane.settle()
-    assert await directory.caller(secret, record.created_ms) is None
+    assert await directory.api_key(secret, record.created_ms) is None
     assert [key.revoked_ms is not None for key in await keys.page(T, "", 9)] == [True]
 
 

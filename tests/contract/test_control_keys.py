@@ -20,10 +20,10 @@ async def test_a_key_may_be_used_from_its_networks(control_plane):
     keys, directory, clock = control_plane.control.keys, control_plane.directory, control_plane.clock
     record, secret = await keys.create(T, "ci", ["*"], networks=["10.0.0.0/8"])
     assert record.networks == ("10.0.0.0/8",) and await keys.get(T, record.key_id) == record
-    assert contain((await directory.caller(secret, clock.now_ms())).networks, "10.1.2.3")
+    assert contain((await directory.api_key(secret, clock.now_ms())).networks, "10.1.2.3")
     changed = await keys.set_networks(T, record.key_id, ["2001:db8::/32"])
     control_plane.settle()
-    networks = (await directory.caller(secret, clock.now_ms())).networks
+    networks = (await directory.api_key(secret, clock.now_ms())).networks
     assert not contain(networks, "10.1.2.3") and contain(networks, "2001:db8::1")
     assert (await keys.get(T, record.key_id), await keys.page(T, "", 9)) == (changed, [changed])
     for tenant, key_id in ((T, "none"), ("other", record.key_id)):
@@ -47,8 +47,8 @@ async def test_a_rotated_key_overlaps_with_its_successor(control_plane):
     before = await keys.get(T, old.key_id)
     assert (before.replaced_by, before.expires_ms) == (new.key_id, begun_ms + 6000)
     for secret, key_id in ((old_secret, old.key_id), (new_secret, new.key_id)):
-        assert (await directory.caller(secret, clock.now_ms())).key_id == key_id
-    assert await directory.caller(old_secret, begun_ms + 6000) is None
+        assert (await directory.api_key(secret, clock.now_ms())).key_id == key_id
+    assert await directory.api_key(old_secret, begun_ms + 6000) is None
     assert (await directory.quotas(T)) == {old.key_id: quota, new.key_id: quota}
     assert await keys.get(T, new.key_id) == new
 

@@ -17,9 +17,10 @@ from clarion.history import routes as record_routes
 from clarion.journal.codec import decode
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.journal.topics import OUTCOMES
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.resources.pages import cursor_text
 from clarion.stores.memory.journal import MemoryJournal
+from tests.callers import by_key
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
 from tests.look import Glance
@@ -63,7 +64,7 @@ class DeadLetterApi:
     async def ask(self, verb, path, *, query=None, body=None, tenant=world.TENANT, **parts):
         route = self.routes[verb, path]
         decoded = None if body is None else msgspec.convert(body, route.body)
-        caller = Caller(tenant, "key_1", frozenset({route.scope}), None)
+        caller = by_key(tenant, {route.permission}, "key_1")
         reply = await route.handler(Call(caller, parts, query or {}, {}, b"", decoded))
         return msgspec.json.decode(msgspec.json.encode(reply.body))
 

@@ -11,13 +11,14 @@ import pytest
 from clarion.domain.errors import Conflict, InvalidField, Malformed, NotFound, Stale
 from clarion.domain.limits import REASON_CHARS_MAX
 from clarion.ports.documents import Changes, DocumentKey
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.resources import file_form
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Permissions, Resource
+from clarion.resources.declaration import Facts, Needs, Resource
 from clarion.resources.routes import routes
 from clarion.ways_in.http.openapi import document
+from tests.callers import by_key
 
 PORT = "control"
 T = "acme"
@@ -64,7 +65,6 @@ WIDGETS = Resource(
     "/v1/widgets/{key}",
     Widget,
     WidgetView,
-    Permissions("widgets:read", "widgets:write"),
     check,
     needs,
     description="A thing of a size.",
@@ -88,7 +88,7 @@ class Client:
         path = WIDGETS.path if name is not None else "/v1/widgets"
         route = self.routes[method, path]
         decoded = None if body is None else msgspec.convert(body, route.body)
-        caller = Caller(tenant, "ada", frozenset({"*"}))
+        caller = by_key(tenant, key_id="ada")
         given = {} if name is None else {"key": name}
         reply = await route.handler(Call(caller, given, query, headers or {}, b"", decoded, address="192.0.2.9"))
         return reply, None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
@@ -268,5 +268,5 @@ async def test_it_is_described(client):
     assert [one["name"] for one in put["parameters"]] == ["key", "reason", "If-Match", "If-None-Match"]
     assert {"409", "412"} <= put["responses"].keys()
     assert "ETag" in get["responses"]["200"]["headers"] and "412" not in get["responses"]
-    assert put["security"] == [{"key": ["widgets:write"]}]
+    assert (get["x-permission"], put["x-permission"]) == ("widgets:read", "widgets:write")
     assert get["summary"] == "Get a widget"

@@ -28,7 +28,7 @@ from tests.contract.backends import ENGINES
 from tests.contract.controls import PARTITIONS, ControlPlane
 from tests.contract.journals import EMBEDDED, Journal
 from tests.look import Glance
-from tests.registries import definitions_of
+from tests.registries import definitions_of, lose
 from tests.stages.world import Ledger, NoEgress, Notes
 
 MINUTE_MS = 60_000
@@ -411,16 +411,19 @@ async def test_removed_nothing_is_kept_of_it(works):
     ("key", "change", "gone", "result"),
     [
         ("daily", {}, "/v1/users/ada", "unknown_user"),
-        ("daily", {}, "/v1/templates/weekly", "unknown_template"),
-        ("daily", {"category": "alerts"}, "/v1/categories/alerts", "unknown_category"),
+        ("daily", {}, ("template", "weekly"), "unknown_template"),
+        ("daily", {"category": "alerts"}, ("category", "alerts"), "unknown_category"),
         ("daily", {"to": {"topic": "riders"}}, "/v1/topics/riders", "unknown_topic"),
-        ("daily", {"to": {"segment": "pros"}}, "/v1/segments/pros", "unknown_segment"),
+        ("daily", {"to": {"segment": "pros"}}, ("segment", "pros"), "unknown_segment"),
     ],
 )
 async def test_what_it_names_is_gone(works, key, change, gone, result):
     await works.control_plane.call("DELETE", "/v1/templates/alert")
     await works.put(key, **change)
-    await works.control_plane.call("DELETE", gone)
+    if isinstance(gone, tuple):
+        await lose(works.control_plane.control, *gone)
+    else:
+        await works.control_plane.call("DELETE", gone)
     works.control_plane.settle()
     await works.run_until("2023-11-15T09:00:00Z")
     report = await works.latest()

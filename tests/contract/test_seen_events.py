@@ -6,7 +6,7 @@ import pytest
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
-from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.errors import Forbidden, InvalidField, Malformed, NotFound
 from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_marks, routes_seen
@@ -18,8 +18,9 @@ from clarion.journal.topics import OUTCOMES, accepted
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.stores.memory.journal import MemoryJournal
+from tests.callers import by_either
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
 from tests.look import Glance
@@ -58,7 +59,7 @@ class SeenApi:
     async def call(self, method, path, *, body=None, user=None, tenant=world.TENANT, **parts):
         route = self._routes[method, path]
         decoded = None if body is None else msgspec.convert(body, route.body)
-        reply = await route.handler(Call(Caller(tenant, "key", frozenset(), user), parts, {}, {}, b"", decoded))
+        reply = await route.handler(Call(by_either(tenant, user), parts, {}, {}, b"", decoded))
         return None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
 
     async def fold_new(self):
@@ -133,6 +134,7 @@ async def test_what_was_just_accepted_can_be_seen(api):
     ("error", "call"),
     [
         (InvalidField, {"id": text(0), "body": {"user_id": "user-1"}}),
+        (Malformed, {"id": text(0)}),
         (NotFound, {"id": text(0), "user": "user-1"}),
         (NotFound, {"id": text(0), "body": {"user_id": "user-0"}, "tenant": "other"}),
         (NotFound, {"id": "ntf_zz", "body": {"user_id": "user-0"}}),

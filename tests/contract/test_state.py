@@ -11,11 +11,12 @@ from clarion.history.routes import routes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.record.columns import FoldFacts, decide
 from clarion.record.frames import touched
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.state import MemoryState
+from tests.callers import by_key
 from tests.contract import ledgers as world
 from tests.contract.states import dump
 from tests.contract.story import story
@@ -105,7 +106,7 @@ async def test_a_page_of_notifications_takes_as_many_reads_as_one(state, clock):
         one for one in routes(counted, journal, journal, None, clock)
         if (one.method, one.path) == ("GET", "/v1/notifications")
     ]  # fmt: skip
-    caller = Caller(world.TENANT, "key", frozenset({"*"}))
+    caller = by_key(world.TENANT)
     shown = (await route.handler(Call(caller, {}, {"limit": "100"}, {}, b""))).body
     assert len(shown["data"]) == world.SINGLES > 2
     assert counted.reads["notifications"] == counted.reads["deliveries_of"] == 1

@@ -9,8 +9,9 @@ from clarion.journal.codec import encode
 from clarion.journal.events import PlannedFrame, ProgressFrame, Recipient, Request
 from clarion.ports.state import Advance
 from clarion.ports.streams import StoredFrame
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.stores.memory.journal import MemoryJournal
+from tests.callers import by_key
 from tests.contract.states import State
 from tests.folding import fold_stored
 
@@ -60,7 +61,7 @@ async def shown(fold: Fold, journal, tenant: str = TENANT):
         one for one in routes(fold.state.history, journal, journal, None, None)  # type: ignore[arg-type]
         if (one.method, one.path) == ("GET", "/v1/notifications/{id}")
     ]  # fmt: skip
-    caller = Caller(tenant, "key", frozenset({"*"}))
+    caller = by_key(tenant)
     return (await route.handler(Call(caller, {"id": ids.write("ntf_", NOTIFICATION)}, {}, {}, b""))).body
 
 

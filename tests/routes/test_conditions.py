@@ -5,7 +5,8 @@ import msgspec
 import pytest
 
 from clarion.domain.errors import Stale
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
+from tests.callers import by_key
 
 HELLO = {"channels": {"sms": {"body": "Hi"}}}
 BODIES = {
@@ -36,7 +37,7 @@ async def ask(control_plane, method, target, body=None, headers=None, **query):
     route, path = control_plane.find(method, target)
     raw = b"" if body is None else msgspec.json.encode(body)
     decoded = msgspec.json.decode(raw, type=route.body) if raw and route.body else None
-    caller = Caller("acme", "ada", frozenset({"*"}))
+    caller = by_key(key_id="ada")
     return await route.handler(Call(caller, path, query, headers or {}, raw, decoded, address="192.0.2.9"))
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from clarion.domain.errors import Conflict, InvalidField, NotFound, Unauthorized
 from clarion.domain.limits_processes import BULK_BATCH_LINES
-from clarion.identity.rules.scopes import SCOPES
+from clarion.domain.permissions import PUBLIC
 from clarion.identity.user_tokens import UserTokens
-from clarion.ports.web import OPERATOR, PUBLIC, USER
 from tests import lookups
+from tests.callers import opens
 from tests.contract.controls import ControlPlane
 
 ANA = {"email": "ana@example.com", "locale": "pt_BR", "zone": "Europe/Rome", "attributes": {"plan": "pro"}}
@@ -33,19 +33,18 @@ async def refused(control_plane, method, target, body=None, **query):
     return error.value.field
 
 
-async def test_every_route_names_a_scope_that_a_key_can_hold(control_plane):
-    assert {route.scope for route in control_plane.routes} <= {*SCOPES, OPERATOR, USER, PUBLIC}
-    assert [route.path for route in control_plane.routes if route.scope == PUBLIC] == ["/v1/workflows/schema"]
+async def test_every_route_needs_what_its_kind_of_caller_has(control_plane):
+    kinds = {(route.method, route.path): opens(route.permission) for route in control_plane.routes}
+    assert len(kinds) == len(control_plane.routes)
+    assert [path for (_, path), kind in kinds.items() if not kind] == ["/v1/workflows/schema"]
+    for (_, path), kind in kinds.items():
+        assert (kind == "user") == path.startswith(("/v1/me/", "/v1/live/")), path
+        assert (kind == "operator") == path.startswith("/v1/tenants"), path
     assert all(
-        (route.scope == USER) == route.path.startswith(("/v1/me/", "/v1/live/")) for route in control_plane.routes
-    )
-    assert all(route.scope == OPERATOR for route in control_plane.routes if route.path.startswith("/v1/tenants"))
-    assert all(
-        route.scope.endswith(":read")
+        route.permission.endswith(":read")
         for route in control_plane.routes
-        if route.method == "GET" and route.scope not in (OPERATOR, USER, PUBLIC)
+        if route.method == "GET" and route.permission != PUBLIC
     )
-    assert len({(route.method, route.path) for route in control_plane.routes}) == len(control_plane.routes)
 
 
 async def test_a_user_is_put_shown_listed_and_erased(control_plane):
@@ -112,10 +111,10 @@ async def test_a_user_token_speaks_for_its_user_until_it_ends(control_plane):
     await control_plane.call("PUT", "/v1/users/ana", ANA)
     answer = await control_plane.say("POST", "/v1/users/ana/tokens", {"ttl_s": 60})
     now_s = control_plane.clock.now_ms() // 1000
-    caller = UserTokens(control_plane.vault).verify(answer["token"], now_s + 59)
-    assert (caller.tenant, caller.user_id, caller.scopes) == ("acme", "ana", {"inbox"})
+    grant = UserTokens(control_plane.vault).grant(answer["token"], now_s + 59)
+    assert (grant.tenant, grant.user_id, grant.generation) == ("acme", "ana", 0)
     with pytest.raises(Unauthorized) as refusal:
-        UserTokens(control_plane.vault).verify(answer["token"], now_s + 60)
+        UserTokens(control_plane.vault).grant(answer["token"], now_s + 60)
     assert (refusal.value.reason, refusal.value.counts) == ("token_expired", False)
     assert answer["expires_at"] == "2023-11-14T22:14:20Z"
     for ttl_s in (0, 86_401):
@@ -246,8 +245,8 @@ async def test_suppressions_are_added_found_and_lifted(control_plane):
 async def test_a_key_shows_its_secret_once(control_plane):
     keys = "/v1/tenants/acme/keys"
     made = await control_plane.say("POST", keys, {"scopes": ["users:read"], "name": "ci"})
-    caller = await control_plane.directory.caller(made["key"], control_plane.clock.now_ms())
-    assert (caller.tenant, caller.key_id, caller.scopes) == ("acme", made["id"], {"users:read"})
+    key = await control_plane.directory.api_key(made["key"], control_plane.clock.now_ms())
+    assert (key.tenant, key.key_id, key.scopes) == ("acme", made["id"], ("users:read",))
     listed = await control_plane.say("GET", keys)
     assert [key["id"] for key in listed["data"]] == [made["id"]] and made["key"] not in repr(listed)
     assert await refused(control_plane, "POST", keys, {"scopes": ["operator"]}) == "scopes[0]"

@@ -22,12 +22,14 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.ways_in.http.routes_events import routes as event_routes
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.look import Glance
+from tests.registries import lose
 from tests.stages.world import Notes
 
 RULE = {
@@ -84,9 +86,7 @@ class EventApi:
         route = self._routes[path]
         raw = msgspec.json.encode(body)
         headers = {} if key is None else {"idempotency-key": key}
-        call = Call(
-            Caller(tenant, "key", frozenset({"*"})), {}, {}, headers, raw, msgspec.json.decode(raw, type=route.body)
-        )
+        call = Call(by_key(tenant), {}, {}, headers, raw, msgspec.json.decode(raw, type=route.body))
         return await route.handler(call)
 
     async def send_event(self, data=RIDE, type_="ride.completed", **more):
@@ -215,7 +215,7 @@ async def test_who_cannot_be_notified_is_reported_and_the_others_are(api):
 
 async def test_what_a_rule_names_may_be_gone_by_then(api):
     await api.rule()
-    await api.control_plane.call("DELETE", "/v1/templates/note")
+    await lose(api.control_plane.control, "template", "note")
     api.control_plane.settle()
     answer = await api.send_event()
     assert [one["index"] for one in answer["notifications"]] == [0]

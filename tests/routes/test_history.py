@@ -19,8 +19,9 @@ from clarion.journal.codec import decode, encode
 from clarion.journal.topics import OUTCOMES, accepted
 from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
 from clarion.ports.streams import Frame
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.stores.memory.journal import MemoryJournal
+from tests.callers import by_either
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
 from tests.contract.states import STATES
@@ -59,7 +60,7 @@ class Api:
     async def __call__(self, verb, path, *, query=None, body=None, tenant=world.TENANT, user=None, **parts):
         route = self._routes[verb, path]
         decoded = None if body is None else msgspec.convert(body, route.body)
-        caller = Caller(tenant, "key", frozenset({route.scope}), user)
+        caller = by_either(tenant, user)
         reply = await route.handler(Call(caller, parts, query or {}, {}, b"", decoded))
         return None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
 

@@ -14,8 +14,9 @@ from clarion.inbox.shapes import MarksIn
 from clarion.inbox.worker_marks import Marking
 from clarion.journal import events
 from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
-from clarion.ports.web import USER, Call, Caller
+from clarion.ports.web import Call
 from clarion.stores.memory.journal import MemoryJournal
+from tests.callers import by_either, opens
 from tests.contract import ledgers as world
 from tests.contract.inboxes import Inboxes, broadcast, broadcast_id, own, title_of
 from tests.contract.journals import PARTITIONS
@@ -48,10 +49,10 @@ class Api:
 
     async def __call__(self, verb, path, body=None, *, user="user-1", tenant=world.TENANT, id=None, **query):
         route = self._routes[verb, path]
-        if route.scope != USER:
+        if opens(route.permission) != "user":
             user = None
         decoded = None if body is None else msgspec.convert(body, route.body)
-        call = Call(Caller(tenant, "key", frozenset({route.scope}), user), {"id": id}, query, {}, b"", decoded)
+        call = Call(by_either(tenant, user), {"id": id}, query, {}, b"", decoded)
         reply = await route.handler(call)
         return None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
 

@@ -15,7 +15,8 @@ from clarion.domain.workflow import Workflow
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.sealed_headers import open_header, seal_header
 from clarion.ports.secrets import SealBroken
-from clarion.ports.web import TOML, Call, Caller
+from clarion.ports.web import TOML, Call
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.registries import definitions_of
 
@@ -98,7 +99,7 @@ async def test_toml_is_no_different(plane):
     """
     route, path = plane.find("PUT", ONE)
     assert TOML in route.media
-    caller = Caller("acme", "key", frozenset({"*"}))
+    caller = by_key()
     await route.handler(Call(caller, path, {}, {}, b"", msgspec.toml.decode(text, type=route.body)))
     assert await opened(plane) == "c4nary"
 

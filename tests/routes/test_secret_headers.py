@@ -14,8 +14,9 @@ from clarion.domain.workflow import SecretHeader, Workflow
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.outbound.secrets.reader import SecretReader
 from clarion.plan.workflow.worker import FetchPool
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.resources.changing import Changing
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.unit.workflow.test_fetching import Place, job
 
@@ -106,10 +107,10 @@ async def test_a_reference_that_cannot_be_used_is_refused(plane, value, code, fi
 
 
 @pytest.mark.parametrize(
-    ("scopes", "named"), [({"content:write"}, False), ({"content:write", "providers:write"}, True)]
+    ("permissions", "named"), [({"workflows:write"}, False), ({"workflows:write", "providers:write"}, True)]
 )
-async def test_who_names_a_secret_may_also_give_accounts_theirs(scopes, named, plane):
-    caller = Caller("acme", "k", frozenset(scopes))
+async def test_who_names_a_secret_may_also_give_accounts_theirs(permissions, named, plane):
+    caller = by_key(permissions=permissions)
     (put,) = [route for route in plane.routes if route.method == "PUT"]
     call = Call(caller, {"key": "w"}, {}, {}, b"", body=msgspec.convert(body({"from": "env:TOKEN"}), Workflow))
     if named:

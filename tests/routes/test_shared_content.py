@@ -8,10 +8,11 @@ from clarion.control.layouts.resource import LAYOUTS, LayoutBody
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.template import BRAND_KEY, Brand
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.resources.changing import Changing
 from clarion.resources.routes import Handlers
 from tests import lookups
+from tests.callers import by_key
 
 FRAME = "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>"
 MAIL = {"channels": {"email": {"subject": "s", "mjml": "<mj-text>Hi {{ name }}</mj-text>"}}, "layout": "house"}
@@ -99,7 +100,7 @@ async def test_what_is_published_while_a_layout_changes_gets_it_too(control_plan
     documents = control_plane.control.documents
     changing = Changing(documents, control_plane.clock, Slow(template_engines()))
     changed = LayoutBody(mjml=FRAME.replace("{{ content }}", "{{ content }}<mj-text>NEW</mj-text>"))
-    call = Call(Caller("acme", "key", frozenset({"*"})), {"key": "house"}, {}, {}, b"", changed)
+    call = Call(by_key(), {"key": "house"}, {}, {}, b"", changed)
     await Handlers(LAYOUTS, documents, changing).put(call)
     assert "NEW" in await html(control_plane, "a") and "NEW" in await html(control_plane, "late")
 

@@ -5,7 +5,8 @@ import pytest
 from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.template import BRAND_KEY, Brand
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.registries import definitions_of
 
@@ -99,9 +100,10 @@ async def test_a_stored_user_is_for_keys_that_may_read_users(control_plane):
     route, path = control_plane.find("POST", PATH)
     body = route.body(user="bo")
     with pytest.raises(Forbidden, match="users:read"):
-        await route.handler(Call(Caller("acme", "key", frozenset({"content:read"})), path, {}, {}, b"", body))
-    both = frozenset({"content:read", "users:read"})
-    assert (await route.handler(Call(Caller("acme", "key", both), path, {}, {}, b"", body))).status == 200
+        await route.handler(Call(by_key(permissions={"templates:read"}), path, {}, {}, b"", body))
+    assert (
+        await route.handler(Call(by_key(permissions={"templates:read", "users:read"}), path, {}, {}, b"", body))
+    ).status == 200
 
 
 async def test_versions_and_drafts_are_shown_by_number(control_plane):

@@ -8,12 +8,13 @@ from clarion.content.drafting import DirectDrafting
 from clarion.control.templates.editor import Editor
 from clarion.control.templates.reads import Templates
 from clarion.domain.channel import Channel
-from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
+from clarion.domain.errors import CallerError, Conflict, Forbidden, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial, Source
 from clarion.languages.jsonschema.schemas import JsonSchemas
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
 from clarion.resources.changing import Changing
 from tests import lookups
+from tests.callers import by_key
 from tests.registries import put_shared
 
 PATH = "/v1/templates/hello"
@@ -46,6 +47,19 @@ async def refused(control_plane, body, **query):
 
 async def put(control_plane, body=HELLO, **query):
     return await control_plane.say("PUT", PATH, body, **query)
+
+
+async def test_publishing_at_once_needs_the_permission_to_publish(control_plane):
+    route, path = control_plane.find("PUT", PATH)
+    drafts = by_key(permissions={"templates:write"})
+    body = msgspec.convert(HELLO, route.body)
+    for query in ({}, {"publish": "true"}):
+        with pytest.raises(Forbidden, match="templates:publish") as refusal:
+            await route.handler(Call(drafts, path, query, {}, b"", body))
+        assert refusal.value.field == "publish"
+    assert await sent(control_plane) is None
+    reply = await route.handler(Call(drafts, path, {"publish": "false"}, {}, b"", body))
+    assert (reply.body.status, await sent(control_plane)) == ("draft", None)
 
 
 async def sent(control_plane):
@@ -206,7 +220,7 @@ async def test_a_layout_changed_while_a_template_is_built_is_in_it(control_plane
     documents = control_plane.control.documents
     changing = Changing(documents, control_plane.clock, Slow(template_engines()))
     editor = Editor(Templates(documents), changing, JsonSchemas())
-    call = Call(Caller("acme", "key", frozenset({"*"})), {}, {}, {}, b"")
+    call = Call(by_key(), {}, {}, {}, b"")
     source = Source({Channel.EMAIL: {"subject": "s", "html": "<p>x</p>"}}, layout="frame")
     for change in (
         lambda: editor.save(call, "hello", source, publish=True),

@@ -3,9 +3,10 @@
 import polib
 import pytest
 
-from clarion.domain.errors import InvalidField, Malformed, NotFound, TooLarge
+from clarion.domain.errors import Forbidden, InvalidField, Malformed, NotFound, TooLarge
 from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
-from clarion.ports.web import Call, Caller
+from clarion.ports.web import Call
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.registries import templates_of
 
@@ -45,7 +46,7 @@ async def send(control_plane, target, raw, pieces=3, **query):
         for start in range(0, len(raw), step):
             yield raw[start : start + step]
 
-    caller = Caller("acme", "key", frozenset({"*"}))
+    caller = by_key()
     return (await route.handler(Call(caller, path, query, {}, b"", stream=stream()))).body
 
 
@@ -164,3 +165,10 @@ async def test_another_tenant_sees_nothing_of_it(control_plane):
     with pytest.raises(NotFound):
         await control_plane.call("GET", f"{ONE}/de", tenant="other")
     assert (await control_plane.say("GET", "/v1/translations", tenant="other"))["templates"] == 0
+
+
+async def test_importing_as_the_current_version_needs_the_permission_to_publish(control_plane):
+    route, path = control_plane.find("PUT", f"{ONE}/de")
+    translator = by_key(permissions={"translations:write"})
+    with pytest.raises(Forbidden, match="templates:publish"):
+        await route.handler(Call(translator, path, {"publish": "true"}, {}, b""))

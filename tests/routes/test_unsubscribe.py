@@ -8,15 +8,17 @@ from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.control.unsubscribe.routes import routes
 from clarion.control.unsubscribe.rules import is_one_click
 from clarion.domain.channel import Channel
+from clarion.domain.permissions import PUBLIC
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.unsubscribe_links import UnsubscribeSubject
-from clarion.ports.web import PUBLIC, Call, Caller
+from clarion.ports.web import Call
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 
 FORM = "application/x-www-form-urlencoded"
 ONE_CLICK = b"List-Unsubscribe=One-Click"
 MULTIPART = b'--xyz\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--xyz--\r\n'
-ANYONE = Caller("", "", frozenset())
+ANYONE = by_key("", ())
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def token(control_plane, user_id="ada", address="", category="news", tenant="acm
 
 async def sent(control_plane, method, token, body=b"", content_type=FORM):
     route, path = control_plane.find(method, f"/v1/unsubscribe/{token}")
-    assert route.scope == PUBLIC
+    assert route.permission == PUBLIC
     headers = {"content-type": content_type} if content_type else {}
     return await route.handler(Call(ANYONE, path, {}, headers, body))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from clarion.app.config.loading import load
 from clarion.app.routes import all_routes, ops
-from clarion.app.wiring.parts import Identity, Shared
+from clarion.app.wiring.parts import Shared, identity_of
 from clarion.app.wiring.stores import in_files
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.connections import Connections
@@ -64,7 +64,7 @@ class Api:
         self.parts.telemetry.log = self._log
         self.events: list[tuple[SecurityEvent, dict[str, Any]]] = []
         self.parts.telemetry.security = lambda event, **fields: self.events.append((event, fields))
-        self.identity = identity = Identity(self.parts, OperatorKeys(OPERATOR_KEY))
+        self.identity = identity = identity_of(self.parts, OperatorKeys(OPERATOR_KEY))
         self.app = application(
             self.routes,
             identity,

@@ -12,6 +12,7 @@ from clarion.domain.limits import BULK_LINE_BYTES_MAX, HEAD_BYTES_MAX
 from clarion.domain.limits_processes import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES
 from clarion.edge import protocol
 from clarion.ways_in.http.admission import ConcurrencyLimit
+from tests.callers import opens
 from tests.security.served import answer_of, hello, served
 
 pytestmark = pytest.mark.slow
@@ -186,7 +187,7 @@ async def test_an_odd_page_is_refused_on_every_list(api):
     assert len(lists) > 10
     token = api.tokens.issue("acme", "ada", api.parts.clock.now_ms() // 1000, 60)
     for route, query in product(lists, ODD_PAGES):
-        key = {"inbox": token, "operator": "clo_" + "o" * 43}.get(route.scope, "acme")
+        key = {"user": token, "operator": "clo_" + "o" * 43}.get(opens(route.permission), "acme")
         path = route.path.replace("{key}", "fans").replace("/{id}", "/acme")
         answer = await api.call("GET", f"{path}?{query}", key=key)
         assert answer.status in (422, 404), (route.path, query, answer)

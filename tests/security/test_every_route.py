@@ -11,8 +11,9 @@ import pytest
 
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
+from clarion.domain.permissions import CONTACTS, OF_USER, PERMISSIONS, PUBLIC, SCOPES
 from clarion.identity.user_tokens import TokenRefusal
-from clarion.ports.web import OPERATOR, PUBLIC, USER
+from tests.callers import opens
 from tests.security.api import OPERATOR_KEY
 from tests.security.route_examples import EXAMPLES
 
@@ -28,6 +29,8 @@ DESCRIPTION = {("GET", "/openapi.json"), ("GET", "/docs")}
 """Routes that the application adds."""
 SIGNED = ("/v1/receipts/{tenant}/{provider}", "/v1/unsubscribe/{token}")
 """Routes whose requests are signed by others."""
+OPEN = {"/healthz", "/readyz", "/metrics", "/v1/workflows/schema", *SIGNED}
+"""Paths of the routes that need no credential."""
 OPEN_SCOPE = "users:read"
 
 
@@ -86,7 +89,7 @@ def check(answer, *statuses):
 
 
 def key_of(route):
-    return {PUBLIC: None, OPERATOR: "operator", USER: "user"}.get(route.scope, "acme")
+    return {"": None, "key": "acme"}.get(kind := opens(route.permission), kind)
 
 
 def path_of(route, **changed):
@@ -101,7 +104,7 @@ def body_of(route):
 
 def refused_routes(api):
     """Return the routes that need a credential."""
-    return [route for route in api.routes if route.scope != PUBLIC]
+    return [route for route in api.routes if route.permission != PUBLIC]
 
 
 async def test_every_route_has_an_example(api):
@@ -113,6 +116,12 @@ async def test_every_route_has_an_example(api):
         assert (example.sent is not None) == (
             route.body is not None or route.stream or (route.raw and route.method != "GET")
         )
+
+
+async def test_every_route_names_a_permission_and_every_permission_a_route(api):
+    needed = {route.permission for route in api.routes}
+    assert needed == PERMISSIONS.keys() - {CONTACTS} | {PUBLIC}
+    assert {route.path for route in api.routes if route.permission == PUBLIC} == OPEN
 
 
 async def test_every_example_is_right_in_itself(site):
@@ -158,11 +167,11 @@ async def test_no_route_answers_without_a_right_credential(unchanged):
 async def test_no_route_answers_a_credential_of_another_kind(unchanged):
     for route in refused_routes(unchanged):
         wrong = {"acme", "other", "narrow", "user", "operator"} - {key_of(route)}
-        if route.scope not in (OPERATOR, USER):
+        if opens(route.permission) == "key":
             wrong -= {"other"}
-        if route.scope == OPEN_SCOPE:
+        if route.permission in SCOPES[OPEN_SCOPE]:
             wrong -= {"narrow"}
-        if route.by_user:
+        if route.permission in OF_USER:
             wrong -= {"user"}
         for key in sorted(wrong):
             answer = await unchanged.call(route.method, path_of(route), body_of(route), key=key)
@@ -174,13 +183,13 @@ async def test_a_thing_of_another_tenant_is_not_found(site):
     """Things of `acme` alone are made from the examples, and asked for by `other`."""
     named = "of-acme-alone"
     for route in site.routes:
-        if EXAMPLES[route.method, route.path].upserts and route.scope != OPERATOR:
+        if EXAMPLES[route.method, route.path].upserts and opens(route.permission) != "operator":
             name = list(EXAMPLES[route.method, route.path].values)[-1]
             await site.ok(route.method, path_of(route, **{name: named}), body_of(route))
     before = stored(site)
     for route in refused_routes(site):
         example = EXAMPLES[route.method, route.path]
-        if route.scope in (OPERATOR, USER) or example.upserts or not example.values:
+        if opens(route.permission) != "key" or example.upserts or not example.values:
             continue
         name = next(iter(example.values))
         answer = await site.call(route.method, path_of(route, **{name: named}), body_of(route), key="other")
@@ -222,7 +231,7 @@ async def test_a_body_that_is_not_what_the_route_needs_is_refused(unchanged):
             continue
         for body in BODIES:
             check(await unchanged.call(route.method, path_of(route), body, key=key_of(route)), 400, 404, 422)
-        if not (route.optional or route.by_user):
+        if not route.optional:
             check(await unchanged.call(route.method, path_of(route), key=key_of(route)), 400)
 
 

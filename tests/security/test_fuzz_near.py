@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.callers import opens
 from tests.security.api import ENDS_CREDENTIALS, OPERATOR_KEY, Api
 from tests.security.test_fuzz import ANYTHING, NASTY_TEXT, NUMBERS, TIMES
 
@@ -184,7 +185,7 @@ def test_a_good_body_is_taken_and_a_spoilt_one_is_no_server_error(running, path)
     api, runner, known = running
     route = next(route for route in api.routes if route.path == path and route.body is not None)
     tenant = "other" if path in ENDS_CREDENTIALS else "acme"
-    key = {"operator": OPERATOR_KEY, "inbox": "ada"}.get(route.scope, "ada" if "/me/" in path else tenant)
+    key = {"operator": OPERATOR_KEY, "user": "ada"}.get(opens(route.permission), tenant)
 
     def put(body):
         raw = json.dumps(body).encode()  # as a careless client writes it, lone surrogates and all

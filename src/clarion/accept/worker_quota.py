@@ -80,7 +80,7 @@ class Meters:
 
     def of(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
         """Return the meter for the quotas of the caller's key and tenant."""
-        who = (caller.tenant, caller.key_id)
+        who = (caller.tenant, caller.actor.id)
         meter = self._meters.get(who)
         if meter is None or meter.day != day or meter.quotas != quotas:
             if len(self._meters) >= QUOTA_METERS_MAX:
@@ -91,10 +91,10 @@ class Meters:
 
     def cached(self, caller: Caller) -> Meter | None:
         """Return the last meter made for a caller, or None."""
-        return self._meters.get((caller.tenant, caller.key_id))
+        return self._meters.get((caller.tenant, caller.actor.id))
 
     def _create(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
-        owners = [(owner, quota) for owner, quota in zip((caller.key_id, TENANT), quotas, strict=True) if quota]
+        owners = [(owner, quota) for owner, quota in zip((caller.actor.id, TENANT), quotas, strict=True) if quota]
         local_buckets = [
             self._local_bucket(BucketName(caller.tenant, owner, kind), bucket)
             for owner, quota in owners
@@ -183,7 +183,7 @@ class QuotaGate:
     def _meter(self, caller: Caller, quotas: QuotasOf, wall_ms: int) -> Meter | None:
         if not quotas:
             return None
-        return self._meters.of(caller, (quotas.get(caller.key_id), quotas.get(TENANT)), wall_ms // DAY_MS)
+        return self._meters.of(caller, (quotas.get(caller.actor.id), quotas.get(TENANT)), wall_ms // DAY_MS)
 
     async def _charge(self, tenant: str, meter: Meter, costs: Sequence[int], wall_ms: int) -> list[CallerError | None]:
         most = meter.size_max

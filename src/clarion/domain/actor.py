@@ -1,4 +1,4 @@
-"""Who makes a change: an API key, the operator, or a user with a token."""
+"""Who makes a request or a change: an API key, the operator, a user with a token, or anyone without a credential."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -10,6 +10,7 @@ class ActorKind(StrEnum):
     KEY = "key"
     OPERATOR = "operator"
     USER = "user"
+    ANYONE = "anyone"
 
 
 class Actor(NamedTuple):

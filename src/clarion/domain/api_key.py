@@ -10,6 +10,10 @@ from hashlib import blake2b
 from typing import Final
 from zlib import crc32
 
+import msgspec
+
+from clarion.domain.networks import Network
+
 KEY_PREFIX: Final = "clk"
 OPERATOR_PREFIX: Final = "clo"
 KEY_ID_BYTES: Final = 8
@@ -17,6 +21,21 @@ SECRET_BYTES: Final = 32
 
 KEY_PATTERN: Final = r"\bcl(?:k_[0-9a-f]{16}|o)_[0-9A-Za-z]{49}\b"
 """A regular expression for scanners that search text for keys; `is_checked` tells which of its matches are keys."""
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A tenant's key, as requests with it are checked. Without networks it may be used from anywhere."""
+
+    tenant: str
+    key_id: str
+    scopes: tuple[str, ...]
+    expires_ms: int | None = None
+    networks: tuple[Network, ...] = ()
+
+    def is_valid(self, now_ms: int) -> bool:
+        """Return whether the key has not expired."""
+        return self.expires_ms is None or now_ms < self.expires_ms
+
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_CHARS: Final = 43

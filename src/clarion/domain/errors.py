@@ -7,7 +7,7 @@ ClarionError
 |  |- Conflict            conflicts with stored data or a running request (409)
 |  |- KeyReused           idempotency key seen with another body (422)
 |  |- Unauthorized        no key, or a wrong or revoked one (401)
-|  |- Forbidden           the key lacks the scope (403)
+|  |- Forbidden           the caller lacks the permission (403)
 |  |- TooLarge            body or list over its bound (413)
 |  |- TooSlow             the body did not arrive in time (408)
 |  |- RequestLimited      too many requests, or refused credentials, retry after `retry_after_s` (429)
@@ -140,7 +140,7 @@ class Unauthorized(CallerError):
 
 
 class Forbidden(CallerError):
-    """The credential is good but lacks the scope."""
+    """The credential is good but lacks the permission."""
 
     status = 403
     code = "forbidden"

@@ -13,7 +13,7 @@ class SecurityEvent(StrEnum):
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - a name
     """A user token was refused; the reason says why."""
     SCOPE_REFUSED = "scope_refused"
-    """A valid credential lacks the scope of the route."""
+    """A valid credential lacks the permission of the route."""
     ADDRESS_REFUSED = "address_refused"
     """A valid key was used from an address that its allow-list does not name."""
     KEY_FROM_NEW_NETWORK = "key_from_new_network"

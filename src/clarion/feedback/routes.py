@@ -1,9 +1,10 @@
 """The receipt endpoints: one URL per account, without an API key; the provider's own signature is checked."""
 
 from clarion.domain.limits_delivery import RECEIPT_BODY_BYTES_MAX, RECEIPT_VALUES_MAX
+from clarion.domain.permissions import PUBLIC
 from clarion.feedback.worker import Feedback
 from clarion.ports.receipts import ReceiptCall
-from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 
 PATH = "/v1/receipts/{tenant}/{provider}"
 

@@ -35,7 +35,7 @@ from clarion.ports.streams import Streams
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 
-READ: Final = "notifications:read"
+_READ: Final = "notifications:read"
 _STATES: Final = {name: state for state, name in NAMES.items()}
 _LIST_QUERIES: Final = (
     Query("state", "Only with a delivery in this state"),
@@ -53,11 +53,11 @@ def routes(state: History, streams: Streams, store: StageStore, directory: Direc
     handlers = _Notifications(state, streams, store)
     return [
         Route(
-            "GET", "/v1/notifications/{id}", handlers.get, READ, "A notification with its deliveries and timeline",
+            "GET", "/v1/notifications/{id}", handlers.get, _READ, "A notification with its deliveries and timeline",
             reply=NotificationOut, tag="notifications",
         ),
         Route(
-            "GET", "/v1/notifications", handlers.listed, READ,
+            "GET", "/v1/notifications", handlers.listed, _READ,
             "Notifications, newest first; a page of a filtered list may hold fewer items than the limit",
             queries=_LIST_QUERIES, tag="notifications",
         ),

@@ -60,14 +60,14 @@ class BroadcastProgress(msgspec.Struct, frozen=True):
 def broadcast_routes(state: History, store: StageStore, directory: Directory) -> list[Route]:
     """Return the endpoints that read broadcasts."""
     handlers = _Broadcasts(state, store, directory)
-    scope = "notifications:read"
+    read = "broadcasts:read"
     return [
         Route(
-            "GET", "/v1/broadcasts/{id}", handlers.get, scope, "Progress of a broadcast", reply=BroadcastProgress,
+            "GET", "/v1/broadcasts/{id}", handlers.get, read, "Progress of a broadcast", reply=BroadcastProgress,
             tag="broadcasts",
         ),
         Route(
-            "GET", "/v1/broadcasts/{id}/deliveries", handlers.deliveries, scope, "Deliveries of a broadcast",
+            "GET", "/v1/broadcasts/{id}/deliveries", handlers.deliveries, read, "Deliveries of a broadcast",
             queries=(
                 Query("user_id", "Only to this user"),
                 Query("state", "Only in this state"),

@@ -16,7 +16,6 @@ from clarion.ports.history import History, Window
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 
-_READ: Final = "notifications:read"
 _HOUR_MS: Final = 3_600_000
 
 
@@ -35,12 +34,12 @@ def monitoring_routes(state: History, clock: Clock) -> list[Route]:
     handlers = _Watch(state, clock)
     return [
         Route(
-            "GET", "/v1/sandbox/messages", handlers.messages, _READ, "Messages captured by sandbox providers, newest first",
+            "GET", "/v1/sandbox/messages", handlers.messages, "sandbox:read", "Messages captured by sandbox providers, newest first",
             queries=(Query("channel", "Only on this channel"), Query("user_id", "Only to this user"), *PAGE_QUERIES),
             tag="sandbox",
         ),
         Route(
-            "GET", "/v1/counters", handlers.counters, _READ, "Counters per minute, channel and reason",
+            "GET", "/v1/counters", handlers.counters, "counters:read", "Counters per minute, channel and reason",
             queries=(
                 Query("from", "From this minute on; an hour ago by default"),
                 Query("to", "Up to this time; now by default"),

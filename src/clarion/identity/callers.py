@@ -1,15 +1,34 @@
-"""A cache of the callers of API keys: a request whose key this process has seen needs no lookup."""
+"""The callers of credentials: what each kind of credential lets its holder do is said here alone."""
 
-from clarion.domain.api_key import key_digest
+from typing import Final
+
+from clarion.domain.actor import Actor, ActorKind
+from clarion.domain.api_key import ApiKey, key_digest
 from clarion.domain.limits_processes import CALLERS_KEPT_MAX
+from clarion.domain.permissions import OF_OPERATOR, OF_USER, permissions_of
+from clarion.identity.user_tokens import Grant
 from clarion.ports.directory import OPERATOR_LEVEL, Directory
 from clarion.ports.web import Caller
 
+OPERATOR: Final = Caller("", Actor(ActorKind.OPERATOR, "operator"), OF_OPERATOR)
+"""The caller of the operator's keys."""
+
+
+def caller_of_key(key: ApiKey) -> Caller:
+    """Return the caller of a tenant's key: its scopes say what it may do."""
+    actor = Actor(ActorKind.KEY, key.key_id)
+    return Caller(key.tenant, actor, permissions_of(key.scopes), None, key.expires_ms, key.networks)
+
+
+def caller_of_user(grant: Grant) -> Caller:
+    """Return the caller of a user's token, who acts for this user alone."""
+    return Caller(grant.tenant, Actor(ActorKind.USER, grant.user_id), OF_USER, grant.user_id)
+
 
 class Callers:
-    """The callers of keys, cached by the digests of the keys for as long as no key changed. While the directory cannot
-    know whether one changed, every request looks its key up. Unknown keys are not cached: made-up ones would fill
-    it."""
+    """The callers of API keys: a request whose key this process has seen needs no lookup. They are cached by the digests of the
+    keys for as long as no key changed. While the directory cannot know whether one changed, every request looks its key
+    up. Unknown keys are not cached: made-up ones would fill it."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
@@ -25,11 +44,11 @@ class Callers:
         known, digest = self._known, key_digest(secret)
         caller = known.get(digest) if directory.is_current() else None
         if caller is None:
-            caller = await directory.caller(secret, now_ms)
-            if caller is None:
+            key = await directory.api_key(secret, now_ms)
+            if key is None:
                 known.pop(digest, None)
                 return None
             if len(known) >= CALLERS_KEPT_MAX:
                 known.clear()
-            known[digest] = caller
+            caller = known[digest] = caller_of_key(key)
         return caller if caller.expires_ms is None or now_ms < caller.expires_ms else None

@@ -39,7 +39,7 @@ class KeyUses:
     def note(self, caller: Caller, peer: str, now_ms: int) -> None:
         """Note a use by a client's address. Beyond `KEY_USES_NOTED_MAX` keys and addresses, new ones are left out until
         the others are stored."""
-        use, noted = (caller.tenant, caller.key_id, peer), self._noted
+        use, noted = (caller.tenant, caller.actor.id, peer), self._noted
         if len(noted) < KEY_USES_NOTED_MAX or use in noted:
             noted[use] = now_ms
 

@@ -12,12 +12,12 @@ from clarion.domain.networks import check_networks
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.times import Time, shown, stored
 from clarion.identity.rules.keys import KeyState, check_expiry, key_state
-from clarion.identity.rules.scopes import ROTATE, check_scopes
+from clarion.identity.rules.scopes import check_scopes
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_keys import KeyRecord, KeyUse
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import OPERATOR, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 
@@ -106,12 +106,12 @@ class _Handlers:
         return await self._rotate(call.path["id"], call.path["key_id"], call.body.overlap_s)
 
     async def rotate_own(self, call: Call) -> Reply:
-        return await self._rotate(call.caller.tenant, call.caller.key_id, call.body.overlap_s)
+        return await self._rotate(call.caller.tenant, call.caller.actor.id, call.body.overlap_s)
 
     async def put_networks(self, call: Call) -> Reply:
         tenant, key_id, networks = call.path["id"], call.path["key_id"], check_networks(call.body.networks)
         record = await self._keys.set_networks(tenant, key_id, networks)
-        event, by = SecurityEvent.KEY_NETWORKS_CHANGED, call.caller.key_id
+        event, by = SecurityEvent.KEY_NETWORKS_CHANGED, call.caller.actor.id
         self._telemetry.security(event, tenant=tenant, key_id=key_id, by=by)
         return Reply(self._view(record))
 
@@ -161,16 +161,17 @@ def routes(control: Control, clock: Clock, telemetry: Telemetry) -> list[Route]:
     """Return the endpoints of this area."""
     do = _Handlers(control, clock, telemetry)
     keys, one, tag = "/v1/tenants/{id}/keys", "/v1/tenants/{id}/keys/{key_id}", "tenants"
+    write, read = "tenant-keys:write", "tenant-keys:read"
     return [
-        Route("POST", keys, do.make, OPERATOR, "Create a key; its secret is shown only once",
+        Route("POST", keys, do.make, write, "Create a key; its secret is shown only once",
               body=KeyBody, reply=KeyView, status=201, tag=tag),
-        Route("GET", keys, do.page, OPERATOR, "List a tenant's keys", queries=PAGE_QUERIES, tag=tag),
-        Route("GET", one, do.get, OPERATOR, "Get a key, and the networks it was used from", reply=KeyView, tag=tag),
-        Route("DELETE", one, do.revoke, OPERATOR, "Revoke a key", status=204, tag=tag),
-        Route("POST", f"{one}/rotate", do.rotate, OPERATOR, "Replace a key; both are valid until the overlap ends",
+        Route("GET", keys, do.page, read, "List a tenant's keys", queries=PAGE_QUERIES, tag=tag),
+        Route("GET", one, do.get, read, "Get a key, and the networks it was used from", reply=KeyView, tag=tag),
+        Route("DELETE", one, do.revoke, write, "Revoke a key", status=204, tag=tag),
+        Route("POST", f"{one}/rotate", do.rotate, write, "Replace a key; both are valid until the overlap ends",
               body=RotationBody, reply=KeyView, status=201, tag=tag),
-        Route("PUT", f"{one}/networks", do.put_networks, OPERATOR, "Replace the networks that a key may be used from",
+        Route("PUT", f"{one}/networks", do.put_networks, write, "Replace the networks that a key may be used from",
               body=NetworksBody, reply=KeyView, tag=tag),
-        Route("POST", "/v1/keys/current/rotate", do.rotate_own, ROTATE, "Replace the key that this request is made with",
+        Route("POST", "/v1/keys/current/rotate", do.rotate_own, "keys:rotate", "Replace the key that this request is made with",
               body=RotationBody, reply=KeyView, status=201, tag="keys"),
     ]  # fmt: skip

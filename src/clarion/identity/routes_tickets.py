@@ -8,7 +8,7 @@ from clarion.domain.times import shown
 from clarion.identity.tickets import Tickets
 from clarion.identity.user_tokens import UserTokens
 from clarion.ports.clock import Clock
-from clarion.ports.web import USER, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 
 
 class LiveTicket(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ def routes(tokens: UserTokens, tickets: Tickets, clock: Clock) -> list[Route]:
 
     return [
         Route(
-            "POST", "/v1/live/tickets", issue, USER, "Get a ticket that opens one socket or event stream of the gateway",
+            "POST", "/v1/live/tickets", issue, "inbox:read", "Get a ticket that opens one socket or event stream of the gateway",
             reply=LiveTicket, status=201, tag="inbox",
         ),
     ]  # fmt: skip

@@ -62,7 +62,7 @@ class _Handlers:
     async def rotate_key(self, call: Call) -> Reply:
         tenant = call.caller.tenant
         key = await self._tenants.rotate_token_key(tenant, call.body.overlap_s * 1000)
-        self._telemetry.security(SecurityEvent.TOKEN_KEY_ROTATED, tenant=tenant, key_id=call.caller.key_id)
+        self._telemetry.security(SecurityEvent.TOKEN_KEY_ROTATED, tenant=tenant, key_id=call.caller.actor.id)
         return Reply(TokenKeyView(shown(key.previous_until_ms)))
 
 
@@ -71,11 +71,11 @@ def routes(control: Control, tokens: UserTokens, clock: Clock, telemetry: Teleme
     handlers = _Handlers(control, tokens, clock, telemetry)
     return [
         Route(
-            "POST", "/v1/users/{id}/tokens", handlers.issue, "users:write", "Sign a token for one user's inbox and preferences",
+            "POST", "/v1/users/{id}/tokens", handlers.issue, "user-tokens:write", "Sign a token for one user's inbox and preferences",
             body=TokenBody, reply=TokenView, status=201, tag="users",
         ),
         Route(
-            "POST", "/v1/users/tokens/rotate-key", handlers.rotate_key, "users:write",
+            "POST", "/v1/users/tokens/rotate-key", handlers.rotate_key, "user-tokens:revoke",
             "Revoke all user tokens issued before, now or after an overlap", body=TokenKeyBody, reply=TokenKeyView, tag="users",
         ),
     ]  # fmt: skip

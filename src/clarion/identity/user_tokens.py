@@ -21,11 +21,9 @@ from clarion.domain.errors import Unauthorized
 from clarion.domain.limits import TENANT_CHARS_MAX, USER_TOKEN_CHARS_MAX, USER_TOKEN_LEEWAY_S, USER_TOKEN_TTL_S_MAX
 from clarion.domain.token_key import TokenKey
 from clarion.ports.secrets import Vault
-from clarion.ports.web import USER, Caller
 
 ISSUER: Final = "clarion"
 AUDIENCE: Final = "clarion-user"
-KEY_ID: Final = "user-token"
 _ALGORITHM: Final = "HS256"
 _HEADER: Final = {"typ": "JWT", "alg": _ALGORITHM}
 _SIGNED_HEADER: Final = base64.urlsafe_b64encode(msgspec.json.encode(_HEADER)).rstrip(b"=").decode()
@@ -90,11 +88,6 @@ class UserTokens:
         claims = msgspec.to_builtins(_Claims(ISSUER, AUDIENCE, user_id, tenant, now_s, now_s + ttl_s))
         header = _HEADER | ({"kid": str(generation)} if generation else {})
         return jwt.encode(header, claims, self._key(tenant, generation), algorithms=[_ALGORITHM])
-
-    def verify(self, token: str, now_s: int) -> Caller:
-        """Return the caller of a token. Raises `Unauthorized` as `grant` does."""
-        grant = self.grant(token, now_s)
-        return Caller(grant.tenant, KEY_ID, frozenset({USER}), grant.user_id)
 
     def grant(self, token: str, now_s: int) -> Grant:
         """Return for whom a token was issued. Raises `Unauthorized` when the token is not valid, with the code of a

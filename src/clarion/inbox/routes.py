@@ -16,7 +16,7 @@ from clarion.inbox.worker_marks import Marking
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Inbox
-from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
+from clarion.ports.web import Call, Handler, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, bytes_of, cursor_text, limit_of, not_a_cursor, raw_cursor
 
 Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -44,19 +44,19 @@ def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marki
     )  # fmt: skip
     return [
         Route(
-            "GET", "/v1/inbox", handlers.listed, USER, "The user's inbox, the last arrived first", queries=queries,
+            "GET", "/v1/inbox", handlers.listed, "inbox:read", "The user's inbox, the last arrived first", queries=queries,
             reply=InboxPage, tag="inbox",
         ),
         Route(
-            "GET", "/v1/inbox/counts", handlers.counts, USER, "Unseen and unread", queries=FILTER_QUERIES[1:],
+            "GET", "/v1/inbox/counts", handlers.counts, "inbox:read", "Unseen and unread", queries=FILTER_QUERIES[1:],
             reply=InboxCounts, tag="inbox",
         ),
         *(
-            Route("POST", f"/v1/inbox/{{id}}/{verb}", handlers.marking(verb), USER, summary, status=204, tag="inbox")
+            Route("POST", f"/v1/inbox/{{id}}/{verb}", handlers.marking(verb), "inbox:write", summary, status=204, tag="inbox")
             for verb, summary in _VERBS.items()
         ),
         Route(
-            "DELETE", "/v1/inbox/{id}", handlers.marking("delete"), USER, "Delete an item for good", status=204,
+            "DELETE", "/v1/inbox/{id}", handlers.marking("delete"), "inbox:write", "Delete an item for good", status=204,
             tag="inbox",
         ),
     ]  # fmt: skip

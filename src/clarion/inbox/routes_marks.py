@@ -14,7 +14,7 @@ from clarion.inbox.worker_marks import Marking
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Inbox
-from clarion.ports.web import USER, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 
 
 def routes(inbox: Inbox, directory: Directory, clock: Clock, marking: Marking) -> list[Route]:
@@ -22,11 +22,11 @@ def routes(inbox: Inbox, directory: Directory, clock: Clock, marking: Marking) -
     handlers = _Marks(inbox, directory, clock, marking)
     return [
         Route(
-            "POST", "/v1/inbox/marks", handlers.mark, USER, "Mark many items, or all of a list", body=MarksIn,
+            "POST", "/v1/inbox/marks", handlers.mark, "inbox:write", "Mark many items, or all of a list", body=MarksIn,
             reply=MarksOut, tag="inbox",
         ),
         Route(
-            "POST", "/v1/inbox/read-all", handlers.read_all, USER, "Mark everything as read", status=204, tag="inbox"
+            "POST", "/v1/inbox/read-all", handlers.read_all, "inbox:write", "Mark everything as read", status=204, tag="inbox"
         ),
     ]  # fmt: skip
 

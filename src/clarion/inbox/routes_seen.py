@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from clarion.domain import ids
-from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.errors import Forbidden, InvalidField, Malformed, NotFound
 from clarion.domain.limits import KEY_CHARS_MAX
 from clarion.journal.events import Request
 from clarion.journal.find import find_accepted
@@ -30,9 +30,9 @@ def routes(history: History, streams: Streams, store: StageStore, clock: Clock) 
     handlers = _SeenReceipts(history, streams, store, clock)
     return [
         Route(
-            "POST", "/v1/notifications/{id}/seen", handlers.seen, "notifications:write",
+            "POST", "/v1/notifications/{id}/seen", handlers.seen, "seen:write",
             "Report that a user saw a notification; a user's own token reports for that user",
-            body=SeenIn, status=204, by_user=True, tag="notifications",
+            body=SeenIn, status=204, optional=True, tag="notifications",
         ),
     ]  # fmt: skip
 
@@ -67,8 +67,12 @@ class _SeenReceipts:
 
 
 def _seen_by(call: Call) -> str:
-    """Return the id of the user who saw it. Raises `Forbidden` when a user's token names another user."""
-    own, named = call.caller.user_id, call.body.user_id if call.body is not None else None
+    """Return the id of the user who saw it. Raises `Forbidden` when a user's token names another user, and `Malformed` when
+    nobody is named."""
+    own, named = call.caller.user_id, None if call.body is None else call.body.user_id
     if own is not None and named not in (None, own):
         raise Forbidden("a user's token is valid for that user only", field="user_id")
-    return str(own or named)
+    seen_by = own or named
+    if seen_by is None:
+        raise Malformed("the body has to name the user; only a user's own token needs none", field="user_id")
+    return str(seen_by)

@@ -19,14 +19,13 @@ _JOB = msgspec.msgpack.Decoder(BroadcastJob)
 def routes(inbox: Inbox, history: History, streams: Streams, store: StageStore, clock: Clock) -> list[Route]:
     """Return the endpoints."""
     handlers = _Withdrawals(inbox, history, streams, store, clock)
-    scope = "notifications:write"
     return [
         Route(
-            "POST", "/v1/notifications/{id}/withdraw", handlers.notification, scope,
+            "POST", "/v1/notifications/{id}/withdraw", handlers.notification, "notifications:write",
             "Take a notification out of all inboxes, now and when it arrives later", status=204, tag="notifications",
         ),
         Route(
-            "POST", "/v1/broadcasts/{id}/withdraw", handlers.broadcast, scope,
+            "POST", "/v1/broadcasts/{id}/withdraw", handlers.broadcast, "broadcasts:write",
             "Take a broadcast out of all inboxes, now and when it arrives later", status=204, tag="broadcasts",
         ),
     ]  # fmt: skip

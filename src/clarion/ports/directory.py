@@ -5,12 +5,12 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlia
 
 import msgspec
 
+from clarion.domain.api_key import ApiKey
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile, User
-from clarion.ports.web import Caller
 
 OPERATOR_LEVEL: Final = ""
 """The tenant whose revision covers the installation's own definitions: tenants and API keys."""
@@ -140,8 +140,8 @@ class Directory(Protocol):
         """Return the newest versions of all definitions of a kind."""
         ...
 
-    async def caller(self, secret: str, now_ms: int) -> Caller | None:
-        """Return the caller of an API key by its secret, or None when the key is unknown, revoked or expired."""
+    async def api_key(self, secret: str, now_ms: int) -> ApiKey | None:
+        """Return the API key that a secret belongs to, or None when it is unknown, revoked or expired."""
         ...
 
     async def token_key(self, tenant: str) -> TokenKey:

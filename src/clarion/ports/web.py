@@ -10,29 +10,30 @@ from typing import Any
 
 import msgspec
 
-from clarion.domain.actor import Actor, ActorKind
-from clarion.domain.errors import InvalidField, QuotaStatus
+from clarion.domain.actor import Actor
+from clarion.domain.errors import Forbidden, InvalidField, QuotaStatus
 from clarion.domain.limits import BODY_BYTES_MAX, BODY_VALUES_MAX
 from clarion.domain.networks import Network
+from clarion.domain.permissions import lacks
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The caller, as identified by the credential alone. `user_id` is set for a signed user token; `expires_ms` is when
-    the credential expires, if known. With `networks`, it may be used from addresses in them alone."""
+    """The caller, as identified by the credential alone: `clarion.identity.callers` makes it. What it may do is its
+    permissions; the kind of its actor is for the gate and the audit. Without a tenant it is the operator. With `user_id` it
+    acts for this user alone; `expires_ms` is when the credential expires, if known. With `networks`, it may be used from
+    addresses in them alone."""
 
     tenant: str
-    key_id: str
-    scopes: frozenset[str]
+    actor: Actor
+    permissions: frozenset[str]
     user_id: str | None = None
     expires_ms: int | None = None
     networks: tuple[Network, ...] = ()
 
-    @property
-    def actor(self) -> Actor:
-        """Who makes the request, for the audit."""
-        if self.user_id is not None:
-            return Actor(ActorKind.USER, self.user_id)
-        return Actor(ActorKind.KEY if self.tenant else ActorKind.OPERATOR, self.key_id)
+    def require(self, permission: str, field: str) -> None:
+        """Raise `Forbidden` that names a field unless the caller has a permission, beside the one of its route."""
+        if permission not in self.permissions:
+            raise Forbidden(lacks(permission), field=field)
 
 
 class Call(msgspec.Struct):
@@ -67,13 +68,6 @@ class Reply(msgspec.Struct):
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
-PUBLIC = ""
-"""Scope of routes that need no credential."""
-OPERATOR = "operator"
-"""Scope of the installation's operator: tenants and their keys."""
-USER = "inbox"
-"""Scope of a signed user token."""
-
 JSON = "application/json"
 TOML = "application/toml"
 
@@ -87,22 +81,22 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
-    reads its body piecewise and has no body limit; the items of an `itemwise` body are validated one by one, so an item
-    nested too deeply to be decoded reaches the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
-    may also call a `by_user` route, for its own user and without a body; an `optional` body may be left out. `media`
-    are the accepted types of the body: JSON, which is assumed for any type not named, and `TOML`. A `raw` route gets
-    the bytes of its body, up to `limit_bytes`, and nothing is decoded. `values_max`
-    bounds the values of a JSON body. Requests to a `health` route are bounded apart from all others. A request to a route
-    without a credential counts as `cost` ones at the limit of its peer, and as none where its success `proves` who the
-    caller is. `idempotency_key` is whether the header `Idempotency-Key` makes a request safe to repeat. A `versioned` route
-    returns an `ETag`, and unless it reads it takes `If-Match` and `If-None-Match`. `description` and `example`, a body, are
-    for the OpenAPI document."""
+    """An endpoint. `permission` is what the caller must have, one of `clarion.domain.permissions`, or `PUBLIC`;
+    `body` and `reply` are msgspec types; a `stream` route reads its body piecewise and has no body limit; the items
+    of an `itemwise` body are validated one by one, so an item nested too deeply to be decoded reaches the handler
+    cut to `ITEM_DEPTH_MAX`, which it refuses. An `optional` body may be left out. `media` are the accepted types of
+    the body: JSON, which is assumed for any type not named, and `TOML`. A `raw` route gets the bytes of its body,
+    up to `limit_bytes`, and nothing is decoded. `values_max` bounds the values of a JSON body. Requests to a
+    `health` route are bounded apart from all others. A request to a route without a credential counts as `cost`
+    ones at the limit of its peer, and as none where its success `proves` who the caller is. `idempotency_key` is
+    whether the header `Idempotency-Key` makes a request safe to repeat. A `versioned` route returns an `ETag`, and
+    unless it reads it takes `If-Match` and `If-None-Match`. `description` and `example`, a body, are for the
+    OpenAPI document."""
 
     method: str
     path: str
     handler: Handler
-    scope: str
+    permission: str
     summary: str
     body: Any = None
     reply: Any = None
@@ -111,7 +105,6 @@ class Route(msgspec.Struct, frozen=True):
     values_max: int = BODY_VALUES_MAX
     stream: bool = False
     itemwise: bool = False
-    by_user: bool = False
     optional: bool = False
     raw: bool = False
     queries: tuple[Query, ...] = ()

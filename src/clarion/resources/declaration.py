@@ -24,7 +24,7 @@ B_contra = TypeVar("B_contra", contravariant=True)
 
 
 class Permissions(NamedTuple):
-    """What a caller needs to read documents of a kind, and to change them."""
+    """What a caller must have to read documents of a kind, and to change them: `clarion.domain.permissions` lists it."""
 
     read: str
     write: str
@@ -116,7 +116,6 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     path: str
     body: type[B]
     view: type[msgspec.Struct]
-    permissions: Permissions
     check: Check[B]
     needs: Need[B] = nothing
     noun: str = ""
@@ -162,6 +161,11 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     def collection(self) -> str:
         """The last part of the path of all of these, such as `event-rules`."""
         return self.path.removesuffix("/{key}").rsplit("/", 1)[1]
+
+    @property
+    def permissions(self) -> Permissions:
+        """The permissions to read and to change these, such as `event-rules:read`."""
+        return Permissions(f"{self.collection}:read", f"{self.collection}:write")
 
 
 def defaults_of(struct: type[msgspec.Struct]) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.errors import Malformed, NotFound
+from clarion.domain.permissions import OF_TENANT, OF_USER
 from clarion.ports.web import Call, Caller, Route, invalid_field
 from clarion.ways_in.http.toml import parsed
 
-_ALL_SCOPES: Final = frozenset({"*"})
+_KEY: Final = Actor(ActorKind.KEY, "testing")
 
 
 class Api:
@@ -26,7 +28,8 @@ class Api:
         refusal."""
         route, named = self._find(method, path)
         raw = b"" if body is None else _raw(body)
-        request = Call(Caller(self._tenant, "testing", _ALL_SCOPES, user), named, query, {}, raw)
+        own = Caller(self._tenant, Actor(ActorKind.USER, user), OF_USER, user) if user is not None else None
+        request = Call(own or Caller(self._tenant, _KEY, OF_TENANT), named, query, {}, raw)
         if route.body is not None and raw:
             request.body = _decoded(raw, route.body)
         reply = await route.handler(request)

@@ -15,10 +15,11 @@ from clarion.journal import topics
 from clarion.journal.events import AcceptedFrame
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.jsonschema.schemas import JsonSchemas
-from clarion.ports.web import Call, Caller, Reply
+from clarion.ports.web import Call, Reply
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.ways_in.http import routes_broadcasts
 from clarion.ways_in.http.routes_notifications import routes
+from tests.callers import by_key
 from tests.stages.world import TENANT, World
 
 
@@ -76,7 +77,7 @@ class IntakeHarness:
         raw = msgspec.json.encode(body)
         decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
         headers = {} if key is None else {"idempotency-key": key}
-        caller = Caller(tenant, "key", frozenset({"*"}))
+        caller = by_key(tenant)
         return await route.handler(Call(caller, at, {}, headers, raw, decoded))
 
     async def post_json(self, *values: Any, **options: Any) -> Any:

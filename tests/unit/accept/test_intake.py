@@ -19,13 +19,13 @@ from clarion.languages.jsonschema.schemas import JsonSchemas
 from clarion.ports.directory import Defined
 from clarion.ports.stage_store import AcceptState as Remembered
 from clarion.ports.stage_store import IdempotencyEntry, StageResult
-from clarion.ports.web import Caller
 from clarion_lab.load.delays import LOCAL
+from tests.callers import by_key
 from tests.stages.virtual import START_MS, run
 from tests.stages.world import TENANT
 from tests.unit.accept.harness import BATCH, GOOD, ONE, IntakeHarness
 
-CALLER = Caller(TENANT, "key", frozenset({"*"}))
+CALLER = by_key(TENANT)
 HELLO = NotificationIn(to="u1", template="hello")
 KEY = Key("k", digest_of(b"what a caller compares by"))
 

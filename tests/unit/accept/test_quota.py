@@ -6,8 +6,8 @@ from clarion.accept.worker_quota import QuotaGate
 from clarion.domain import limits_processes as limits
 from clarion.domain.errors import QuotaExceeded, QuotaStatus, TooLarge
 from clarion.domain.quota import TENANT, Quota
-from clarion.ports.web import Caller
 from clarion.stores.memory.quotas import MemoryQuotas
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane, migrated
 from tests.stages.world import Notes
 
@@ -80,7 +80,7 @@ async def key_with(installation, quota=None, tenant="acme"):
     if quota is not None:
         await installation.control.quotas.put(tenant, record.key_id, quota)
         installation.settle()
-    return Caller(tenant, record.key_id, frozenset({"*"}))
+    return by_key(tenant, key_id=record.key_id)
 
 
 async def tenant_has(installation, **figures):
@@ -173,10 +173,10 @@ async def test_the_narrower_audience_counts(installation, process):
 async def test_a_changed_quota_holds_from_then_on(installation, process):
     caller = await key_with(installation, Quota(rate_per_s=1, burst=5))
     assert sum(await process.through(caller, *[1] * 9)) == 5
-    await installation.control.quotas.put("acme", caller.key_id, Quota(rate_per_s=1, burst=8))
+    await installation.control.quotas.put("acme", caller.actor.id, Quota(rate_per_s=1, burst=8))
     installation.settle()
     assert sum(await process.through(caller, *[1] * 9)) == 3, "the usage stays counted"
-    await installation.control.quotas.put("acme", caller.key_id, Quota())
+    await installation.control.quotas.put("acme", caller.actor.id, Quota())
     installation.settle()
     assert len(await process.through(caller, *[1] * 9)) == 9
 
@@ -184,7 +184,7 @@ async def test_a_changed_quota_holds_from_then_on(installation, process):
 async def test_lowering_a_quota_leaves_no_debt(installation, process):
     caller = await key_with(installation, Quota(rate_per_s=1_000, burst=100_000))
     assert await process.through(caller, 100_000) == [100_000]
-    await installation.control.quotas.put("acme", caller.key_id, Quota(rate_per_s=1, burst=2))
+    await installation.control.quotas.put("acme", caller.actor.id, Quota(rate_per_s=1, burst=2))
     installation.settle()
     assert (await process.refused(caller, 1)).retry_after_s == 1
     installation.clock.wall_ms += 2_000
@@ -195,7 +195,7 @@ async def test_a_days_count_outlasts_a_smaller_total(installation, process):
     caller = await key_with(installation, Quota(daily=200))
     assert await process.through(caller, 100) == [100]
     for daily, through in ((50, []), (101, [1]), (201, [99, 1])):
-        await installation.control.quotas.put("acme", caller.key_id, Quota(daily=daily))
+        await installation.control.quotas.put("acme", caller.actor.id, Quota(daily=daily))
         installation.settle()
         assert await process.through(caller, *through, 1) == through
 

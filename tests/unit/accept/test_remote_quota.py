@@ -7,12 +7,12 @@ import pytest
 from clarion.accept.worker_quota import QuotaGate
 from clarion.domain.errors import Overloaded, QuotaExceeded
 from clarion.domain.quota import Quota
-from clarion.ports.web import Caller
 from clarion.stores.memory.quotas import MemoryQuotas
+from tests.callers import by_key
 from tests.stages.world import Notes
 from tests.unit.deliver.paces import TurnedClock
 
-CALLER = Caller("acme", "key", frozenset({"*"}))
+CALLER = by_key()
 
 
 class FarQuotas(MemoryQuotas):

@@ -15,15 +15,15 @@ from clarion.domain.errors import InvalidField, Overloaded
 from clarion.domain.limits_processes import BACKLOG_CHECK_MS
 from clarion.domain.quota import TENANT as WHOLE
 from clarion.domain.quota import Quota
-from clarion.ports.web import Caller
 from clarion_lab.load.delays import Delayed, Delays, Waits
+from tests.callers import by_key
 from tests.contract.controls import ControlPlane
 from tests.registries import categories_of, definitions_of, templates_of
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, seed_data
 from tests.unit.accept.harness import IntakeHarness
 
-CALLER = Caller(TENANT, "key", frozenset({"*"}))
+CALLER = by_key(TENANT)
 NEWS = {"template": "news", "data": {}}
 RULE = {"event": "paid", "notify": [{"to": "data.who", "template": "news"}, {"to": "'u2'", "workflow": "flow"}]}
 STEPS = {"steps": [{"kind": "send", "name": "tell", "template": "news"}], "category": "letters"}

@@ -14,9 +14,8 @@ from clarion.domain.content import PARTS, REQUIRED_PARTS
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_TTL_MS_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
 from clarion.identity.rules.keys import check_expiry
-from clarion.identity.rules.scopes import EVERYTHING, SCOPES, allows, check_scopes
+from clarion.identity.rules.scopes import check_scopes
 from clarion.ports.vendor import Field
-from clarion.ports.web import OPERATOR, USER
 from clarion.resources.pages import page_of, page_reply
 
 FIELDS = (
@@ -146,14 +145,6 @@ def test_suppressed_addresses_have_the_form_of_those_of_users(channel, text, sto
 def test_no_suppressed_address_has_two_lines(channel):
     with pytest.raises(InvalidField):
         check_address(channel, "a@example.com\nb")
-
-
-def test_tenant_scopes_exclude_those_of_operators_and_users():
-    for scope in SCOPES:
-        assert allows({EVERYTHING}, scope) and allows({scope}, scope)
-        assert not allows(set(SCOPES) - {scope}, scope)
-    assert not allows({EVERYTHING, *SCOPES}, OPERATOR)
-    assert not allows({EVERYTHING, *SCOPES}, USER)
 
 
 @pytest.mark.parametrize("scopes", [[], ["operator"], ["inbox"], ["users:write", "users"], ["*"] * 33])

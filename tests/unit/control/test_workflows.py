@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.control.workflows.graph import before, check_graph
-from clarion.control.workflows.rules import Known, check_references, check_workflow
+from clarion.control.workflows.rules import check_content, check_workflow, references
 from clarion.control.workflows.schema import workflow_schema
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
@@ -16,7 +16,7 @@ from clarion.languages.cel.expressions import CelExpressions
 from clarion.ports.expressions import ExpressionError
 from clarion.ports.web import invalid_field
 
-KNOWN = Known({"hello": {Channel.PUSH, Channel.SMS}}, {"news"})
+TEMPLATES = {"hello": {Channel.PUSH, Channel.SMS}}
 
 
 def step(kind, name="it", **fields):
@@ -46,7 +46,10 @@ def stored(*steps, **fields):
     """Read and check a workflow as the API does."""
     workflow = read({"steps": steps, **fields})
     check_workflow(workflow, fault_of)
-    check_references(workflow, KNOWN)
+    check_content(workflow, TEMPLATES)
+    for one in references(workflow):
+        if (one.kind, one.key) not in {("template", "hello"), ("category", "news")}:
+            raise one.unknown()
     return workflow
 
 

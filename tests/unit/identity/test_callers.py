@@ -18,7 +18,7 @@ class CallCounter:
         self.asked = 0
 
     def __getattr__(self, name):
-        self.asked += name == "caller"
+        self.asked += name == "api_key"
         return getattr(self._directory, name)
 
 
@@ -47,7 +47,7 @@ async def test_a_cached_key_is_not_looked_up_again(installation):
     record, secret = await secret_of(installation)
     for _ in range(5):
         caller = await callers.of(secret, installation.clock.now_ms())
-        assert (caller.tenant, caller.key_id) == (T, record.key_id)
+        assert (caller.tenant, caller.actor.id) == (T, record.key_id)
     assert counted.asked == 1
     for wrong in (secret[:-1] + "x", "clk_" + record.key_id, ""):
         assert await callers.of(wrong, installation.clock.now_ms()) is None

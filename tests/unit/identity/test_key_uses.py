@@ -6,6 +6,7 @@ from clarion.domain.errors import Overloaded
 from clarion.domain.limits_processes import KEY_EXPIRY_CHECK_MS, KEY_USE_EVERY_MS
 from clarion.domain.security_events import SecurityEvent
 from clarion.identity import key_uses as module
+from clarion.identity.callers import caller_of_key
 from clarion.identity.key_uses import KeyUses
 from tests.contract.controls import ControlPlane
 
@@ -42,7 +43,7 @@ async def world(tmp_path):
 
 async def caller_of(world, **values):
     record, secret = await world.keys.create(T, "ci", ["*"], **values)
-    return await world.directory.caller(secret, world.clock.now_ms()), record.key_id
+    return caller_of_key(await world.directory.api_key(secret, world.clock.now_ms())), record.key_id
 
 
 def note(world, caller, *hosts):

@@ -26,7 +26,7 @@ from clarion.app.processes.http_server import (
 from clarion.app.processes.starts import this_start
 from clarion.app.routes import ops
 from clarion.app.routes.all_routes import routes
-from clarion.app.wiring.parts import Identity, Parts
+from clarion.app.wiring.parts import Parts, identity_of
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import DurabilityError, OperatorError, StoreRewound, StoreUnavailable
 from clarion.domain.limits_processes import (
@@ -39,6 +39,7 @@ from clarion.edge.open_files import raise_open_files
 from clarion.edge.protocol import BoundedHttp
 from clarion.edge.server import settings
 from clarion.edge.tls.renewal import ServerTls
+from clarion.identity.identify import Identity
 from clarion.identity.operator_keys import OPERATOR_KEY_FILE, operator_keys
 from clarion.journal import topics
 from clarion.ports.web import Route
@@ -76,7 +77,7 @@ async def serve(parts: Parts) -> None:
     failures: list[DurabilityError | OperatorError] = []
     enrollment = Enrollment(parts.store, this_start("api", os.environ, parts.clock).owner, parts.telemetry)
     await enrollment.begin()
-    failed, identity = asyncio.Event(), Identity(parts, operator_keys(config, parts.telemetry))
+    failed, identity = asyncio.Event(), identity_of(parts, operator_keys(config, parts.telemetry))
     permitted = raise_open_files(parts.telemetry)
     arrivals = arrivals_of(parts, permitted)
     connections = Connections(parts.telemetry, permitted, arrivals=arrivals)

@@ -22,7 +22,7 @@ from clarion.app.processes.http_server import (
 )
 from clarion.app.processes.starts import this_start
 from clarion.app.routes import ops
-from clarion.app.wiring.parts import Identity, Parts
+from clarion.app.wiring.parts import Parts, identity_of
 from clarion.domain.errors import CallerError, OperatorError, Overloaded, StoreUnavailable
 from clarion.domain.inbox import ChangedInboxes
 from clarion.edge.arrivals import Arrivals
@@ -168,7 +168,7 @@ def _application(parts: Parts, hub: Hub, door: Door, connections: Connections) -
     config = parts.config
     probes = application(
         ops.routes(parts, connections),
-        Identity(parts, operator_keys(config, parts.telemetry)),
+        identity_of(parts, operator_keys(config, parts.telemetry)),
         parts.telemetry,
         api=config.api,
         quotas=parts.directory.quotas,

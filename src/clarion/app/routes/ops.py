@@ -1,12 +1,13 @@
 """The routes for probes and metrics, which need no credential."""
 
 from clarion.app.wiring.parts import Parts
+from clarion.domain.permissions import PUBLIC
 from clarion.edge.connections import Connections
 from clarion.edge.one_a_turn import OneATurn
 from clarion.journal import topics
 from clarion.ops import health
 from clarion.ops.metrics import CONTENT_TYPE
-from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 
 
 def routes(parts: Parts, connections: Connections) -> list[Route]:

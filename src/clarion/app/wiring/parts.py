@@ -1,6 +1,5 @@
 """Builds the parts of one process. No decision is made here."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Mapping
@@ -17,15 +16,9 @@ from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
 from clarion.deliver.rules.retry import Policy
-from clarion.domain.api_key import is_mistyped
 from clarion.domain.channel import Channel
-from clarion.domain.errors import Forbidden, Unauthorized
-from clarion.domain.networks import contain
-from clarion.domain.security_events import SecurityEvent
-from clarion.identity.callers import Callers
-from clarion.identity.key_uses import KeyUses
+from clarion.identity.identify import Identity
 from clarion.identity.operator_keys import OperatorKeys
-from clarion.identity.user_tokens import UserTokens, check_generation
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.confined.pool import ConfinedDrafting
 from clarion.languages.jsonschema.schemas import JsonSchemas
@@ -41,13 +34,10 @@ from clarion.ports.egress import HttpEgress, SmtpEgress
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
-from clarion.ports.web import OPERATOR, Caller
 from clarion.providers import catalogue
 from clarion.runtime.clock import SystemClock
 from clarion.stores.sqlite.consistency import upgrade_all
 from clarion.stores.sqlite.migrate import path_of
-
-_OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 
 
 class Shared:
@@ -146,53 +136,6 @@ class Parts(Shared):
             raise
 
 
-class Identity:
-    """Finds the caller of a bearer credential: the operator, a tenant's API key or a user's token."""
-
-    def __init__(self, parts: Parts, operator: OperatorKeys) -> None:
-        self._callers = Callers(parts.directory)
-        self._directory = parts.directory
-        self._clock = parts.clock
-        self._telemetry = parts.telemetry
-        self._tokens = UserTokens(parts.vault)
-        self._operator = operator
-        self.uses = KeyUses(parts.control.keys, parts.clock, parts.telemetry)
-
-    async def __call__(self, secret: str, peer: str) -> Caller | None:
-        """Return the caller, or None for a credential that is wrong, expired or revoked. `peer` is the client's address, if
-        known. Raises `Unauthorized` with a code of its own for a mistyped key, and `Forbidden` for a key that may not be
-        used from this address."""
-        now_ms = self._clock.now_ms()
-        if self._operator.match(secret, now_ms):
-            return _OPERATOR
-        if secret.count(".") == 2:
-            user = self._tokens.verify(secret, now_ms // 1000)
-            check_generation(secret, await self._directory.token_key(user.tenant), now_ms)
-            return user
-        caller = await self._callers.of(secret, now_ms)
-        if caller is None:
-            if is_mistyped(secret):
-                raise Unauthorized(
-                    "this is no key of Clarion: is it mistyped or cut off?", field="Authorization", code="key_mistyped"
-                )
-            return None
-        if caller.networks and not contain(caller.networks, peer):
-            event, address = SecurityEvent.ADDRESS_REFUSED, peer or "an unknown address"
-            self._telemetry.security(event, tenant=caller.tenant, key_id=caller.key_id, peer=peer)
-            raise Forbidden(f"the key may not be used from {address}", field="Authorization", code="address_refused")
-        self.uses.note(caller, peer, now_ms)
-        return caller
-
-    def is_operator(self, secret: str) -> bool:
-        """Return whether a secret is a key of the operator."""
-        return self._operator.match(secret, self._clock.now_ms())
-
-    async def follow(self) -> None:
-        """Take changed keys of the operator and store uses of keys, until the task is cancelled."""
-        async with asyncio.TaskGroup() as jobs:
-            jobs.create_task(self._operator.follow())
-            jobs.create_task(self.uses.follow())
-
-    async def close(self) -> None:
-        """Store the uses of keys that are still in memory."""
-        await self.uses.close()
+def identity_of(parts: Shared, operator: OperatorKeys) -> Identity:
+    """Return what finds the callers of credentials."""
+    return Identity(parts.directory, parts.control.keys, parts.vault, parts.clock, parts.telemetry, operator)

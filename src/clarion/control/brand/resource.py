@@ -8,7 +8,7 @@ from clarion.control.brand.rules import check_brand
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.documents import Document
 from clarion.resources.decisions import as_given
-from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.declaration import Resource
 
 
 def _shown(document: Document) -> dict[str, Any]:
@@ -20,7 +20,6 @@ BRAND: Final = Resource(
     "/v1/brand",
     Brand,
     Brand,
-    Permissions("content:read", "content:write"),
     as_given,
     summary="Replace the tenant's brand: its name and design in all templates",
     description="Templates read it as `brand` when they are rendered, so a change applies to all of them at once.",

@@ -11,7 +11,7 @@ from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, PAGE_ITEMS_MAX
 from clarion.domain.workflow import Digest, Workflow
 from clarion.ports.documents import Changes, DocumentKey, Documents
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Permissions, Resource
+from clarion.resources.declaration import Facts, Needs, Resource
 
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 
@@ -31,7 +31,7 @@ def check(body: CategoryBody, facts: Facts, now_ms: int) -> Changes:
             raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
         if not isinstance(_WORKFLOW.decode(workflow.body).steps[0], Digest):
             raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
-    return stored(facts, checked, now_ms)
+    return stored(facts, checked, now_ms, refers=() if name is None else ((Workflow.KIND, name),))
 
 
 CATEGORIES: Final = Resource(
@@ -39,10 +39,9 @@ CATEGORIES: Final = Resource(
     "/v1/categories/{key}",
     CategoryBody,
     CategoryView,
-    Permissions("content:read", "content:write"),
     check,
     needs,
-    removal_summary="Remove a category that no template belongs to",
+    removal_summary="Remove a category that nothing names",
     description="Preferences are category by channel. Users cannot opt out of a critical category.",
     example=CategoryBody(defaults={"email": True, "sms": False}),
     plural="categories",

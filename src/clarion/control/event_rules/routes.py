@@ -8,21 +8,20 @@ from typing import Final
 
 import msgspec
 
-from clarion.control.categories.resource import critical_categories
-from clarion.control.event_rules.rules import Known, check_references, check_rule
-from clarion.control.templates.reads import Templates
+from clarion.control.event_rules.rules import check_content, check_rule, references
+from clarion.control.templates.reads import Templates, channels_of
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
 from clarion.domain.limits import DEFINITION_BYTES_MAX
-from clarion.domain.workflow import Workflow
 from clarion.ports.control import Control
+from clarion.ports.documents import Changes
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
-from clarion.resources.decisions import as_given
-from clarion.resources.declaration import Permissions, Resource
-from clarion.resources.reads import find
+from clarion.resources.decisions import stored
+from clarion.resources.declaration import Facts, Needs, Resource
+from clarion.resources.references import needed, referred
 from clarion.resources.routes import Handlers, routes_of
 
 _JSON = msgspec.json.Encoder()
@@ -42,13 +41,23 @@ class EventRuleView(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
+def needs(body: EventRule, facts: Facts) -> Needs:
+    """Return what a rule names."""
+    return needed(references(body), facts)
+
+
+def check(body: EventRule, facts: Facts, now_ms: int) -> Changes:
+    """Return the rule to store. Raises `InvalidField` for one that names what does not exist."""
+    return stored(facts, body, now_ms, refers=referred(references(body), facts))
+
+
 EVENT_RULES: Final = Resource(
     EventRule.KIND,
     "/v1/event-rules/{key}",
     EventRule,
     EventRuleView,
-    Permissions("content:read", "content:write"),
-    as_given,
+    check,
+    needs,
     description="All that a rule names has to exist, and its expressions have to parse.",
     example=EventRule("order.shipped", (Notify("data.user_id", template="order-shipped"),)),
 )
@@ -67,7 +76,7 @@ class _Handlers(Handlers):
             raise InvalidField(f"is longer than {DEFINITION_BYTES_MAX} bytes", field="notify")
         # In a thread: hundreds of expressions are compiled.
         await asyncio.to_thread(check_rule, rule, self._fault_of)
-        check_references(rule, await self._known(tenant, rule))
+        check_content(rule, await self._templates(tenant, rule))
         return await super().put(call)
 
     def _fault_of(self, text: str) -> str:
@@ -77,17 +86,10 @@ class _Handlers(Handlers):
             return str(error)
         return ""
 
-    async def _known(self, tenant: str, rule: EventRule) -> Known:
-        """Return the existing definitions among those that the rule names."""
-        documents, templates, workflows = self._documents, dict[str, Container[Channel]](), set[str]()
-        for named in {notify.template for notify in rule.notify if notify.template is not None}:
-            template = await Templates(documents).get(tenant, named)
-            if template is not None:
-                templates[named] = template.parts
-        for named in {notify.workflow for notify in rule.notify if notify.workflow is not None}:
-            if await find(documents, tenant, Workflow.KIND, named) is not None:
-                workflows.add(named)
-        return Known(templates, workflows, await critical_categories(documents, tenant))
+    async def _templates(self, tenant: str, rule: EventRule) -> dict[str, Container[Channel]]:
+        """Return the channels of those templates of a rule that can be sent."""
+        named = {notify.template for notify in rule.notify if notify.template is not None}
+        return await channels_of(Templates(self._documents), tenant, named)
 
 
 def routes(control: Control, changing: Changing, expressions: Expressions) -> list[Route]:

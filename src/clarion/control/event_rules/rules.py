@@ -1,24 +1,19 @@
 """Validation of event rules before they are stored. Every fault has its path, such as `notify[1].to`."""
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from clarion.domain.address import key, single_line
 from clarion.domain.channel import Channel
+from clarion.domain.content import CATEGORY_KIND, TEMPLATE_KIND
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EventRule, Notify
 from clarion.domain.limits import EVENT_RULE_EXPRESSIONS_MAX, EVENT_RULE_NOTIFY_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
+from clarion.domain.reference import Reference, unknown
+from clarion.domain.template_name import split
+from clarion.domain.workflow import Workflow
 
 _CHANNELS_MAX: Final = len(Channel)
-
-
-class Known(NamedTuple):
-    """The existing definitions that a rule names: templates with the channels they have content for, workflows and
-    categories."""
-
-    templates: Mapping[str, Container[Channel]]
-    workflows: Container[str]
-    categories: Container[str]
 
 
 def check_rule(rule: EventRule, fault_of: Callable[[str], str]) -> None:
@@ -39,18 +34,27 @@ def check_rule(rule: EventRule, fault_of: Callable[[str], str]) -> None:
             raise InvalidField(fault, field=field, code="bad_expression")
 
 
-def check_references(rule: EventRule, known: Known) -> None:
-    """Raise `InvalidField` for the first template, workflow, category or channel of content that does not exist."""
+def references(rule: EventRule) -> Iterator[Reference]:
+    """Yield the workflows, categories and templates that a rule names."""
     for index, notify in enumerate(rule.notify):
         path = f"notify[{index}]"
-        if notify.workflow is not None and notify.workflow not in known.workflows:
-            raise _unknown("workflow", notify.workflow, path)
-        if notify.category is not None and notify.category not in known.categories:
-            raise _unknown("category", notify.category, path)
+        if notify.workflow is not None:
+            yield Reference(Workflow.KIND, notify.workflow, f"{path}.workflow")
+        if notify.category is not None:
+            yield Reference(CATEGORY_KIND, notify.category, f"{path}.category")
         if notify.template is not None:
-            if notify.template not in known.templates:
-                raise _unknown("template", notify.template, path)
-            _check_channels(notify, known.templates[notify.template], path)
+            yield Reference(TEMPLATE_KIND, split(notify.template)[0], f"{path}.template")
+
+
+def check_content(rule: EventRule, templates: Mapping[str, Container[Channel]]) -> None:
+    """Raise `InvalidField` for the first template that has no current version or no content for a channel; `templates` has
+    the channels of each that is sent."""
+    for index, notify in enumerate(rule.notify):
+        path = f"notify[{index}]"
+        if notify.template is not None:
+            if notify.template not in templates:
+                raise unknown("template", notify.template, f"{path}.template")
+            _check_channels(notify, templates[notify.template], path)
 
 
 def _check_entry(notify: Notify, path: str) -> None:
@@ -82,7 +86,3 @@ def _check_channels(notify: Notify, served: Container[Channel], path: str) -> No
         if channel not in served:
             detail = f"template {notify.template!r} has no content for {channel}"
             raise InvalidField(detail, field=f"{path}.channels[{index}]")
-
-
-def _unknown(noun: str, name: str, path: str) -> InvalidField:
-    return InvalidField(f"unknown {noun} {name[:KEY_CHARS_MAX]!r}", field=f"{path}.{noun}", code=f"unknown_{noun}")

@@ -20,9 +20,7 @@ from clarion.domain.template_head import SOURCE_KIND, TemplateHead, source_key
 from clarion.ports.documents import Changes, DocumentKey
 from clarion.ports.drafting import BuildJob
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Permissions, Resource
-
-_PERMISSIONS: Final = Permissions("content:read", "content:write")
+from clarion.resources.declaration import Facts, Needs, Resource
 
 
 class LayoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +122,6 @@ LAYOUTS: Final[Resource[Any]] = Resource(
     "/v1/layouts/{key}",
     LayoutBody,
     LayoutView,
-    _PERMISSIONS,
     check,
     needs,
     summary="Store a layout, and build it into the templates that use it",
@@ -139,7 +136,6 @@ PARTIALS: Final[Resource[Any]] = Resource(
     "/v1/partials/{key}",
     Partial,
     PartialView,
-    _PERMISSIONS,
     check,
     needs,
     summary="Store a partial, and build it into the templates that use it",

@@ -11,7 +11,7 @@ from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.resources.declaration import Facts, Resource
 from clarion.resources.routes import Handlers, routes_of
 
 
@@ -29,7 +29,6 @@ ORIGINS: Final = Resource(
     "/v1/origins",
     AllowedOrigins,
     AllowedOrigins,
-    Permissions("users:read", "users:write"),
     check,
     noun="allowed origins",
     summary="Replace the origins whose pages may call the API with the tenant's user tokens",
@@ -49,7 +48,7 @@ class _Handlers(Handlers):
     async def put(self, call: Call) -> Reply:
         """Replace the origins, with a line in the security log."""
         reply = await super().put(call)
-        tenant, by = call.caller.tenant, call.caller.key_id
+        tenant, by = call.caller.tenant, call.caller.actor.id
         self._telemetry.security(SecurityEvent.ORIGINS_CHANGED, tenant=tenant, by=by)
         return reply
 

@@ -11,7 +11,7 @@ from clarion.domain.cap import Cap
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.ports.documents import Document
 from clarion.resources.decisions import as_given
-from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.declaration import Resource
 
 
 class PolicyView(msgspec.Struct, frozen=True):
@@ -39,7 +39,6 @@ POLICY: Final = Resource(
     "/v1/policy",
     Policy,
     PolicyView,
-    Permissions("content:read", "content:write"),
     as_given,
     summary="Replace the tenant's quiet hours, their zone, caps over all categories, and templates' fallback locale",
     description="Users' own quiet hours come before those of the tenant.",

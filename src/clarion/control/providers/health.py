@@ -90,7 +90,7 @@ class _Handlers:
 
         _, before = await settle(self._account_health, [AccountName(tenant, provider.name)], close, self._clock)
         if before != "closed":
-            changes = _frame(tenant, provider, before, call.caller.key_id, now_ms)
+            changes = _frame(tenant, provider, before, call.caller.actor.id, now_ms)
             await self._store.commit(StageResult(frames=[changes]))
         return Reply(status=204)
 

@@ -124,7 +124,7 @@ class _Handlers:
         try:
             return _checked(stored, call.body, traits, settings)
         except CredentialsRequired:
-            tenant, key_id = call.caller.tenant, call.caller.key_id
+            tenant, key_id = call.caller.tenant, call.caller.actor.id
             event = SecurityEvent.CREDENTIALS_REQUIRED
             self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=stored.name)
             raise

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from clarion.control.schedules.references import check_references
-from clarion.control.schedules.rules import check_clock, check_occurs, check_schedule
+from clarion.control.schedules.rules import check_clock, check_occurs, check_schedule, check_variables, references
 from clarion.control.schedules.timers import next_timer
 from clarion.control.users.places import places
 from clarion.domain.errors import InvalidField, NotFound
@@ -17,6 +17,7 @@ from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import next_after, occurrences_after, zone_of_schedule
 from clarion.domain.schedule import Schedule, ScheduleTo
 from clarion.domain.times import shown
+from clarion.domain.workflow import Workflow
 from clarion.journal.schedules import latest_of, schedule_partition
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
@@ -26,11 +27,13 @@ from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Action, Facts, Permissions, Resource
+from clarion.resources.declaration import Action, Facts, Needs, Resource
 from clarion.resources.etags import etag
+from clarion.resources.references import needed, referred
 from clarion.resources.routes import Handlers, routes_of
 
 _SCHEDULE = msgspec.json.Decoder(Schedule)
+_WORKFLOW = msgspec.json.Decoder(Workflow)
 _NOBODY = ScheduleTo()
 
 
@@ -79,9 +82,17 @@ class ScheduleView(Schedule, frozen=True, kw_only=True):
     latest: LatestView | None = None
 
 
+def needs(body: Schedule, facts: Facts) -> Needs:
+    """Return what a schedule names."""
+    return needed(references(body), facts)
+
+
 def check(body: Schedule, facts: Facts, now_ms: int) -> Changes:
-    """Return the schedule to store. Raises `InvalidField` for one that never occurs."""
-    changes = stored(facts, body, now_ms)
+    """Return the schedule to store. Raises `InvalidField` for one that never occurs, or names what does not exist."""
+    changes = stored(facts, body, now_ms, refers=referred(references(body), facts))
+    workflow = None if body.workflow is None else facts.find(Workflow.KIND, body.workflow)
+    if workflow is not None:
+        check_variables(_WORKFLOW.decode(workflow.body).variables, body, f"workflow {body.workflow!r}")
     if changes.puts:
         if len(changes.puts[0].body) > DEFINITION_BYTES_MAX:
             raise InvalidField(f"is larger than {DEFINITION_BYTES_MAX} bytes with all its fields", field="data")
@@ -93,8 +104,8 @@ def check(body: Schedule, facts: Facts, now_ms: int) -> Changes:
 def _check_switch(enabled: bool, facts: Facts, now_ms: int) -> Changes:
     if facts.current is None:
         raise NotFound("no such schedule")
-    schedule = _SCHEDULE.decode(facts.current.body)
-    return stored(facts, msgspec.structs.replace(schedule, enabled=enabled), now_ms)
+    schedule = msgspec.structs.replace(_SCHEDULE.decode(facts.current.body), enabled=enabled)
+    return stored(facts, schedule, now_ms, refers=((one.kind, one.key) for one in references(schedule)))
 
 
 _SWITCH: Final = Action[bool](_check_switch)
@@ -103,8 +114,8 @@ SCHEDULES: Final = Resource(
     "/v1/schedules/{key}",
     Schedule,
     ScheduleView,
-    Permissions("notifications:read", "notifications:write"),
     check,
+    needs,
     description="An occurrence that is more than `too_late` behind its time is dropped.",
     example=Schedule(to=ScheduleTo(topic="fans"), template="weekly", cron="0 9 * * 1"),
 )

@@ -1,15 +1,19 @@
 """Validation of schedules before they are stored. Every fault has its path."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 from clarion.domain.address import single_line
-from clarion.domain.content import Template
+from clarion.domain.content import CATEGORY_KIND, TEMPLATE_KIND, Template
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import NAME_CHARS_MAX, SCHEDULE_TOO_LATE_MS_MAX, YEAR_MS
 from clarion.domain.occurrences import check_when, next_after
+from clarion.domain.reference import Reference
 from clarion.domain.schedule import Schedule, ScheduleTo
+from clarion.domain.segment import Segment
+from clarion.domain.template_name import split
+from clarion.domain.workflow import Workflow
 
 _MINUTE_MS = 60_000
 
@@ -52,6 +56,17 @@ def check_variables(wanted: tuple[str, ...], schedule: Schedule, owner: str) -> 
     for name in wanted:
         if name not in schedule.data:
             raise InvalidField(f"{owner} needs this variable", field=f"data.{name}")
+
+
+def references(schedule: Schedule) -> Iterator[Reference]:
+    """Yield the segment, category, template and workflow that a schedule names."""
+    named = (
+        (Segment.KIND, schedule.to.segment, "to.segment"),
+        (CATEGORY_KIND, schedule.category, "category"),
+        (TEMPLATE_KIND, schedule.template and split(schedule.template)[0], "template"),
+        (Workflow.KIND, schedule.workflow, "workflow"),
+    )
+    return (Reference(kind, key, field) for kind, key, field in named if key is not None)
 
 
 def check_channels(template: Template, schedule: Schedule) -> None:

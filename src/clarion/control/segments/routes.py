@@ -17,7 +17,7 @@ from clarion.ports.documents import Changes
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Permissions, Resource
+from clarion.resources.declaration import Facts, Resource
 from clarion.resources.routes import Handlers, routes_of
 
 _SEGMENT = msgspec.json.Decoder(Segment)
@@ -61,7 +61,6 @@ SEGMENTS: Final = Resource(
     "/v1/segments/{key}",
     Segment,
     SegmentView,
-    Permissions("users:read", "users:write"),
     check,
     description="A broadcast to a segment reaches the users who match it when the broadcast begins.",
     example=Segment(Filter(locale="de"), "German"),

@@ -17,6 +17,7 @@ from clarion.domain.limits_content import TEMPLATES_PER_TENANT_MAX
 from clarion.domain.template import Source
 from clarion.domain.template_head import SOURCE_KIND, TemplateHead, source_key
 from clarion.ports.documents import Bound, Changes, Document, DocumentKey, Put, Removal
+from clarion.resources.decisions import check_unused
 from clarion.resources.declaration import Action, Facts, Needs
 
 BUILD: Final = "template"
@@ -125,10 +126,17 @@ def check_current(body: MakeCurrent, facts: Facts, now_ms: int) -> Changes:
     )  # fmt: skip
 
 
+def remove_needs(_body: None, facts: Facts) -> Needs:
+    """Return what refers to a template."""
+    return Needs(referrers=frozenset({facts.target}))
+
+
 def check_remove(_body: None, facts: Facts, now_ms: int) -> Changes:
-    """Return the removal of a template with all its versions; its newest number stays. Raises `NotFound`."""
+    """Return the removal of a template with all its versions; its newest number stays. Raises `NotFound`, and `Conflict` while
+    others refer to it."""
     if facts.current is None:
         raise NotFound("no such template")
+    check_unused(facts.referrers[facts.target])
     target = facts.target
     numbers = [one.version for one in head_of(facts.current).versions]
     names = {DocumentKey(target.tenant, TemplateHead.KIND, source_key(target.key, one)): None for one in numbers}
@@ -139,7 +147,7 @@ def check_remove(_body: None, facts: Facts, now_ms: int) -> Changes:
 
 
 SAVE: Final = Action(check_save, save_needs, heavy=True)
-REMOVE: Final[Action[None]] = Action(check_remove)
+REMOVE: Final[Action[None]] = Action(check_remove, remove_needs)
 
 
 def current_action(check_schema: Callable[[Source], None]) -> Action[MakeCurrent]:

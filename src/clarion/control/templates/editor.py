@@ -78,7 +78,7 @@ class Editor:
         return await self._current(call, key, MakeCurrent(version, note, back=True), note)
 
     async def remove(self, call: Call, key: str) -> None:
-        """Remove a template with all its versions. Raises `NotFound`."""
+        """Remove a template with all its versions. Raises `NotFound`, and `Conflict` while others refer to it."""
         await self._change(call, key, REMOVE, None, "")
 
     async def _current(self, call: Call, key: str, body: MakeCurrent, note: str) -> EditResult:

@@ -1,11 +1,13 @@
 """Reads of templates: versions with their sources and what was built of them."""
 
+from collections.abc import Collection, Container
 from typing import Final, NamedTuple
 
 import msgspec
 
 from clarion.control.templates.actions import head_of, source_of
 from clarion.domain import template_name
+from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.limits_content import TEMPLATES_PAGE_BYTES_MAX
 from clarion.domain.template import TemplateVersion, VersionNote
@@ -89,6 +91,12 @@ class Templates:
             _built_place(tenant, place.key)
         )
         return None if source is None or built is None else _version(key, head, source, built)
+
+
+async def channels_of(templates: Templates, tenant: str, names: Collection[str]) -> dict[str, Container[Channel]]:
+    """Return the channels that templates have content for, of those that can be sent."""
+    found = {name: await templates.get(tenant, name) for name in names}
+    return {name: template.parts for name, template in found.items() if template is not None}
 
 
 def shown_version(key: str, head: TemplateHead, number: int, source: bytes, built: bytes) -> TemplateVersion:

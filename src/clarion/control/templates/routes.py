@@ -10,6 +10,7 @@ from clarion.control.templates.shapes import TemplateView
 from clarion.domain.address import key
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
+from clarion.domain.permissions import PUBLISH_TEMPLATES
 from clarion.domain.template_head import TemplateHead
 from clarion.ports.documents import Documents
 from clarion.ports.schemas import Schemas
@@ -40,6 +41,8 @@ class _Handlers:
         source = await read_source(call.body, len(call.raw))
         note = routes_versions.note_of(call.query.get("note", ""))
         publish = _flag(call.query.get("publish", "true"), "publish")
+        if publish:
+            call.caller.require(PUBLISH_TEMPLATES, "publish")
         return shown(await self._editor.save(call, name, source, publish=publish, note=note))
 
     async def get(self, call: Call) -> Reply:
@@ -79,7 +82,7 @@ def routes(documents: Documents, changing: Changing, schemas: Schemas) -> list[R
     templates = Templates(documents)
     editor = Editor(templates, changing, schemas)
     do = _Handlers(templates, editor)
-    write, read, tag, one = "content:write", "content:read", "templates", "/v1/templates/{key}"
+    write, read, tag, one = "templates:write", "templates:read", "templates", "/v1/templates/{key}"
     return [
         Route("GET", "/v1/templates", do.page, read, "List templates", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Store a template as its next version", body=TemplateBody, reply=TemplateView,

@@ -13,8 +13,9 @@ from clarion.control.templates.reads import Templates
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
-from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.json_numbers import numbers
+from clarion.domain.permissions import READ_USERS
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand, Sample
 from clarion.domain.template_head import TemplateHead
@@ -29,8 +30,6 @@ from clarion.resources.declaration import Facts
 from clarion.resources.gather import Gatherer
 from clarion.resources.reads import find_body
 
-_SCOPE: Final = "content:read"
-_SCOPE_OF_USERS: Final = "users:read"
 _SANDBOX: Final = {
     "content-security-policy": "sandbox; default-src 'none'; img-src https: data:; style-src 'unsafe-inline'; "
     "font-src https:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
@@ -115,8 +114,7 @@ class _Handlers:
         if not isinstance(user, str):
             numbers(user, "user")
             return user
-        if not caller.scopes & {_SCOPE_OF_USERS, "*"}:
-            raise Forbidden(f"to show a stored user, the key needs the scope {_SCOPE_OF_USERS!r}", field="user")
+        caller.require(READ_USERS, "user")
         record = await self._control.users.get(caller.tenant, user)
         if record is None:
             raise InvalidField(f"unknown user {user!r}", field="user", code="unknown_user")
@@ -138,6 +136,6 @@ def routes(control: Control, drafting: Drafting, clock: Clock) -> list[Route]:
     do = _Handlers(control, drafting, clock)
     as_html = Query("format", "html returns the e-mail itself for display; json is the default")
     return [
-        Route("POST", "/v1/templates/{key}/preview", do.preview, _SCOPE, "Show what a template would send",
+        Route("POST", "/v1/templates/{key}/preview", do.preview, "templates:read", "Show what a template would send",
               body=PreviewIn, reply=PreviewOut, queries=(as_html,), tag="templates"),
     ]  # fmt: skip

@@ -23,6 +23,7 @@ from clarion.control.templates.translations import (
 from clarion.domain.errors import InvalidField, NotFound, TooLarge
 from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
 from clarion.domain.locales import best, canonical
+from clarion.domain.permissions import PUBLISH_TEMPLATES
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import Source, TemplateVersion
 from clarion.ports.documents import Documents
@@ -117,6 +118,8 @@ class _Handlers:
         form, _ = _format(call)
         sheet = sheet_of(one, _target(call, one.source))
         publish = _flag(call)
+        if publish:
+            call.caller.require(PUBLISH_TEMPLATES, "publish")
         raw = await _whole(call.stream)
         returned: TranslatorFile = await asyncio.to_thread(form.read, raw, sheet)
         _same_language(returned.locale, sheet.locale)
@@ -217,7 +220,7 @@ async def _whole(pieces: AsyncIterator[bytes] | None) -> bytes:
 def routes(templates: Templates, documents: Documents, editor: Editor) -> list[Route]:
     """Return the endpoints of translations."""
     do = _Handlers(templates, documents, editor)
-    write, read, tag = "content:write", "content:read", "translations"
+    write, read, tag = "translations:write", "translations:read", "translations"
     one, all_of = "/v1/templates/{key}/translations/{locale}", "/v1/templates/{key}/translations"
     return [
         Route("GET", "/v1/translations", do.overview, read, "Report missing translations by locale",

@@ -10,6 +10,7 @@ from clarion.control.templates.reads import Templates
 from clarion.control.templates.shapes import DiffView, TemplateView, VersionView
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import VERSION_NOTE_CHARS_MAX
+from clarion.domain.permissions import PUBLISH_TEMPLATES
 from clarion.domain.template import TemplateVersion
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, not_a_cursor, page_of, page_reply
@@ -72,7 +73,7 @@ class _Handlers:
 def routes(templates: Templates, editor: Editor) -> list[Route]:
     """Return the endpoints of versions."""
     do = _Handlers(templates, editor)
-    write, read, tag, one = "content:write", "content:read", "templates", "/v1/templates/{key}"
+    publish, read, tag, one = PUBLISH_TEMPLATES, "templates:read", "templates", "/v1/templates/{key}"
     return [
         Route("GET", f"{one}/versions", do.page, read, "List versions of a template, the newest first",
               queries=PAGE_QUERIES, tag=tag),
@@ -80,9 +81,9 @@ def routes(templates: Templates, editor: Editor) -> list[Route]:
               tag=tag),
         Route("GET", f"{one}/diff", do.diff, read, "Compare two versions", reply=DiffView,
               queries=_SIDES, tag=tag),
-        Route("POST", f"{one}/publish", do.publish, write, "Make a version the current one, by default the newest",
+        Route("POST", f"{one}/publish", do.publish, publish, "Make a version the current one, by default the newest",
               body=PublishBody, optional=True, reply=TemplateView, tag=tag, versioned=True),
-        Route("POST", f"{one}/rollback", do.roll_back, write,
+        Route("POST", f"{one}/rollback", do.roll_back, publish,
               "Roll back to a published version, by default the previous one", body=PublishBody, optional=True,
               reply=TemplateView, tag=tag, versioned=True),
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX
 from clarion.domain.times import shown
 from clarion.ports.control import Control, TenantRecord
-from clarion.ports.web import OPERATOR, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 
 
@@ -77,11 +77,11 @@ def routes(control: Control) -> list[Route]:
     one, tag = "/v1/tenants/{id}", "tenants"
     defaults = "/v1/preferences/defaults"
     return [
-        Route("GET", "/v1/tenants", do.page, OPERATOR, "List tenants", queries=PAGE_QUERIES, tag=tag),
-        Route("PUT", one, do.put, OPERATOR, "Create or rename a tenant", body=TenantBody, reply=TenantView, tag=tag),
-        Route("GET", one, do.get, OPERATOR, "Get a tenant", reply=TenantView, tag=tag),
-        Route("GET", defaults, do.get_defaults, "users:read", "Get the tenant's default preferences",
+        Route("GET", "/v1/tenants", do.page, "tenants:read", "List tenants", queries=PAGE_QUERIES, tag=tag),
+        Route("PUT", one, do.put, "tenants:write", "Create or rename a tenant", body=TenantBody, reply=TenantView, tag=tag),
+        Route("GET", one, do.get, "tenants:read", "Get a tenant", reply=TenantView, tag=tag),
+        Route("GET", defaults, do.get_defaults, "default-preferences:read", "Get the tenant's default preferences",
               reply=Defaults, tag="preferences"),
-        Route("PUT", defaults, do.put_defaults, "users:write", "Replace the tenant's default preferences",
+        Route("PUT", defaults, do.put_defaults, "default-preferences:write", "Replace the tenant's default preferences",
               body=Defaults, reply=Defaults, tag="preferences"),
     ]  # fmt: skip

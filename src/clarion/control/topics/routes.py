@@ -79,7 +79,7 @@ def _view(topic: TopicRecord) -> TopicView:
 def routes(topics: Topics) -> list[Route]:
     """Return the endpoints of this area."""
     do = _Handlers(topics)
-    write, read, tag = "users:write", "users:read", "topics"
+    write, read, tag = "topics:write", "topics:read", "topics"
     one, members = "/v1/topics/{key}", "/v1/topics/{key}/members"
     return [
         Route("GET", "/v1/topics", do.page, read, "List topics", queries=PAGE_QUERIES, tag=tag),

@@ -12,12 +12,13 @@ from clarion.control.unsubscribe.rules import is_one_click, without
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits_content import UNSUBSCRIBE_BODY_BYTES_MAX
+from clarion.domain.permissions import PUBLIC
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.unsubscribe_links import UnsubscribeLinks, UnsubscribeSubject
-from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.resources.reads import find_body
 
 SOURCE: Final = "unsubscribe"

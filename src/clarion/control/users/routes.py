@@ -167,8 +167,8 @@ def routes(control: Control) -> list[Route]:
         Route("GET", "/v1/users", do.page, read, "List users", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a user", body=UserBody, reply=UserView, tag=tag),
         Route("GET", one, do.get, read, "Get a user", reply=UserView, tag=tag),
-        Route("DELETE", one, do.erase, write, "Erase a user", status=204, tag=tag),
+        Route("DELETE", one, do.erase, "users:erase", "Erase a user", status=204, tag=tag),
         *routes_choices.routes(control),
-        Route("PUT", device, do.put_device, write, "Add or replace a device", body=DeviceBody, tag=tag),
-        Route("DELETE", device, do.remove_device, write, "Remove a device", status=204, tag=tag),
+        Route("PUT", device, do.put_device, "devices:write", "Add or replace a device", body=DeviceBody, tag=tag),
+        Route("DELETE", device, do.remove_device, "devices:write", "Remove a device", status=204, tag=tag),
     ]  # fmt: skip

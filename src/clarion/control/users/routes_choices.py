@@ -16,7 +16,7 @@ from clarion.domain.quiet import QuietHours
 from clarion.domain.times import shown
 from clarion.ports.control import Control
 from clarion.ports.control_users import ConsentRecord, UserRecord
-from clarion.ports.web import USER, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, not_a_cursor, page, page_of, page_reply
 
 _NO_USER = "no such user"
@@ -45,7 +45,7 @@ class ConsentView(msgspec.Struct, frozen=True):
 
 def source_of(call: Call) -> str:
     """Return the source of a change: `user`, or the id of the tenant's key."""
-    return call.caller.key_id if call.caller.user_id is None else "user"
+    return call.caller.actor.id if call.caller.user_id is None else "user"
 
 
 def _named(call: Call) -> str:
@@ -157,10 +157,10 @@ def routes(control: Control) -> list[Route]:
     """Return the endpoints of this area."""
     own = _Choices(control, _oneself)
     return [
-        *_Choices(control, _named).routes("/v1/users/{id}", "a user's", "users:write", "users:read"),
-        *own.routes("/v1/me", "one's own", USER, USER),
-        Route("GET", "/v1/me/categories", own.categories, USER, "The names of categories, for a page of preferences",
+        *_Choices(control, _named).routes("/v1/users/{id}", "a user's", "preferences:write", "preferences:read"),
+        *own.routes("/v1/me", "one's own", "own-preferences:write", "own-preferences:read"),
+        Route("GET", "/v1/me/categories", own.categories, "own-preferences:read", "The names of categories, for a page of preferences",
               queries=PAGE_QUERIES, tag="preferences"),
-        Route("GET", "/v1/users/{id}/consents", _History(control).page, "users:read",
+        Route("GET", "/v1/users/{id}/consents", _History(control).page, "preferences:read",
               "List a user's consents, newest first", queries=PAGE_QUERIES, tag="preferences"),
     ]  # fmt: skip

@@ -2,41 +2,40 @@
 parse."""
 
 import asyncio
-from collections.abc import Collection, Container
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec import UNSET
 
-from clarion.control.categories.resource import critical_categories
 from clarion.control.references import values_of
-from clarion.control.templates.reads import Templates
-from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
+from clarion.control.templates.reads import Templates, channels_of
+from clarion.control.workflows.rules import check_content, check_workflow, references, templates_of
 from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import HeaderSealer, shown
 from clarion.domain.address import key
-from clarion.domain.channel import Channel
-from clarion.domain.errors import CredentialsRequired, Forbidden, InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
 from clarion.domain.limits import DEFINITION_BYTES_MAX
+from clarion.domain.permissions import PUBLIC, WRITE_PROVIDERS
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Send, Workflow
 from clarion.ports.control import Control
-from clarion.ports.documents import DocumentKey
+from clarion.ports.documents import Changes, DocumentKey
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
+from clarion.ports.web import JSON, TOML, Call, Query, Reply, Route
 from clarion.resources.changing import Changing
-from clarion.resources.decisions import as_given
-from clarion.resources.declaration import Permissions, Resource
+from clarion.resources.decisions import stored
+from clarion.resources.declaration import Facts, Needs, Resource
 from clarion.resources.reads import find
+from clarion.resources.references import needed, referred
 from clarion.resources.routes import Handlers, routes_of, view_of
 
 _DECODER = msgspec.json.Decoder(Workflow)
 _VERSION_DIGITS_MAX = 9
-_NAMES_SECRETS = "providers:write"
 
 
 class WorkflowView(Workflow, frozen=True, kw_only=True):
@@ -48,13 +47,23 @@ class WorkflowView(Workflow, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+def needs(body: Workflow, facts: Facts) -> Needs:
+    """Return what a workflow names."""
+    return needed(references(body), facts)
+
+
+def check(body: Workflow, facts: Facts, now_ms: int) -> Changes:
+    """Return the workflow to store. Raises `InvalidField` for one that names what does not exist."""
+    return stored(facts, body, now_ms, refers=referred(references(body), facts))
+
+
 WORKFLOWS: Final = Resource(
     Workflow.KIND,
     "/v1/workflows/{key}",
     Workflow,
     WorkflowView,
-    Permissions("content:read", "content:write"),
-    as_given,
+    check,
+    needs,
     summary="Store a workflow as its next version",
     description="An instance finishes in the version it began with.",
     example=Workflow((Send(name="welcome", template="welcome"),)),
@@ -88,30 +97,30 @@ class _Handlers(Handlers):
         tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
         # In a thread: hundreds of expressions are compiled.
         await asyncio.to_thread(check_workflow, workflow, self._fault_of)
-        check_references(workflow, await self._known(tenant, workflow))
+        check_content(workflow, await channels_of(Templates(self._documents), tenant, templates_of(workflow)))
         for place, step in enumerate(workflow.steps):
             if isinstance(step, Fetch):
                 headers = step.secret_headers.items()
                 sources = {header: {"from": one.source} for header, one in headers if one.source is not UNSET}
                 if sources:
-                    self._check_scope(call, f"steps[{place}].headers")
+                    self._check_permission(call, f"steps[{place}].headers")
                 await values_of(self._secrets, tenant, sources, f"steps[{place}].headers")
         return self.shown(await self.store(call, await self._sealed(call, workflow, name)))
 
-    def _check_scope(self, call: Call, field: str) -> None:
+    def _check_permission(self, call: Call, field: str) -> None:
         """Raise `Forbidden` unless the caller may also give accounts their secrets: a workflow can send them anywhere."""
         caller = call.caller
-        if not caller.scopes & {_NAMES_SECRETS, "*"}:
-            fields = {"tenant": caller.tenant, "key_id": caller.key_id, "reason": _NAMES_SECRETS}
+        if WRITE_PROVIDERS not in caller.permissions:
+            fields = {"tenant": caller.tenant, "key_id": caller.actor.id, "reason": WRITE_PROVIDERS}
             self._telemetry.security(SecurityEvent.SCOPE_REFUSED, route="PUT /v1/workflows/{key}", **fields)
-            raise Forbidden(f"naming a secret needs the scope {_NAMES_SECRETS!r}, too", field=field)
+        caller.require(WRITE_PROVIDERS, field)
 
     async def _sealed(self, call: Call, workflow: Workflow, name: str) -> Workflow:
         """Return a workflow with its secrets sealed. Raises `CredentialsRequired` when one that is stored should stay and may
         not."""
         if not any(isinstance(step, Fetch) and step.headers for step in workflow.steps):
             return workflow
-        tenant, key_id = call.caller.tenant, call.caller.key_id
+        tenant, key_id = call.caller.tenant, call.caller.actor.id
         newest = await find(self._documents, tenant, Workflow.KIND, name)
         stored = None if newest is None else _DECODER.decode(newest.body)
         try:
@@ -144,15 +153,6 @@ class _Handlers(Handlers):
         except ExpressionError as error:
             return str(error)
         return ""
-
-    async def _known(self, tenant: str, workflow: Workflow) -> Known:
-        """Return the existing definitions among those that the workflow names."""
-        templates: dict[str, Container[Channel]] = {}
-        for named in templates_of(workflow):
-            template = await Templates(self._documents).get(tenant, named)
-            if template is not None:
-                templates[named] = template.parts
-        return Known(templates, await critical_categories(self._documents, tenant))
 
 
 def routes(

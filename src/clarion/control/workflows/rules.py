@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from clarion.control.categories.rules import check_defaults
 from clarion.control.workflows.fetches import check_fetch
 from clarion.control.workflows.graph import before, check_graph
 from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
+from clarion.domain.content import CATEGORY_KIND, TEMPLATE_KIND
 from clarion.domain.duration import check_duration, duration_ms
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import (
@@ -22,7 +23,9 @@ from clarion.domain.limits import (
     WORKFLOW_STEPS_MAX,
 )
 from clarion.domain.localtime import check_clock, check_days
+from clarion.domain.reference import Reference, unknown
 from clarion.domain.route import channels_of, check_route
+from clarion.domain.template_name import split
 from clarion.domain.workflow import (
     END,
     EXPRESSION_NAMES,
@@ -43,14 +46,6 @@ from clarion.domain.workflow import (
 _NAME: Final = re.compile(r"[a-z0-9_]+")
 FaultOf: TypeAlias = Callable[[str, Collection[str]], str]
 """A function that returns the fault of an expression over these names, empty if it has none."""
-
-
-class Known(NamedTuple):
-    """The existing definitions that a workflow names: templates with the channels they have content for, and
-    categories."""
-
-    templates: Mapping[str, Container[Channel]]
-    categories: Container[str]
 
 
 def check_workflow(workflow: Workflow, fault_of: FaultOf) -> None:
@@ -74,13 +69,23 @@ def check_workflow(workflow: Workflow, fault_of: FaultOf) -> None:
             raise InvalidField(fault, field=field, code="bad_expression")
 
 
-def check_references(workflow: Workflow, known: Known) -> None:
-    """Raise `InvalidField` for the first category, template or channel of content that does not exist."""
-    if workflow.category is not None and workflow.category not in known.categories:
-        raise _unknown("category", workflow.category, "category")
+def references(workflow: Workflow) -> Iterator[Reference]:
+    """Yield the categories and templates that a workflow names."""
+    if workflow.category is not None:
+        yield Reference(CATEGORY_KIND, workflow.category, "category")
     for index, step in enumerate(workflow.steps):
         if isinstance(step, Send):
-            _check_sent(step, f"steps[{index}]", known)
+            if step.category is not None:
+                yield Reference(CATEGORY_KIND, step.category, f"steps[{index}].category")
+            yield Reference(TEMPLATE_KIND, split(step.template)[0], f"steps[{index}].template")
+
+
+def check_content(workflow: Workflow, templates: Mapping[str, Container[Channel]]) -> None:
+    """Raise `InvalidField` for the first template that has no current version or no content for a channel; `templates` has
+    the channels of each that is sent."""
+    for index, step in enumerate(workflow.steps):
+        if isinstance(step, Send):
+            _check_sent(step, f"steps[{index}]", templates)
 
 
 def templates_of(workflow: Workflow) -> set[str]:
@@ -88,12 +93,10 @@ def templates_of(workflow: Workflow) -> set[str]:
     return {step.template for step in workflow.steps if isinstance(step, Send)}
 
 
-def _check_sent(step: Send, path: str, known: Known) -> None:
-    if step.category is not None and step.category not in known.categories:
-        raise _unknown("category", step.category, f"{path}.category")
-    if step.template not in known.templates:
-        raise _unknown("template", step.template, f"{path}.template")
-    served = known.templates[step.template]
+def _check_sent(step: Send, path: str, templates: Mapping[str, Container[Channel]]) -> None:
+    if step.template not in templates:
+        raise unknown("template", step.template, f"{path}.template")
+    served = templates[step.template]
     places = [(channel, f"{path}.channels[{index}]") for index, channel in enumerate(step.channels)]
     places += [(channel, f"{path}.route") for channel in (channels_of(step.route) if step.route else ())]
     for channel, field in places:
@@ -240,7 +243,3 @@ def _expressions_of(step: Step) -> Iterator[tuple[str, str]]:
         text = getattr(step, field, None)
         if text is not None:
             yield name, text
-
-
-def _unknown(noun: str, name: str, field: str) -> InvalidField:
-    return InvalidField(f"unknown {noun} {name[:KEY_CHARS_MAX]!r}", field=field, code=f"unknown_{noun}")

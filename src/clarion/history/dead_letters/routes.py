@@ -37,8 +37,7 @@ from clarion.ports.stage_store import StageStore
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
 
-_READ: Final = "notifications:read"
-_WRITE: Final = "notifications:write"
+_READ: Final = "dead-letters:read"
 _TIME_BYTES: Final = 8
 _PAGES_MAX: Final = REPLAY_LETTERS_MAX // REPLAY_PAGE_LETTERS
 _QUERIES: Final = (
@@ -74,7 +73,7 @@ def dead_letter_routes(state: History, store: StageStore, directory: Directory, 
             tag="dead letters",
         ),
         Route(
-            "POST", "/v1/dead-letters/replay", handlers.replay, _WRITE, "Replay dead letters",
+            "POST", "/v1/dead-letters/replay", handlers.replay, "dead-letters:replay", "Replay dead letters",
             body=ReplayIn, reply=ReplayOut, status=202, tag="dead letters",
         ),
     ]  # fmt: skip
@@ -118,7 +117,7 @@ class _DeadLetters:
         tenant, asked = call.caller.tenant, self._asked(body)
         edit = edit_of(body.edit, await self._channel(tenant, body), await self._template(tenant, body))
         pace = Pace(asked.start_ms, body.rate_per_s)
-        replays = Replays(self._store.partitions, tenant, edit, pace, call.caller.key_id)
+        replays = Replays(self._store.partitions, tenant, edit, pace, call.caller.actor.id)
         if asked.only is None:
             return await self._by_ids(tenant, asked.ids, replays, edit, dry_run=body.dry_run)
         default = REPLAY_LETTERS_MAX if body.dry_run else BATCH_ITEMS_MAX

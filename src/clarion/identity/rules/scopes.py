@@ -1,36 +1,10 @@
-"""The scopes of API keys."""
+"""The scopes of API keys, as they are given to a new one."""
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import SCOPES_PER_KEY_MAX
-
-EVERYTHING: Final = "*"
-"""All scopes of a tenant, including future ones; never the operator's."""
-
-ROTATE: Final = "keys:rotate"
-"""The scope of a key that may replace itself."""
-
-SCOPES: Final = {
-    "notifications:write": "send, cancel, pause, resume and replay",
-    "notifications:read": "states, timelines, explanations and dead letters",
-    "users:write": "users, preferences, devices, topics, segments, user tokens and the origins of pages that use them",
-    "users:read": "users, preferences, topics and segments",
-    "content:write": "templates, categories and the policy",
-    "content:read": "templates, categories and the policy",
-    "providers:write": "provider accounts",
-    "providers:read": "provider accounts without credentials",
-    "suppressions:write": "suppressed addresses",
-    "suppressions:read": "suppressed addresses",
-    ROTATE: "replacing the key itself by a new one",
-}
-_TENANTS_OWN: Final = frozenset(SCOPES)
-
-
-def allows(held: Collection[str], needed: str) -> bool:
-    """Return whether a credential with the scopes `held` may use a route that needs one."""
-    return needed in held or (EVERYTHING in held and needed in _TENANTS_OWN)
+from clarion.domain.permissions import EVERYTHING, SCOPES
 
 
 def check_scopes(scopes: Sequence[str], field: str = "scopes") -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain.address import suppression_key
-from clarion.domain.api_key import key_digest, key_id_of
+from clarion.domain.api_key import ApiKey, key_digest, key_id_of
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.networks import comparable
 from clarion.domain.quota import Quota
@@ -18,7 +18,6 @@ from clarion.domain.user import Profile, User
 from clarion.ports.clock import Clock
 from clarion.ports.directory import D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
-from clarion.ports.web import Caller
 from clarion.stores.memory.control_audiences import audience, check_columns, filtered_page, matching, page
 from clarion.stores.memory.control_state import ControlState, StoredUser
 from clarion.stores.memory.control_users import devices_of
@@ -119,22 +118,16 @@ class MemoryDirectory:
         """Return the newest versions of all definitions of a kind."""
         return self._definitions.all(tenant, kind)
 
-    async def caller(self, secret: str, now_ms: int) -> Caller | None:
-        """Return the caller that an API key's secret belongs to, or None when it is unknown, revoked or expired."""
+    async def api_key(self, secret: str, now_ms: int) -> ApiKey | None:
+        """Return the API key that a secret belongs to, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         key = None if key_id is None else self._state.keys.get(key_id)
         if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
             return None
         record = key.record
-        if record.revoked_ms is not None or (record.expires_ms is not None and now_ms >= record.expires_ms):
-            return None
-        return Caller(
-            record.tenant,
-            record.key_id,
-            frozenset(record.scopes),
-            expires_ms=record.expires_ms,
-            networks=comparable(record.networks),
-        )
+        networks = comparable(record.networks)
+        found = ApiKey(record.tenant, record.key_id, record.scopes, record.expires_ms, networks)
+        return found if record.revoked_ms is None and found.is_valid(now_ms) else None
 
     async def token_key(self, tenant: str) -> TokenKey:
         """Return the key that a tenant's user tokens are signed with."""

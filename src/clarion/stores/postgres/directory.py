@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from clarion.domain.api_key import key_digest, key_id_of
+from clarion.domain.api_key import ApiKey, key_digest, key_id_of
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX
 from clarion.domain.networks import comparable
@@ -21,7 +21,6 @@ from clarion.domain.user import Profile, User
 from clarion.ports.clock import Clock
 from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
-from clarion.ports.web import Caller
 from clarion.runtime.followed import Followed
 from clarion.stores.postgres.audience_pages import Audience, AudienceReader
 from clarion.stores.postgres.control_run import RevisionCounter, is_storable
@@ -45,7 +44,7 @@ _DEFAULTS: Final = msgspec.json.Decoder(_Defaults)
 
 class _Key(msgspec.Struct, frozen=True):
     digest: bytes
-    caller: Caller
+    key: ApiKey
 
 
 class PostgresDirectory(Followed):
@@ -144,16 +143,15 @@ class PostgresDirectory(Followed):
 
         return await self._definition("definitions", (tenant, kind.KIND), read) or []
 
-    async def caller(self, secret: str, now_ms: int) -> Caller | None:
-        """Return the caller that an API key's secret belongs to, or None when it is unknown, revoked or expired."""
+    async def api_key(self, secret: str, now_ms: int) -> ApiKey | None:
+        """Return the API key that a secret belongs to, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         if key_id is None:
             return None
-        key = await self._definition("key", (OPERATOR_LEVEL, key_id), self._read_key)
-        if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
+        found = await self._definition("key", (OPERATOR_LEVEL, key_id), self._read_key)
+        if found is None or not hmac.compare_digest(found.digest, key_digest(secret)):
             return None
-        ends_ms = key.caller.expires_ms
-        return key.caller if ends_ms is None or now_ms < ends_ms else None
+        return found.key if found.key.is_valid(now_ms) else None
 
     async def token_key(self, tenant: str) -> TokenKey:
         """Return the key that a tenant's user tokens are signed with."""
@@ -225,8 +223,8 @@ class PostgresDirectory(Followed):
             row = await self._database.fetchrow(NO_TENANT, _KEY, place[1])
             if row:
                 tenant, digest, scopes, expires_ms, networks = row
-                may, where = frozenset(msgspec.json.decode(scopes)), comparable(msgspec.json.decode(networks))
-                found[place] = _Key(digest, Caller(tenant, place[1], may, expires_ms=expires_ms, networks=where))
+                may, where = tuple(msgspec.json.decode(scopes)), comparable(msgspec.json.decode(networks))
+                found[place] = _Key(digest, ApiKey(tenant, place[1], may, expires_ms, where))
         return found
 
     async def _read_token_key(self, places: Sequence[tuple[str]]) -> Mapping[tuple[str], TokenKey]:

@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from clarion.domain.address import suppression_key
-from clarion.domain.api_key import key_digest, key_id_of
+from clarion.domain.api_key import ApiKey, key_digest, key_id_of
 from clarion.domain.channel import CHANNELS
 from clarion.domain.content import CATEGORY_KIND, Account, Category, Template, read_category
 from clarion.domain.errors import StoreUnavailable
@@ -29,7 +29,6 @@ from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
 from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
-from clarion.ports.web import Caller
 from clarion.runtime.followed import Followed
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect
@@ -87,7 +86,7 @@ _DEFAULT: Final = "SELECT defaults FROM tenants WHERE tenant = ?"
 
 class _Key(msgspec.Struct, frozen=True):
     digest: bytes
-    caller: Caller
+    key: ApiKey
 
 
 class SqliteDirectory(Followed):
@@ -202,16 +201,15 @@ class SqliteDirectory(Followed):
         """Return the newest versions of all definitions of a kind."""
         return self._definition(tenant, ("definitions", kind.KIND), self._definitions.current_all, tenant, kind) or []
 
-    async def caller(self, secret: str, now_ms: int) -> Caller | None:
-        """Return the caller that an API key's secret belongs to, or None when it is unknown, revoked or expired."""
+    async def api_key(self, secret: str, now_ms: int) -> ApiKey | None:
+        """Return the API key that a secret belongs to, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         if key_id is None:
             return None
-        key = self._definition(OPERATOR_LEVEL, ("key", key_id), self._key, key_id)
-        if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
+        found = self._definition(OPERATOR_LEVEL, ("key", key_id), self._key, key_id)
+        if found is None or not hmac.compare_digest(found.digest, key_digest(secret)):
             return None
-        ends_ms = key.caller.expires_ms
-        return key.caller if ends_ms is None or now_ms < ends_ms else None
+        return found.key if found.key.is_valid(now_ms) else None
 
     async def token_key(self, tenant: str) -> TokenKey:
         """Return the key that a tenant's user tokens are signed with."""
@@ -342,5 +340,5 @@ def _json(values: Collection[object]) -> str:
 
 def _key(key_id: str, row: tuple[Any, ...]) -> _Key:
     tenant, digest, scopes, expires_ms, networks = row
-    may, where = frozenset(msgspec.json.decode(scopes)), comparable(msgspec.json.decode(networks))
-    return _Key(digest, Caller(tenant, key_id, may, expires_ms=expires_ms, networks=where))
+    may, where = tuple(msgspec.json.decode(scopes)), comparable(msgspec.json.decode(networks))
+    return _Key(digest, ApiKey(tenant, key_id, may, expires_ms, where))

@@ -23,8 +23,9 @@ from clarion.domain.limits_processes import (
     USER_BODIES_BYTES_MAX,
     USER_REQUESTS_MAX,
 )
+from clarion.domain.permissions import OF_OPERATOR, PUBLIC
 from clarion.edge.byte_budget import ByteBudget
-from clarion.ports.web import OPERATOR, PUBLIC, Route
+from clarion.ports.web import Route
 
 SHARE_USED: Final = "concurrency_limit_reached"
 """The code of a refusal because of a share; others are still admitted."""
@@ -145,6 +146,6 @@ class ConcurrencyLimits:
         """Return the limit of a route's requests."""
         if route.health:
             return self.health
-        if route.scope == OPERATOR:
+        if route.permission in OF_OPERATOR:
             return self.operator
-        return self.public if route.scope == PUBLIC else self.authenticated
+        return self.public if route.permission == PUBLIC else self.authenticated

@@ -11,9 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion.domain.errors import DurabilityError, NotFound
 from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
+from clarion.domain.permissions import PUBLIC
 from clarion.edge.one_a_turn import OneATurn
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.ways_in.http.admission import ConcurrencyLimits
 from clarion.ways_in.http.cors import CrossOrigin, takes_user_tokens
 from clarion.ways_in.http.credentials import Credentials, Identify

@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clarion.domain.errors import Forbidden
 from clarion.domain.limits import PREFLIGHT_S_MAX
 from clarion.domain.origins import ORIGIN_CHARS_MAX
+from clarion.domain.permissions import OF_USER
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.peers import peer_of
 from clarion.edge.safe_headers import SAFE
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import USER, Caller, Route
+from clarion.ports.web import Caller, Route
 from clarion.ways_in.http.origins import Origins
 
 EXCHANGE: Final = "clarion.cross_origin"
@@ -38,7 +39,7 @@ _ANY: Final = (b"access-control-allow-origin", b"*")
 
 def takes_user_tokens(route: Route) -> bool:
     """Return whether a user token may call a route."""
-    return route.scope == USER or route.by_user
+    return route.permission in OF_USER
 
 
 class CrossOrigin:

@@ -34,15 +34,16 @@ from clarion.domain.errors import (
 from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
 from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
+from clarion.domain.permissions import PUBLIC
 from clarion.domain.times import shown
 from clarion.edge.cycle import IDLE_MS, VOUCH
 from clarion.edge.safe_headers import OF_PAGES, SAFE
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, TOML, Call, Reply, Route, invalid_field
+from clarion.ports.web import TOML, Call, Reply, Route, invalid_field
 from clarion.ways_in.http import toml
 from clarion.ways_in.http.admission import Admission
 from clarion.ways_in.http.cors import EXCHANGE
-from clarion.ways_in.http.gate import Entrance, Gate, ScopeRefused, Visitor
+from clarion.ways_in.http.gate import Entrance, Gate, PermissionRefused, Visitor
 from clarion.ways_in.http.problems import problem
 from clarion.ways_in.http.rate_limit_fields import rate_limit_fields
 
@@ -88,13 +89,13 @@ class Endpoint:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             try:
                 visitor = await entrance.identify(headers, scope.get("client"))
-            except ScopeRefused as refusal:
+            except PermissionRefused as refusal:
                 if EXCHANGE in scope:
                     await scope[EXCHANGE].check(refusal.caller)
                 raise
             charge = visitor.charge
             vouch = scope.get("state", _NO_STATE).get(VOUCH)
-            if vouch is not None and route.scope != PUBLIC:
+            if vouch is not None and route.permission != PUBLIC:
                 vouch()
             with entrance.admit(visitor) as admission:
                 if EXCHANGE in scope:
@@ -128,7 +129,7 @@ class Endpoint:
             call.target = _target(scope)
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, call.headers, route, admission))
-            if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
+            if call.raw or not route.optional:
                 try:
                     if len(call.raw) >= METERED_BODY_BYTES_MIN:
                         # Metering costs more than a small request could ever take.

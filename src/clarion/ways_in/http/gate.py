@@ -2,29 +2,30 @@
 those under way."""
 
 from collections.abc import Hashable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
+from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.errors import Forbidden, Overloaded, QuotaStatus, RequestLimited, Unauthorized
+from clarion.domain.permissions import PUBLIC, lacks
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.one_a_turn import OneATurn
 from clarion.edge.peers import peers_of
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, USER, Caller, Route
+from clarion.ports.web import Caller, Route
 from clarion.ways_in.http.admission import SHARE_USED, Admission, ConcurrencyLimits
 from clarion.ways_in.http.credentials import CREDENTIAL_NEEDED, Credentials
 from clarion.ways_in.http.request_limits import RequestLimits
 
-_ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
-_NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
+_ANYONE: Final = Caller("", Actor(ActorKind.ANYONE, ""), frozenset())
 
 
-class ScopeRefused(Forbidden):
-    """The credential of a caller lacks a scope."""
+class PermissionRefused(Forbidden):
+    """A caller lacks the permission of a route."""
 
-    def __init__(self, scope: str, caller: Caller) -> None:
-        super().__init__(f"the key lacks the scope {scope!r}", field="Authorization")
+    def __init__(self, permission: str, caller: Caller) -> None:
+        super().__init__(lacks(permission), field="Authorization")
         self.caller = caller
 
 
@@ -58,13 +59,13 @@ class Entrance:
         self._credentials, self._requests, self._telemetry = gate.credentials, gate.requests, gate.telemetry
 
     async def identify(self, headers: Mapping[str, str], client: tuple[str, int] | None) -> Visitor:
-        """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `ScopeRefused`,
+        """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `PermissionRefused`,
         `RequestLimited`, and `Overloaded` when the credential cannot be checked now."""
         route, peers, caller = self._route, peers_of(client), _ANYONE
         if route.health:
             return Visitor(caller, peers, peers, None)
         try:
-            if route.scope == PUBLIC:
+            if route.permission == PUBLIC:
                 return Visitor(caller, peers, peers, self._requests.charge_peer(route.path, peers, route.cost))
             kind, _, secret = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not (secret := secret.strip()):
@@ -72,7 +73,7 @@ class Entrance:
                 raise Unauthorized(CREDENTIAL_NEEDED, field="Authorization", reason="missing")
             address = "" if client is None else client[0]
             caller = await self._credentials.caller(secret, address, peers, self._name)
-            self._check_scope(caller, peers)
+            self._check_permission(caller, peers)
             tenant, user = caller.tenant, caller.user_id
             owners: tuple[Hashable, ...] = (tenant,) if user is None else (tenant, (tenant, user))
             return Visitor(caller, peers, owners, await self._requests.charge_caller(caller))
@@ -95,15 +96,14 @@ class Entrance:
                 self._record(SecurityEvent.REQUEST_LIMIT_REACHED, refusal.code, visitor.peers, visitor.caller)
             raise
 
-    def _check_scope(self, caller: Caller, peers: tuple[str, ...]) -> None:
-        needed, scopes = self._route.scope, caller.scopes
-        if needed in scopes or ("*" in scopes and needed not in _NEVER_BY_WILDCARD):
-            return
-        if not (self._route.by_user and USER in scopes):
+    def _check_permission(self, caller: Caller, peers: tuple[str, ...]) -> None:
+        needed = self._route.permission
+        if needed not in caller.permissions:
             self._record(SecurityEvent.SCOPE_REFUSED, needed, peers, caller)
-            raise ScopeRefused(needed, caller)
+            raise PermissionRefused(needed, caller)
 
     def _record(self, event: SecurityEvent, reason: str, peers: tuple[str, ...], caller: Caller = _ANYONE) -> None:
-        known: dict[str, Any] = {"tenant": caller.tenant, "key_id": caller.key_id, "user": caller.user_id}
+        actor = caller.actor
+        known = {"tenant": caller.tenant, "user" if actor.kind is ActorKind.USER else "key_id": actor.id}
         fields = {name: value for name, value in known.items() if value}
         self._telemetry.security(event, reason=reason, peer=peers[0], route=self._name, **fields)

@@ -10,7 +10,8 @@ import msgspec
 
 from clarion import __version__
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
-from clarion.ports.web import JSON, PUBLIC, USER, Route
+from clarion.domain.permissions import PUBLIC, sets_with
+from clarion.ports.web import JSON, Route
 from clarion.ways_in.http.problems import Problem
 
 _LINES = "application/x-ndjson"
@@ -91,12 +92,12 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
         operation["responses"] |= {code: {"description": about} for code, about in _VERSION_REFUSALS.items()}
     if route.description:
         operation["description"] = route.description
-    if route.scope != PUBLIC:
-        scopes = [route.scope, USER] if route.by_user else [route.scope]
-        operation["security"] = [{"key": [scope]} for scope in scopes]
+    if route.permission != PUBLIC:
+        operation["security"] = [{"key": [scope]} for scope in sets_with(route.permission)] or [{"key": []}]
+        operation["x-permission"] = route.permission
     if route.body is not None:
         operation["requestBody"] = {
-            "required": not (route.by_user or route.optional),
+            "required": not route.optional,
             "content": {media: _content(route, by_type) for media in route.media},
         }
     elif route.raw and route.method != "GET":
@@ -130,8 +131,8 @@ def page(routes: Sequence[Route]) -> bytes:
 
 
 def _entry(route: Route) -> str:
-    scopes = f"{route.scope}</code> or <code>{USER}" if route.by_user else escape(route.scope or "none")
-    details = [f"<p>Scope: <code>{scopes}</code></p>"]
+    scopes = "</code> or <code>".join(map(escape, sets_with(route.permission))) or "none"
+    details = [f"<p>Scope: <code>{scopes}</code>; permission: <code>{escape(route.permission or 'none')}</code></p>"]
     details += [f"<p><code>?{escape(q.name)}</code> {escape(q.about)}</p>" for q in route.queries]
     for label, kind in (("Body", route.body), ("Answer", route.reply)):
         if kind is not None:

@@ -77,14 +77,14 @@ class RequestLimits:
         `RequestLimited`."""
         tenant, now_ns = caller.tenant, self._now_ns()
         if not tenant:  # the operator
-            return _charge(now_ns, self._key, caller.key_id, self._key.rate)
+            return _charge(now_ns, self._key, caller.actor.id, self._key.rate)
         rates = self._rates.get(tenant)
         if rates is None or rates.until_ns <= now_ns:
             rates = await self._read(tenant, rates, now_ns)
         if caller.user_id is not None:
             name, whole = (tenant, caller.user_id), self._users
             return _charge(now_ns, self._user, name, self._user.rate, whole, tenant, rates.tenant or whole.rate)
-        name, rate, whole = (tenant, caller.key_id), rates.keys.get(caller.key_id), self._tenant
+        name, rate, whole = (tenant, caller.actor.id), rates.keys.get(caller.actor.id), self._tenant
         return _charge(now_ns, self._key, name, rate or self._key.rate, whole, tenant, rates.tenant or whole.rate)
 
     def charge_peer(self, path: str, peers: tuple[str, ...], cost: int = 1) -> QuotaStatus | None:

@@ -12,7 +12,6 @@ from clarion.ways_in.http.routes_once import answer, key_of
 def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
     """Return the endpoints of broadcasts."""
     handlers = _Handlers(intake, lifecycle)
-    write = "notifications:write"
     change_status = [
         ("pause", handlers.pause, "Stop planning further recipients"),
         ("resume", handlers.resume, "Resume planning where it was paused"),
@@ -23,7 +22,7 @@ def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
             "POST",
             "/v1/broadcasts",
             handlers.create,
-            write,
+            "broadcasts:send",
             "Send to everyone, to a topic or to a segment",
             body=BroadcastIn,
             reply=BroadcastOut,
@@ -36,7 +35,7 @@ def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
                 "POST",
                 f"/v1/broadcasts/{{id}}/{verb}",
                 handler,
-                write,
+                "broadcasts:write",
                 summary,
                 reply=BroadcastOut,
                 status=202,

@@ -15,12 +15,12 @@ def routes(intake: Intake) -> list[Route]:
     handlers = _Handlers(intake)
     return [
         Route(
-            "POST", "/v1/events", handlers.create, "notifications:write",
+            "POST", "/v1/events", handlers.create, "events:send",
             "Send an event; event rules turn it into notifications",
             body=EventIn, reply=EventOut, status=202, tag="events", idempotency_key=True,
         ),
         Route(
-            "POST", "/v1/events/dry-run", handlers.dry_run, "notifications:read",
+            "POST", "/v1/events/dry-run", handlers.dry_run, "events:read",
             "Evaluate the event rules for an event without sending anything",
             body=EventIn, reply=DryOut, tag="events",
         ),

@@ -34,13 +34,12 @@ _UNREADABLE: Final = "item is not valid JSON, or nested too deeply"
 def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
     """Return the endpoints of single notifications and batches."""
     handlers = _Handlers(intake)
-    write = "notifications:write"
     return [
         Route(
             "POST",
             "/v1/notifications",
             handlers.create,
-            write,
+            "notifications:send",
             "Send a notification",
             body=NotificationIn,
             reply=NotificationOut,
@@ -52,7 +51,7 @@ def routes(intake: Intake, lifecycle: Lifecycle) -> list[Route]:
             "POST",
             "/v1/notifications/batch",
             handlers.create_many,
-            write,
+            "notifications:send",
             "Send up to 1,000 notifications, each accepted or refused on its own",
             body=BatchIn,
             reply=BatchOut,

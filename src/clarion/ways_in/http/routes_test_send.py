@@ -105,6 +105,6 @@ def routes(intake: Intake, templates: TemplateVersions) -> list[Route]:
     """Return the endpoint of test sends."""
     do = _Handlers(intake, templates)
     return [
-        Route("POST", "/v1/templates/{key}/test", do.send, "content:write", "Send a template to an address, as a test",
+        Route("POST", "/v1/templates/{key}/test", do.send, "templates:send", "Send a template to an address, as a test",
               body=SendTestIn, reply=NotificationOut, status=202, tag="templates", idempotency_key=True),
     ]  # fmt: skip

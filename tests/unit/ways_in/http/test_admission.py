@@ -16,8 +16,9 @@ from clarion.domain.limits_processes import (
     USER_BODIES_BYTES_MAX,
     USER_REQUESTS_MAX,
 )
+from clarion.domain.permissions import PUBLIC
 from clarion.edge.peers import peer_of, peers_of
-from clarion.ports.web import OPERATOR, PUBLIC, Call, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 from clarion.ways_in.http.admission import ConcurrencyLimit, ConcurrencyLimits, Share
 
 ADA, BOB = ("192.0.2.1",), ("192.0.2.2",)
@@ -161,7 +162,7 @@ def test_the_peers_of_one_customer_are_in_one_network():
 
 def test_routes_are_counted_by_their_kind():
     limits = ConcurrencyLimits(5, 5)
-    assert limits.of(Route("GET", "/a", answer, OPERATOR, "A")) is limits.operator
+    assert limits.of(Route("GET", "/a", answer, "tenants:read", "A")) is limits.operator
     assert limits.of(Route("GET", "/a", answer, PUBLIC, "A")) is limits.public
     assert limits.of(Route("GET", "/a", answer, PUBLIC, "A", health=True)) is limits.health
     assert limits.of(Route("GET", "/a", answer, "a:read", "A")) is limits.authenticated

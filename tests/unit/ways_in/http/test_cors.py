@@ -6,16 +6,17 @@ import pytest
 
 from clarion.domain.errors import NotFound
 from clarion.domain.origins import is_allowed
-from clarion.ports.web import USER, Caller, Reply, Route
+from clarion.ports.web import Reply, Route
 from clarion.ways_in.http.application import application
+from tests.callers import by_key, by_user
 from tests.stages.world import Notes
 from tests.unit.ways_in.http.asgi import call
 from tests.unit.ways_in.http.test_endpoint import limits_of, no_quotas
 
 PAGE, EVIL = "https://app.example.com", "https://evil.example"
 CALLERS = {
-    "ria": Caller("acme", "user-token", frozenset({USER}), "ria"),
-    "key": Caller("acme", "k1", frozenset({"things:write"})),
+    "ria": by_user("ria"),
+    "key": by_key(permissions={"things:write", "seen:write"}),
 }
 
 
@@ -31,13 +32,13 @@ class Site:
         self.calls = 0
         self.notes = Notes()
         routes = [
-            Route("GET", "/me", self.take, USER, "Read"),
-            Route("PUT", "/me", self.take, USER, "Write"),
-            Route("POST", "/seen/{id}", self.take, "things:write", "For both", by_user=True),
+            Route("GET", "/me", self.take, "inbox:read", "Read"),
+            Route("PUT", "/me", self.take, "inbox:write", "Write"),
+            Route("POST", "/seen/{id}", self.take, "seen:write", "For both"),
             Route("DELETE", "/seen/{id}", self.take, "things:write", "For keys"),
             Route("POST", "/things", self.take, "things:write", "For keys"),
-            Route("GET", "/gone/{id}", self.miss, USER, "Nothing"),
-            Route("POST", "/once", self.take, USER, "Write once", idempotency_key=True),
+            Route("GET", "/gone/{id}", self.miss, "inbox:read", "Nothing"),
+            Route("POST", "/once", self.take, "inbox:write", "Write once", idempotency_key=True),
         ]
         self.app = application(
             routes,

@@ -13,15 +13,15 @@ from clarion.domain.limits_processes import (
     TOKENS_REFUSED_AT_ONCE,
     TOKENS_REFUSED_PER_S,
 )
-from clarion.ports.web import Caller
 from clarion.ways_in.http import credentials as module
 from clarion.ways_in.http import peer_waits
 from clarion.ways_in.http.credentials import Credentials
+from tests.callers import by_key
 from tests.stages.world import Notes
 
 FREE = 3
 HOME, AWAY = ("192.0.2.1",), ("192.0.2.2",)
-CALLER = Caller("acme", "k1", frozenset())
+CALLER = by_key(key_id="k1")
 WAIT_S_MAX = CREDENTIAL_DELAY_MS_MAX // 1000
 
 

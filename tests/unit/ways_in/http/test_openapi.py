@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from clarion.control import routes as control_routes
+from clarion.domain.permissions import PUBLIC
 from clarion.feedback import routes as feedback_routes
 from clarion.history import routes as record_routes
 from clarion.identity import routes as identity_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_marks, routes_seen, routes_withdraw
-from clarion.ports.web import PUBLIC, Route
+from clarion.ports.web import Route
 from clarion.ways_in.http import routes_broadcasts, routes_events, routes_test_send
 from clarion.ways_in.http import routes_notifications as accept_routes
 from clarion.ways_in.http.openapi import document, page
@@ -92,7 +93,7 @@ def test_every_operation_is_whole(routes, description):
         assert in_path == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
         refusals = {"409", "412"} if changes else set()
         assert {str(route.status), "default"} | refusals == operation["responses"].keys()
-        assert ("security" in operation) == (route.scope != PUBLIC)
+        assert ("security" in operation) == (route.permission != PUBLIC)
         assert ("requestBody" in operation) == (
             route.body is not None or route.stream or (route.raw and route.method != "GET")
         )

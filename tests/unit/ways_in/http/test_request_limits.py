@@ -10,15 +10,16 @@ from clarion.domain.limits_processes import NETWORK_PEERS
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.request_rate import NS_PER_S
 from clarion.edge.bounded_table import BoundedTable
-from clarion.ports.web import OPERATOR, Caller
+from clarion.identity.callers import OPERATOR
 from clarion.ways_in.http import request_limits as module
 from clarion.ways_in.http.request_limits import RequestLimits
+from tests.callers import by_key, by_user
 from tests.unit.ways_in.http.test_endpoint import limits_of, no_quotas
 
-K1, K2 = Caller("acme", "k1", frozenset()), Caller("acme", "k2", frozenset())
-OTHER = Caller("other", "k1", frozenset())
-RIA = Caller("acme", "user-token", frozenset(), "ria")
-CHIEF = Caller("", "operator", frozenset({OPERATOR}))
+K1, K2 = by_key(key_id="k1"), by_key(key_id="k2")
+OTHER = by_key("other", key_id="k1")
+RIA = by_user("ria")
+CHIEF = OPERATOR
 SMALL = {
     "key_per_s": 1, "key_burst": 3, "tenant_per_s": 1, "tenant_burst": 5, "user_per_s": 1, "user_burst": 2,
     "public_per_s": 1, "public_burst": 2,
