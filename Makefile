@@ -92,9 +92,10 @@ test-e2e-postgres: own provided  ## Run the end-to-end tests over stores on Post
 test-peers: own provided $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
 	$(ALONE) $(BIN)/pytest -m peers tests/peers $(ARGS)
 
-# Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead.
+# Where no server can be started, each case says so and is skipped; CLARION_ENGINES_REQUIRED=1 makes it fail instead. NIGHTLY=1
+# adds what only searches.
 test-engines: own provided  ## Run the tests over database servers, which they start themselves
-	$(ALONE) $(BIN)/pytest -n 3 -m "engines and not e2e" $(SLOWEST) $(ARGS)
+	$(ALONE) $(BIN)/pytest -n 3 -m "engines and not e2e$(if $(NIGHTLY),, and not nightly)" $(SLOWEST) $(ARGS)
 
 engines: own provided  ## Print the database servers that were found, and start and stop one
 	PYTHONPATH=. $(ALONE) $(BIN)/python -m tests.engines.postgres

@@ -43,7 +43,7 @@ STEPS: Final = (
     Step(2, ("chaos", "CASE=kill9", "KILLS=50")),
     Step(2, ("chaos", "CASE=workflows")),
     Step(3, ("test-e2e-postgres",)),
-    Step(3, ("test-engines",), _NEWEST),
+    Step(3, ("test-engines", "NIGHTLY=1"), _NEWEST),
     Step(3, ("chaos", "CASE=kill9", "ENGINE=postgres", "KILLS=50")),
     Step(3, ("chaos", "CASE=workflows", "ENGINE=postgres")),
     Step(3, ("chaos", "CASE=failover")),
