@@ -17,10 +17,11 @@ ASIDE: Final = frozenset({Upkeep.run.__qualname__, Upkeep.report_position.__qual
 class Stage(NamedTuple):
     """One stage under load. `round_trips` is the sum, over the kinds of its tasks that a frame passes, of waits per
     commit (or per task, when the kind commits nothing itself and ends); None when none of them commits by an awaited
-    call. `calls` and `idle` waits are per commit. `beside` holds the waits, per commit of the stage, of tasks that
+    call, and `tasks` has it by kind. `calls` and `idle` waits are per commit. `beside` holds the waits, per commit of the stage, of tasks that
     neither commit nor end, and of upkeep. `sync_calls` counts calls of methods that are not awaitable."""
 
     round_trips: float | None
+    tasks: dict[str, float]
     commits: int
     calls: float
     idle: float
@@ -31,6 +32,7 @@ class Stage(NamedTuple):
         """Return the fields of the JSON line."""
         return {
             "round_trips": None if self.round_trips is None else round(self.round_trips, 2),
+            "tasks": {name: round(waits, 2) for name, waits in self.tasks.items()},
             "commits": self.commits,
             "calls": round(self.calls, 2),
             "idle": round(self.idle, 2),
@@ -97,7 +99,7 @@ def _stage(name: str, processes: list[Counts]) -> Stage:
         so_far.idle += kind.idle
     commits = max((kind.commits for kind in kinds.values()), default=0)
     aside = [kind for kind in kinds.values() if kind.name in ASIDE or not (kind.commits or kind.ended)]
-    passed = [kind.waits / (kind.commits or kind.ended) for kind in kinds.values() if kind not in aside]
+    passed = {kind.name: kind.waits / (kind.commits or kind.ended) for kind in kinds.values() if kind not in aside}
     beside = {kind.name: kind.waits / max(commits, 1) for kind in aside}
     calls = sum(sum(counts.calls.get(name, {}).values()) for counts in processes)
     direct: dict[str, int] = {}
@@ -105,7 +107,8 @@ def _stage(name: str, processes: list[Counts]) -> Stage:
         for method, number in counts.sync_calls.get(name, {}).items():
             direct[method] = direct.get(method, 0) + number
     return Stage(
-        sum(passed) if commits else None,
+        sum(passed.values()) if commits else None,
+        {kind: waits for kind, waits in passed.items() if waits},
         commits,
         calls / max(commits, 1),
         sum(kind.idle for kind in kinds.values()) / max(commits, 1),

@@ -9,7 +9,7 @@ from clarion_lab.bench.rtt import CASE, Distance, _outcome
 
 
 def run(**busy: int) -> Distance:
-    stages = {name: Stage(1.0, 1, 1.0, 0.0, {}, {}) for name in GOALS}
+    stages = {name: Stage(1.0, {}, 1, 1.0, 0.0, {}, {}) for name in GOALS}
     as_dict = {name.replace("_", "."): number for name, number in busy.items()}
     return Distance(100.0, 1.0, Balance(0, 0, 0, 0), [], stages, as_dict)
 
