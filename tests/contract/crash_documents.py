@@ -41,13 +41,13 @@ class _Mortal:
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async def run(self, tenant, work):
+    async def run(self, tenant, work, **options):
         async def counted(tx):
             result = await work(_Steps(tx, self.step))
             self.step()
             return result
 
-        return await self._engine.run(tenant, counted)
+        return await self._engine.run(tenant, counted, **options)
 
 
 class _Steps:

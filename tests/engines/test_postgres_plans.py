@@ -5,8 +5,12 @@ import pytest
 
 from clarion.stores.postgres import state_history
 from clarion.stores.postgres.audience_pages import _HEAD, _PAGE, Audience
+from clarion.stores.postgres.control_engine import _DIALECT as DIALECT
 from clarion.stores.postgres.state_fold import _LOAD
 from clarion.stores.postgres.tenancy import ALL_TENANTS, within
+from clarion.stores.sql.statement import Many
+from clarion.stores.sql.tables import METADATA
+from tests.contract.sql_statements import statements, values_of
 from tests.engines.postgres import API, APPLICATION, as_role, database_of
 
 pytestmark = pytest.mark.engines
@@ -80,3 +84,26 @@ async def test_a_hot_read_sets_its_tenants_first_and_looks_into_an_index(tmp_pat
     assert any(line.startswith("Index Cond:") and condition.strip("()") in line for line in plan[looks[0] :]), (
         "\n".join(plan)
     )
+
+
+async def test_every_statement_of_the_control_store_finds_its_rows_by_an_index(tmp_path):
+    connection = await asyncpg.connect(as_role(database_of(tmp_path), API))
+    await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    scanned, declared = {}, {}
+    for name, statement in statements():
+        given = values_of(statement, DIALECT)
+        if isinstance(statement, Many):
+            text, values = statement.at_once(DIALECT, [[None] * len(statement._names)], given)
+        else:
+            text, values = statement.bound(DIALECT, given)
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('clarion.tenants', '{a}', true)")
+            plan = [row[0] for row in await connection.fetch(f"EXPLAIN (COSTS OFF) {text}", *values)]
+        scanned[name] = [line.strip() for line in plan if "Seq Scan" in line]
+    for table in METADATA.tables.values():
+        found = "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0"
+        declared[table.name] = {row[0] for row in await connection.fetch(found, table.name)}
+    await connection.close()
+    assert len(scanned) > 60
+    assert {name: lines for name, lines in scanned.items() if lines} == {}
+    assert declared == {table.name: set(table.columns.keys()) for table in METADATA.tables.values()}

@@ -23,7 +23,7 @@ from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, U
 from clarion.ports.secrets import Vault
 from clarion.runtime.followed import Followed
 from clarion.stores.postgres.audience_pages import Audience, AudienceReader
-from clarion.stores.postgres.control_run import RevisionCounter, is_storable
+from clarion.stores.postgres.control_engine import RevisionCounter, is_storable
 from clarion.stores.postgres.directory_people import PeopleReader
 from clarion.stores.postgres.directory_reads import DefinitionReader, Name
 from clarion.stores.postgres.directory_revisions import DefinitionCache, Revisions

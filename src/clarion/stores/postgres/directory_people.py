@@ -11,7 +11,7 @@ from clarion.domain.limits_processes import PROFILE_CACHE_MAX
 from clarion.domain.preferences import read_preferences, read_quiet_hours
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
-from clarion.stores.postgres.control_run import is_storable
+from clarion.stores.postgres.control_engine import is_storable
 from clarion.stores.postgres.pool import Database, columns
 from clarion.stores.postgres.tenancy import NO_TENANT
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from clarion.domain.limits_processes import DIRECTORY_CACHE_MAX, REVISION_CHECK_MS
-from clarion.stores.postgres.control_run import RevisionCounter
+from clarion.stores.postgres.control_engine import RevisionCounter
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.tenancy import NO_TENANT
 

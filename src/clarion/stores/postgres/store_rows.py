@@ -15,14 +15,14 @@ from clarion.domain.limits_processes import CARRIED_BYTES_MAX, CARRIED_ROWS_MAX
 from clarion.domain.user import Device
 from clarion.ports.receipt_lookup import BY_VENDOR_ID
 from clarion.ports.store_rows import FACT, SEEDED, Mark, Row, Table, Value, decode_mark
-from clarion.stores.postgres.control_profiles import ProfileKey
-from clarion.stores.postgres.control_user_batch import kinds_of
 from clarion.stores.postgres.errors import words
 from clarion.stores.postgres.journal_regroup import check_alone
 from clarion.stores.postgres.migrate import find_difference, upgrade
 from clarion.stores.postgres.pool import Database, columns
 from clarion.stores.postgres.store_tables import HEADS, VENDOR_IDS, Form, forms_of, quoted
 from clarion.stores.postgres.tenancy import setting
+from clarion.stores.sql.profiles import ProfileKey
+from clarion.stores.sql.user_batch import kinds_of
 
 _APPLICATION: Final = "clarion-migrate-store"
 _ALL_TENANTS: Final = "SELECT set_config('clarion.tenants', '*', false)"

@@ -1,15 +1,11 @@
-"""The tables of documents and the statements on them; the migrations of each engine create the tables."""
+"""The statements on documents."""
 
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
     ColumnElement,
     Integer,
-    MetaData,
     Table,
-    Text,
     and_,
     bindparam,
     delete,
@@ -21,26 +17,10 @@ from sqlalchemy import (
     update,
 )
 
-from clarion.stores.sql.engine import Statement
+from clarion.stores.sql.statement import Statement
+from clarion.stores.sql.tables import ARTIFACTS, AUDIT, DOCUMENTS, REFERENCES, VERSIONS
 
-_METADATA: Final = MetaData()
 _KEY: Final = ("tenant", "kind", "key")
-
-
-def _table(name: str, columns: str) -> Table:
-    """Declare a table: column names, `:i` for numbers, everything else text."""
-    parts = (column.partition(":") for column in columns.split())
-    return Table(name, _METADATA, *(Column(column, BigInteger if kind else Text) for column, _, kind in parts))
-
-
-DOCUMENTS: Final = _table("documents", "tenant kind key version:i removed:i created_ms:i updated_ms:i body")
-VERSIONS: Final = _table("document_versions", "tenant kind key version:i updated_ms:i body")
-REFERENCES: Final = _table("document_references", "tenant to_kind to_key kind key")
-ARTIFACTS: Final = _table("artifacts", "tenant kind key build:i body")
-AUDIT: Final = _table(
-    "audit",
-    "tenant number:i at_ms:i actor_kind actor_id action kind key before after address request_id reason",
-)
 
 
 def _is(table: Table, prefix: str = "") -> tuple[ColumnElement[bool], ...]:

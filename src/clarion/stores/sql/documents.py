@@ -31,7 +31,9 @@ from clarion.ports.documents import (
     tenant_of,
 )
 from clarion.stores.sql import document_statements as sql
-from clarion.stores.sql.engine import Engine, Query, Row, Transaction
+from clarion.stores.sql.engine import Engine, Row, Transaction
+from clarion.stores.sql.statement import Query
+from clarion.stores.sql.tables import ARTIFACTS, DOCUMENTS, REFERENCES
 
 _LARGE_BYTES: Final = 64 * 1024
 _KEYS_A_STATEMENT: Final = 1_000
@@ -58,7 +60,7 @@ class SqlDocuments:
             found += map(_document, await self._engine.read(key.tenant, sql.ONE, **key._asdict()))
         else:
             for some in _groups(keys):
-                query = select(*sql.COLUMNS).where(_among(some, sql.DOCUMENTS))
+                query = select(*sql.COLUMNS).where(_among(some, DOCUMENTS))
                 found += map(_document, await self._engine.read(_tenant(some), Query(query, large=True)))
         return {one.key: one for one in found if removed or version is not None or not one.removed}
 
@@ -83,8 +85,8 @@ class SqlDocuments:
         """Return what was built of documents of one tenant, by name."""
         found: dict[DocumentKey, bytes] = {}
         for some in _groups(keys):
-            c, tenant = sql.ARTIFACTS.c, _tenant(some)
-            query = select(c.kind, c.key, c.body).where(c.body.is_not(None), _among(some, sql.ARTIFACTS))
+            c, tenant = ARTIFACTS.c, _tenant(some)
+            query = select(c.kind, c.key, c.body).where(c.body.is_not(None), _among(some, ARTIFACTS))
             rows = await self._engine.read(tenant, Query(query, large=len(some) > 1))
             found |= {DocumentKey(tenant, kind, key): body.encode() for kind, key, body in rows}
         return found
@@ -109,7 +111,7 @@ class SqlDocuments:
             tx.revise(tenant)
             return stored
 
-        return await self._engine.run(tenant, work)
+        return await self._engine.run(tenant, work, locked=tenant)
 
     async def audit(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
         """Return rows of the audit in their order."""
@@ -128,9 +130,9 @@ class _Writing:
 
     async def check(self, expected: Expected) -> None:
         """Raise `Stale` when a version or the referrers of a document are not those expected."""
-        d, versions = sql.DOCUMENTS.c, dict[DocumentKey, int]()
+        d, versions = DOCUMENTS.c, dict[DocumentKey, int]()
         for some in _groups(expected.versions):
-            query = select(d.kind, d.key, d.version).where(d.removed == 0, _among(some, sql.DOCUMENTS))
+            query = select(d.kind, d.key, d.version).where(d.removed == 0, _among(some, DOCUMENTS))
             rows = await self._tx.rows(Query(query))
             versions |= {DocumentKey(self._tenant, kind, key): version for kind, key, version in rows}
         changed = [key for key, version in expected.versions.items() if versions.get(key, 0) != version]
@@ -230,7 +232,7 @@ def _among(keys: Collection[DocumentKey], table: Any, prefix: str = "") -> Any:
 
 
 def _referring(keys: Collection[DocumentKey]) -> Query:
-    table = sql.REFERENCES
+    table = REFERENCES
     query = select(table.c.to_kind, table.c.to_key, table.c.kind, table.c.key)
     return Query(query.where(_among(keys, table, "to_")))
 

@@ -1,51 +1,23 @@
-"""What a store in SQL needs of its engine: transactions, reads, and the text of statements in its dialect."""
+"""What a store in SQL needs of its engine: transactions and reads of the statements in its dialect."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Dialect
-from sqlalchemy.sql.elements import ClauseElement
+from clarion.stores.sql.statement import Many, Query, Statement
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Tenants = str | Collection[str]
+"""The tenants whose rows a statement reads and writes."""
+NO_TENANT: Final = ()
 
 
-class Statement:
-    """A statement of constant shape, whose values are bound by name. It is compiled once for each dialect: compiling takes
-    longer than a short read. `large` ones return many rows or large ones."""
-
-    def __init__(self, clause: ClauseElement, *, large: bool = False) -> None:
-        self.large = large
-        self._clause = clause
-        self._compiled: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {}
-
-    def bound(self, dialect: Dialect, values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        """Return the text and the values in the order of its places."""
-        known = self._compiled.get(dialect.name)
-        if known is None:
-            compiled: Any = self._clause.compile(dialect=dialect)
-            known = self._compiled[dialect.name] = str(compiled), tuple(compiled.positiontup), compiled.params
-        text, names, constants = known
-        given = constants | values
-        return text, tuple(given[name] for name in names)
-
-
-class Query:
-    """A read whose shape depends on its values, such as the length of a list. It is compiled at each use."""
-
-    def __init__(self, clause: ClauseElement, *, large: bool = False) -> None:
-        self.large = large
-        self._clause = clause
-
-    def bound(self, dialect: Dialect, _values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        """Return the text and the values in the order of its places."""
-        compiled: Any = self._clause.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-        values = compiled.construct_params()
-        return str(compiled), tuple(values[name] for name in compiled.positiontup or ())
+class Overtaken(Exception):
+    """Another transaction stored the same rows first. Work that raises it is run again as a whole."""
 
 
 class Transaction(Protocol):
-    """The statements of one transaction, which holds a tenant's definitions for itself."""
+    """The statements of one transaction."""
 
     async def rows(self, statement: Statement | Query, /, **values: Any) -> list[Row]:
         """Return the rows of a statement."""
@@ -55,19 +27,41 @@ class Transaction(Protocol):
         """Execute a statement that writes, and return the number of rows it changed."""
         ...
 
+    async def change_many(self, statement: Many, rows: Sequence[Row], /, **values: Any) -> int:
+        """Execute a statement over rows, and return the number of rows it changed."""
+        ...
+
     def revise(self, tenant: str) -> None:
-        """Give the tenant another revision with this transaction, so that every process drops its cache of the tenant."""
+        """Give the tenant another revision with this transaction, so that every process drops its cache of the tenant
+        (`OPERATOR_LEVEL`: of tenants and keys)."""
         ...
 
 
 class Engine(Protocol):
     """Runs the transactions and reads of one database."""
 
-    async def run(self, tenant: str, work: Callable[[Transaction], Awaitable[T]], /) -> T:
+    async def run(
+        self, tenants: Tenants, work: Callable[[Transaction], Awaitable[T]], /, *, locked: str | None = None
+    ) -> T:
         """Return the result of `work` after its transaction is durable; an exception of `work` rolls it back. `work` awaits
-        its transaction alone, and may be called several times."""
+        its transaction alone, and may be called several times. `locked` names a tenant whose definitions no other transaction that
+        names it changes meanwhile."""
         ...
 
-    async def read(self, tenant: str, statement: Statement | Query, /, **values: Any) -> list[Row]:
-        """Return the rows of a read of one tenant."""
+    async def read(self, tenants: Tenants, statement: Statement | Query, /, **values: Any) -> list[Row]:
+        """Return the rows of a read."""
         ...
+
+
+async def define(tx: Transaction, tenant: str, statement: Statement, /, **values: Any) -> int:
+    """Execute a statement that writes definitions of a tenant, and return the number of rows it changed."""
+    changed = await tx.change(statement, **values)
+    if changed:
+        tx.revise(tenant)
+    return changed
+
+
+async def first(reading: Awaitable[list[Row]], /) -> Row | None:
+    """Return the first row of a read, or None."""
+    rows = await reading
+    return rows[0] if rows else None

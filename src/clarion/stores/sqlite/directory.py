@@ -32,7 +32,7 @@ from clarion.ports.secrets import Vault
 from clarion.runtime.followed import Followed
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect
-from clarion.stores.sqlite.control_run import RevisionCounter
+from clarion.stores.sqlite.control_engine import RevisionCounter
 from clarion.stores.sqlite.directory_accounts import AccountReader
 from clarion.stores.sqlite.directory_definitions import DefinitionReader
 from clarion.stores.sqlite.directory_templates import TemplateReader

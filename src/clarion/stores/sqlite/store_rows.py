@@ -12,8 +12,8 @@ import msgspec
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_processes import CARRIED_BYTES_MAX, CARRIED_ROWS_MAX
 from clarion.ports.store_rows import FACT, SEEDED, Mark, Row, Table, Value, decode_mark
+from clarion.stores.sql.profiles import ProfileKey
 from clarion.stores.sqlite.connection import connect, fetch_all, fetch_one
-from clarion.stores.sqlite.control_profiles import ProfileKey
 from clarion.stores.sqlite.in_use import InUse
 from clarion.stores.sqlite.migrate import NAMES, find_difference, path_of, upgrade
 from clarion.stores.sqlite.store_tables import Form, forms_of, ordered, quoted

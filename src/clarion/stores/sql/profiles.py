@@ -1,18 +1,29 @@
-"""Profiles on PostgreSQL: one row for all users of a tenant who share zone, preferences and quiet hours, never changed."""
+"""Profiles: one row for all users of a tenant who share zone, preferences and quiet hours, never changed."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from clarion.domain.limits_processes import PROFILE_CACHE_MAX
-from clarion.stores.postgres.control_run import Transaction
-from clarion.stores.postgres.pool import columns
+from sqlalchemy import bindparam, select
 
-_FIND: Final = "SELECT digest, profile_id FROM profiles WHERE tenant = $1 AND digest = ANY($2::bytea[])"
-_INSERT: Final = """
-INSERT INTO profiles (tenant, digest, zone, preferences, quiet_hours)
-SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[]) ON CONFLICT (tenant, digest) DO NOTHING
-"""
+from clarion.domain.limits_processes import PROFILE_CACHE_MAX
+from clarion.stores.sql.engine import Transaction
+from clarion.stores.sql.statement import Among, Many, Statement
+from clarion.stores.sql.tables import PROFILES
+
+_P: Final = PROFILES.c
+_FIND: Final = Statement(
+    select(_P.digest, _P.profile_id).where(_P.tenant == bindparam("tenant"), Among(_P.digest, "digests"))
+)
+_GIVEN: Final = "digest:b zone preferences quiet_hours"
+_INSERT: Final = Many(
+    _GIVEN,
+    lambda given: given.insert(
+        PROFILES,
+        {"tenant": bindparam("tenant")}
+        | {name: given[name] for name in ("digest", "zone", "preferences", "quiet_hours")},
+    ).on_conflict_do_nothing(),
+)
 
 
 class ProfileKey(NamedTuple):
@@ -24,8 +35,10 @@ class ProfileKey(NamedTuple):
     quiet_hours: str
 
     def digest(self) -> bytes:
-        """Return the 16 bytes by which a profile is looked up."""
-        return blake2b("".join(f"{len(part)}:{part}" for part in self).encode(), digest_size=16).digest()
+        """Return the 16 bytes by which a profile is looked up. For a profile without quiet hours it is the digest used
+        before quiet hours existed, so that those profiles stay in use."""
+        parts = self if self.quiet_hours else self[:-1]
+        return blake2b("".join(f"{len(part)}:{part}" for part in parts).encode(), digest_size=16).digest()
 
 
 class Profiles:
@@ -41,12 +54,12 @@ class Profiles:
         found = {key: self._ids[key] for key in wanted if key in self._ids}
         missing = {key.digest(): key for key in wanted - found.keys()}
         if missing:
-            stored = dict(await tx.rows(_FIND, tenant, list(missing)))
+            stored: dict[bytes, int] = dict(await tx.rows(_FIND, tenant=tenant, digests=list(missing)))
             lacking = sorted((digest, *key[1:]) for digest, key in missing.items() if digest not in stored)
             if lacking:
-                await tx.change(_INSERT, tenant, *columns(lacking, 4))
+                await tx.change_many(_INSERT, lacking, tenant=tenant)
                 # A statement of its own: it finds those that another transaction has inserted meanwhile, too.
-                stored |= dict(await tx.rows(_FIND, tenant, [digest for digest, *_ in lacking]))
+                stored |= dict(await tx.rows(_FIND, tenant=tenant, digests=[digest for digest, *_ in lacking]))
             found |= {key: stored[digest] for digest, key in missing.items()}
         return found
 
