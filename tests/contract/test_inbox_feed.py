@@ -31,11 +31,13 @@ class Client:
         self.position = (await self.inboxes.reader(self.person, tenant=self.tenant)).position
         return self
 
-    def wanted(self) -> Wanted:
-        return Wanted(self.tenant, f"user-{self.person}", self.person, self.position)
+    async def wanted(self) -> Wanted:
+        user = self.tenant, f"user-{self.person}"
+        (now,) = await self.inboxes.state.inbox.positions([user])
+        return Wanted(*user, self.person, self.position, now)
 
     async def ask(self) -> Missed:
-        (missed,) = await self.inboxes.state.inbox.missed([self.wanted()])
+        (missed,) = await self.inboxes.state.inbox.missed([await self.wanted()])
         self.position = missed.position
         return missed
 
@@ -87,7 +89,7 @@ async def test_a_withdrawal_is_told_and_what_it_is_of_never_arrives(inboxes):
     assert (await client.ask()).withdrawn == [broadcast_id(number) for number in (1, 2, 3)]
     await inboxes.arrive(own(3), own(4))
     missed = await client.ask()
-    assert (titles(missed), missed.withdrawn) == (["own 4"], [])
+    assert (titles(missed), list(missed.withdrawn)) == (["own 4"], [])
 
 
 async def test_a_held_delivery_is_told_when_it_arrives(inboxes):
@@ -107,7 +109,7 @@ async def test_many_users_of_many_tenants_are_answered_in_one_call(inboxes):
     others = [await Client(inboxes, person, "other").start() for person in (1, 2)]
     await inboxes.arrive(*broadcast(1, 50), *(own(2, f"user-{person}") for person in (1, 3, 301)))
     await inboxes.arrive(own(3, "user-1", tenant="other"))
-    wanted = [client.wanted() for client in (*clients, *others)]
+    wanted = [await client.wanted() for client in (*clients, *others)]
     found = await inboxes.state.inbox.missed(wanted)
     assert [sorted(titles(one)) for one in found] == [
         ["1", "own 2"], ["1"], ["1", "own 2"], ["1"], ["own 2"], ["own 3"], [],

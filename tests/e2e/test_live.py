@@ -277,10 +277,17 @@ def test_a_gateway_that_died_is_started_again(home, tabs, lively):
     back.item("meanwhile")
 
 
+def counted(operator):
+    shown = operator.call("GET", "/metrics").body.decode()
+    wanted = (
+        'clarion_gateway_opened_total{transport="websocket"}',
+        'clarion_gateway_joins_total{recovered="new"}',
+        "clarion_gateway_frames_total",
+    )
+    return shown if all(one in shown for one in wanted) else None
+
+
 def test_what_the_gateway_does_is_counted(home, tabs, lively):
     tabs(SocketTab, home.inbox_of("ada")).counts(total=0)
-    shown = operator_of(lively).call("GET", "/metrics").body.decode()
-    assert 'clarion_gateway_opened_total{transport="websocket"}' in shown
-    assert 'clarion_gateway_joins_total{recovered="new"}' in shown
-    assert "clarion_gateway_frames_total" in shown
+    shown = until(lambda: counted(operator_of(lively)), "what it did is counted")
     assert "clarion_gateway_connections" in shown

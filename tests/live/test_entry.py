@@ -173,6 +173,7 @@ async def test_what_was_missed_follows_the_welcome(live):
     assert [one["type"] for one in frames] == ["welcome", "item", "item", "counts"]
     assert frames[0]["recovered"] is True
     assert [one["id"] for one in frames[1:3]] == ["b", "c"]
+    live.hub.count()
     assert live.notes.counts["gateway_joins", "yes"] == 1
     assert live.notes.counts["gateway_joins", "new"] == 1
 

@@ -177,9 +177,9 @@ async def test_a_silent_client_is_asked_and_closed(live, bound, value, code, mon
         return
     client = await live.greeted()
     assert await client.frame() == (PING, b"")
+    monkeypatch.setattr(sessions, "PONG_WAIT_MS_MAX", 0)
     client.writer.write(frame(b"", PONG))
     assert await client.frame() == (PING, b"")
-    monkeypatch.setattr(sessions, "PONG_WAIT_MS_MAX", 0)
     assert await client.closed() == Closing.NO_PONG
 
 

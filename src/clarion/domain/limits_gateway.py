@@ -29,9 +29,9 @@ JOINS_MAX: Final = 20_000
 """Clients that wait for their first answer; further ones are told to come back later."""
 BATCH_USERS_MAX: Final = 1_000
 """Users whose news are read in one call."""
-CHECKED_USERS_MAX: Final = 100
-"""Users among them of whom nothing is known to be new."""
-ROUND_MS: Final = 20
+CHECKED_USERS_MAX: Final = 500
+"""Users who are looked at in the same round although nothing is known to be new."""
+ROUND_MS: Final = 40
 """How long such a call and what follows take at least, so that more users share the next one."""
 DRAIN_RETRY_MS_MAX: Final = 10_000
 """Over how long clients of a gateway that stops are spread: each waits for a random part of it before it comes back."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -144,12 +145,13 @@ class Door:
         """Close clients that say nothing and those whose credentials have ended, until the task is cancelled."""
         due_ms = 0
         while True:
+            self._hub.count()
             if not (self._sessions or len(self._hub)):
                 self._some.clear()
                 await self._some.wait()
             await asyncio.sleep(_TICK_S)
             now_s = asyncio.get_running_loop().time()
-            for session in list(self._sessions):
+            for session in [one for one in self._sessions if one.due_s <= now_s]:
                 session.tick(now_s)
             now_ms = self._clock.now_ms()
             if now_ms >= due_ms:
@@ -157,15 +159,11 @@ class Door:
                 await self._close_revoked(now_ms)
 
     async def _close_revoked(self, now_ms: int) -> None:
-        by_tenant: dict[str, list[Client]] = {}
-        for client in self._hub.clients:
-            by_tenant.setdefault(client.tenant, []).append(client)
-        for tenant, clients in by_tenant.items():
-            try:
-                key = await self._checks.token_key(tenant)
-            except StoreUnavailable:
-                continue  # the next round asks again
-            self._end(client for client in clients if not _is_valid(client, key, now_ms))
+        keys = dict[str, TokenKey]()
+        for tenant in self._hub.tenants:
+            with suppress(StoreUnavailable):  # the next round asks again
+                keys[tenant] = await self._checks.token_key(tenant)
+        self._end(self._hub.credentials.ended(self._hub.clients, keys, now_ms))
 
     def _end(self, clients: Iterable[Client]) -> None:
         for client in clients:
@@ -188,7 +186,3 @@ def closing_of(error: CallerError | StoreUnavailable) -> Closing:
     if isinstance(error, StoreUnavailable):
         return Closing.UNAVAILABLE
     return Closing.TOO_MANY if isinstance(error, Overloaded) else Closing.UNAUTHORIZED
-
-
-def _is_valid(client: Client, key: TokenKey, now_ms: int) -> bool:
-    return client.expires_ms > now_ms and key.permits(client.generation, now_ms)

@@ -6,7 +6,7 @@ marks, withdrawals, items that replace others or expire.
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,12 +18,12 @@ from clarion.domain.limits import PAGE_ITEMS_MAX
 from clarion.domain.limits_processes import INBOX_COUNT_MAX
 from clarion.domain.times import shown
 from clarion.gateway.hub import News, Step, User
-from clarion.gateway.messages import opened
+from clarion.gateway.messages import opened, opened_as
 from clarion.identity.user_tokens import Grant
 from clarion.inbox.gather import Reader, open_reader
 from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, Filter, arrived_of, entry_of
-from clarion.inbox.rules.positions import EPOCH_BYTES, position_bytes, read_position
-from clarion.inbox.shapes import InboxCounts, item_out
+from clarion.inbox.rules.positions import EPOCH_BYTES, position_tag, read_position, tagged_bytes
+from clarion.inbox.shapes import InboxCounts, InboxItemOut, item_out
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Inbox
@@ -33,12 +33,23 @@ _NOWHERE: Final = Position(bytes(EPOCH_BYTES), 0, 0)
 """A position of no epoch: what is asked from it says where a user stands."""
 
 
+class ItemFrame(msgspec.Struct, frozen=True, tag="item"):
+    """An item that arrived."""
+
+    item: InboxItemOut
+
+
+class CountsFrame(InboxCounts, frozen=True, tag="counts"):
+    """The counts of the inbox."""
+
+
 class Kept(msgspec.Struct):
-    """The counts of a user at a position, and whether there are more items."""
+    """The counts of a user at a position, and whether there are more items. `tag` ties positions to the user's inbox."""
 
     position: Position
     counts: Counts
     more: bool
+    tag: bytes
 
 
 class InboxNews:
@@ -53,7 +64,9 @@ class InboxNews:
 
     def shown(self, user: User, position: Position) -> str:
         """Return a position as clients of a user get it: as the API shows it."""
-        return base64.urlsafe_b64encode(position_bytes(*user, position)).rstrip(b"=").decode()
+        kept = self._kept.get(user)
+        tag = position_tag(*user) if kept is None else kept.tag
+        return base64.urlsafe_b64encode(tagged_bytes(tag, position)).rstrip(b"=").decode()
 
     def seen(self, grant: Grant, text: str) -> Position:
         """Return the position that a client gives back. Raises `InvalidField` for one that is not of its inbox."""
@@ -70,15 +83,26 @@ class InboxNews:
         """Forget the counts of a user who is not connected any more."""
         self._kept.pop(user, None)
 
-    async def since(self, users: Mapping[User, Position | None]) -> Mapping[User, News]:
-        """Return what lies after the positions of users."""
-        ordinals = await self._ordinals(users)
-        wanted = [Wanted(*user, ordinals.get(user), seen or _NOWHERE) for user, seen in users.items()]
-        now_ms, found = self._clock.now_ms(), await self._feed.missed(wanted)
-        return {
-            (one.tenant, one.user_id): await self._news(one, missed, now_ms)
-            for one, missed in zip(wanted, found, strict=True)
+    async def since(self, users: Mapping[User, Position | None], joining: Collection[User]) -> Mapping[User, News]:
+        """Return what lies after the positions of users, for those who join or for whom anything is new."""
+        now_ms, places = self._clock.now_ms(), await self._feed.positions(list(users))
+        moved = {
+            user: (seen or _NOWHERE, now)
+            for (user, seen), now in zip(users.items(), places, strict=True)
+            if seen != now or user in joining
         }
+        if not moved:
+            return {}
+        ordinals = await self._ordinals(
+            user
+            for user, (seen, now) in moved.items()
+            if seen.shared != now.shared or seen.epoch != now.epoch or user not in self._kept
+        )
+        wanted = [Wanted(*user, ordinals.get(user), seen, now) for user, (seen, now) in moved.items()]
+        found = dict[User, News]()
+        for user, one, missed in zip(moved, wanted, await self._feed.missed(wanted), strict=True):
+            found[user] = self._simple(user, missed) or await self._news(one, missed, now_ms)
+        return found
 
     async def _ordinals(self, users: Iterable[User]) -> dict[User, int]:
         by_tenant: dict[str, list[str]] = {}
@@ -90,20 +114,38 @@ class InboxNews:
                 found[tenant, user_id] = ordinal
         return found
 
+    async def positions(self, users: Sequence[User]) -> Sequence[Position]:
+        """Return where users stand."""
+        return await self._feed.positions(users)
+
+    def _simple(self, user: User, missed: Missed) -> News | None:
+        """Return what is new where items have only been added, and stay until their user does something, to counts that are
+        known."""
+        kept = self._kept.get(user)
+        if kept is None or missed.reload or missed.marks or missed.horizon or missed.withdrawn:
+            return None
+        before, new = kept.position, 0
+        if not before.precedes(missed.position):
+            return None
+        for item in missed.items:
+            if item.collapse_key or item.expires_ms:
+                return None
+            new += not before.passed(item.place)
+        total, unseen, unread = kept.counts
+        if total + new > INBOX_COUNT_MAX:
+            return None
+        kept.position = missed.position
+        if new:
+            kept.counts = Counts(total + new, unseen + new, unread + new)
+        return News(missed.position, [_step(Entry(item)) for item in missed.items], _counts(kept))
+
     async def _news(self, wanted: Wanted, missed: Missed, now_ms: int) -> News:
-        user = wanted.tenant, wanted.user_id
+        if wanted.ordinal is None:  # it was not needed before
+            ordinals = await self._directory.ordinals(wanted.tenant, [wanted.user_id])
+            wanted = wanted._replace(ordinal=ordinals.get(wanted.user_id))
         if missed.reload:
             return News(missed.position, None, await self._counted(wanted, now_ms))
-        entries = arrived_of(missed.items, missed.marks, missed.horizon, now_ms)
-        steps = [_step(entry) for entry in entries]
-        kept = self._kept.get(user)
-        if kept is not None and _is_simple(missed, entries) and kept.position.precedes(missed.position):
-            new = sum(not kept.position.passed(entry.item.place) for entry in entries)
-            total, unseen, unread = kept.counts
-            counts = Counts(total + new, unseen + new, unread + new)
-            if counts.total <= INBOX_COUNT_MAX:
-                kept.position, kept.counts = missed.position, counts
-                return News(missed.position, steps, _counts(kept))
+        steps = [_step(entry) for entry in arrived_of(missed.items, missed.marks, missed.horizon, now_ms)]
         counted, states = await self._counted(wanted, now_ms), await self._states(wanted, missed, now_ms)
         return News(missed.position, steps, counted, states)
 
@@ -116,7 +158,7 @@ class InboxNews:
         if missed.withdrawn:
             prefixes = ids.NOTIFICATION_PREFIX, ids.BROADCAST_PREFIX
             frames.append(
-                opened("item_state", withdrawn=[ids.write(one, id_) for id_ in missed.withdrawn for one in prefixes])
+                opened_as("item_state", withdrawn=[ids.write(one, id_) for id_ in missed.withdrawn for one in prefixes])
             )
         return frames
 
@@ -126,7 +168,7 @@ class InboxNews:
         page = await reader.page(Filter(UNREAD), None, PAGE_ITEMS_MAX)
         except_ = [ids.write(ids.DELIVERY_PREFIX, entry.item.item_id) for entry in page.entries]
         at = missed.horizon.at_ms if missed.horizon is not None else now_ms
-        return opened("item_state", all_read_at=shown(at), unread=except_)
+        return opened_as("item_state", all_read_at=shown(at), unread=except_)
 
     async def _marked(self, wanted: Wanted, marks: Sequence[Mark], now_ms: int) -> bytes:
         found = await self._inbox.find(
@@ -137,12 +179,13 @@ class InboxNews:
             _state(entry_of(found[mark.item_id], mark, horizon, now_ms)) for mark in marks if mark.item_id in found
         ]
         gone = [ids.write(ids.DELIVERY_PREFIX, mark.item_id) for mark in marks if mark.item_id not in found]
-        return opened("item_state", items=states, gone=gone)
+        return opened_as("item_state", items=states, gone=gone)
 
     async def _counted(self, wanted: Wanted, now_ms: int) -> bytes:
         reader = await self._reader(wanted, now_ms)
         found, more = await reader.counts(Filter())
-        kept = self._kept[wanted.tenant, wanted.user_id] = Kept(reader.position, found, more)
+        user = wanted.tenant, wanted.user_id
+        kept = self._kept[user] = Kept(reader.position, found, more, position_tag(*user))
         return _counts(kept)
 
     async def _reader(self, wanted: Wanted, now_ms: int) -> Reader:
@@ -152,13 +195,7 @@ class InboxNews:
 def _step(entry: Entry) -> Step:
     place = entry.item.place
     own, shared = (place.own, 0) if place.own else (0, place.shared)
-    return Step(own, shared, opened("item", item=item_out(entry)))
-
-
-def _is_simple(missed: Missed, entries: Sequence[Entry]) -> bool:
-    """Return whether items have only been added, and stay until their user does something."""
-    is_plain = not any(entry.item.collapse_key or entry.item.expires_ms for entry in entries)
-    return is_plain and not (missed.marks or missed.horizon or missed.withdrawn)
+    return Step(own, shared, opened(ItemFrame(item_out(entry))))
 
 
 def _state(entry: Entry) -> dict[str, Any]:
@@ -172,4 +209,4 @@ def _state(entry: Entry) -> dict[str, Any]:
 
 
 def _counts(kept: Kept) -> bytes:
-    return opened("counts", **msgspec.structs.asdict(InboxCounts(*kept.counts, kept.more)))
+    return opened(CountsFrame(*kept.counts, kept.more))

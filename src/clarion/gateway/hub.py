@@ -7,7 +7,7 @@ what lies after its own.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from clarion.domain.limits_gateway import (
     SOCKETS_PER_USER_MAX,
 )
 from clarion.gateway.client import Client
+from clarion.gateway.credentials import Credentials
 from clarion.gateway.messages import RELOAD, closed, welcome
 from clarion.ports.telemetry import Telemetry
 
@@ -55,9 +56,13 @@ class News(NamedTuple):
 class Feed(Protocol):
     """Reads what is new."""
 
-    async def since(self, users: Mapping[User, Position | None]) -> Mapping[User, News]:
-        """Return what lies after the positions of users; None: nothing is asked but where the user stands. Raises
-        `StoreUnavailable` when the store does not answer."""
+    async def since(self, users: Mapping[User, Position | None], joining: Collection[User]) -> Mapping[User, News]:
+        """Return what lies after the positions of users; None: nothing is asked but where the user stands. Of users who are not
+        joining, those for whom nothing is new are left out. Raises `StoreUnavailable` when the store does not answer."""
+        ...
+
+    async def positions(self, users: Sequence[User]) -> Sequence[Position]:
+        """Return where users stand. Raises `StoreUnavailable`."""
         ...
 
     def shown(self, user: User, position: Position) -> str:
@@ -75,6 +80,7 @@ class Hub:
     def __init__(self, feed: Feed, telemetry: Telemetry) -> None:
         self._feed = feed
         self._telemetry = telemetry
+        self.credentials = Credentials()
         self._users: dict[User, set[Client]] = {}
         self._tenants: dict[str, int] = {}
         self._buckets: dict[int, set[User]] = {}
@@ -96,9 +102,14 @@ class Hub:
         return self._users.keys()
 
     @property
-    def clients(self) -> list[Client]:
+    def tenants(self) -> list[str]:
+        """The tenants of whom someone is connected."""
+        return list(self._tenants)
+
+    @property
+    def clients(self) -> Iterator[Client]:
         """All clients that have joined or are joining."""
-        return [client for own in self._users.values() for client in own]
+        return (client for own in self._users.values() for client in own)
 
     def join(self, client: Client, seen: Position | None) -> None:
         """Add a client that has seen everything up to a position, None for one that begins. Raises `Overloaded` when its
@@ -112,6 +123,7 @@ class Hub:
         if not own:
             self._buckets.setdefault(user_bucket(*user), set()).add(user)
         own.add(client)
+        self.credentials.add(client)
         self._users[user] = own
         self._tenants[client.tenant] = self._tenants.get(client.tenant, 0) + 1
         self._joining[client] = seen
@@ -125,6 +137,7 @@ class Hub:
         if own is None or client not in own:
             return
         own.remove(client)
+        self.credentials.discard(client)
         if not own:
             self._forget(user)
         self._tenants[client.tenant] -= 1
@@ -179,42 +192,59 @@ class Hub:
     async def _serve(self) -> None:
         while self._joining or self._changed or self._to_check:
             began_s = asyncio.get_running_loop().time()
-            users = self._batch()
-            asked = {user: self._oldest(user) for user in users}
-            # Who joins meanwhile may have been away for longer than what is read: it is read for in the next round.
-            present = {user: list(self._users[user]) for user in users}
-            self._changed.difference_update(users)
+            await self._check()
+            joining, others = self._batch()
+            asked, present = dict[User, Position | None](), dict[User, tuple[Client, ...]]()
+            for user in (*joining, *others):
+                # Who joins meanwhile may have been away for longer than what is read: it is read for in the next round.
+                present[user] = own = tuple(self._users[user])
+                asked[user] = self._oldest(own)
+            self._changed.difference_update(asked)
             try:
-                found = await self._feed.since(asked)
+                found = await self._feed.since(asked, joining)
             except BaseException:
-                self.changed(users)
+                self.changed(asked)
                 raise
+            ready = list[tuple[Client, list[bytes]]]()
             for user, news in found.items():
+                here = self._users.get(user, ())
                 for client in present[user]:
-                    if client in self._users.get(user, ()):
-                        self._bring(client, news, asked[user])
-            self._count()
+                    if client in here and (frames := self._bring(client, news, asked[user])):
+                        ready.append((client, frames))
+            for client, frames in ready:  # calls of the system in a row
+                client.send(frames)
             # Users whose news come within a moment share the next round.
             await asyncio.sleep(max(0, began_s + ROUND_MS / 1000 - asyncio.get_running_loop().time()))
 
-    def _count(self) -> None:
+    def count(self) -> None:
+        """Count what was done since the last call."""
         self._telemetry.count("gateway_frames", self._frames)
         for recovered, number in self._joined.items():
             self._telemetry.count("gateway_joins", number, recovered=recovered)
         self._frames = 0
         self._joined.clear()
 
-    def _batch(self) -> list[User]:
-        batch = dict.fromkeys((one.tenant, one.user_id) for one in islice(self._joining, BATCH_USERS_MAX))
-        batch.update(dict.fromkeys(islice(self._changed, BATCH_USERS_MAX - len(batch))))
-        batch.update(dict.fromkeys(islice(self._to_check, min(CHECKED_USERS_MAX, BATCH_USERS_MAX - len(batch)))))
-        for user in batch:
-            self._to_check.pop(user, None)
-        return list(batch)
+    def _batch(self) -> tuple[set[User], set[User]]:
+        """Return whom to read for: users with clients that join, and others."""
+        joining = {(one.tenant, one.user_id) for one in islice(self._joining, BATCH_USERS_MAX)}
+        return joining, set(islice(self._changed, BATCH_USERS_MAX - len(joining))) - joining
 
-    def _oldest(self, user: User) -> Position | None:
+    async def _check(self) -> None:
+        """Look at some users of whom nothing says that anything is new."""
+        if self._to_check:
+            users = list(islice(self._to_check, CHECKED_USERS_MAX))
+            places = await self._feed.positions(users)
+            for user, place in zip(users, places, strict=True):
+                self._to_check.pop(user, None)
+                for client in self._users.get(user, ()):
+                    if client.position != place:
+                        self._changed.add(user)
+
+    def _oldest(self, clients: Sequence[Client]) -> Position | None:
         """Return the position before which none of a user's clients asks for anything; None when they only begin."""
-        asked = [self._joining.get(client, client.position) for client in self._users[user]]
+        if len(clients) == 1:
+            return self._joining.get(clients[0], clients[0].position)
+        asked = [self._joining.get(client, client.position) for client in clients]
         known = [position for position in asked if position is not None]
         if not known:
             return None
@@ -222,11 +252,12 @@ class Hub:
         same = [position for position in known if position.epoch == epoch]
         return Position(epoch, min(one.own for one in same), min(one.shared for one in same))
 
-    def _bring(self, client: Client, news: News, asked: Position | None) -> None:
+    def _bring(self, client: Client, news: News, asked: Position | None) -> list[bytes]:
+        """Return what a client is sent to be where its user is, and record that it is there."""
         joins = client in self._joining
         seen = self._joining.pop(client) if joins else client.position
         if not joins and (seen is None or seen == news.position):
-            return
+            return []
         user = client.tenant, client.user_id
         missed = None if seen is None else after(seen, news, asked)
         frames, now = list[bytes](), self._feed.shown(user, news.position)
@@ -240,15 +271,16 @@ class Hub:
             frames += [closed(frame, self._feed.shown(user, seen)) for frame in news.states]
         for step in missed or ():
             seen = _stepped(seen or news.position, step)
-            frames.append(closed(step.frame, self._feed.shown(user, seen)))
+            at = now if seen == news.position else self._feed.shown(user, seen)
+            frames.append(closed(step.frame, at))
         client.position = news.position
         frames.append(closed(news.counts, now))
         self._frames += len(frames)
-        client.send(frames)
+        return frames
 
     def drain(self) -> int:
         """Ask all clients to leave, and return how many there were."""
-        leaving = self.clients
+        leaving = list(self.clients)
         for client in leaving:
             self.leave(client)
             client.drain()

@@ -43,8 +43,13 @@ def read(frame: bytes) -> Hello | Ping:
     return message
 
 
-def opened(kind: str, **fields: Any) -> bytes:
+def opened(frame: msgspec.Struct) -> bytes:
     """Return a message to a client, open at its end for its position."""
+    return _ENCODER.encode(frame)[:-1]
+
+
+def opened_as(kind: str, **fields: Any) -> bytes:
+    """Return a message of a kind that has no value of its own."""
     return _ENCODER.encode({"type": kind, **fields})[:-1]
 
 
@@ -56,7 +61,7 @@ def closed(frame: bytes, position: str) -> bytes:
 def welcome(position: str | None, *, recovered: bool) -> bytes:
     """Return the answer to a hello: whether all that the client missed follows, step by step. It brings nothing itself, so its
     position is the one that the client came with, and none where that is of no use."""
-    frame = opened("welcome", recovered=recovered, ping_interval_ms=PING_INTERVAL_MS)
+    frame = opened_as("welcome", recovered=recovered, ping_interval_ms=PING_INTERVAL_MS)
     return frame + b"}" if position is None else closed(frame, position)
 
 
@@ -65,5 +70,5 @@ def goodbye(retry_after_ms: int) -> bytes:
     return _ENCODER.encode({"type": "goodbye", "retry_after_ms": retry_after_ms})
 
 
-RELOAD: Final = opened("reload")
+RELOAD: Final = opened_as("reload")
 PONG: Final = _ENCODER.encode({"type": "pong"})

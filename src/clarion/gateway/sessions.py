@@ -35,7 +35,7 @@ class Session(Socket):
 
     __slots__ = (
         "_begun_s", "_close_at_once", "_hello", "_last_s", "_leave", "_paused_s", "_pinged", "_tokens", "_transport", "address",
-        "code", "expires_ms", "generation", "is_open", "origin", "own_origin", "position", "task", "tenant", "user_id",
+        "code", "due_s", "expires_ms", "generation", "is_open", "origin", "own_origin", "position", "task", "tenant", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,8 @@ class Session(Socket):
         self._tokens = float(FRAMES_PER_S_MAX * 2)
         self._paused_s = 0.0
         self._pinged = False
+        self.due_s = now_s
+        """When a tick is due: before that, nothing can be late."""
         self.is_open = False
         self.code = 0
         """The code with which the gateway closed it, 0 when its client left."""
@@ -120,7 +122,9 @@ class Session(Socket):
 
     def _may_send(self, now_s: float) -> bool:
         self._tokens = min(FRAMES_PER_S_MAX * 2, self._tokens + (now_s - self._last_s) * FRAMES_PER_S_MAX) - 1
-        self._last_s, self._pinged = now_s, False
+        if self._pinged:
+            self._pinged, self.due_s = False, now_s
+        self._last_s = now_s
         return self._tokens >= 0
 
     def _read(self, payload: bytes) -> None:
@@ -142,7 +146,7 @@ class Session(Socket):
 
     def pause_writing(self) -> None:
         """Record that the client does not read."""
-        self._paused_s = asyncio.get_running_loop().time()
+        self._paused_s = self.due_s = asyncio.get_running_loop().time()
 
     def resume_writing(self) -> None:
         """Record that the client reads again."""
@@ -192,6 +196,15 @@ class Session(Socket):
         elif not self._pinged and silent_s > PING_INTERVAL_MS / 1000 and self.is_open and self._transport is not None:
             self._pinged = True
             self._transport.send_ping()
+        self.due_s = self._due_s()
+
+    def _due_s(self) -> float:
+        due_s = self._last_s + (PING_INTERVAL_MS + (PONG_WAIT_MS_MAX if self._pinged else 0)) / 1000
+        if self._hello is not None:
+            due_s = min(due_s, self._begun_s + HELLO_WAIT_MS_MAX / 1000)
+        if self._paused_s:
+            due_s = min(due_s, self._paused_s + SLOW_READER_MS_MAX / 1000)
+        return due_s
 
 
 def _framed(payload: bytes) -> bytes:

@@ -7,7 +7,7 @@ listens, and asks for what lies after the positions of those whose inboxes may h
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from clarion.domain.inbox import ChangedInboxes, Horizon, Item, Mark, Position
+from clarion.domain.inbox import ChangedInboxes, Horizon, Item, Mark, Place, Position
 
 
 class InboxSignal(Protocol):
@@ -24,12 +24,18 @@ class InboxSignal(Protocol):
 
 
 class Wanted(NamedTuple):
-    """A user with the position that a client has seen. `ordinal` is None for a user who is not stored."""
+    """A user with the position that a client has seen, and the one up to which it is asked for, which was read before.
+    `ordinal` is None for a user who is not stored, and needed only where the shared sequence has moved."""
 
     tenant: str
     user_id: str
     ordinal: int | None
     position: Position
+    now: Position
+
+    def covers(self, place: Place) -> bool:
+        """Return whether an item arrived between the two positions: what arrives meanwhile belongs to the next read."""
+        return not self.position.passed(place) and self.now.passed(place)
 
 
 class Missed(NamedTuple):
@@ -56,7 +62,11 @@ class Missed(NamedTuple):
 class InboxFeed(Protocol):
     """Reads what many users have missed, in a bounded number of calls to the store."""
 
+    async def positions(self, users: Sequence[tuple[str, str]]) -> list[Position]:
+        """Return where the inboxes of users (tenant, user id) are: whatever is read afterwards holds everything up to there."""
+        ...
+
     async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
-        """Return for each user what changed after the position: at most `INBOX_MISSED_MAX` items, marks, broadcasts and
+        """Return for each user what changed between the two positions: at most `INBOX_MISSED_MAX` items, marks, broadcasts and
         withdrawals each, else `reload`. Following calls with the returned positions neither miss nor repeat anything."""
         ...

@@ -243,8 +243,8 @@ class SlowLog(Log):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def since(self, users):
-        found = await super().since(users)
+    async def since(self, users, joining):
+        found = await super().since(users, joining)
         await self.gate.wait()
         return found
 

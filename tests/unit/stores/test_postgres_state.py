@@ -206,7 +206,8 @@ async def test_an_item_that_is_stored_beside_a_chunk_is_not_missed(state, tmp_pa
     await begun.commit()
     await other.close()
     assert await inboxes.titles(Filter("all", since=seen)) == ["beside"]
-    (missed,) = await feed.missed([Wanted(world.TENANT, "user-1", 1, seen)])
+    (now,) = await feed.positions([(world.TENANT, "user-1")])
+    (missed,) = await feed.missed([Wanted(world.TENANT, "user-1", 1, seen, now)])
     assert [one.item_id for one in missed.items] == [b"i" * 24]
     assert await inboxes.titles() == ["3", "beside", "own 1", "2"]
 

@@ -92,6 +92,8 @@ def is_behind(since: Position, own: Source, shared: Source) -> bool:
 def entry_of(item: Item, mark: Mark | None, horizon: Horizon | None, now_ms: int) -> Entry:
     """Return an item with its marks. Items up to the horizon count as seen and read at its time unless the user undid
     that later; an item that was read was seen."""
+    if mark is None and horizon is None:
+        return Entry(item)
     mark = mark or Mark(item.item_id)
     own, shared, at_ms, seq = horizon or Horizon(-1, -1, 0)
     passed = at_ms if Position(b"", own, shared).passed(item.place) else None

@@ -15,7 +15,17 @@ _SEQ_MAX: Final = 1 << 62
 
 def position_bytes(tenant: str, user_id: str, position: Position) -> bytes:
     """Return a position for a client."""
-    return _POSITION.pack(position.epoch, _tag(tenant, user_id, b"position"), position.own, position.shared)
+    return tagged_bytes(position_tag(tenant, user_id), position)
+
+
+def position_tag(tenant: str, user_id: str) -> bytes:
+    """Return what ties positions to an inbox."""
+    return _tag(tenant, user_id, b"position")
+
+
+def tagged_bytes(tag: bytes, position: Position) -> bytes:
+    """Return a position for a client of an inbox whose tag is known."""
+    return _POSITION.pack(position.epoch, tag, position.own, position.shared)
 
 
 def read_position(tenant: str, user_id: str, text: bytes) -> Position | None:
@@ -23,7 +33,7 @@ def read_position(tenant: str, user_id: str, text: bytes) -> Position | None:
     if len(text) != _POSITION.size:
         return None
     epoch, tag, own, shared = _POSITION.unpack(text)
-    return Position(epoch, own, shared) if tag == _tag(tenant, user_id, b"position") and _fits(own, shared) else None
+    return Position(epoch, own, shared) if tag == position_tag(tenant, user_id) and _fits(own, shared) else None
 
 
 def cursor_bytes(tenant: str, user_id: str, epoch: bytes, place: Place) -> bytes:

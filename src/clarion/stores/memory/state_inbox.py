@@ -122,18 +122,22 @@ class MemoryInbox:
             self._tables.withdrawals[tenant, notification_id] = self._tables.shared_step(tenant)
             self._signals.notify(changed_inboxes((), [tenant]))
 
+    async def positions(self, users: Sequence[tuple[str, str]]) -> list[Position]:
+        """Return where the inboxes of users are."""
+        return [(await self.head(*user)).position for user in users]
+
     async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
-        """Return for each user what changed after the position."""
+        """Return for each user what changed between two positions."""
         return [await self._missed(one) for one in wanted]
 
     async def _missed(self, wanted: Wanted) -> Missed:
-        tenant, user_id, ordinal, before = wanted
-        now, horizon = await self.head(tenant, user_id)
+        tenant, user_id, ordinal, before, now = wanted
+        horizon = (await self.head(tenant, user_id)).horizon
         if not before.precedes(now):
             return Missed(now, reload=True)
         tables = self._tables
         places = tables.places.get((tenant, user_id), [])
-        own = [self._own(tenant, user_id, place, id_) for place, id_ in places if not before.passed(place)]
+        own = [self._own(tenant, user_id, place, id_) for place, id_ in places if wanted.covers(place)]
         spans = [
             id_
             for id_, span in self._spans(tenant)
@@ -141,17 +145,21 @@ class MemoryInbox:
         ]
         shared = (self._find(tenant, user_id, ordinal or 0, id_) for id_ in spans)
         items = sorted(
-            (item for item in (*own, *shared) if item is not None and not before.passed(item.place)),
+            (item for item in (*own, *shared) if item is not None and wanted.covers(item.place)),
             key=lambda item: item.place,
         )
         marks = [
-            mark for (*key, _), (mark, seq) in tables.marks.items() if key == [tenant, user_id] and seq > before.own
+            mark
+            for (*key, _), (mark, seq) in tables.marks.items()
+            if key == [tenant, user_id] and before.own < seq <= now.own
         ]
-        withdrawn = [id_ for (of, id_), seq in tables.withdrawals.items() if of == tenant and seq > before.shared]
+        withdrawn = [
+            id_ for (of, id_), seq in tables.withdrawals.items() if of == tenant and before.shared < seq <= now.shared
+        ]
         if max(len(own), len(spans), len(marks), len(withdrawn)) > INBOX_MISSED_MAX:
             return Missed(now, reload=True)
         kept = [item for item in items if (tenant, notification_of(item.item_id)) not in tables.withdrawals]
-        moved = horizon if horizon is not None and horizon.seq > before.own else None
+        moved = horizon if horizon is not None and before.own < horizon.seq <= now.own else None
         return Missed(now, False, kept, sorted(marks, key=lambda mark: mark.item_id), moved, sorted(withdrawn))
 
     def _spans(self, tenant: str) -> Iterator[tuple[bytes, Span]]:

@@ -13,7 +13,7 @@ from clarion.stores.postgres.inbox_signals import CHANNEL, NotifiedInboxSignals
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.sql_files import sql
 from clarion.stores.postgres.state_items import STATES, epoch_of, item_of, shown
-from clarion.stores.postgres.state_missed import missed
+from clarion.stores.postgres.state_missed import missed, positions
 from clarion.stores.postgres.state_repeat import repeatable, rows_of
 from clarion.stores.postgres.tenancy import within
 
@@ -175,8 +175,12 @@ class StateInbox:
         """Take the items of a notification or broadcast out of all inboxes, durably."""
         await self._write(tenant, changed_inboxes((), [tenant]), _WITHDRAW, tenant, notification_id, at_ms)
 
+    async def positions(self, users: Sequence[tuple[str, str]]) -> list[Position]:
+        """Return where the inboxes of users are."""
+        return await positions(self._database, users)
+
     async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
-        """Return for each user what changed after the position."""
+        """Return for each user what changed between two positions."""
         return await missed(self._database, wanted)
 
     async def _write(self, tenant: str, changed: ChangedInboxes, statement: str, *values: Any) -> None:

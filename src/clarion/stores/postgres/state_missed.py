@@ -13,12 +13,14 @@ from clarion.stores.postgres.state_items import STATES, epoch_of, item_of, shown
 
 T = TypeVar("T")
 
-_HEADS: Final = """SELECT w.nr, (SELECT epoch FROM inbox_epochs) AS epoch, coalesce(u.own_seq, 0) AS own,
-    coalesce(t.shared_seq, 0) AS shared, h.own_seq, h.shared_seq, h.at_ms, h.seq
+_POSITIONS: Final = """SELECT (SELECT epoch FROM inbox_epochs) AS epoch, coalesce(u.own_seq, 0) AS own,
+    coalesce(t.shared_seq, 0) AS shared
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (tenant, user_id, nr)
     LEFT JOIN inbox_users AS u ON u.tenant = w.tenant AND u.user_id = w.user_id
-    LEFT JOIN inbox_tenants AS t ON t.tenant = w.tenant
-    LEFT JOIN inbox_horizons AS h ON h.tenant = w.tenant AND h.user_id = w.user_id"""
+    LEFT JOIN inbox_tenants AS t ON t.tenant = w.tenant ORDER BY w.nr"""
+_HORIZONS: Final = """SELECT w.nr, h.own_seq, h.shared_seq, h.at_ms, h.seq
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (tenant, user_id, nr)
+    JOIN inbox_horizons AS h ON h.tenant = w.tenant AND h.user_id = w.user_id"""
 _ITEMS: Final = sql("state_missed_items")
 _MARKS: Final = """SELECT w.nr, m.item_id, m.seen_ms, m.read_ms, m.archived_ms, m.snoozed_ms, m.deleted_ms, m.read_seq
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
@@ -34,12 +36,18 @@ _WITHDRAWN: Final = """SELECT DISTINCT s.tenant, s.notification_id FROM inbox_wi
     JOIN unnest($1::text[], $2::bytea[]) AS w (tenant, id) ON s.tenant = w.tenant AND s.notification_id = w.id"""
 
 
-async def missed(database: Database, wanted: Sequence[Wanted]) -> list[Missed]:
-    """Return for each user what changed after the position."""
-    if not wanted:
+async def positions(database: Database, users: Sequence[tuple[str, str]]) -> list[Position]:
+    """Return where the inboxes of users are."""
+    if not users:
         return []
+    columns = [tenant for tenant, _ in users], [user_id for _, user_id in users]
+    rows = await database.fetch(set(columns[0]), _POSITIONS, *columns)
+    return [Position(epoch_of(epoch, database.timeline), own, shared) for epoch, own, shared in rows]
+
+
+async def missed(database: Database, wanted: Sequence[Wanted]) -> list[Missed]:
+    """Return for each user what changed between two positions."""
     read = _Read(database, wanted)
-    await read.heads()
     await read.changes()
     return [read.result(number) for number in range(len(wanted))]
 
@@ -51,36 +59,30 @@ class _Read:
         self._database = database
         self._wanted = wanted
         self._tenants = {one.tenant for one in wanted}
-        self._now: dict[int, Position] = {}
-        self._horizons: dict[int, Horizon] = {}
+        self._horizons: dict[int, list[Horizon]] = {}
         self._items: dict[int, list[Item]] = {}
         self._marks: dict[int, list[Mark]] = {}
         self._broadcasts: dict[int, list[Item | None]] = {}
         self._withdrawals: dict[int, list[bytes]] = {}
         self._withdrawn: set[tuple[str, bytes]] = set()
 
-    async def heads(self) -> None:
-        """Read where the users' inboxes are."""
-        rows = await self._rows(_HEADS, [one.tenant for one in self._wanted], [one.user_id for one in self._wanted])
-        for nr, epoch, own, shared, *horizon in rows:
-            self._now[nr - 1] = Position(epoch_of(epoch, self._database.timeline), own, shared)
-            if horizon[0] is not None:
-                self._horizons[nr - 1] = Horizon(*horizon)
-
     async def changes(self) -> None:
         """Read what changed after positions that are known."""
-        known = [number for number, one in enumerate(self._wanted) if one.position.precedes(self._now[number])]
-        own = [number for number in known if self._now[number].own > self._wanted[number].position.own]
-        shared = [number for number in known if self._now[number].shared > self._wanted[number].position.shared]
+        known = [number for number, one in enumerate(self._wanted) if one.position.precedes(one.now)]
+        own = [number for number in known if self._wanted[number].now.own > self._wanted[number].position.own]
+        shared = [number for number in known if self._wanted[number].now.shared > self._wanted[number].position.shared]
         stored = [number for number in shared if self._wanted[number].ordinal is not None]
         most = INBOX_MISSED_MAX + 1
         tenant, user = lambda n: self._wanted[n].tenant, lambda n: self._wanted[n].user_id
         own_seq, shared_seq = lambda n: self._wanted[n].position.own, lambda n: self._wanted[n].position.shared
-        last_own, last_shared = lambda n: self._now[n].own, lambda n: self._now[n].shared
+        last_own, last_shared = lambda n: self._wanted[n].now.own, lambda n: self._wanted[n].now.shared
         self._items = await self._by_user(own, _ITEMS, item_of, (tenant, user, own_seq, last_own), (most,))
+        # Where all steps of the sequence are items, nothing else has changed.
+        marked = [number for number in own if self._steps(number) > len(self._items.get(number, ()))]
         self._marks = await self._by_user(
-            own, _MARKS, lambda row: Mark(*row), (tenant, user, own_seq, last_own), (most,)
+            marked, _MARKS, lambda row: Mark(*row), (tenant, user, own_seq, last_own), (most,)
         )
+        self._horizons = await self._by_user(marked, _HORIZONS, lambda row: Horizon(*row), (tenant, user), ())
         values = (tenant, shared_seq, last_shared)
         self._withdrawals = await self._by_user(shared, _WITHDRAWALS, lambda row: row[0], values, (most,))
         await self._read_broadcasts(stored, most)
@@ -96,7 +98,7 @@ class _Read:
 
     def result(self, number: int) -> Missed:
         """Return what one user missed."""
-        now, before, tenant = self._now[number], self._wanted[number].position, self._wanted[number].tenant
+        tenant, _, _, before, now = self._wanted[number]
         counted = (self._items, self._marks, self._broadcasts, self._withdrawals)
         if not before.precedes(now) or max(len(found.get(number, ())) for found in counted) > INBOX_MISSED_MAX:
             return Missed(now, reload=True)
@@ -104,16 +106,18 @@ class _Read:
             item for item in self._arrived(number) if (tenant, notification_of(item.item_id)) not in self._withdrawn
         ]
         items.sort(key=lambda item: item.place)
-        horizon = self._horizons.get(number)
+        horizon = next(iter(self._horizons.get(number, ())), None)
         moved = horizon if horizon is not None and before.own < horizon.seq <= now.own else None
         return Missed(now, False, items, self._marks.get(number, []), moved, self._withdrawals.get(number, []))
 
     def _arrived(self, number: int) -> list[Item]:
-        """Return what arrived for one user after the position, and up to where the inbox was at first: what arrives
-        meanwhile belongs to the next read."""
-        now, before = self._now[number], self._wanted[number].position
+        """Return what arrived for one user between the positions."""
         found = (*self._items.get(number, ()), *self._broadcasts.get(number, ()))
-        return [item for item in found if item and not before.passed(item.place) and now.passed(item.place)]
+        return [item for item in found if item and self._wanted[number].covers(item.place)]
+
+    def _steps(self, number: int) -> int:
+        """Return by how much one user's own sequence has moved."""
+        return self._wanted[number].now.own - self._wanted[number].position.own
 
     async def _read_broadcasts(self, numbers: list[int], most: int) -> None:
         if not numbers:

@@ -14,7 +14,7 @@ from clarion.runtime.inbox_signal import changed_inboxes
 from clarion.stores.sqlite.connection import fetch_all, fetch_one
 from clarion.stores.sqlite.inbox_signals import SharedInboxSignals
 from clarion.stores.sqlite.state_items import HEAD, HORIZON, ITEM_COLUMNS, MARK_COLUMNS, WITHDRAWN, Chunks, item_of
-from clarion.stores.sqlite.state_missed import missed
+from clarion.stores.sqlite.state_missed import missed, positions
 from clarion.stores.sqlite.state_places import own_step, shared_step
 from clarion.stores.sqlite.state_threads import Threads
 
@@ -50,6 +50,10 @@ _WITHDRAWAL: Final = "INSERT INTO inbox_withdrawals VALUES (?, ?, ?, ?)"
 
 _HERE_MAX: Final = 20
 """Items that are looked up on the event loop itself."""
+_USERS_HERE_MAX: Final = 100
+"""Users whose own items are."""
+_POSITIONS_HERE_MAX: Final = 500
+"""Users whose positions are."""
 
 
 class StateInbox:
@@ -129,8 +133,16 @@ class StateInbox:
         await self._threads.write(lambda db: _withdraw(db, tenant, notification_id, at_ms))
         self._signals.send(changed_inboxes((), [tenant]))
 
+    async def positions(self, users: Sequence[tuple[str, str]]) -> list[Position]:
+        """Return where the inboxes of users are."""
+        if len(users) > _POSITIONS_HERE_MAX:
+            return await self._threads.run_long_read(lambda db: positions(db, users))
+        return positions(self._threads.reader(), users)
+
     async def missed(self, wanted: Sequence[Wanted]) -> list[Missed]:
-        """Return for each user what changed after the position."""
+        """Return for each user what changed between two positions."""
+        if len(wanted) <= _USERS_HERE_MAX and all(one.now.shared == one.position.shared for one in wanted):
+            return missed(self._threads.reader(), wanted)
         return await self._threads.run_long_read(lambda db: missed(db, wanted))
 
 

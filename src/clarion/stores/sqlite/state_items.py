@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any, Final
 
 import apsw
@@ -14,6 +15,8 @@ from clarion.stores.sqlite.state_places import INAPP
 
 _UNPACK: Final = msgspec.msgpack.decode
 
+EPOCH: Final = "SELECT epoch FROM inbox_epochs"
+SHARED: Final = "SELECT coalesce((SELECT shared_seq FROM inbox_tenants WHERE tenant = ?), 0)"
 HEAD: Final = """SELECT (SELECT epoch FROM inbox_epochs),
     coalesce((SELECT own_seq FROM inbox_users WHERE tenant = ?1 AND user_id = ?2), 0),
     coalesce((SELECT shared_seq FROM inbox_tenants WHERE tenant = ?1), 0)"""
@@ -29,7 +32,7 @@ _BODY: Final = """SELECT planned_ms, category, expires_ms, states, content, addr
 _ARRIVALS: Final = "SELECT seq, at_ms, members FROM chunk_arrivals WHERE chunk_id = ? AND tenant = ?"
 
 
-def item_of(row: tuple[Any, ...]) -> Item:
+def item_of(row: Sequence[Any]) -> Item:
     """Return the item of a row of `ITEM_COLUMNS`."""
     item_id, created_ms, content, shared, own, category, expires_ms, collapse_key = row
     return Item(item_id, created_ms, content, Place(shared, own), category, expires_ms, collapse_key)
