@@ -86,10 +86,10 @@ def unsure(notification):
 
 
 def test_a_synchronous_standby_has_all_that_was_acknowledged(pair, system, tenant, load, receiver):
-    list(load.send_for(2))
+    list(load.send_for(2, 40))
     assert pair.strike("primary", 0)
     back(load)
-    list(load.send_for(1))
+    list(load.send_for(1, 20))
     assert len(load.accepted) > 50
     assert ended(tenant, load.accepted.values()) == [["sent"]] * len(load.accepted)
     assert unexplained(tenant, receiver, load.accepted) == {}

@@ -105,7 +105,7 @@ def test_an_installation_works(tmp_path, pooler, direct, past):
         account = {"channel": "webhook", "vendor": "webhook", "credentials": {"secret": SECRET}}
         tenant.put("/v1/providers/hooks", account)
         load = Load(tenant, receiver.url)
-        list(load.send_for(2))
+        list(load.send_for(2, 21))
         assert load.refused == {}
         assert len(load.accepted) > 20
         for id_ in load.accepted.values():
