@@ -8,9 +8,6 @@ from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.secrets import Vault
 from clarion.stores.memory.account_health import MemoryAccountHealth
-from clarion.stores.memory.control import MemoryControl
-from clarion.stores.memory.control_state import ControlState
-from clarion.stores.memory.directory import MemoryDirectory
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.stores.postgres.account_health import PostgresAccountHealth
 from clarion.stores.postgres.control import PostgresControl
@@ -19,6 +16,7 @@ from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.quotas import PostgresQuotas
 from clarion.stores.sqlite.account_health import SqliteAccountHealth
 from clarion.stores.sqlite.control import SqliteControl
+from clarion.stores.sqlite.control_memory import MemoryControl
 from clarion.stores.sqlite.directory import SqliteDirectory
 from clarion.stores.sqlite.quotas import SqliteQuotas
 from tests.engines.postgres import database_of
@@ -48,13 +46,13 @@ Opened = tuple[Control, Any]
 
 
 def memory(_folder: Path, vault: Vault, clock: Clock) -> Opened:
-    state = ControlState()
-    return MemoryControl(state, vault, clock), MemoryDirectory(state, vault, clock)
+    control = MemoryControl(vault, clock)
+    return control, control.directory
 
 
 def sqlite(folder: Path, vault: Vault, clock: Clock) -> Opened:
     control = SqliteControl(folder, vault, clock)
-    return control, SqliteDirectory(folder, vault, clock, control.changes)
+    return control, SqliteDirectory.of_file(folder, vault, clock, control.changes)
 
 
 def postgres(folder: Path, vault: Vault, clock: Clock) -> Opened:

@@ -18,7 +18,6 @@ from clarion.ports.documents import (
     Put,
     Removal,
 )
-from clarion.stores.memory import documents as memory_documents
 from clarion.stores.sql import documents as sql_documents
 from tests.contract.backends import SHARED
 from tests.contract.controls import ControlPlane
@@ -126,11 +125,9 @@ async def test_pages_are_in_the_order_of_keys_without_what_was_removed(documents
     assert ([one.key.key for one in page.documents], page.more) == (["d", "ä"], False)
     assert await documents.page(T, "thing", "ä", 2) == ([], False)
     assert await documents.page("other", "thing", "", 2) == ([], False)
-    for module in (memory_documents, sql_documents):
-        monkeypatch.setattr(module, "DOCUMENTS_PAGE_BYTES_MAX", 6)
+    monkeypatch.setattr(sql_documents, "DOCUMENTS_PAGE_BYTES_MAX", 6)
     page = await documents.page(T, "thing", "", 9)
     assert ([one.key.key for one in page.documents], page.more) == (["a", "b"], True)
-    monkeypatch.setattr(memory_documents, "DOCUMENTS_PAGE_BYTES_MAX", 1)
     monkeypatch.setattr(sql_documents, "DOCUMENTS_PAGE_BYTES_MAX", 1)
     assert [one.key.key for one in (await documents.page(T, "thing", "", 9)).documents] == ["a"]
 

@@ -11,8 +11,6 @@ from clarion.control.users.places import places
 from clarion.domain.channel import CHANNELS, DEVICE_CHANNELS, Channel
 from clarion.domain.segment import Filter, UserFacts, matches
 from clarion.domain.user import Device
-from clarion.stores.memory.control_audiences import facts_of
-from clarion.stores.memory.control_state import StoredUser
 from clarion.stores.sqlite.connection import connect
 from clarion.stores.sqlite.migrate import upgrade
 from clarion.stores.sqlite.segment_sql import condition, install
@@ -91,15 +89,6 @@ class Person(msgspec.Struct):
         reachable |= {Channel.SMS, Channel.WHATSAPP} if "phone" in self.contacts else set()
         return UserFacts(self.attributes, self.locale, self.zone, self.topics, frozenset(reachable), self.last_seen_ms)
 
-    def stored(self):
-        """Return the row of the user in memory."""
-        contacts = {name: self.contacts.get(name) for name in CONTACTS}
-        return StoredUser(
-            ordinal=1, user_id="ana", profile_id=1, locale=self.locale, zone=self.zone, created_ms=0, updated_ms=0,
-            devices=msgspec.msgpack.encode(self.devices), attributes=msgspec.json.encode(self.attributes).decode(),
-            more_contacts=msgspec.json.encode(self.more).decode(), last_seen_ms=self.last_seen_ms, **contacts,
-        )  # fmt: skip
-
     def row(self):
         return (
             *(self.contacts.get(name) for name in CONTACTS),
@@ -160,11 +149,9 @@ def found(db, filter_):
 @given(people, st.lists(filters, min_size=1, max_size=6))
 def test_every_backend_finds_whom_the_words_mean(db, person, several):
     store(db, person)
-    remembered = facts_of(person.stored(), person.topics)
     for filter_ in several:
         check_filter(filter_, "filter", places(), TOPICS)
         assert found(db, filter_) is matches(filter_, person.facts(), NOW_MS), filter_
-        assert matches(filter_, remembered, NOW_MS) is found(db, filter_), filter_
         assert found(db, Filter(not_=filter_)) is not found(db, filter_)
 
 

@@ -37,9 +37,8 @@ from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.sealed_headers import seal_header
 from clarion.providers.email import postmark
-from clarion.stores.memory.control_accounts import MemoryProviders
-from clarion.stores.memory.control_state import ControlState
 from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.sql.providers import SqlProviders
 from clarion.testing import Clarion
 from tests.contract.journals import START_MS, VirtualClock
 from tests.look import Glance
@@ -94,7 +93,7 @@ def egress(_monkeypatch):
 
 
 def stores(_monkeypatch):
-    providers = MemoryProviders(ControlState(), SimpleNamespace(now_ms=lambda: 0), SimpleNamespace(seal=crash))
+    providers = SqlProviders(SimpleNamespace(), SimpleNamespace(now_ms=lambda: 0), SimpleNamespace(seal=crash))
     write = ProviderWrite("mail", Channel.EMAIL, "smtp", 1, True, {"to": ADDRESS}, {"password": PASSWORD})
     asyncio.run(providers.put("acme", write))
 

@@ -11,14 +11,12 @@ from clarion.ports.clock import Clock
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.stores.memory.account_health import MemoryAccountHealth
-from clarion.stores.memory.control import MemoryControl
-from clarion.stores.memory.control_state import ControlState
-from clarion.stores.memory.directory import MemoryDirectory
 from clarion.stores.memory.journal import MemoryJournal
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.stores.memory.state import MemoryState
 from clarion.stores.sqlite.account_health import SqliteAccountHealth
 from clarion.stores.sqlite.control import SqliteControl
+from clarion.stores.sqlite.control_memory import MemoryControl
 from clarion.stores.sqlite.directory import SqliteDirectory
 from clarion.stores.sqlite.journal import SqliteJournal
 from clarion.stores.sqlite.quotas import SqliteQuotas
@@ -37,7 +35,7 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
         journal,
         journal,
         control,
-        SqliteDirectory(config.data_dir, vault, clock, control.changes),
+        SqliteDirectory.of_file(config.data_dir, vault, clock, control.changes),
         SqliteState(config.data_dir, telemetry),
         SqliteQuotas(config.data_dir),
         SqliteAccountHealth(config.data_dir),
@@ -46,12 +44,12 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
 
 def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry) -> Stores:
     """Create empty stores that end with this process."""
-    journal, control = MemoryJournal(clock, config.partition_count), ControlState()
+    journal, control = MemoryJournal(clock, config.partition_count), MemoryControl(vault, clock)
     return Stores(
         journal,
         journal,
-        MemoryControl(control, vault, clock),
-        MemoryDirectory(control, vault, clock),
+        control,
+        control.directory,
         MemoryState(),
         MemoryQuotas(),
         MemoryAccountHealth(),

@@ -5,8 +5,9 @@ log from being checkpointed.
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ _COUNT: Final = "SELECT count(*) FROM {where}"
 
 
 class SqliteAudiences:
-    """Implements `ports/audiences.py`. Thread and connection are created by the first count."""
+    """Implements `ports.audiences.Audiences`. Thread and connection are created by the first count."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self._path = path_of(data_dir, "control")
@@ -39,15 +40,14 @@ class SqliteAudiences:
     async def count(
         self, tenant: str, topic: str | None, filter_: Filter | None, *, most: int | None = None, sample: int = 0
     ) -> Count:
-        """Return the number of matching users of the tenant or topic. The count ends early once it exceeds `most` or
-        time is up. Raises `Overloaded` when too many counts are running."""
+        """Return the number of matching users of the tenant or topic."""
         if self._under_way >= AUDIENCE_COUNTS_MAX:
             raise Overloaded("too many audiences are being counted")
         matching = _EVERYONE if filter_ is None else condition(filter_, tenant, self._clock.now_ms())
-        work = partial(self._count, tenant, topic, matching, most, sample)
+        spans = self._spans(tenant, topic, matching, most, sample)
         self._under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._last(spans)
         except apsw.Error as error:
             raise StoreUnavailable(f"control store: {error}") from error
         finally:
@@ -59,7 +59,14 @@ class SqliteAudiences:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._opened.close)
         self._thread.shutdown()
 
-    def _count(self, tenant: str, topic: str | None, matching: Condition, most: int | None, sample: int) -> Count:
+    async def _last(self, spans: Iterator[Count]) -> Count:
+        (last,) = await asyncio.get_running_loop().run_in_executor(self._thread, lambda: deque(spans, maxlen=1))
+        return last
+
+    def _spans(
+        self, tenant: str, topic: str | None, matching: Condition, most: int | None, sample: int
+    ) -> Iterator[Count]:
+        """Yield what is counted after each span; the last one is the answer."""
         deadline_ms = self._clock.monotonic_ms() + AUDIENCE_COUNT_MS_MAX
         reader = AudienceReader(self._rows, self._clock.monotonic_ms)
         users, names = 0, list[str]()
@@ -72,12 +79,31 @@ class SqliteAudiences:
             else:
                 users += self._rows(_COUNT.format(where=matches.matched.where), matches.matched.values)[0][0]
             over = (most is not None and users > most) or self._clock.monotonic_ms() >= deadline_ms
-            if over and matches.last is not None:
-                return Count(users, False, names)
-        return Count(users, True, names)
+            yield Count(users, matches.last is None, names)
+            if over:
+                return
 
     def _rows(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         if self._opened is None:
             self._opened = connect(self._path, readonly=True, mmap=True)
             install(self._opened)
         return fetch_all(self._opened, text, values)
+
+
+class MemoryAudiences(SqliteAudiences):
+    """Counts on the calling thread; other tasks run between two spans."""
+
+    def __init__(self, db: apsw.Connection, clock: Clock) -> None:
+        self._clock = clock
+        self._under_way = 0
+        self._opened = db
+
+    async def close(self) -> None:
+        """Do nothing: the connection is the control store's."""
+
+    async def _last(self, spans: Iterator[Count]) -> Count:
+        counted = next(spans)
+        for later in spans:
+            counted = later
+            await asyncio.sleep(0)
+        return counted

@@ -24,7 +24,7 @@ from clarion.stores.sqlite.connection import Readers, connect
 
 T = TypeVar("T")
 Work = Callable[[Transaction], Awaitable[T]]
-_DIALECT: Final = sqlite.dialect(paramstyle="qmark")
+DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 _READER_CACHE_KIB: Final = 8_192
 _COUNT: Final = "UPDATE revisions SET number = number + 1"
 _REVISE: Final = """
@@ -58,17 +58,17 @@ class SqliteTransaction:
 
     async def rows(self, statement: Statement | Query, /, **values: Any) -> list[Row]:
         """Return the rows of a statement."""
-        return self._db.execute(*statement.bound(_DIALECT, values)).fetchall()
+        return self._db.execute(*statement.bound(DIALECT, values)).fetchall()
 
     async def change(self, statement: Statement, /, **values: Any) -> int:
         """Execute a statement that writes, and return the number of rows it changed."""
-        self._db.execute(*statement.bound(_DIALECT, values)).fetchall()
+        self._db.execute(*statement.bound(DIALECT, values)).fetchall()
         return self._db.changes()
 
     async def change_many(self, statement: Many, rows: Sequence[Row], /, **values: Any) -> int:
         """Execute a statement for each row, and return the number of rows changed."""
         before = self._db.total_changes()
-        self._db.executemany(*statement.one_by_one(_DIALECT, rows, values))
+        self._db.executemany(*statement.one_by_one(DIALECT, rows, values))
         return self._db.total_changes() - before
 
     def revise(self, tenant: str) -> None:
@@ -102,7 +102,7 @@ class SqliteEngine:
 
     async def read(self, _tenants: Tenants, statement: Statement | Query, /, **values: Any) -> list[Row]:
         """Return the rows of a read: of a short one, on the calling thread. Raises as `run` does."""
-        call = statement.bound(_DIALECT, values)
+        call = statement.bound(DIALECT, values)
         if statement.large:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, call)
         return self._read(call)

@@ -90,14 +90,14 @@ class _Key(msgspec.Struct, frozen=True):
 
 
 class SqliteDirectory(Followed):
-    """Implements `ports/directory.py` over a read-only connection. Used by one thread at a time."""
+    """Implements `ports/directory.py` over a connection that only reads. Used by one thread at a time."""
 
-    def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changes: RevisionCounter | None = None) -> None:
+    def __init__(self, db: apsw.Connection, vault: Vault, clock: Clock, changes: RevisionCounter) -> None:
         """`changes` counts the changes of definitions by this process (`SqliteControl.changes`)."""
         super().__init__()
-        self._changes = changes or RevisionCounter()
-        self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
-        install(self._db)
+        self._changes = changes
+        self._db = db
+        install(db)
         self._clock = clock
         self._profiles: dict[int, Profile] = {}
         self._definitions = DefinitionReader(self._rows)
@@ -111,6 +111,14 @@ class SqliteDirectory(Followed):
         self._revision = self._read_revision()
         self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
         self._checked_ms = self._learned_ms = clock.monotonic_ms()
+
+    @classmethod
+    def of_file(
+        cls, data_dir: Path, vault: Vault, clock: Clock, changes: RevisionCounter | None = None
+    ) -> "SqliteDirectory":
+        """Open the file of an installation."""
+        db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
+        return cls(db, vault, clock, changes or RevisionCounter())
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         """Return those of the users that exist, by tenant and user id."""

@@ -10,7 +10,7 @@ import logging
 import os
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 from alembic import command
@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from clarion.domain.errors import OperatorError
 from clarion.stores.sqlite.connection import connect, fetch_one
@@ -50,6 +50,19 @@ def upgrade(data_dir: Path, name: str) -> Path:
         except (apsw.Error, SQLAlchemyError) as error:
             raise OperatorError(f"{path} cannot be opened or migrated: {_words(error)}.") from error
     return path
+
+
+def create_in_memory(name: str) -> bytes:
+    """Return a new database of the newest revision, as the content of its file."""
+    engine = _engine(":memory:")
+    try:
+        _upgrade(engine, _config(name))
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            content: bytes = driver.serialize()
+            return content
+    finally:
+        engine.dispose()
 
 
 def find_difference(data_dir: Path) -> str | None:
@@ -149,17 +162,22 @@ def _sync(path: Path) -> None:
 
 
 def _run(path: Path, config: Config, revision: str = "head") -> None:
-    engine = _engine(path)
+    engine = _engine(str(path))
     try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+        _upgrade(engine, config, revision)
     finally:
         engine.dispose()
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
+def _upgrade(engine: Engine, config: Config, revision: str = "head") -> None:
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def _engine(database: str) -> Engine:
+    pool = StaticPool if database == ":memory:" else NullPool
+    engine = create_engine(URL.create("sqlite", database=database), poolclass=pool)
 
     # The driver does not begin a transaction before DDL by itself, so a crash would leave half an upgrade.
     @event.listens_for(engine, "connect")
