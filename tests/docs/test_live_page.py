@@ -7,7 +7,7 @@ import msgspec
 
 from clarion.domain import limits_gateway as limits
 from clarion.domain.limits_processes import INBOX_MISSED_MAX
-from clarion.gateway import feed, hub, messages
+from clarion.gateway import feed, hub, messages, presence
 from clarion.gateway.codes import REASONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "live.md").read_text(encoding="utf-8")
@@ -22,7 +22,8 @@ def test_all_frames():
     rows = set(re.findall(r"^\| (client|gateway) \| `(\w+)` \|", PAGE, re.MULTILINE))
     made = {"welcome", "pong", "goodbye", "reload"}
     for module in (messages, feed, hub):
-        made |= set(re.findall(r'opened\("(\w+)"', Path(module.__file__).read_text(encoding="utf-8")))
+        made |= set(re.findall(r'opened_as\("(\w+)"', Path(module.__file__).read_text(encoding="utf-8")))
+    made |= {frame.__struct_config__.tag for frame in (feed.ItemFrame, feed.CountsFrame, presence.PresenceFrame)}
     asked = {msgspec.json.decode(msgspec.json.encode(one))["type"] for one in (messages.Hello(), messages.Ping())}
     assert rows == {("gateway", kind) for kind in made} | {("client", kind) for kind in asked}
 

@@ -15,12 +15,14 @@ from clarion.stores.memory.control import MemoryControl
 from clarion.stores.memory.control_state import ControlState
 from clarion.stores.memory.directory import MemoryDirectory
 from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.presence import MemoryPresence
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.stores.memory.state import MemoryState
 from clarion.stores.sqlite.account_health import SqliteAccountHealth
 from clarion.stores.sqlite.control import SqliteControl
 from clarion.stores.sqlite.directory import SqliteDirectory
 from clarion.stores.sqlite.journal import SqliteJournal
+from clarion.stores.sqlite.presence import SqlitePresence
 from clarion.stores.sqlite.quotas import SqliteQuotas
 from clarion.stores.sqlite.state import SqliteState
 
@@ -41,6 +43,7 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
         SqliteState(config.data_dir, telemetry),
         SqliteQuotas(config.data_dir),
         SqliteAccountHealth(config.data_dir),
+        SqlitePresence(config.data_dir),
     )
 
 
@@ -55,6 +58,7 @@ def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry)
         MemoryState(),
         MemoryQuotas(),
         MemoryAccountHealth(),
+        MemoryPresence(clock),
     )
 
 
