@@ -7,17 +7,21 @@ from typing import Any, Final
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.secrets import Vault
+from clarion.runtime.clock import SystemClock
 from clarion.stores.memory.account_health import MemoryAccountHealth
+from clarion.stores.memory.presence import MemoryPresence
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.stores.postgres.account_health import PostgresAccountHealth
 from clarion.stores.postgres.control import PostgresControl
 from clarion.stores.postgres.directory import PostgresDirectory
 from clarion.stores.postgres.pool import Database
+from clarion.stores.postgres.presence import PostgresPresence
 from clarion.stores.postgres.quotas import PostgresQuotas
 from clarion.stores.sqlite.account_health import SqliteAccountHealth
 from clarion.stores.sqlite.control import SqliteControl
 from clarion.stores.sqlite.control_memory import MemoryControl
 from clarion.stores.sqlite.directory import SqliteDirectory
+from clarion.stores.sqlite.presence import SqlitePresence
 from clarion.stores.sqlite.quotas import SqliteQuotas
 from tests.engines.postgres import database_of
 
@@ -72,6 +76,13 @@ QUOTAS: Final[dict[str, Callable[[Path], Quotas]]] = {
     "memory": lambda _folder: MemoryQuotas(),
     "sqlite": SqliteQuotas,
     "postgres": lambda folder: PostgresQuotas(Database(database_of(folder))),
+}
+
+AnyPresence = MemoryPresence | SqlitePresence | PostgresPresence
+PRESENCE: Final[dict[str, Callable[[Path], AnyPresence]]] = {
+    "memory": lambda _folder: MemoryPresence(SystemClock()),
+    "sqlite": SqlitePresence,
+    "postgres": lambda folder: PostgresPresence(Database(database_of(folder))),
 }
 
 AnyAccountHealth = MemoryAccountHealth | SqliteAccountHealth | PostgresAccountHealth

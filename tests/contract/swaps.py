@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from clarion.runtime.shared_counts import settle
+from clarion.stores.postgres.presence import PostgresPresence
 from clarion.stores.postgres.versions import PostgresVersions
 
 ROOT = Path(__file__).parents[2]
@@ -69,5 +70,5 @@ async def opening(open_one: Callable):
     yield once_more
     for one in opened:
         one.close()
-        if isinstance(one, PostgresVersions):
+        if isinstance(one, (PostgresVersions, PostgresPresence)):
             await one.database.close()

@@ -15,7 +15,9 @@ from clarion.ports.stage_store import Position, StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
 from clarion.runtime.consumer import LeasedPartitions
+from clarion.runtime.onlookers import Onlookers
 from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.presence import MemoryPresence
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock
 from tests.contract.journals import PARTITIONS
@@ -274,3 +276,30 @@ def count_calls(port, monkeypatch, *names, calls=None) -> list[str]:
         real = getattr(port, name)
         monkeypatch.setattr(port, name, lambda *args, _real=real, _name=name: calls.append(_name) or _real(*args))
     return calls
+
+
+async def test_it_does_not_wait_for_more_while_a_user_is_looking(journal, state, machine):
+    leases = LeasedPartitions(journal, GROUP_RECORD, "worker-0", machine)
+    onlookers = Onlookers(MemoryPresence(machine), machine)
+    record = RecordWorker(
+        journal,
+        journal,
+        state.ledger,
+        leases,
+        machine,
+        ProcessTelemetry(Metrics()),
+        linger_ms=600_000,
+        onlookers=onlookers,
+    )
+    watch = journal.watch()
+    stop = asyncio.Event()
+    running = asyncio.create_task(record.run(stop))
+    for number in range(2):
+        await put(journal, world.planned(number))
+        onlookers.hurry()
+        async with asyncio.timeout(10):
+            while record.folded <= number:
+                await watch.wait(20)
+    stop.set()
+    onlookers.hurry()
+    await asyncio.wait_for(running, 5)

@@ -19,15 +19,16 @@ class Tab:
     opened: ClassVar[list["Tab"]] = []
 
     def __init__(self):
-        self.messages, self.position = [], None
+        self.messages, self.position, self.presence = [], None, []
         self.opened.append(self)
 
     def _next(self, wait_s):
         raise NotImplementedError
 
     def message(self, wait_s=WAIT_S):
-        """Return the next message."""
-        message = self._next(wait_s)
+        """Return the next message but those of presence, which come when they come."""
+        while (message := self._next(wait_s))["type"] == "presence":
+            self.presence.append(message["connections"])
         self.messages.append(message)
         self.position = message.get("position", self.position)
         return message

@@ -277,6 +277,23 @@ def test_a_gateway_that_died_is_started_again(home, tabs, lively):
     back.item("meanwhile")
 
 
+def test_tabs_of_a_user_know_of_each_other(home, tabs):
+    ada = home.inbox_of("ada")
+    one = tabs(SocketTab, ada)
+    one.counts(total=0)
+    other = tabs(EventsTab, ada)
+
+    def told(tab, text, *connections):
+        note(home, text)
+        tab.item(text)
+        return tab.presence == list(connections)
+
+    until(lambda: told(other, "a", 2), "the second is told")
+    until(lambda: told(one, "b", 2), "the first is told")
+    other.leave()
+    until(lambda: told(one, "c", 2, 1), "the first is told that it is alone")
+
+
 def counted(operator):
     shown = operator.call("GET", "/metrics").body.decode()
     wanted = (

@@ -44,6 +44,7 @@ from clarion.ports.seen_receipts import Seen
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
+from clarion.providers.inapp import inapp
 from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows
 from clarion.runtime.consumer import LeasedPartitions
@@ -268,7 +269,7 @@ class World:
 
     def tools(self, channel: Channel = Channel.SMS, **other: Any) -> ChannelContext:
         egress = NoEgress()
-        vendors = {(each, "sandbox"): self.vendor for each in CHANNELS}
+        vendors = {(each, "sandbox"): self.vendor for each in CHANNELS} | {(Channel.INAPP, "inapp"): inapp}
         contents = Contents(self.directory, {"liquid": LiquidRenderer()})
         sender = Sender(self.directory, vendors, contents, egress, egress, self.clock, self.notes)  # type: ignore[arg-type]
         values: dict[str, Any] = {"policy": POLICY, "worker": "worker-0", "window": 64, "linger_ms": 5, **other}

@@ -35,3 +35,17 @@ ROUND_MS: Final = 40
 """How long such a call and what follows take at least, so that more users share the next one."""
 DRAIN_RETRY_MS_MAX: Final = 10_000
 """Over how long clients of a gateway that stops are spread: each waits for a random part of it before it comes back."""
+PRESENCE_TTL_MS: Final = 15_000
+"""How long the users of a gateway that says nothing any more count as connected."""
+PRESENCE_RENEW_MS: Final = 5_000
+"""How often a gateway says that it is at work, and asks for connections of its users at others."""
+PRESENCE_ROUND_MS: Final = 100
+"""Within which time users who connect or leave are recorded together."""
+PRESENCE_USERS_MAX: Final = 1_000
+"""Users who are recorded, or told how many connections they have, in one round."""
+PRESENCE_LOOK_MS: Final = 1_000
+"""How often a worker asks whether anyone is connected at all."""
+ONLOOKERS_CHECKED_MAX: Final = 100
+"""Users of a batch of results who are looked for among those connected."""
+HURRY_MS_MIN: Final = 30
+"""How soon after the last recording another one may begin because a user is looking."""

@@ -7,7 +7,7 @@ what lies after its own.
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -88,6 +88,7 @@ class Hub:
         self._changed: set[User] = set()
         self._to_check: dict[User, None] = {}
         """Users for whom something may be new although nothing says so, in the order in which they are looked at."""
+        self._follow: Callable[[User], None] = lambda _user: None
         self._awake = asyncio.Event()
         self._joined = Counter[str]()
         self._frames = 0
@@ -111,6 +112,14 @@ class Hub:
         """All clients that have joined or are joining."""
         return (client for own in self._users.values() for client in own)
 
+    def of(self, user: User) -> Sequence[Client]:
+        """Return the clients of a user."""
+        return tuple(self._users.get(user, ()))
+
+    def follow(self, changed: Callable[[User], None]) -> None:
+        """Call `changed` with each user who connects or leaves from now on."""
+        self._follow = changed
+
     def join(self, client: Client, seen: Position | None) -> None:
         """Add a client that has seen everything up to a position, None for one that begins. Raises `Overloaded` when its
         user or tenant has too many."""
@@ -127,6 +136,7 @@ class Hub:
         self._users[user] = own
         self._tenants[client.tenant] = self._tenants.get(client.tenant, 0) + 1
         self._joining[client] = seen
+        self._follow(user)
         self._awake.set()
 
     def leave(self, client: Client) -> None:
@@ -140,6 +150,7 @@ class Hub:
         self.credentials.discard(client)
         if not own:
             self._forget(user)
+        self._follow(user)
         self._tenants[client.tenant] -= 1
         if not self._tenants[client.tenant]:
             del self._tenants[client.tenant]

@@ -48,6 +48,11 @@ def opened(frame: msgspec.Struct) -> bytes:
     return _ENCODER.encode(frame)[:-1]
 
 
+def whole(frame: msgspec.Struct) -> bytes:
+    """Return a message that brings a client nowhere, and so has no position."""
+    return _ENCODER.encode(frame)
+
+
 def opened_as(kind: str, **fields: Any) -> bytes:
     """Return a message of a kind that has no value of its own."""
     return _ENCODER.encode({"type": kind, **fields})[:-1]

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from clarion.domain.errors import AlreadyStored, OutcomeUnknown, Overloaded, StaleLease
 from clarion.domain.history import Changes
+from clarion.domain.limits_gateway import HURRY_MS_MIN
 from clarion.domain.limits_processes import RECORD_BATCH_EVENTS_MAX
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
@@ -31,6 +32,7 @@ from clarion.record.gather import OpenRows, gather
 from clarion.record.worker_frames import Batch, FramesAhead
 from clarion.record.worker_upkeep import Upkeep
 from clarion.runtime.consumer import LeasedPartitions, LeasedWatch
+from clarion.runtime.onlookers import Onlookers
 from clarion.runtime.store_wait import UNANSWERED, StoreWait
 from clarion.runtime.watch import woken_by
 
@@ -54,6 +56,7 @@ class RecordWorker:
         telemetry: Telemetry,
         *,
         linger_ms: int,
+        onlookers: Onlookers | None = None,
     ) -> None:
         self._streams = streams
         self._upkeep = Upkeep(store, state, clock, telemetry)
@@ -64,6 +67,7 @@ class RecordWorker:
         self._clock = clock
         self._telemetry = telemetry
         self._linger_ms = linger_ms
+        self._onlookers = onlookers
         self._offsets: dict[Lease, int] = {}
         self._numbers: dict[Lease, Mapping[str, int]] = {}
         self._stopped: set[Lease] = set()
@@ -106,7 +110,14 @@ class RecordWorker:
     async def _news(self, watch: LeasedWatch, stop: asyncio.Event) -> None:
         """Wait until there is something to record, then linger for more: an attempt is soon followed by its result."""
         if await watch.wait(self._upkeep.due_ms(self._offsets)) and not stop.is_set():
-            await asyncio.sleep(self._linger_ms / 1000)
+            await self._linger(self._linger_ms)
+
+    async def _linger(self, linger_ms: int) -> None:
+        """Wait for a fuller batch, unless a user is looking."""
+        if self._onlookers is None:
+            await asyncio.sleep(linger_ms / 1000)
+        else:
+            await self._onlookers.pause(linger_ms, self._began_ms + HURRY_MS_MIN - self._clock.monotonic_ms())
 
     async def step(self, thread: Executor | None, *, linger: bool = True) -> bool:
         """Fold one batch; return whether there was one. Large batches are folded on `thread`, or on the loop's default
@@ -117,7 +128,7 @@ class RecordWorker:
         linger_ms = self._began_ms + self._linger_ms - self._clock.monotonic_ms()
         if linger and linger_ms > 0 and self._frames.events(self._offsets) < RECORD_BATCH_EVENTS_MAX:
             # The last batch has only just begun, so there is load: wait for a fuller one before the one read.
-            await asyncio.sleep(linger_ms / 1000)
+            await self._linger(linger_ms)
         batch = await self._read(leases)
         if not batch:
             await self._upkeep.finish()

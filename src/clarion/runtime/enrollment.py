@@ -17,14 +17,14 @@ class Enrollment:
 
     def __init__(self, store: FeatureLevels, process: str, telemetry: Telemetry) -> None:
         self._store = store
-        self._process = process
+        self.process = process
         self._telemetry = telemetry
 
     async def begin(self) -> None:
         """Enroll. To be called before anything is read. Raises `OperatorError` when a newer build wrote what this one cannot
         read."""
         before = self._store.feature_level()
-        level = await self._store.enroll(self._process, FEATURE_LEVEL, ENROLLED_MS)
+        level = await self._store.enroll(self.process, FEATURE_LEVEL, ENROLLED_MS)
         if level > before:
             self._telemetry.log("info", "feature_level_raised", before=before, after=level)
 
@@ -43,7 +43,7 @@ class Enrollment:
     async def end(self) -> None:
         """Withdraw; what the store does not answer runs out by itself."""
         with suppress(*UNANSWERED, OutcomeUnknown):
-            await self._store.withdraw(self._process)
+            await self._store.withdraw(self.process)
 
 
 async def _is_set(stop: asyncio.Event, within_ms: int) -> bool:

@@ -35,6 +35,7 @@ from clarion.edge.upgrades import UpgradableHttp
 from clarion.gateway.door import Checks, Door
 from clarion.gateway.feed import InboxNews
 from clarion.gateway.hub import Hub
+from clarion.gateway.presence import PresenceKeeper
 from clarion.gateway.streams import STREAM_PATH, Streams
 from clarion.identity.operator_keys import operator_keys
 from clarion.identity.tickets import Tickets
@@ -81,13 +82,9 @@ async def serve(parts: Parts) -> None:
     connections = _connections(parts, permitted, arrivals)
     news = InboxNews(parts.state.inbox, parts.state.inbox, parts.directory, parts.clock)
     hub = Hub(news, parts.telemetry)
-    door = Door(
-        hub,
-        Tickets(parts.vault, parts.quotas, parts.clock),
-        _checks(parts, news, arrivals),
-        parts.clock,
-        parts.telemetry,
-    )
+    tickets = Tickets(parts.vault, parts.quotas, parts.clock)
+    door = Door(hub, tickets, _checks(parts, news, arrivals), parts.clock, parts.telemetry)
+    presence = PresenceKeeper(parts.presence, enrollment.process, hub, parts.telemetry)
     tls = ServerTls(config.api.tls, parts.telemetry, parts.clock) if has_tls(config) else None
     server = _server(parts, hub, door, connections, arrivals, tls)
     check_host("gateway.host", config.gateway.host, config.gateway.port)
@@ -95,6 +92,7 @@ async def serve(parts: Parts) -> None:
     jobs = (
         hub.run(),
         door.watch(),
+        presence.run(),
         _gauge(parts, hub),
         stop_on(failed, server),
         stay_enrolled(enrollment, fail),
@@ -111,6 +109,7 @@ async def serve(parts: Parts) -> None:
         await parts.state.inbox_signal.close()
         for job in beside:
             job.cancel()
+        await presence.close()
         await enrollment.end()
     if failures:
         raise failures[0]

@@ -117,6 +117,7 @@ def channel_pool(
         window=concurrency * WINDOW_FACTOR,
         linger_ms=OUTCOME_LINGER_MS,
         handovers=handovers,
+        onlookers=parts.onlookers,
     )
     return ChannelPool(context, leases, concurrency=concurrency)
 
@@ -131,4 +132,5 @@ def record_worker(parts: Shared, leases: LeasedPartitions) -> RecordWorker:
         parts.clock,
         parts.telemetry,
         linger_ms=parts.config.record.linger_ms,
+        onlookers=parts.onlookers,
     )

@@ -36,6 +36,7 @@ from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.providers import catalogue
 from clarion.runtime.clock import SystemClock
+from clarion.runtime.onlookers import Onlookers
 from clarion.stores.sqlite.consistency import upgrade_all
 from clarion.stores.sqlite.migrate import path_of
 
@@ -51,9 +52,9 @@ class Shared:
         self.vault = vault
         self.unsubscribe_links = SealedUnsubscribeLinks(self.vault, config.public_url)
         self.stores = stores
-        self.streams, self.store, self.control, self.directory, self.state, self.quotas, self.account_health = (
-            self.stores
-        )
+        self.streams, self.store, self.control, self.directory, self.state = self.stores[:5]
+        self.quotas, self.account_health, self.presence = self.stores[5:]
+        self.onlookers = Onlookers(self.presence, clock)
         self.engines = template_engines()
         self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)

@@ -30,6 +30,7 @@ from clarion.stores.postgres.group_commit import PARTITIONS
 from clarion.stores.postgres.journal import PostgresJournal, start
 from clarion.stores.postgres.migrate import find_difference, upgrade
 from clarion.stores.postgres.pool import Connection, Database
+from clarion.stores.postgres.presence import PostgresPresence
 from clarion.stores.postgres.quotas import PostgresQuotas
 from clarion.stores.postgres.server_check import SETTING, Server, check_server
 from clarion.stores.postgres.state import PostgresState
@@ -84,6 +85,7 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
         PostgresState(database, telemetry),
         PostgresQuotas(database),
         PostgresAccountHealth(database),
+        PostgresPresence(database),
     )
 
 

@@ -7,6 +7,7 @@ from clarion.domain.errors import OperatorError
 from clarion.ports.account_health import AccountHealthStore
 from clarion.ports.control import Control
 from clarion.ports.directory import Directory
+from clarion.ports.presence import Presence
 from clarion.ports.quotas import Quotas
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
@@ -27,6 +28,7 @@ class Stores(NamedTuple):
     state: "SqliteState | MemoryState | PostgresState"
     quotas: Quotas
     account_health: AccountHealthStore
+    presence: Presence
 
     async def close(self) -> None:
         """Close the stores that hold files or connections, writers first."""
@@ -36,6 +38,7 @@ class Stores(NamedTuple):
         self.state.close()
         self.quotas.close()
         self.account_health.close()
+        self.presence.close()
 
 
 def check_partitions(config: Config, stored: int) -> None:

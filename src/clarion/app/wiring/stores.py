@@ -12,6 +12,7 @@ from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.stores.memory.account_health import MemoryAccountHealth
 from clarion.stores.memory.journal import MemoryJournal
+from clarion.stores.memory.presence import MemoryPresence
 from clarion.stores.memory.quotas import MemoryQuotas
 from clarion.stores.memory.state import MemoryState
 from clarion.stores.sqlite.account_health import SqliteAccountHealth
@@ -19,6 +20,7 @@ from clarion.stores.sqlite.control import SqliteControl
 from clarion.stores.sqlite.control_memory import MemoryControl
 from clarion.stores.sqlite.directory import SqliteDirectory
 from clarion.stores.sqlite.journal import SqliteJournal
+from clarion.stores.sqlite.presence import SqlitePresence
 from clarion.stores.sqlite.quotas import SqliteQuotas
 from clarion.stores.sqlite.state import SqliteState
 
@@ -39,6 +41,7 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
         SqliteState(config.data_dir, telemetry),
         SqliteQuotas(config.data_dir),
         SqliteAccountHealth(config.data_dir),
+        SqlitePresence(config.data_dir),
     )
 
 
@@ -53,6 +56,7 @@ def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry)
         MemoryState(),
         MemoryQuotas(),
         MemoryAccountHealth(),
+        MemoryPresence(clock),
     )
 
 

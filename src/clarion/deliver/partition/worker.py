@@ -353,15 +353,15 @@ class PartitionConsumer:
 
     def _patience_ms(self, results: int) -> int:
         """Return how long results may wait for another commit: not when they are many or reading waits for them."""
-        if results >= FEW_RESULTS or self._is_ending or min(self._free_slots().values()) <= 0:
-            return 0
-        return RESULTS_WAIT_MS
+        is_urgent = results >= FEW_RESULTS or self._is_ending or min(self._free_slots().values()) <= 0
+        return 0 if is_urgent else RESULTS_WAIT_MS
 
     async def _flush(self) -> None:
         """Record results, at most `RESULTS_PER_COMMIT` at once."""
         self._closed = False
         finished, self._results = self._results[:RESULTS_PER_COMMIT], self._results[RESULTS_PER_COMMIT:]
         context, partition = self._context, self._lease.partition
+        is_awaited = await context.is_awaited(item.row for item, _ in finished)
         with context.telemetry.cpu("deliver"):
             for item, _ in finished:
                 item.pending.left -= 1
@@ -375,7 +375,7 @@ class PartitionConsumer:
                 timers=done.timers,
                 progress=Progress(commits, intents),
                 cancellations_after=context.cancelled.sequence,
-                may_wait_ms=self._patience_ms(len(finished)),
+                may_wait_ms=0 if is_awaited else self._patience_ms(len(finished)),
             )
         # Concurrently: a client that reads the result and sends again finds the address suppressed. A repetition
         # changes nothing. An address suppressed by STOP keeps that reason, or START could not lift it.
@@ -384,6 +384,7 @@ class PartitionConsumer:
             for tenant, entries in done.suppressions.items()
         ]
         await together(self._commit(batch), *learning)
+        context.hurry(is_awaited)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
         for outcome, number in done.counts.items():

@@ -17,6 +17,8 @@ LEFT: Final = {
     "journal.writers": "the last commits of processes",
     "usage": "used counts of limits, which begin anew as after a crash of the server",
     "account_health": "health of accounts, which begins anew as after a crash of the server",
+    "presence": "who is connected: nobody",
+    "presence_gateways": "which gateways are at work: none",
     "delivery_vendor_ids": "derived from deliveries",
 }
 """Tables that are not carried over, and why."""

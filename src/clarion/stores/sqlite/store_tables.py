@@ -28,7 +28,7 @@ LEFT: Final = {
     "journal.processes": "which processes are at work: none",
 }
 """Tables that are not carried over, and why. Limits used and health of accounts (`quota.db`, `standing.db`) begin anew, as after a
-crash."""
+crash, and nobody is connected (`presence.db`)."""
 DERIVED: Final = {
     "profiles": {"digest": "of the other columns"},
     "journal.leases": {"expires_monotonic_ms": "no lease is held"},
