@@ -106,7 +106,7 @@ def test_without_synchronous_replication_what_was_not_replicated_is_gone_and_all
     in_thread(on(primary, "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"))
     in_thread(on(standby, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"))
     until(lambda: not in_thread(replicas(primary)), "nothing is replicated", 10)
-    list(load.send_for(1))
+    list(load.send_for(1, 21))
     gone = {number: id_ for number, id_ in load.accepted.items() if number not in replicated}
     assert len(gone) > 20
     pair.strike("primary", 0)
