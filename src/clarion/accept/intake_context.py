@@ -9,7 +9,7 @@ from clarion.accept.acceptances import Acceptance
 from clarion.accept.admit import ParsedBody, RequestChecks, partition_key, unknown_user
 from clarion.accept.definitions import NO_NAMES, DefinitionNames
 from clarion.accept.gather import gather_answers, gather_unknown_users
-from clarion.accept.gather_tenants import TenantCache, TenantSnapshot
+from clarion.accept.gather_tenants import TenantSnapshot, TenantSnapshots
 from clarion.accept.idempotency import KeyLookup
 from clarion.accept.worker import AcceptWriter, Admitted
 from clarion.accept.worker_quota import QuotaGate, QuotasOf
@@ -93,7 +93,7 @@ class IntakeContext:
         self.clock = clock
         self.quotas = quotas
         self.audiences = audiences
-        self._tenants = TenantCache(directory)
+        self._tenants = TenantSnapshots(directory)
         self._backlog_max = backlog_max
         self._backlog = self._stamped = 0
         """The backlog when it was last read, and the number of notifications this process has accepted since."""

@@ -13,6 +13,7 @@ from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.directory import Defined, DefinitionKey, Directory
 from clarion.ports.renderer import Engines
 from clarion.runtime.metering import together
+from clarion.runtime.tenant_cache import TenantCache
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -29,13 +30,13 @@ class Contents(Rendering):
     def __init__(self, directory: Directory, engines: Engines, links: Links | None = None) -> None:
         super().__init__(engines, links)
         self._directory = directory
-        self._current: dict[str, _Current] = {}
+        self._current = TenantCache(directory, COMPILED_TEMPLATES_MAX, _Current)
 
     def holds(self, tenant: str, key: str) -> bool:
         """Return whether a template and the context of its tenant are as new as the last `gather` for that tenant by
         any caller."""
-        current = self._current.get(tenant)
-        return current is not None and current.house and key in current.templates
+        current = self._current.last(tenant)
+        return current is not None and current.has_context and key in current.templates
 
     async def gather(self, templates: Collection[tuple[str, str]], tenants: Collection[str]) -> None:
         """Read templates, by (tenant, key), and the contexts of tenants, unless they are current. `tenants` has to
@@ -48,21 +49,15 @@ class Contents(Rendering):
     ) -> list[Coroutine[Any, Any, None]]:
         """Return the reads that `gather` makes, to be run concurrently with other reads; none when everything is
         current."""
-        now = {tenant: self._now(tenant) for tenant in {*tenants, *(tenant for tenant, _ in templates)}}
+        now = {tenant: self._current.of(tenant) for tenant in {*tenants, *(tenant for tenant, _ in templates)}}
         missing = [(tenant, key) for tenant, key in templates if key not in now[tenant].templates]
-        homeless = [tenant for tenant in tenants if not now[tenant].house]
+        without_context = [tenant for tenant in tenants if not now[tenant].has_context]
         reading: list[Coroutine[Any, Any, None]] = []
         if missing:
             reading.append(self._read_templates(missing, templates, now))
-        if homeless:
-            reading.append(self._read_tenant_contexts(homeless, tenants, now))
+        if without_context:
+            reading.append(self._read_tenant_contexts(without_context, tenants, now))
         return reading
-
-    def _now(self, tenant: str) -> "_Current":
-        revision, current = self._directory.revision(tenant), self._current.get(tenant)
-        if current is None or current.revision != revision:
-            current = self._current[tenant] = _Current(revision)
-        return current
 
     async def _read_templates(
         self, missing: list[tuple[str, str]], wanted: Collection[tuple[str, str]], now: Mapping[str, "_Current"]
@@ -70,13 +65,13 @@ class Contents(Rendering):
         found = await self._directory.templates(missing)
         for place in missing:
             tenant, key = place
-            if self._current.get(tenant) is now[tenant]:
+            if self._current.last(tenant) is now[tenant]:
                 self._templates[place] = found.get(place)
                 now[tenant].templates.add(key)
             else:  # content that a concurrent call read is not older
                 self._templates.setdefault(place, found.get(place))
         for tenant, key in _dropped(self._templates, wanted):
-            if (current := self._current.get(tenant)) is not None:
+            if (current := self._current.last(tenant)) is not None:
                 current.templates.discard(key)
 
     async def _read_tenant_contexts(
@@ -87,24 +82,23 @@ class Contents(Rendering):
         )
         for tenant in missing:
             tenant_context = _tenant_context(found.get(_brand(tenant)), found.get(_policy(tenant)))
-            if self._current.get(tenant) is now[tenant]:
+            if self._current.last(tenant) is now[tenant]:
                 self._tenant_contexts[tenant] = tenant_context
-                now[tenant].house = True
+                now[tenant].has_context = True
             else:
                 self._tenant_contexts.setdefault(tenant, tenant_context)
         for tenant in _dropped(self._tenant_contexts, wanted):
-            self._current.pop(tenant, None)
+            self._current.drop(tenant)
 
 
 class _Current:
     """The current content of a tenant: the keys of its current templates, and whether its context is current."""
 
-    __slots__ = ("house", "revision", "templates")
+    __slots__ = ("has_context", "templates")
 
-    def __init__(self, revision: int) -> None:
-        self.revision = revision
+    def __init__(self) -> None:
         self.templates: set[str] = set()
-        self.house = False
+        self.has_context = False
 
 
 def _brand(tenant: str) -> DefinitionKey:

@@ -9,6 +9,7 @@ from clarion.domain.permissions import OF_OPERATOR, OF_USER, permissions_of
 from clarion.identity.user_tokens import Grant
 from clarion.ports.directory import OPERATOR_LEVEL, Directory
 from clarion.ports.web import Caller
+from clarion.runtime.tenant_cache import TenantCache
 
 OPERATOR: Final = Caller("", Actor(ActorKind.OPERATOR, "operator"), OF_OPERATOR)
 """The caller of the operator's keys."""
@@ -26,29 +27,20 @@ def caller_of_user(grant: Grant) -> Caller:
 
 
 class Callers:
-    """The callers of API keys: a request whose key this process has seen needs no lookup. They are cached by the digests of the
-    keys for as long as no key changed. While the directory cannot know whether one changed, every request looks its key
-    up. Unknown keys are not cached: made-up ones would fill it."""
+    """The callers of API keys, cached by the digests of the keys. Unknown keys are not cached: made-up ones would fill it."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._revision = 0
-        self._known: dict[bytes, Caller] = {}
+        self._known: TenantCache[dict[bytes, Caller]] = TenantCache(directory, CALLERS_KEPT_MAX, dict)
 
     async def of(self, secret: str, now_ms: int) -> Caller | None:
         """Return the caller whose API key the secret is, or None when the key is unknown, revoked or expired."""
-        directory = self._directory
-        revision = directory.revision(OPERATOR_LEVEL)  # read before the lookup, so that a later change counts
-        if revision != self._revision:
-            self._revision, self._known = revision, {}
-        known, digest = self._known, key_digest(secret)
-        caller = known.get(digest) if directory.is_current() else None
+        known, digest = self._known.of(OPERATOR_LEVEL), key_digest(secret)
+        caller = known.get(digest)
         if caller is None:
-            key = await directory.api_key(secret, now_ms)
+            key = await self._directory.api_key(secret, now_ms)
             if key is None:
-                known.pop(digest, None)
                 return None
-            if len(known) >= CALLERS_KEPT_MAX:
-                known.clear()
             caller = known[digest] = caller_of_key(key)
+            self._known.keep(OPERATOR_LEVEL, known, len(known))
         return caller if caller.expires_ms is None or now_ms < caller.expires_ms else None

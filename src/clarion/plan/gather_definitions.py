@@ -8,40 +8,27 @@ from clarion.domain.policy import Policy
 from clarion.domain.workflow import Workflow
 from clarion.plan.wait_facts import CATEGORIES, DEFINITIONS, CachedFacts, Unreadable
 from clarion.ports.directory import Directory
+from clarion.runtime.tenant_cache import TenantCache
 
 
 class DefinitionCache:
     """Cached definitions by tenant. Facts already returned never change; `add` only extends them."""
 
     def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._revisions: dict[str, int] = {}
-        """Revision of each cached tenant, as of before its first read."""
-        self._kept: dict[str, dict[tuple[str, Any], Any]] = {}
-        self._count = 0
+        self._known: TenantCache[dict[tuple[str, Any], Any]] = TenantCache(directory, DIRECTORY_CACHE_MAX, dict)
 
     def of(self, tenants: Iterable[str]) -> CachedFacts:
         """Return the cached facts of tenants, by kind and key; called once per step, before anything else is read for
         it."""
-        if max(self._count, len(self._kept)) >= DIRECTORY_CACHE_MAX:
-            self._revisions, self._kept, self._count = {}, {}, 0
-        found: dict[str, dict[tuple[str, Any], Any]] = {}
-        for tenant in tenants:
-            revision = self._directory.revision(tenant)
-            if self._revisions.get(tenant) != revision:
-                self._revisions[tenant] = revision
-                self._count -= len(self._kept.get(tenant, ()))
-                self._kept[tenant] = {}
-            found[tenant] = self._kept[tenant]
-        return found
+        return {tenant: self._known.of(tenant) for tenant in tenants}
 
     def add(self, kept: CachedFacts, found: Mapping[str, Mapping[Any, Any]]) -> None:
         """Add facts that were read, by kind and key, to the result of an earlier `of`."""
         for kind in (DEFINITIONS, CATEGORIES):
             for key, value in found.get(kind, _NOTHING).items():
                 if (of_tenant := kept.get(key[0])) is not None and _stays(kind, key, value):
-                    self._count += (kind, key) not in of_tenant
                     of_tenant[kind, key] = value
+                    self._known.keep(key[0], of_tenant, len(of_tenant))
 
 
 def _stays(kind: str, key: Any, value: Any) -> bool:

@@ -23,6 +23,7 @@ from clarion.plan.rules.request_facts import RequestFacts
 from clarion.ports.directory import DefinitionKey, Directory
 from clarion.runtime.followed import catch_up
 from clarion.runtime.metering import together
+from clarion.runtime.tenant_cache import TenantCache
 
 
 class RequestFactsReader:
@@ -138,76 +139,78 @@ def _policy(tenant: str) -> DefinitionKey:
     return tenant, Policy, POLICY_KEY, None
 
 
-def keep(known: dict[RequestFactsKey, RequestFacts], found: Mapping[RequestFactsKey, RequestFacts]) -> None:
-    """Add request facts to the known ones. Facts that another task has added meanwhile stay: gates are cached by their
-    identity."""
-    for key, request_facts in found.items():
-        known.setdefault(key, request_facts)
+class KnownFacts:
+    """The request facts of a tenant that are cached, and the gates of profiles."""
+
+    __slots__ = ("_gated", "_gates", "facts")
+
+    def __init__(self) -> None:
+        self.facts: dict[RequestFactsKey, RequestFacts] = {}
+        self._gates: dict[int, dict[int, Gate]] = {}
+        """By identity of the request facts, then by profile id."""
+        self._gated = 0
+
+    def add(self, key: RequestFactsKey, request_facts: RequestFacts) -> RequestFacts:
+        """Add request facts and return them; those that another task has added meanwhile stay."""
+        return self.facts.setdefault(key, request_facts)
+
+    def gates(self, key: RequestFactsKey, request_facts: RequestFacts) -> Mapping[int, Gate]:
+        """Return the cached gates by profile id."""
+        return self._gates.get(id(request_facts), {}) if self.facts.get(key) is request_facts else {}
+
+    def add_gates(self, key: RequestFactsKey, request_facts: RequestFacts, gates: Mapping[int, Gate]) -> None:
+        """Add gates, unless they are of request facts that are not cached."""
+        if self.facts.get(key) is request_facts:
+            self._gates.setdefault(id(request_facts), {}).update(gates)
+            self._gated += len(gates)
+
+    def size(self) -> int:
+        """Return how much it counts, in gates."""
+        return self._gated + len(self.facts) * (GATES_MAX // SETTINGS_MAX)
 
 
 class RequestFactsCache:
-    """Cache of request facts and of profiles' gates for one process, per tenant until one of its definitions changes.
-    Returned facts never change."""
+    """Cache of request facts and of profiles' gates for one process. Returned facts never change."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._revisions: dict[str, int] = {}
-        """Revision of each cached tenant, as of before its first read."""
-        self._gated = 0
-        self.settings: dict[RequestFactsKey, RequestFacts] = {}
-        self.gates: dict[int, dict[int, Gate]] = {}
-        """By identity of the request facts, then by profile id."""
+        self._known = TenantCache(directory, GATES_MAX, KnownFacts)
 
-    async def refresh(self, tenants: Iterable[str]) -> None:
-        """Drop the request facts and gates of tenants whose definitions have changed; called once per batch or page."""
+    async def refresh(self) -> None:
+        """Notice definitions that have changed; called once per batch or page."""
         await catch_up(self._directory)
-        known, revision = self._revisions, self._directory.revision
-        if len(known) >= SETTINGS_MAX or len(self.settings) >= SETTINGS_MAX:
-            # Together, because gates are cached by the identity of their request facts.
-            self._revisions, self.settings, self.gates, self._gated = {}, {}, {}, 0
-        elif stale := {tenant for tenant in tenants if tenant in known and known[tenant] != revision(tenant)}:
-            self._drop(stale)
-        if self._gated >= GATES_MAX:
-            self.gates, self._gated = {}, 0
 
-    def begin(self, tenants: Iterable[str]) -> None:
-        """Record the tenants' revisions before their request facts are read: later changes make these stale."""
-        for tenant in tenants:
-            if tenant not in self._revisions:
-                self._revisions[tenant] = self._directory.revision(tenant)
+    def of(self, tenants: Iterable[str]) -> dict[str, KnownFacts]:
+        """Return what is cached of tenants; called before more is read for it."""
+        return {tenant: self._known.of(tenant) for tenant in tenants}
 
-    def count_gates(self, verdicts: int) -> None:
-        """Count added gates."""
-        self._gated += verdicts
+    def keep(self, known: Mapping[str, KnownFacts]) -> None:
+        """Count what was added to the result of `of`."""
+        for tenant, of_tenant in known.items():
+            self._known.keep(tenant, of_tenant, of_tenant.size())
 
-    async def request_facts_of(self, keys: Sequence[RequestFactsKey]) -> dict[RequestFactsKey, RequestFacts]:
-        """Return request facts by key (at least these), the same objects until `refresh` finds a change."""
-        known = self.settings
-        missing = [key for key in dict.fromkeys(keys) if key not in known]
+    async def request_facts_of(self, keys: Collection[RequestFactsKey]) -> dict[RequestFactsKey, RequestFacts]:
+        """Return request facts by key, the same objects until a definition of their tenant changes."""
+        known = self.of({key[0] for key in keys})
+        missing = [key for key in dict.fromkeys(keys) if key not in known[key[0]].facts]
         if missing:
-            self.begin(key[0] for key in missing)
-            keep(known, await read_request_facts(self._directory, missing))
-        return known
+            for key, request_facts in (await read_request_facts(self._directory, missing)).items():
+                known[key[0]].add(key, request_facts)
+            self.keep(known)
+        return {key: known[key[0]].facts[key] for key in keys}
 
-    async def gates_of(self, request_facts: RequestFacts, profile_ids: Iterable[int], now_ms: int) -> dict[int, Gate]:
+    async def gates_of(
+        self, key: RequestFactsKey, request_facts: RequestFacts, profile_ids: Iterable[int], now_ms: int
+    ) -> dict[int, Gate]:
         """Return the gate that all users of each profile share at a time (Unix ms)."""
-        known, verdicts = self.gates.setdefault(id(request_facts), {}), dict[int, Gate]()
-        missing: list[int] = []
-        for profile_id in profile_ids:
-            found = known.get(profile_id)
-            if found is None or now_ms >= found.valid_until_ms:
-                missing.append(profile_id)
-            else:
-                verdicts[profile_id] = found
+        known = self.of((key[0],))
+        wanted, cached = list(profile_ids), known[key[0]].gates(key, request_facts)
+        verdicts = {id_: one for id_ in wanted if (one := cached.get(id_)) and now_ms < one.valid_until_ms}
+        missing = [profile_id for profile_id in wanted if profile_id not in verdicts]
         if missing:
-            self.count_gates(len(missing))
-            for profile_id, profile in (await self._directory.profiles(missing)).items():
-                verdicts[profile_id] = known[profile_id] = gate(request_facts, profile, now_ms)
+            profiles = await self._directory.profiles(missing)
+            new = {profile_id: gate(request_facts, profile, now_ms) for profile_id, profile in profiles.items()}
+            known[key[0]].add_gates(key, request_facts, new)
+            self.keep(known)
+            verdicts |= new
         return verdicts
-
-    def _drop(self, tenants: Collection[str]) -> None:
-        for tenant in tenants:
-            del self._revisions[tenant]
-        dropped = {id(request_facts) for key, request_facts in self.settings.items() if key[0] in tenants}
-        self.settings = {key: request_facts for key, request_facts in self.settings.items() if key[0] not in tenants}
-        self.gates = {name: gates for name, gates in self.gates.items() if name not in dropped}

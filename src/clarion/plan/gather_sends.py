@@ -16,7 +16,7 @@ from clarion.plan.columns import PlanItem
 from clarion.plan.facts import NOBODY, SendFacts, SendKey, Suppressions, inline
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_each import read_each
-from clarion.plan.gather_request_facts import RequestFactsCache, RequestFactsSingleReader, keep
+from clarion.plan.gather_request_facts import KnownFacts, RequestFactsCache, RequestFactsSingleReader
 from clarion.plan.request_facts import RequestFactsKey, request_facts_key
 from clarion.plan.rules.decide import addresses_of, wanted_addresses
 from clarion.plan.rules.need import Need
@@ -135,8 +135,8 @@ class SendGatherer:
         for chunk in chunks:
             keys_needed.send(release_key(chunk))
             keys_needed.broadcasts.add(broadcast_of(chunk))
-        await self._known.refresh({*keys_needed.tenants, *(tenant for tenant, *_ in keys_needed.sends)})
-        facts = SendFacts(request_facts=self._known.settings, gates=self._known.gates)
+        await self._known.refresh()
+        facts = SendFacts()
         await self._read(facts, keys_needed, now_ms)
         return facts
 
@@ -159,8 +159,9 @@ class SendGatherer:
         """Read in three rounds: named facts; facts that these refer to; and the suppressions and caps that few of them
         have. Request facts that name digests need one more."""
         users = keys_needed.people()
-        new = [key for key in keys_needed.sends if key not in facts.request_facts]
-        apart = self._apart(new)
+        known = self._known.of({key[0] for key in keys_needed.sends})
+        new = _not_cached(facts, keys_needed.sends, known)
+        apart = RequestFactsSingleReader(self._directory, new) if new else None
         await together(
             *([apart.first()] if apart else ()),
             *self._users(facts, users),
@@ -168,26 +169,21 @@ class SendGatherer:
             *self._broadcasts(facts, keys_needed.broadcasts),
         )
         people = {key: _people(facts, key, wanted) for key, wanted in keys_needed.sends.items()}
-        without_gates = self._without_gates(facts, people, now_ms)
+        without_gates = self._without_gates(facts, people, known, now_ms)
         await together(
             *([apart.second()] if apart else ()),
             *self._profiles(facts, without_gates | keys_needed.profiles),
         )
         if apart:
             found, failed = await apart.end()
-            keep(facts.request_facts, found)
+            facts.request_facts.update({key: known[key[0]].add(key, one) for key, one in found.items()})
             facts.failures.update({(kinds.REQUEST_FACTS, key): error for key, error in failed.items()})
             people = {key: users for key, users in people.items() if key in facts.request_facts}
         if without_gates:
-            self._gate(facts, people, now_ms)
+            self._gate(facts, people, known, now_ms)
+        self._known.keep(known)
         addresses, blocks = _addresses(facts, keys_needed, people), _blocks(facts, keys_needed, people)
         await together(*self._suppressions(facts, addresses), *self._cap_times(facts, blocks))
-
-    def _apart(self, keys: Sequence[RequestFactsKey]) -> RequestFactsSingleReader | None:
-        if not keys:
-            return None
-        self._known.begin(key[0] for key in keys)
-        return RequestFactsSingleReader(self._directory, keys)
 
     def _cap_times(self, facts: SendFacts, blocks: Mapping[tuple[str, bytes], set[int]]) -> Iterator[_Read]:
         if blocks:
@@ -237,28 +233,43 @@ class SendGatherer:
         return await self._directory.profiles(ids)
 
     def _without_gates(
-        self, facts: SendFacts, people: Mapping[RequestFactsKey, Sequence[User]], now_ms: int
+        self,
+        facts: SendFacts,
+        people: Mapping[RequestFactsKey, Sequence[User]],
+        known: Mapping[str, KnownFacts],
+        now_ms: int,
     ) -> dict[int, None]:
-        """Return the profiles without a valid gate, also for request facts that are not read yet."""
+        """Take the cached gates of all users' profiles, and return the profiles without a valid one, also for request facts
+        that are not read yet."""
         found: dict[int, None] = {}
         for key, users in people.items():
-            request_facts = facts.request_facts.get(key)
-            gates = {} if request_facts is None else facts.gates.get(id(request_facts), {})
+            request_facts, gates = facts.request_facts.get(key), dict[int, Gate]()
+            if request_facts is not None:
+                gates = facts.gates.setdefault(id(request_facts), gates)
+                cached = known[key[0]].gates(key, request_facts)
+                profiles = _without_verdict(gates, users, now_ms)
+                gates.update({profile_id: cached[profile_id] for profile_id in profiles if profile_id in cached})
             found.update(dict.fromkeys(_without_verdict(gates, users, now_ms)))
         return found
 
-    def _gate(self, facts: SendFacts, people: Mapping[RequestFactsKey, Sequence[User]], now_ms: int) -> None:
+    def _gate(
+        self,
+        facts: SendFacts,
+        people: Mapping[RequestFactsKey, Sequence[User]],
+        known: Mapping[str, KnownFacts],
+        now_ms: int,
+    ) -> None:
         """Compute the missing gates of all users' profiles."""
         for key, users in people.items():
-            request_facts = facts.request_facts[key]
+            request_facts, new = facts.request_facts[key], dict[int, Gate]()
             gates = facts.gates.setdefault(id(request_facts), {})
-            missing = _without_verdict(gates, users, now_ms)
-            self._known.count_gates(len(missing))
-            for profile_id in missing:
+            for profile_id in _without_verdict(gates, users, now_ms):
                 profile = facts.profiles.get(profile_id)
                 if profile is not None:
                     with suppress(Exception):  # the decision that needs it raises the same error, and fails alone
-                        gates[profile_id] = gate(request_facts, profile, now_ms)
+                        new[profile_id] = gate(request_facts, profile, now_ms)
+            gates.update(new)
+            known[key[0]].add_gates(key, request_facts, new)
 
     def _suppressing(self, facts: SendFacts, tenants: Iterable[Any]) -> Iterator[_Read]:
         """Yield the read of which tenants have suppressions, if any is unknown."""
@@ -306,6 +317,21 @@ class SendGatherer:
         found = await self._store.cursors_by_id(asked)
         for broadcast in asked:
             facts.cancelled[broadcast] = broadcast in found and found[broadcast].status == "cancelled"
+
+
+def _not_cached(
+    facts: SendFacts, wanted: Iterable[RequestFactsKey], known: Mapping[str, KnownFacts]
+) -> list[RequestFactsKey]:
+    """Take the cached ones of request facts, and return the keys of the others."""
+    missing = []
+    for key in wanted:
+        if key not in facts.request_facts:
+            cached = known[key[0]].facts.get(key)
+            if cached is None:
+                missing.append(key)
+            else:
+                facts.request_facts[key] = cached
+    return missing
 
 
 def _people(facts: SendFacts, key: RequestFactsKey, wanted: _RecipientKeys) -> list[User]:

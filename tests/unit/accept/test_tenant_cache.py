@@ -4,7 +4,7 @@ import pytest
 
 from clarion.accept import gather_tenants
 from clarion.accept.definitions import NO_NAMES
-from clarion.accept.gather_tenants import TenantCache
+from clarion.accept.gather_tenants import TenantSnapshots
 from clarion.domain.content import Category, Template
 from clarion.domain.quota import TENANT, Quota
 from tests.contract.controls import ControlPlane, migrated
@@ -53,9 +53,13 @@ async def load(tenants, tenant=T, wants=WANTS):
     return known
 
 
+def counted(tenants):
+    return sum(1 + held.values.size() for held in tenants._known._tenants.values())
+
+
 async def test_known_definitions_are_not_read_again_and_missing_ones_are(installation):
     counted = CallCounter(installation.directory)
-    tenants = TenantCache(counted)
+    tenants = TenantSnapshots(counted)
     await counted.refresh()
     known = await load(tenants)
     assert known.definitions.topics == {"fans"}
@@ -68,7 +72,7 @@ async def test_known_definitions_are_not_read_again_and_missing_ones_are(install
 
 async def test_a_change_by_this_process_counts_at_once_and_affects_no_other_tenant(installation):
     await installation.control.tenants.put("other", "Other")
-    tenants = TenantCache(installation.directory)
+    tenants = TenantSnapshots(installation.directory)
     await installation.directory.refresh()
     theirs = await load(tenants, "other")
     before = await load(tenants)
@@ -82,7 +86,7 @@ async def test_a_change_by_this_process_counts_at_once_and_affects_no_other_tena
 
 
 async def test_a_definition_that_changes_during_its_read_is_read_again(installation):
-    tenants = TenantCache(installation.directory)
+    tenants = TenantSnapshots(installation.directory)
     known = tenants.snapshot(T)
     await categories_of(installation.control).put(T, Category("news", critical=True))
     await tenants.load_definitions(T, known, WANTS)
@@ -93,7 +97,7 @@ async def test_changes_by_other_processes_count_after_a_refresh(installation):
     if installation.backend == "memory":
         pytest.skip("one process has it all")
     other = ControlPlane(installation.data_dir, installation.clock, installation.backend)
-    tenants = TenantCache(other.directory)
+    tenants = TenantSnapshots(other.directory)
     await other.directory.refresh()
     await load(tenants)
     await installation.control.quotas.put(T, TENANT, Quota(daily=5))
@@ -105,15 +109,15 @@ async def test_changes_by_other_processes_count_after_a_refresh(installation):
 
 async def test_the_number_of_cached_definitions_is_bounded_over_all_tenants(installation, monkeypatch):
     monkeypatch.setattr(gather_tenants, "INTAKE_DEFINITIONS_MAX", 9)
-    tenants = TenantCache(installation.directory)
+    tenants = TenantSnapshots(installation.directory)
     await installation.directory.refresh()
     for number in range(20):
         await load(tenants, f"tenant-{number}")
         await load(tenants)
-        assert sum(known.size() for known in tenants._known.values()) == tenants._count <= 9
+        assert counted(tenants) == tenants._known._count <= 9
     await installation.control.topics.put(T, "more", "")
     await load(tenants)
-    assert sum(known.size() for known in tenants._known.values()) == tenants._count
+    assert counted(tenants) == tenants._known._count
 
 
 async def test_a_removed_definition_is_refused_from_then_on(installation):

@@ -38,6 +38,9 @@ class StubDirectory:
     def revision(self, tenant: str) -> int:
         return self.moves
 
+    def is_current(self) -> bool:
+        return True
+
     async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
         self.read += [key for _, key in names]
         return {name: self.held[name[1]] for name in names if name[1] in self.held}

@@ -181,6 +181,7 @@ NEWS = (TENANT, "news")
 
 def test_definitions_are_cached_until_one_of_the_tenant_changes():
     stub: Any = StubDirectory()
+    stub.learned = 1
     known = DefinitionCache(stub)
     kept = known.of([TENANT, "other"])
     known.add(

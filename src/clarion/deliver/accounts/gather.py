@@ -1,6 +1,6 @@
 """Reads accounts and categories for batches of deliveries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from clarion.deliver.accounts.snapshot import AccountSnapshot
@@ -10,73 +10,60 @@ from clarion.domain.limits_delivery import ACCOUNTS_PER_CHANNEL_MAX
 from clarion.ports.directory import Directory
 from clarion.ports.vendor import Vendor
 from clarion.runtime.metering import together
+from clarion.runtime.tenant_cache import TenantCache
 
 ACCOUNT_LISTS_MAX: Final = 10_000
 """Tenants' lists of accounts, and categories, that a process caches."""
 
 
 class AccountLists:
-    """The accounts and category rules of the directory, cached until the definitions of a tenant change."""
+    """The cached accounts and category rules of the directory."""
 
     def __init__(self, directory: Directory, vendors: Mapping[tuple[Channel, str], Vendor]) -> None:
         self._directory = directory
         self._traits = {key: vendor.TRAITS for key, vendor in vendors.items()}
-        self._lists: dict[tuple[str, Channel], tuple[int, list[Account]]] = {}
-        self._degrading: dict[tuple[str, str], tuple[int, bool]] = {}
+        self._known = TenantCache(directory, ACCOUNT_LISTS_MAX, _Known)
 
     async def gather(
         self, channel: Channel, tenants: Iterable[str], categories: Iterable[tuple[str, str]] = ()
     ) -> AccountSnapshot:
         """Return the accounts of tenants on a channel and the outage rule of categories, named by tenant and key; in
         one round trip, and in none when all is cached. The inbox needs no account to be set up."""
-        revision, current = self._directory.revision, self._directory.is_current()
-        lists: dict[tuple[str, Channel], list[Account]] = {}
-        degrading: dict[tuple[str, str], bool] = {}
-        unread: dict[tuple[str, Channel], int] = {}
-        unknown: dict[tuple[str, str], int] = {}
-        for tenant in tenants:
-            place, now = (tenant, channel), revision(tenant)
-            if (held := self._lists.get(place)) is not None and held[0] == now and current:
-                lists[place] = held[1]
-            else:
-                unread[place] = now
-        for name in categories:
-            if not name[1]:
-                continue
-            now = revision(name[0])
-            if (text := self._degrading.get(name)) is not None and text[0] == now and current:
-                degrading[name] = text[1]
-            else:
-                unknown[name] = now
+        tenants, categories = list(tenants), [name for name in categories if name[1]]
+        known = {tenant: self._known.of(tenant) for tenant in {*tenants, *(tenant for tenant, _ in categories)}}
+        places = [(tenant, channel) for tenant in tenants if channel not in known[tenant].lists]
+        names = [name for name in categories if name[1] not in known[name[0]].degrading]
         reading = []
-        if unread:
-            reading.append(self._read_lists(unread, lists))
-        if unknown:
-            reading.append(self._read_categories(unknown, degrading))
+        if places:
+            reading.append(self._read_lists(places, known))
+        if names:
+            reading.append(self._read_categories(names, known))
         if reading:
             await together(*reading)
-        return AccountSnapshot(lists, self._traits, degrading)
+            for tenant in {tenant for tenant, _ in (*places, *names)}:
+                self._known.keep(tenant, known[tenant], len(known[tenant].lists) + len(known[tenant].degrading))
+        lists = {(tenant, channel): known[tenant].lists[channel] for tenant in tenants}
+        return AccountSnapshot(lists, self._traits, {name: known[name[0]].degrading[name[1]] for name in categories})
 
-    async def _read_lists(
-        self, unread: Mapping[tuple[str, Channel], int], lists: dict[tuple[str, Channel], list[Account]]
-    ) -> None:
-        """Read and cache lists. They are at least as new as the revisions, which were read before."""
-        found = await self._directory.accounts(list(unread))
-        if len(self._lists) + len(unread) > ACCOUNT_LISTS_MAX:
-            self._lists.clear()
-        for place, revision in unread.items():
-            lists[place] = _usable(place, found[place])
-            self._lists[place] = revision, lists[place]
+    async def _read_lists(self, places: Collection[tuple[str, Channel]], known: Mapping[str, "_Known"]) -> None:
+        found = await self._directory.accounts(places)
+        for place in places:
+            known[place[0]].lists[place[1]] = _usable(place, found[place])
 
-    async def _read_categories(
-        self, unknown: Mapping[tuple[str, str], int], degrading: dict[tuple[str, str], bool]
-    ) -> None:
-        found = await self._directory.categories(list(unknown))
-        if len(self._degrading) + len(unknown) > ACCOUNT_LISTS_MAX:
-            self._degrading.clear()
-        for name, revision in unknown.items():
-            degrading[name] = _degrades(found.get(name))
-            self._degrading[name] = revision, degrading[name]
+    async def _read_categories(self, names: Collection[tuple[str, str]], known: Mapping[str, "_Known"]) -> None:
+        found = await self._directory.categories(names)
+        for tenant, key in names:
+            known[tenant].degrading[key] = _degrades(found.get((tenant, key)))
+
+
+class _Known:
+    """The usable accounts of a tenant by channel, and whether each category degrades."""
+
+    __slots__ = ("degrading", "lists")
+
+    def __init__(self) -> None:
+        self.lists: dict[Channel, list[Account]] = {}
+        self.degrading: dict[str, bool] = {}
 
 
 def _usable(place: tuple[str, Channel], accounts: list[Account]) -> list[Account]:

@@ -18,6 +18,7 @@ from clarion.domain.planned import PlannedDelivery
 from clarion.ports.directory import Directory
 from clarion.ports.egress import HttpEgress
 from clarion.ports.unsubscribe_links import UnsubscribeLinks, UnsubscribeSubject
+from clarion.runtime.tenant_cache import TenantCache
 
 CATEGORIES_HELD_MAX: Final = 10_000
 """Categories for which a process caches whether users can opt out."""
@@ -40,9 +41,8 @@ class EmailEnricher:
         self._directory = directory
         self._http = http
         self._links = links
-        self._refusable: dict[tuple[str, str], tuple[int, bool]] = {}
-        """Whether users can opt out of a category, by tenant and key, and the revision of the tenant at which its last
-        batch began."""
+        self._refusable: TenantCache[dict[str, bool]] = TenantCache(directory, CATEGORIES_HELD_MAX, dict)
+        """Whether users can opt out of a category, by its key."""
         self._room = asyncio.Semaphore(ATTACHMENT_FETCHES_MAX)
 
     @asynccontextmanager
@@ -64,32 +64,27 @@ class EmailEnricher:
         cached."""
         if self._links is None:
             return []
-        unknown: dict[tuple[str, str], int] = {}
-        current = self._directory.is_current()
-        for name in categories:
-            revision = self._directory.revision(name[0])
-            held = self._refusable.get(name)
-            if name[1] and (held is None or held[0] != revision or not current):
-                unknown[name] = revision
-        return [self._read(unknown)] if unknown else []
+        known = {tenant: self._refusable.of(tenant) for tenant in {tenant for tenant, _ in categories}}
+        unknown = [name for name in categories if name[1] and name[1] not in known[name[0]]]
+        return [self._read(unknown, known)] if unknown else []
 
-    async def _read(self, revisions: Mapping[tuple[str, str], int]) -> None:
-        found = await self._directory.categories(list(revisions))
-        if len(self._refusable) + len(revisions) > CATEGORIES_HELD_MAX:
-            self._refusable.clear()
-        for name, revision in revisions.items():
-            category = found.get(name)
-            self._refusable[name] = revision, category is not None and not category.critical
+    async def _read(self, names: Collection[tuple[str, str]], known: Mapping[str, dict[str, bool]]) -> None:
+        found = await self._directory.categories(names)
+        for tenant, key in names:
+            category = found.get((tenant, key))
+            known[tenant][key] = category is not None and not category.critical
+            self._refusable.keep(tenant, known[tenant], len(known[tenant]))
 
     async def unsubscribe_url(self, row: PlannedDelivery) -> str:
         """Return the unsubscribe link of a delivery. Empty without a category, since there is nothing to opt out of,
         and for a critical one, which nobody can opt out of."""
         if self._links is None or not row.category:
             return ""
-        place = row.tenant, row.category
-        if place not in self._refusable:
-            await self._read({place: self._directory.revision(row.tenant)})
-        if not self._refusable[place][1]:
+        refusable = self._refusable.last(row.tenant)  # as it was when the batch began
+        if refusable is None or row.category not in refusable:
+            refusable = self._refusable.of(row.tenant)
+            await self._read([(row.tenant, row.category)], {row.tenant: refusable})
+        if not refusable[row.category]:
             return ""
         address = "" if row.user_id else row.address
         return self._links.url(UnsubscribeSubject(row.tenant, row.user_id, address, row.category, "email"))

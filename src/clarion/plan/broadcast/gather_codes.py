@@ -6,6 +6,7 @@ from typing import Final
 from clarion.domain.channel import Channel
 from clarion.plan.broadcast.codes import codes_of
 from clarion.plan.gather_request_facts import RequestFactsCache
+from clarion.plan.request_facts import RequestFactsKey
 from clarion.plan.rules.chunks import Code
 from clarion.plan.rules.profile_rules import FOREVER_MS, Gate
 from clarion.plan.rules.request_facts import RequestFacts
@@ -22,7 +23,7 @@ class ProfileCodes:
         self._kept: dict[int, _Known] = {}
 
     async def gather(
-        self, request_facts: RequestFacts, profiles: set[int], now_ms: int
+        self, key: RequestFactsKey, request_facts: RequestFacts, profiles: set[int], now_ms: int
     ) -> Mapping[Channel, Mapping[int, Code]]:
         """Return, by channel, the codes of (at least) these profiles at a time (Unix ms)."""
         known = self._kept.get(id(request_facts))
@@ -32,7 +33,7 @@ class ProfileCodes:
             known = self._kept[id(request_facts)] = _Known(request_facts)
         missing = profiles - known.profiles
         if missing:
-            known.add(await self._verdicts.gates_of(request_facts, missing, now_ms), now_ms)
+            known.add(await self._verdicts.gates_of(key, request_facts, missing, now_ms), now_ms)
         return known.codes
 
 

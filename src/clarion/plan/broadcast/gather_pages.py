@@ -18,7 +18,7 @@ from clarion.plan.broadcast.gather_codes import ProfileCodes
 from clarion.plan.claims import Blocks
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_request_facts import RequestFactsCache
-from clarion.plan.request_facts import request_facts_key
+from clarion.plan.request_facts import RequestFactsKey, request_facts_key
 from clarion.plan.rules.chunks import CONTACT_COLUMNS, Code, Row
 from clarion.plan.rules.localtime import at_local_time
 from clarion.plan.rules.profile_rules import Gate
@@ -55,7 +55,7 @@ class PageGatherer:
         asked = {
             tenant: request_facts_key(tenant, job.request) for tenant, job in jobs.items() if not job.request.workflow
         }
-        await self._known.refresh(asked)
+        await self._known.refresh()
         request_facts = await self._known.request_facts_of(list(asked.values()))
         return {tenant: request_facts[asked[tenant]].channels if tenant in asked else () for tenant in jobs}
 
@@ -63,7 +63,7 @@ class PageGatherer:
         """Return the facts of the page after the cursor's position, at a time (Unix ms): the users, and in a second
         round the facts that depend on them."""
         tenant = cursor.tenant
-        await self._known.refresh((tenant,))
+        await self._known.refresh()
         key = request_facts_key(tenant, job.request)
         request_facts = (await self._known.request_facts_of([key]))[key]
         decides = not job.request.workflow
@@ -80,7 +80,7 @@ class PageGatherer:
         addresses = _addresses(facts, found[0][tenant])
         zones, verdicts, suppressed, caps = await together(
             zoned,
-            self._verdicts(request_facts, profiles, job, now_ms),
+            self._verdicts(key, request_facts, profiles, job, now_ms),
             self._suppressed(tenant, addresses),
             self._cap_times(tenant, request_facts, page.rows),
         )
@@ -107,13 +107,13 @@ class PageGatherer:
         return {profile_id: profile.zone for profile_id, profile in found.items()}
 
     async def _verdicts(
-        self, request_facts: RequestFacts, profiles: set[int], job: BroadcastJob, now_ms: int
+        self, key: RequestFactsKey, request_facts: RequestFacts, profiles: set[int], job: BroadcastJob, now_ms: int
     ) -> Mapping[Any, Any]:
         """Return the codes of profiles by channel, or, for a recipient-local time, the gates that the codes follow
         from."""
         if job.audience.local_ms is None:
-            return await self._codes.gather(request_facts, profiles, now_ms)
-        return await self._known.gates_of(request_facts, profiles, now_ms)
+            return await self._codes.gather(key, request_facts, profiles, now_ms)
+        return await self._known.gates_of(key, request_facts, profiles, now_ms)
 
     async def _suppressed(
         self, tenant: str, addresses: Mapping[Channel, Addresses]

@@ -22,11 +22,12 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
 from clarion.runtime.followed import Followed
+from clarion.runtime.tenant_cache import TenantCache
 from clarion.stores.postgres.audience_pages import Audience, AudienceReader
 from clarion.stores.postgres.control_engine import RevisionCounter, is_storable
 from clarion.stores.postgres.directory_people import PeopleReader
 from clarion.stores.postgres.directory_reads import DefinitionReader, Name
-from clarion.stores.postgres.directory_revisions import DefinitionCache, Revisions
+from clarion.stores.postgres.directory_revisions import Revisions
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.tenancy import NO_TENANT
 
@@ -59,7 +60,7 @@ class PostgresDirectory(Followed):
         self._audiences = AudienceReader(database, clock.monotonic_ms)
         self._reader = DefinitionReader(database, vault)
         self._revisions = Revisions(database, clock.monotonic_ms, changes or RevisionCounter())
-        self._cache = DefinitionCache(self._revisions)
+        self._cache: TenantCache[dict[tuple[Any, ...], Any]] = TenantCache(self._revisions, DIRECTORY_CACHE_MAX, dict)
         self._versions: dict[DefinitionKey, Defined[Any]] = {}
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
@@ -164,12 +165,12 @@ class PostgresDirectory(Followed):
     def revision(self, tenant: str) -> int:
         """Return a number that changes with every change of the tenant's definitions that this process has seen."""
         self._asked = True
-        return self._revisions.of(tenant)
+        return self._revisions.revision(tenant)
 
     def is_current(self) -> bool:
         """Return whether the last successful check for changes by other processes was within `REVISION_CHECK_MS`."""
         self._asked = True
-        if self._revisions.are_current():
+        if self._revisions.is_current():
             return True
         self._behind()
         return False
@@ -179,8 +180,7 @@ class PostgresDirectory(Followed):
         await self._revisions.learn()
 
     def close(self) -> None:
-        """Drop what is cached; the connections are the control store's."""
-        self._cache = DefinitionCache(self._revisions)
+        """Do nothing: the connections are the control store's."""
 
     async def _definitions(
         self,
@@ -193,18 +193,15 @@ class PostgresDirectory(Followed):
         if not places:
             return {}
         await self._revisions.learn_if_behind()
-        found: dict[P, T] = {}
-        missing: dict[P, int] = {}
-        for place in places:
-            value = self._cache.get(place[0], (kind, *place[1:]))
-            if value is not None:
-                found[place] = value
-            elif all(map(is_storable, place)):
-                missing[place] = self._revisions.of(place[0])
+        cached = {tenant: self._cache.of(tenant) for tenant in {place[0] for place in places}}
+        held = {place: cached[place[0]].get((kind, *place[1:])) for place in places}
+        found = {place: value for place, value in held.items() if value is not None}
+        missing = [place for place in held if place not in found and all(map(is_storable, place))]
         if missing:
-            for place, value in (await read(list(missing))).items():
-                self._cache.put(place[0], (kind, *place[1:]), value, missing[place])
-                found[place] = value
+            for place, value in (await read(missing)).items():
+                of_tenant = cached[place[0]]
+                of_tenant[kind, *place[1:]] = found[place] = value
+                self._cache.keep(place[0], of_tenant, len(of_tenant))
         return found
 
     async def _definition(

@@ -30,6 +30,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
 from clarion.runtime.followed import Followed
+from clarion.runtime.tenant_cache import TenantCache
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect
 from clarion.stores.sqlite.control_engine import RevisionCounter
@@ -104,8 +105,7 @@ class SqliteDirectory(Followed):
         self._templates = TemplateReader(self._rows)
         self._accounts = AccountReader(self._rows, vault)
         self._audiences = AudienceReader(self._rows, clock.monotonic_ms)
-        self._cached: dict[str, dict[tuple[str, ...], Any]] = {}
-        self._cached_count = 0
+        self._cache: TenantCache[dict[tuple[str, ...], Any]] = TenantCache(_Revised(self), DIRECTORY_CACHE_MAX, dict)
         self._seen_change = self._changes.count
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between would be missed
         self._revision = self._read_revision()
@@ -230,7 +230,7 @@ class SqliteDirectory(Followed):
     def revision(self, tenant: str) -> int:
         """Return a number that changes with every change of the tenant's definitions that this process has seen."""
         self._asked = True
-        return max(self._revisions.get(tenant, 0), self._changes.revisions.get(tenant, 0))
+        return self._known_revision(tenant)
 
     def is_current(self) -> bool:
         """Return whether the last successful check for changes by other processes was within `REVISION_CHECK_MS`."""
@@ -293,16 +293,17 @@ class SqliteDirectory(Followed):
         """Return a definition from the cache or the file, or None when it does not exist. Missing keys are not cached:
         invented keys would fill the cache."""
         self._refresh()
-        found = cast("T | None", self._cached.get(tenant, {}).get(key))
+        cached = self._cache.of(tenant)
+        found = cast("T | None", cached.get(key))
         if found is None:
             found = read(*asked)
             if found is not None:
-                if self._cached_count >= DIRECTORY_CACHE_MAX:
-                    self._cached.clear()
-                    self._cached_count = 0
-                self._cached.setdefault(tenant, {})[key] = found
-                self._cached_count += 1
+                cached[key] = found
+                self._cache.keep(tenant, cached, len(cached))
         return found
+
+    def _known_revision(self, tenant: str) -> int:
+        return max(self._revisions.get(tenant, 0), self._changes.revisions.get(tenant, 0))
 
     def _refresh(self) -> None:
         if (
@@ -319,7 +320,6 @@ class SqliteDirectory(Followed):
             for tenant, number in self._rows(_REVISIONS, (self._revision,)):
                 self._revisions[tenant] = number
                 self._revision = max(self._revision, number)
-                self._cached_count -= len(self._cached.pop(tenant, ()))
             self._seen_commit = commit
         self._seen_change, self._learned_ms = seen, self._checked_ms  # only now: a failed check is retried
 
@@ -340,6 +340,17 @@ class SqliteDirectory(Followed):
     def _one(self, text: str, values: tuple[str, ...], read: Callable[[tuple[Any, ...]], T]) -> T | None:
         row = next(iter(self._rows(text, values)), None)
         return None if row is None else read(row)
+
+
+class _Revised:
+    """The revisions that a directory knows after its own check."""
+
+    def __init__(self, directory: SqliteDirectory) -> None:
+        self.revision = directory._known_revision
+
+    def is_current(self) -> bool:
+        """Return True: whoever asks has just checked."""
+        return True
 
 
 def _json(values: Collection[object]) -> str:

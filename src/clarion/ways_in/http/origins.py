@@ -6,26 +6,24 @@ from clarion.domain.limits_processes import ORIGIN_TENANTS_MAX
 from clarion.domain.origins import ORIGINS_KEY, AllowedOrigins, is_allowed
 from clarion.ports.directory import Directory
 from clarion.runtime.followed import catch_up
+from clarion.runtime.tenant_cache import TenantCache
 
 
 class Origins:
-    """The allowed origins of tenants, by the revision of their definitions. `own` is the origin of the API."""
+    """The cached origins that tenants allow. `own` is the origin of the API."""
 
     def __init__(self, directory: Directory, public_url: str) -> None:
         self._directory = directory
-        self._kept: dict[str, tuple[int, frozenset[str]]] = {}
+        self._kept: TenantCache[list[frozenset[str]]] = TenantCache(directory, ORIGIN_TENANTS_MAX, list)
         parts = urlsplit(public_url)
         self.own = f"{parts.scheme}://{parts.netloc}".lower().encode()
 
     async def allow(self, tenant: str, origin: str) -> bool:
         """Return whether a tenant allows an origin. Raises `StoreUnavailable`."""
         await catch_up(self._directory)
-        revision = self._directory.revision(tenant)
-        kept = self._kept.get(tenant)
-        if kept is None or kept[0] != revision:
+        kept = self._kept.of(tenant)
+        if not kept:
             key = (tenant, AllowedOrigins, ORIGINS_KEY, None)
             found = (await self._directory.definitions([key])).get(key)
-            if len(self._kept) >= ORIGIN_TENANTS_MAX:
-                self._kept.clear()
-            kept = self._kept[tenant] = (revision, frozenset(found.body.origins if found else ()))
-        return is_allowed(origin, kept[1])
+            kept.append(frozenset(found.body.origins if found else ()))
+        return is_allowed(origin, kept[0])
