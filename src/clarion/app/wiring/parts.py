@@ -26,6 +26,7 @@ from clarion.identity.callers import Callers
 from clarion.identity.key_uses import KeyUses
 from clarion.identity.operator_keys import OperatorKeys
 from clarion.identity.user_tokens import UserTokens, check_generation
+from clarion.inbox.worker_waits import InboxWaits
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.confined.pool import ConfinedDrafting
 from clarion.languages.jsonschema.schemas import JsonSchemas
@@ -64,6 +65,7 @@ class Shared:
         self.stores = stores
         self.streams, self.store, self.control, self.directory, self.state = self.stores[:5]
         self.quotas, self.account_health, self.presence = self.stores[5:]
+        self.inbox_waits = InboxWaits(self.state.inbox_signal)
         self.onlookers = Onlookers(self.presence, clock)
         self.engines = template_engines()
         self.drafting = self._drafting()
@@ -107,6 +109,7 @@ class Shared:
 
     async def close(self) -> None:
         """Close the parts that hold files, writers first."""
+        await self.state.inbox_signal.close()
         await self.drafting.close()
         await self.secrets.close()
         await self.stores.close()
