@@ -49,3 +49,5 @@ ONLOOKERS_CHECKED_MAX: Final = 100
 """Users of a batch of results who are looked for among those connected."""
 HURRY_MS_MIN: Final = 30
 """How soon after the last recording another one may begin because a user is looking."""
+TOKENS_KNOWN_MAX: Final = 10_000
+"""Tokens that were valid and are looked at even while their peer has to wait."""
