@@ -29,6 +29,10 @@ JOINS_MAX: Final = 20_000
 """Clients that wait for their first answer; further ones are told to come back later."""
 BATCH_USERS_MAX: Final = 1_000
 """Users whose news are read in one call."""
+JOINING_USERS_MAX: Final = 200
+"""Users among them who join: their counts are read, so more of them would wait long for all."""
+COUNTED_AT_ONCE_MAX: Final = 8
+"""Users whose counts are read concurrently."""
 CHECKED_USERS_MAX: Final = 500
 """Users who are looked at in the same round although nothing is known to be new."""
 ROUND_MS: Final = 40
