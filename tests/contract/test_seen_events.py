@@ -11,6 +11,7 @@ from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_marks, routes_seen
 from clarion.inbox.worker_marks import Marking
+from clarion.inbox.worker_waits import InboxWaits
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.signals import seen_key
@@ -48,7 +49,9 @@ class SeenApi:
 
         marking = Marking(self.state.inbox, self.journal)
         found = [
-            *inbox_routes.routes(self.state.inbox, EmptyDirectory(), clock, touch, marking),
+            *inbox_routes.routes(
+                self.state.inbox, EmptyDirectory(), clock, touch, marking, InboxWaits(self.state.inbox_signal)
+            ),
             *routes_marks.routes(self.state.inbox, EmptyDirectory(), clock, marking),
             *routes_seen.routes(self.state.history, self.journal, self.journal, clock),
             *record_routes.routes(self.state.history, self.journal, self.journal, EmptyDirectory(), clock),

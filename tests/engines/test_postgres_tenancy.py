@@ -29,6 +29,7 @@ SHARED = {
     "journal.intents": "entries of workers, which mix tenants",
     "journal.processes": "which builds are at work",
     "journal.writers": "numbers and offsets of commits",
+    "presence_gateways": "which gateways are at work",
 }
 """The tables that have no tenant, and why."""
 UNREADABLE_BY_API = {"journal.intents", "journal.timers", "journal.cancellations"}

@@ -13,6 +13,7 @@ import uvicorn
 from clarion.domain.errors import InvalidField
 from clarion.domain.token_key import TokenKey
 from clarion.edge.connections import Connections
+from clarion.edge.forwarded import Forwarded, trusted_networks
 from clarion.edge.upgrades import UpgradableHttp
 from clarion.gateway.door import Checks, Door
 from clarion.gateway.hub import Hub
@@ -22,6 +23,7 @@ from clarion.identity.user_tokens import UserTokens, check_generation
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.runtime.clock import SystemClock
 from clarion.stores.memory.quotas import MemoryQuotas
+from clarion.ways_in.http.peer_waits import RateWaits
 from clarion.ways_in.http.problems import problem
 from tests.security.served import until
 from tests.stages.world import Notes
@@ -51,10 +53,12 @@ class Gateway:
         self.events = []
         self.notes.security = lambda event, **fields: self.events.append((event.value, fields))
         self.key, self.vouched = TokenKey(), []
+        self.waits = RateWaits()
         vault = FileVault(bytes(32))
         self.tokens, self.tickets = UserTokens(vault), Tickets(vault, MemoryQuotas(), self.clock)
         self.hub = Hub(self.log, self.notes)
         checks = Checks(self._identify, self._allows, _seen, self._token_key, self.vouched.append)
+        checks = checks._replace(client=Forwarded(trusted_networks(["127.0.0.1"])).client, waits=self.waits)
         self.door = Door(self.hub, self.tickets, checks, self.clock, self.notes)
         self.connections = Connections()
         self.streams = Streams(self.hub, self.door, problem)

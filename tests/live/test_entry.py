@@ -7,13 +7,14 @@ import pytest
 
 from clarion.domain import limits_gateway
 from clarion.domain.limits_gateway import SOCKETS_PER_USER_MAX, TICKET_TTL_S
+from clarion.domain.limits_processes import TOKENS_REFUSED_AT_ONCE, TOKENS_REFUSED_PER_S
 from clarion.domain.token_key import TokenKey
 from clarion.gateway import hub
 from clarion.gateway.codes import REASONS, Closing
 from clarion.identity.tickets import Tickets
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.stores.memory.quotas import MemoryQuotas
-from tests.live.gateways import HEAD, PAGE
+from tests.live.gateways import HEAD, PAGE, frame
 from tests.security.served import until
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -200,3 +201,33 @@ async def test_a_hello_of_a_client_that_has_gone_changes_nothing(live):
 def test_each_code_has_a_reason_that_fits_into_a_close_frame():
     assert set(REASONS) == set(Closing)
     assert all(len(reason.encode()) <= 123 for reason in REASONS.values())
+
+
+async def test_refused_first_frames_count_for_their_peer_and_known_tokens_go_on(live):
+    known = live.token()
+    assert (await greeting(live, known)) == "welcome"
+    for bad in (b"{", b"[]"):
+        client = await live.client()
+        client.writer.write(frame(bad))
+        assert await client.closed() == Closing.MALFORMED
+    left = TOKENS_REFUSED_AT_ONCE
+    while await code_of(live, token="a.b.c") == Closing.UNAUTHORIZED:
+        left -= 1
+        assert left > -TOKENS_REFUSED_PER_S * 30
+    assert live.events[-1][0] == "credential_delayed"
+    assert await code_of(live, token=live.token("ben")) == Closing.TOO_MANY
+    assert (await greeting(live, known)) == "welcome"
+    proxied = HEAD + b"x-forwarded-for: 192.0.2.7\r\n"
+    assert await code_of(live, proxied, token="a.b.c") == Closing.UNAUTHORIZED  # of another client
+
+
+async def greeting(live, token):
+    client = await live.client()
+    client.say(type="hello", token=token)
+    return await client.kind()
+
+
+@pytest.mark.parametrize("headers", [b"x-forwarded-for: 192.0.2.7\r\n", b"x-forwarded-for: 1.2.3.4, 192.0.2.7\r\n"])
+async def test_the_security_log_names_the_client_of_a_trusted_proxy(live, headers):
+    assert await code_of(live, HEAD + headers, token="a.b.c") == Closing.UNAUTHORIZED
+    assert live.events[-1][1]["peer"] == "192.0.2.7"

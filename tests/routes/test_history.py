@@ -14,6 +14,7 @@ from clarion.history import routes as record_routes
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_marks, routes_seen
 from clarion.inbox.worker_marks import Marking
+from clarion.inbox.worker_waits import InboxWaits
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.topics import OUTCOMES, accepted
@@ -46,7 +47,9 @@ class Api:
         self.seen = []
         found = [
             *record_routes.routes(state.history, journal, journal, directory, clock),
-            *inbox_routes.routes(state.inbox, directory, clock, self.touch, Marking(state.inbox, journal)),
+            *inbox_routes.routes(
+                state.inbox, directory, clock, self.touch, Marking(state.inbox, journal), InboxWaits(state.inbox_signal)
+            ),
             *routes_marks.routes(state.inbox, directory, clock, Marking(state.inbox, journal)),
             *routes_seen.routes(state.history, journal, journal, clock),
         ]

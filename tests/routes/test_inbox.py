@@ -1,17 +1,19 @@
 """Responses and refusals of the inbox's endpoints: lists, marks of many items, and withdrawals."""
 
+import asyncio
 import base64
 
 import msgspec
 import pytest
 
 from clarion.domain import ids
-from clarion.domain.errors import CallerError, Conflict, Forbidden, InvalidField, NotFound
-from clarion.domain.limits_processes import INBOX_COUNT_MAX
+from clarion.domain.errors import CallerError, Conflict, Forbidden, InvalidField, NotFound, Overloaded
+from clarion.domain.limits_processes import INBOX_COUNT_MAX, INBOX_WAITS_PER_USER_MAX
 from clarion.inbox import routes as inbox_routes
 from clarion.inbox import routes_marks, routes_withdraw
 from clarion.inbox.shapes import MarksIn
 from clarion.inbox.worker_marks import Marking
+from clarion.inbox.worker_waits import InboxWaits
 from clarion.journal import events
 from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
 from clarion.ports.web import Call
@@ -36,12 +38,13 @@ class Api:
     def __init__(self, state, clock):
         self.inboxes, self.journal = Inboxes(state), MemoryJournal(clock, PARTITIONS)
         marking, directory = Marking(state.inbox, self.journal), Ordinals()
+        self.waits = InboxWaits(state.inbox_signal)
 
         async def touch(tenant, user_id):
             pass
 
         found = [
-            *inbox_routes.routes(state.inbox, directory, clock, touch, marking),
+            *inbox_routes.routes(state.inbox, directory, clock, touch, marking, self.waits),
             *routes_marks.routes(state.inbox, directory, clock, marking),
             *routes_withdraw.routes(state.inbox, state.history, self.journal, self.journal, clock),
         ]
@@ -291,3 +294,67 @@ async def test_markup_and_bidi_tricks_stay_text(api):
     (item,) = (await api("GET", "/v1/inbox"))["data"]
     assert item["content"]["body"] == nasty
     assert title_of((await api.inboxes.listed())[0]) == "own 1"
+
+
+async def test_a_list_waits_until_something_arrives(api):
+    await api.inboxes.arrive(own(1))
+    seen = (await api("GET", "/v1/inbox"))["position"]
+    waiting = asyncio.create_task(api("GET", "/v1/inbox", since=seen, wait_ms="20000"))
+    other = asyncio.create_task(api("GET", "/v1/inbox", since=seen, wait_ms="20000"))
+    await asyncio.sleep(0.05)
+    await api.inboxes.arrive(own(9, "user-2"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await api.inboxes.arrive(own(2))
+    for one in (waiting, other):
+        page = await asyncio.wait_for(one, 5)
+        assert [item["content"]["title"] for item in page["data"]] == ["own 2"]
+    assert await api.titles(since=seen, wait_ms="20000") == ["own 2"]  # nothing to wait for
+
+
+async def test_a_broadcast_and_a_mark_end_the_wait(api):
+    await api.inboxes.arrive(own(1))
+    for change in (lambda: api.inboxes.arrive(*broadcast(2, 300)), lambda: api.marks("read", all=True)):
+        seen = (await api("GET", "/v1/inbox"))["position"]
+        waiting = asyncio.create_task(api("GET", "/v1/inbox", since=seen, wait_ms="20000"))
+        await asyncio.sleep(0.05)
+        await change()
+        assert (await asyncio.wait_for(waiting, 5))["position"] != seen
+
+
+async def test_a_wait_ends_with_its_time_and_with_the_process(api):
+    seen = (await api("GET", "/v1/inbox"))["position"]
+    assert (await api("GET", "/v1/inbox", since=seen, wait_ms="1"))["data"] == []
+    waiting = asyncio.create_task(api("GET", "/v1/inbox", since=seen, wait_ms="20000"))
+    await asyncio.sleep(0.05)
+    api.waits.close()
+    assert (await asyncio.wait_for(waiting, 5))["data"] == []
+    assert (await api("GET", "/v1/inbox", since=seen, wait_ms="20000"))["data"] == []
+
+
+async def test_so_many_requests_of_a_user_wait_and_no_more(api):
+    seen = (await api("GET", "/v1/inbox"))["position"]
+    waiting = [
+        asyncio.create_task(api("GET", "/v1/inbox", since=seen, wait_ms="20000"))
+        for _ in range(INBOX_WAITS_PER_USER_MAX)
+    ]
+    await asyncio.sleep(0.05)
+    with pytest.raises(Overloaded, match="too many requests wait"):
+        await api("GET", "/v1/inbox", since=seen, wait_ms="20000")
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (await api("GET", "/v1/inbox", since=seen, wait_ms="1"))["data"] == []
+
+
+@pytest.mark.parametrize("wait_ms", ["0", "25001", "-1", "x", "1.5"])
+async def test_a_wait_is_bounded(api, wait_ms):
+    seen = (await api("GET", "/v1/inbox"))["position"]
+    with pytest.raises(InvalidField) as refused:
+        await api("GET", "/v1/inbox", since=seen, wait_ms=wait_ms)
+    assert refused.value.field == "wait_ms"
+
+
+async def test_who_waits_says_since_when(api):
+    with pytest.raises(InvalidField, match="since"):
+        await api("GET", "/v1/inbox", wait_ms="10")

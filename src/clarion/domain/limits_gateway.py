@@ -29,6 +29,10 @@ JOINS_MAX: Final = 20_000
 """Clients that wait for their first answer; further ones are told to come back later."""
 BATCH_USERS_MAX: Final = 1_000
 """Users whose news are read in one call."""
+JOINING_USERS_MAX: Final = 200
+"""Users among them who join: their counts are read, so more of them would wait long for all."""
+COUNTED_AT_ONCE_MAX: Final = 8
+"""Users whose counts are read concurrently."""
 CHECKED_USERS_MAX: Final = 500
 """Users who are looked at in the same round although nothing is known to be new."""
 ROUND_MS: Final = 40
@@ -49,3 +53,5 @@ ONLOOKERS_CHECKED_MAX: Final = 100
 """Users of a batch of results who are looked for among those connected."""
 HURRY_MS_MIN: Final = 30
 """How soon after the last recording another one may begin because a user is looking."""
+TOKENS_KNOWN_MAX: Final = 10_000
+"""Tokens that were valid and are looked at even while their peer has to wait."""

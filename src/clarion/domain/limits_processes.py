@@ -336,6 +336,12 @@ INBOX_COLLAPSES_MAX: Final = 20
 """Broadcasts with one collapse key, newest first, among which the newest one of a user is looked for."""
 INBOX_MISSED_MAX: Final = 200
 """Items, marks, broadcasts and withdrawals that a client may have missed, each; one that missed more reads its list again."""
+INBOX_WAIT_MS_MAX: Final = 25_000
+"""For how long a request may wait for an inbox to change."""
+INBOX_WAITS_MAX: Final = 500
+"""Requests of one process that wait so; those of one tenant, and of one user, are below."""
+INBOX_WAITS_PER_TENANT_MAX: Final = 250
+INBOX_WAITS_PER_USER_MAX: Final = 4
 INBOX_CHECK_MS: Final = 5_000
 """How often a gateway looks at all inboxes that it follows, as a signal may be lost."""
 INBOX_SIGNAL_USERS_MAX: Final = 2_000

@@ -51,16 +51,42 @@ class TrustedProxies:
 
     def __init__(self, app: ASGIApp, networks: Sequence[Network]) -> None:
         self._app = app
-        self._networks = networks
-        self._known = lru_cache(PROXY_ADDRESSES_MAX)(self._looked_up)
+        self._forwarded = Forwarded(networks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its client."""
         if scope["type"] == "http" and scope.get("client"):
-            peer, trusted = self._known(scope["client"][0])
-            if trusted:
-                scope["client"], scope["scheme"] = self._client(peer, scope), _scheme(scope)
+            peer, port = scope["client"]
+            if self._forwarded.is_trusted(peer):
+                client = self._forwarded.client(peer, scope["headers"])
+                same = client == self._forwarded.client(peer, ())
+                scope["client"], scope["scheme"] = (client, port if same else 0), _scheme(scope)
         await self._app(scope, receive, send)
+
+
+class Forwarded:
+    """Tells the clients of trusted proxies by the headers that these write."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+        self._known = lru_cache(PROXY_ADDRESSES_MAX)(self._looked_up)
+
+    def is_trusted(self, address: str) -> bool:
+        """Return whether an address is that of a trusted proxy."""
+        return self._known(address)[1]
+
+    def client(self, address: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """Return the address of the client of a connection. Where an entry cannot be read, the proxy that wrote it is the client:
+        nothing to its left is known to be true."""
+        client, trusted = self._known(address)
+        if not trusted:
+            return address
+        for entry in _entries(headers):
+            found, trusted = self._known(entry) if len(entry) <= _ADDRESS_CHARS_MAX else ("", False)
+            client = found or client
+            if not trusted:
+                break
+        return client
 
     def _looked_up(self, text: str) -> tuple[str, bool]:
         """Return an address in one form (empty when there is none in the text), and whether it is a trusted proxy's."""
@@ -69,22 +95,11 @@ class TrustedProxies:
             return "", False
         return str(address), is_among(text, self._networks)
 
-    def _client(self, peer: str, scope: Scope) -> tuple[str, int]:
-        """Return the client's address, and 0 for its unknown port. Where an entry cannot be read, the proxy that wrote it
-        is the client: nothing to its left is known to be true."""
-        client = peer
-        for entry in _entries(scope):
-            address, trusted = self._known(entry) if len(entry) <= _ADDRESS_CHARS_MAX else ("", False)
-            client = address or client
-            if not trusted:
-                break
-        return client, scope["client"][1] if client == peer else 0
 
-
-def _entries(scope: Scope) -> list[str]:
+def _entries(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
     """Return the entries of all `X-Forwarded-For` headers, which are one list, from the right."""
     entries: list[str] = []
-    for name, value in reversed(scope["headers"]):
+    for name, value in reversed(headers):
         if name == _FOR:
             # Only as much is split off as is read.
             entries += reversed(value.decode("latin-1").rsplit(",", PROXY_HOPS_MAX)[-PROXY_HOPS_MAX:])

@@ -8,7 +8,7 @@ import logging
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from picows import WSAutoPingStrategy, WSListener
@@ -33,12 +33,17 @@ _LOG.setLevel(logging.WARNING)
 _LOG.logger.addFilter(lambda record: not str(record.msg).startswith("WS parser error"))
 
 
+Headers = Sequence[tuple[bytes, bytes]]
+
+
 class Handshake(NamedTuple):
-    """What a client asks for: `target` is path and query as received, `address` the peer of the connection."""
+    """What a client asks for: `target` is path and query as received, `address` the peer of the connection, `fields` all headers,
+    of which `headers` has the last of each name."""
 
     target: bytes
     headers: dict[bytes, bytes]
     address: str
+    fields: Headers = ()
 
 
 class Socket(WSListener):
@@ -91,7 +96,7 @@ class UpgradableHttp(BoundedHttp):
             return
         self._check(headers)
         try:
-            socket = self._doorway(Handshake(self.url, headers, (self.client or ("", 0))[0]))
+            socket = self._doorway(Handshake(self.url, headers, (self.client or ("", 0))[0], self.headers))
         except CallerError as error:
             self._whole = True
             self._refuse(error)

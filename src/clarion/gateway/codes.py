@@ -24,6 +24,11 @@ class Closing(IntEnum):
     NO_PONG = 4504
 
 
+UNREADABLE: Final = frozenset(
+    {Closing.PROTOCOL_ERROR, Closing.NOT_TEXT, Closing.TOO_BIG, Closing.MALFORMED, Closing.NO_HELLO}
+)
+"""What a client is told whose first frame cannot be read, or did not come."""
+
 REASONS: Final = {
     Closing.GOING_AWAY: "the gateway stops; come back after a pause",
     Closing.PROTOCOL_ERROR: "the frame breaks the WebSocket protocol",

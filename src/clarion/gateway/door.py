@@ -1,6 +1,7 @@
 """The way in of the gateway: who may connect, and how long a connection stays."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -12,6 +13,7 @@ from clarion.domain.errors import (
     InvalidField,
     Malformed,
     Overloaded,
+    RequestLimited,
     StoreUnavailable,
     Unauthorized,
 )
@@ -21,11 +23,12 @@ from clarion.domain.origins import ORIGIN_CHARS_MAX
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.token_key import TokenKey
 from clarion.edge.peers import peer_of
-from clarion.edge.upgrades import Handshake, Socket
+from clarion.edge.upgrades import Handshake, Headers, Socket
 from clarion.gateway.client import Client
-from clarion.gateway.codes import Closing
+from clarion.gateway.codes import UNREADABLE, Closing
 from clarion.gateway.hub import Hub
 from clarion.gateway.messages import Hello
+from clarion.gateway.refusals import Refusals, Waits
 from clarion.gateway.sessions import Session
 from clarion.identity.tickets import Tickets
 from clarion.identity.user_tokens import Grant
@@ -40,13 +43,16 @@ class Checks(NamedTuple):
     """What a connection is checked with. `identify` returns for whom a user token was issued and raises `Unauthorized`; `allows`
     says whether a tenant allows pages of an origin, `seen` reads a client's position and raises `InvalidField`; `token_key`
     says which generations of a tenant's keys are valid. `vouch` is told the address of a client with a valid credential: new
-    connections from there are not held up."""
+    connections from there are not held up. `client` returns the address of a client from that of a connection and the headers of its
+    handshake, which a trusted proxy may have written. `waits` says how long peers wait after refused first frames."""
 
     identify: Callable[[str], Awaitable[Grant]]
     allows: Callable[[str, str], Awaitable[bool]]
     seen: Callable[[Grant, str], Position]
     token_key: Callable[[str], Awaitable[TokenKey]]
     vouch: Callable[[str], object] = lambda _address: None
+    client: Callable[[str, Headers], str] = lambda address, _headers: address
+    waits: Waits | None = None
 
 
 class Door:
@@ -58,6 +64,7 @@ class Door:
         self._checks = checks
         self._clock = clock
         self._telemetry = telemetry
+        self._refusals = Refusals(checks.waits, time.monotonic_ns)
         self._sessions: set[Session] = set()
         self._some = asyncio.Event()
         """Whether there may be somebody: an idle gateway does nothing."""
@@ -71,7 +78,7 @@ class Door:
         session = Session(
             self._hello,
             self._ended,
-            handshake.address,
+            self._checks.client(handshake.address, handshake.fields),
             origin,
             bool(origin) and urlsplit(origin).netloc == host,
             asyncio.get_running_loop().time(),
@@ -83,10 +90,17 @@ class Door:
 
     async def admit(self, token: str | None, ticket: str | None, address: str, origin: str) -> Grant:
         """Return for whom a credential was issued, and check the origin of the page. An empty origin is that of no page, or of
-        the gateway's own. Raises `Unauthorized`, and `Forbidden` for an origin that the tenant does not allow."""
+        the gateway's own. Raises `Unauthorized`, `Forbidden` for an origin that the tenant does not allow, and `RequestLimited` while
+        the peer has to wait."""
         try:
+            self._refusals.check(address, token or "")
             found = await (self._checks.identify(token or "") if ticket is None else self._tickets.redeem(ticket))
+        except RequestLimited:
+            self._telemetry.security(SecurityEvent.CREDENTIAL_DELAYED, peer=peer_of((address, 0)), route=LIVE_PATH)
+            raise
         except Unauthorized as error:
+            if error.counts or ticket is not None:
+                self._refusals.count(address, token or "")
             self._telemetry.security(
                 SecurityEvent.TOKEN_REFUSED, reason=error.code, peer=peer_of((address, 0)), route=LIVE_PATH
             )
@@ -102,6 +116,8 @@ class Door:
             )
             raise Forbidden("the tenant does not allow pages of this origin", field="Origin", code="origin_not_allowed")
         self._checks.vouch(address)
+        if token is not None:
+            self._refusals.accept(token)
         self._some.set()
         return found
 
@@ -131,6 +147,8 @@ class Door:
     def _ended(self, session: Session) -> None:
         self._sessions.discard(session)
         self._hub.leave(session)
+        if not session.tenant and session.code in UNREADABLE:
+            self._refusals.count(session.address)
         self.count_closed("websocket", session.code)
 
     def count_opened(self, transport: str) -> None:
@@ -185,4 +203,4 @@ def closing_of(error: CallerError | StoreUnavailable) -> Closing:
         return Closing.MALFORMED
     if isinstance(error, StoreUnavailable):
         return Closing.UNAVAILABLE
-    return Closing.TOO_MANY if isinstance(error, Overloaded) else Closing.UNAUTHORIZED
+    return Closing.TOO_MANY if isinstance(error, (Overloaded, RequestLimited)) else Closing.UNAUTHORIZED

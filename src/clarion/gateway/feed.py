@@ -15,6 +15,7 @@ from clarion.domain import ids
 from clarion.domain.errors import InvalidField
 from clarion.domain.inbox import Mark, Position
 from clarion.domain.limits import PAGE_ITEMS_MAX
+from clarion.domain.limits_gateway import COUNTED_AT_ONCE_MAX
 from clarion.domain.limits_processes import INBOX_COUNT_MAX
 from clarion.domain.times import shown
 from clarion.gateway.hub import News, Step, User
@@ -28,6 +29,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Inbox
 from clarion.ports.inbox_feed import InboxFeed, Missed, Wanted
+from clarion.runtime.metering import together
 
 _NOWHERE: Final = Position(bytes(EPOCH_BYTES), 0, 0)
 """A position of no epoch: what is asked from it says where a user stands."""
@@ -99,9 +101,17 @@ class InboxNews:
             if seen.shared != now.shared or seen.epoch != now.epoch or user not in self._kept
         )
         wanted = [Wanted(*user, ordinals.get(user), seen, now) for user, (seen, now) in moved.items()]
-        found = dict[User, News]()
+        found, others = dict[User, News](), list[tuple[User, Wanted, Missed]]()
         for user, one, missed in zip(moved, wanted, await self._feed.missed(wanted), strict=True):
-            found[user] = self._simple(user, missed) or await self._news(one, missed, now_ms)
+            news = self._simple(user, missed)
+            if news is None:
+                others.append((user, one, missed))
+            else:
+                found[user] = news
+        for first in range(0, len(others), COUNTED_AT_ONCE_MAX):
+            part = others[first : first + COUNTED_AT_ONCE_MAX]
+            news_of = await together(*(self._news(one, missed, now_ms) for _, one, missed in part))
+            found.update(zip((user for user, *_ in part), news_of, strict=True))
         return found
 
     async def _ordinals(self, users: Iterable[User]) -> dict[User, int]:

@@ -16,6 +16,7 @@ from clarion.domain.inbox import ChangedInboxes, Position, tenant_bucket, user_b
 from clarion.domain.limits_gateway import (
     BATCH_USERS_MAX,
     CHECKED_USERS_MAX,
+    JOINING_USERS_MAX,
     JOINS_MAX,
     ROUND_MS,
     SOCKETS_PER_TENANT_MAX,
@@ -237,7 +238,7 @@ class Hub:
 
     def _batch(self) -> tuple[set[User], set[User]]:
         """Return whom to read for: users with clients that join, and others."""
-        joining = {(one.tenant, one.user_id) for one in islice(self._joining, BATCH_USERS_MAX)}
+        joining = {(one.tenant, one.user_id) for one in islice(self._joining, JOINING_USERS_MAX)}
         return joining, set(islice(self._changed, BATCH_USERS_MAX - len(joining))) - joining
 
     async def _check(self) -> None:

@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeAlias
 
 from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.domain.inbox import Item, Position
+from clarion.domain.limits_processes import INBOX_WAIT_MS_MAX
 from clarion.inbox.gather import Reader, open_reader
 from clarion.inbox.rules.inbox import ACTIVE, SHOWS, Filter
 from clarion.inbox.rules.marks import mark_of
 from clarion.inbox.rules.positions import cursor_bytes, position_bytes, read_cursor, read_position
 from clarion.inbox.shapes import Action, InboxCounts, InboxPage, item_out
 from clarion.inbox.worker_marks import Marking
+from clarion.inbox.worker_waits import InboxWaits
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Inbox
@@ -36,11 +39,15 @@ FILTER_QUERIES: Final = (
 )
 
 
-def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marking: Marking) -> list[Route]:
+def routes(
+    inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marking: Marking, waits: InboxWaits
+) -> list[Route]:
     """Return the endpoints of lists, counts and single items; `touch` records the users who read theirs."""
-    handlers = _Inbox(inbox, directory, clock, touch, marking)
+    handlers = _Inbox(inbox, directory, clock, touch, marking, waits)
     queries = (
-        *FILTER_QUERIES, Query("since", "Only what arrived after this `position` of an earlier list"), *PAGE_QUERIES,
+        *FILTER_QUERIES, Query("since", "Only what arrived after this `position` of an earlier list"),
+        Query("wait_ms", f"Wait for so long until anything changes after `since`, at most {INBOX_WAIT_MS_MAX}", "integer"),
+        *PAGE_QUERIES,
     )  # fmt: skip
     return [
         Route(
@@ -63,23 +70,29 @@ def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marki
 
 
 class _Inbox:
-    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marking: Marking) -> None:
+    def __init__(
+        self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, marking: Marking, waits: InboxWaits
+    ) -> None:
         self._inbox = inbox
         self._directory = directory
         self._clock = clock
         self._touch = touch
         self._marking = marking
+        self._waits = waits
 
     async def listed(self, call: Call) -> Reply:
         """Return a page; a page of a filtered list may hold fewer items than the limit."""
         tenant, user_id, limit = call.caller.tenant, user_of(call), limit_of(call.query)
-        only, after = filter_of(call), raw_cursor(call.query)
+        only, after, wait_ms = filter_of(call), raw_cursor(call.query), wait_of(call)
+        since = position_of(tenant, user_id, call.query.get("since"), "since")
         reader = await self._reader(call)
+        if wait_ms and reader.position == since:
+            await self._waits.wait((tenant, user_id), wait_ms, partial(self._has_moved, tenant, user_id, since))
+            reader = await self._reader(call)
         epoch = reader.position.epoch
         before = None if after is None else read_cursor(tenant, user_id, epoch, after)
         if after is not None and before is None:
             raise not_a_cursor()
-        since = position_of(tenant, user_id, call.query.get("since"), "since")
         usable = since is None or since.precedes(reader.position)
         page = await reader.page(
             Filter(only.show, only.category, only.workflow, since if usable else None), before, limit
@@ -91,6 +104,9 @@ class _Inbox:
     async def counts(self, call: Call) -> Reply:
         counts, more = await (await self._reader(call)).counts(filter_of(call))
         return Reply(InboxCounts(*counts, more))
+
+    async def _has_moved(self, tenant: str, user_id: str, since: Position) -> bool:
+        return (await self._inbox.head(tenant, user_id)).position != since
 
     def marking(self, action: Action) -> Handler:
         """Return the handler of one action."""
@@ -132,6 +148,18 @@ def filter_of(call: Call) -> Filter:
     if show not in SHOWS:
         raise InvalidField(f"must be one of {', '.join(SHOWS)}", field="show")
     return Filter(show, call.query.get("category"), call.query.get("workflow"))
+
+
+def wait_of(call: Call) -> int:
+    """Return for how long a request may wait, 0 without one. Raises `InvalidField`."""
+    text = call.query.get("wait_ms")
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= INBOX_WAIT_MS_MAX):
+        raise InvalidField(f"must be a number from 1 to {INBOX_WAIT_MS_MAX}", field="wait_ms")
+    if "since" not in call.query or "after" in call.query:
+        raise InvalidField("needs `since`, and no `after`", field="wait_ms")
+    return int(text)
 
 
 def position_of(tenant: str, user_id: str, text: str | None, field: str) -> Position | None:

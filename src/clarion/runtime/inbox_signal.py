@@ -21,19 +21,20 @@ class InboxSignals:
     """The signals that one process hears. Implements `ports.inbox_feed.InboxSignal`; used from one event loop."""
 
     def __init__(self) -> None:
-        self._heard: Callable[[ChangedInboxes], None] | None = None
+        self._listeners: list[Callable[[ChangedInboxes], None]] = []
         self._changed = NOTHING
         self._due: asyncio.TimerHandle | None = None
         self._check: asyncio.TimerHandle | None = None
 
     def listen(self, heard: Callable[[ChangedInboxes], None]) -> None:
         """Call `heard` on the running loop from now on."""
-        self._heard = heard
-        self._look()
+        self._listeners.append(heard)
+        if self._check is None:
+            self._look()
 
     async def close(self) -> None:
         """Stop listening."""
-        self._heard = None
+        self._listeners.clear()
         for timer in (self._due, self._check):
             if timer is not None:
                 timer.cancel()
@@ -41,7 +42,7 @@ class InboxSignals:
 
     def notify(self, changed: ChangedInboxes) -> None:
         """Pass on changes soon, with those that come meanwhile."""
-        if self._heard is None or changed == NOTHING:
+        if not self._listeners or changed == NOTHING:
             return
         self._changed |= changed
         if self._due is None:
@@ -50,12 +51,12 @@ class InboxSignals:
     def _pass_on(self) -> None:
         self._due = None
         changed, self._changed = self._changed, NOTHING
-        if self._heard is not None:
-            self._heard(changed)
+        for heard in self._listeners:
+            heard(changed)
 
     def _look(self) -> None:
         """Have all inboxes looked at, now and then."""
-        if self._heard is not None:
+        if self._listeners:
             self._check = asyncio.get_running_loop().call_later(INBOX_CHECK_MS / 1000, self._look)
             self.notify(ALL_INBOXES)
 

@@ -89,15 +89,8 @@ async def serve(parts: Parts) -> None:
 
     app = _application(parts, identity, ops_routes, fail)
     tls = ServerTls(config.api.tls, parts.telemetry, parts.clock) if has_tls(config) else None
-    served = Served(
-        "api",
-        _ready(config),
-        partial(BoundedHttp, connections),
-        connections,
-        arrivals,
-        tls,
-        _health(app, ops_routes, parts),
-    )
+    make, health = partial(BoundedHttp, connections), _health(app, ops_routes, parts)
+    served = Served("api", _ready(config), make, connections, arrivals, tls, health, parts.inbox_waits.close)
     at = config.api
     server = HttpServer(
         uvicorn.Config(app, host=at.host, port=at.port, headers=hsts(config), **settings(connections)), parts, served

@@ -27,7 +27,7 @@ from clarion.domain.errors import CallerError, OperatorError, Overloaded, StoreU
 from clarion.domain.inbox import ChangedInboxes
 from clarion.edge.arrivals import Arrivals
 from clarion.edge.connections import Connections
-from clarion.edge.forwarded import TrustedProxies, is_among, trusted_networks
+from clarion.edge.forwarded import Forwarded, TrustedProxies, is_among, trusted_networks
 from clarion.edge.open_files import raise_open_files
 from clarion.edge.server import settings
 from clarion.edge.tls.renewal import ServerTls
@@ -44,6 +44,7 @@ from clarion.runtime.definition_refresh import keep_definitions_fresh
 from clarion.runtime.enrollment import Enrollment
 from clarion.ways_in.http.application import application
 from clarion.ways_in.http.origins import Origins
+from clarion.ways_in.http.peer_waits import RateWaits
 from clarion.ways_in.http.problems import problem
 
 STORE_RETRY_S = 5
@@ -159,7 +160,11 @@ def _checks(parts: Parts, news: InboxNews, arrivals: Arrivals) -> Checks:
         check_generation(token, await parts.directory.token_key(grant.tenant), now_ms)
         return grant
 
-    return Checks(identify, origins.allow, news.seen, parts.directory.token_key, arrivals.vouch)
+    forwarded = Forwarded(trusted_networks(parts.config.api.trusted_proxies))
+    waits = RateWaits() if parts.config.api.limits.refused_keys else None
+    return Checks(
+        identify, origins.allow, news.seen, parts.directory.token_key, arrivals.vouch, forwarded.client, waits
+    )
 
 
 def _application(parts: Parts, hub: Hub, door: Door, connections: Connections) -> ASGIApp:

@@ -13,7 +13,9 @@ def routes(parts: Shared) -> list[Route]:
     inbox, marking = parts.state.inbox, Marking(parts.state.inbox, parts.store)
     return [
         *history_routes.routes(parts.state.history, parts.streams, parts.store, parts.directory, parts.clock),
-        *inbox_routes.routes(inbox, parts.directory, parts.clock, parts.control.users.touch, marking),
+        *inbox_routes.routes(
+            inbox, parts.directory, parts.clock, parts.control.users.touch, marking, parts.inbox_waits
+        ),
         *routes_marks.routes(inbox, parts.directory, parts.clock, marking),
         *routes_seen.routes(parts.state.history, parts.streams, parts.store, parts.clock),
         *routes_withdraw.routes(inbox, parts.state.history, parts.streams, parts.store, parts.clock),

@@ -19,6 +19,7 @@ from clarion.deliver.rules.retry import Policy
 from clarion.domain.channel import Channel
 from clarion.identity.identify import Identity
 from clarion.identity.operator_keys import OperatorKeys
+from clarion.inbox.worker_waits import InboxWaits
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.confined.pool import ConfinedDrafting
 from clarion.languages.jsonschema.schemas import JsonSchemas
@@ -54,6 +55,7 @@ class Shared:
         self.stores = stores
         self.streams, self.store, self.control, self.directory, self.state = self.stores[:5]
         self.quotas, self.account_health, self.presence = self.stores[5:]
+        self.inbox_waits = InboxWaits(self.state.inbox_signal)
         self.onlookers = Onlookers(self.presence, clock)
         self.engines = template_engines()
         self.drafting = self._drafting()
@@ -97,6 +99,7 @@ class Shared:
 
     async def close(self) -> None:
         """Close the parts that hold files, writers first."""
+        await self.state.inbox_signal.close()
         await self.drafting.close()
         await self.secrets.close()
         await self.stores.close()

@@ -24,8 +24,10 @@ class SharedInboxSignals(InboxSignals):
 
     def listen(self, heard: Callable[[ChangedInboxes], None]) -> None:
         """Call `heard` on the running loop from now on."""
+        is_first = not self._listeners
         super().listen(heard)
-        self._wakes.listen(self._receive)
+        if is_first:
+            self._wakes.listen(self._receive)
 
     async def close(self) -> None:
         """Stop listening."""

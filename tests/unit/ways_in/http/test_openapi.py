@@ -28,7 +28,7 @@ def routes() -> list[Route]:
         *routes_events.routes(absent),
         *routes_test_send.routes(absent, absent),
         *record_routes.routes(absent, absent, absent, absent, absent),
-        *inbox_routes.routes(absent, absent, absent, absent, absent),
+        *inbox_routes.routes(absent, absent, absent, absent, absent, absent),
         *routes_marks.routes(absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent, absent),
         *routes_withdraw.routes(absent, absent, absent, absent, absent),
