@@ -75,6 +75,7 @@ class Api:
             origins=Origins(self.parts.directory, settings.public_url),
         )
         self.keys: dict[str, str] = {}
+        self.people: dict[str, Any] = {}
 
     def _log(self, level: str, event: str, **fields: Any) -> None:
         self.failures.append(f"{level} {event} {fields}")
@@ -108,9 +109,17 @@ class Api:
         pieces: Iterable[bytes] | None = None,
         client: str | None = "127.0.0.1",
     ) -> Answer:
-        """Make one call; `key` is a tenant's name, a credential or None, `path` as on the wire, with its query,
+        """Make one call; `key` is a tenant's name, that of somebody who is signed in, a credential or None, `path` as on the wire, with its query,
         `client` the address it comes from."""
         credential = self.keys.get(key, key) if key else None
+        if key in self.people:
+            sent_by = self.people[key]
+            await sent_by.renew()
+            answer = await self.call(
+                method, path, body, key=None, headers=[*headers, *sent_by.headers()], pieces=pieces, client=client
+            )
+            sent_by.take(answer)
+            return answer
         wire_path, _, query = path.partition("?")
         sent = list(headers)
         if credential is not None:

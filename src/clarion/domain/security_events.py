@@ -12,6 +12,10 @@ class SecurityEvent(StrEnum):
     """A peer with many refused credentials is refused for a time without its credentials being checked."""
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - a name
     """A user token was refused; the reason says why."""
+    SESSION_REFUSED = "session_refused"
+    """A request came with a session that has ended, or never was."""
+    TENANT_ENTERED = "tenant_entered"
+    """An operator has entered a tenant without being a member."""
     SCOPE_REFUSED = "scope_refused"
     """A valid credential lacks the permission of the route."""
     ADDRESS_REFUSED = "address_refused"

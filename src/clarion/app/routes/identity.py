@@ -1,10 +1,13 @@
-"""The routes of API keys, user tokens and tickets."""
+"""The routes of API keys, user tokens and tickets, and those of people."""
 
-from clarion.app.wiring.parts import Shared
+from clarion.app.wiring.parts import Shared, sessions_of
 from clarion.identity import routes as identity_routes
 from clarion.ports.web import Route
 
 
 def routes(parts: Shared) -> list[Route]:
-    """Return the routes of API keys, user tokens and tickets."""
-    return identity_routes.routes(parts.control, parts.vault, parts.quotas, parts.clock, parts.telemetry)
+    """Return the routes of API keys, user tokens and tickets, and those of people."""
+    return [
+        *identity_routes.routes(parts.control, parts.vault, parts.quotas, parts.clock, parts.telemetry),
+        *identity_routes.people_routes(parts.control, sessions_of(parts), parts.clock, parts.telemetry),
+    ]

@@ -10,6 +10,7 @@ from clarion.stores.memory.control_tenants import MemoryQuotaSettings, MemoryTen
 from clarion.stores.memory.control_topics import MemoryTopics
 from clarion.stores.memory.control_users import MemoryConsents, MemoryUsers
 from clarion.stores.memory.documents import MemoryDocuments
+from clarion.stores.memory.people import MemoryPeople
 
 
 class MemoryControl:
@@ -26,6 +27,7 @@ class MemoryControl:
         self.providers = MemoryProviders(state, clock, vault)
         self.audiences = MemoryAudiences(state, clock)
         self.suppressions = MemorySuppressions(state)
+        self.people = MemoryPeople(state)
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from clarion.domain.person import Link, Person, Session
 from clarion.domain.quota import Quota
 from clarion.domain.token_key import TokenKey
 from clarion.domain.user import Profile
@@ -143,6 +144,10 @@ class ControlState:
         self.artifacts: dict[DocumentKey, bytes] = {}
         self.audit: dict[str, list[AuditRow]] = defaultdict(list)
         self.suppressions: dict[str, dict[tuple[str, str], Suppression]] = defaultdict(dict)
+        self.persons: dict[str, Person] = {}
+        self.subjects: dict[tuple[str, str], str] = {}
+        self.sessions: dict[bytes, Session] = {}
+        self.links: dict[bytes, Link] = {}
 
     def changed(self, tenant: str) -> None:
         """Count a change of a tenant's definitions; the empty tenant is that of operator-level records."""

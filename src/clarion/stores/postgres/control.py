@@ -16,7 +16,7 @@ from clarion.stores.postgres.control_run import Runner, Transaction
 from clarion.stores.postgres.control_tenants import PostgresTenants
 from clarion.stores.postgres.control_topics import PostgresTopics
 from clarion.stores.postgres.control_users import PostgresUsers
-from clarion.stores.postgres.documents import postgres_documents
+from clarion.stores.postgres.documents import postgres_documents, postgres_people
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.tenancy import NO_TENANT
 
@@ -44,6 +44,7 @@ class PostgresControl:
         self.consents = PostgresConsents(self._runner)
         self.topics = PostgresTopics(self._runner, clock)
         self.documents = postgres_documents(self._runner)
+        self.people = postgres_people(self._runner)
         self.providers = PostgresProviders(self._runner, clock, vault)
         self.audiences = PostgresAudiences(database, clock)
         self.suppressions = PostgresSuppressions(self._runner)

@@ -1,4 +1,4 @@
-"""Documents on PostgreSQL."""
+"""Documents and people on PostgreSQL."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -9,6 +9,7 @@ from clarion.stores.postgres.control_run import Runner, Transaction
 from clarion.stores.sql.documents import SqlDocuments
 from clarion.stores.sql.engine import Query, Row, Statement
 from clarion.stores.sql.engine import Transaction as SqlTransaction
+from clarion.stores.sql.people import SqlPeople
 
 T = TypeVar("T")
 _DIALECT: Final = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -17,6 +18,11 @@ _DIALECT: Final = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-unty
 def postgres_documents(runner: Runner) -> SqlDocuments:
     """Return the documents of a database."""
     return SqlDocuments(_Engine(runner))
+
+
+def postgres_people(runner: Runner) -> SqlPeople:
+    """Return the people of the same database."""
+    return SqlPeople(_Engine(runner))
 
 
 class _Engine:

@@ -12,18 +12,19 @@ Row = tuple[Any, ...]
 
 class Statement:
     """A statement of constant shape, whose values are bound by name. It is compiled once for each dialect: compiling takes
-    longer than a short read. `large` ones return many rows or large ones."""
+    longer than a short read. `large` ones return many rows or large ones. `postgresql` is what stands for it there, where one
+    text does not serve both."""
 
-    def __init__(self, clause: ClauseElement, *, large: bool = False) -> None:
+    def __init__(self, clause: ClauseElement, *, postgresql: ClauseElement | None = None, large: bool = False) -> None:
         self.large = large
-        self._clause = clause
+        self._clauses = {"postgresql": clause if postgresql is None else postgresql, "sqlite": clause}
         self._compiled: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {}
 
     def bound(self, dialect: Dialect, values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """Return the text and the values in the order of its places."""
         known = self._compiled.get(dialect.name)
         if known is None:
-            compiled: Any = self._clause.compile(dialect=dialect)
+            compiled: Any = self._clauses[dialect.name].compile(dialect=dialect)
             known = self._compiled[dialect.name] = str(compiled), tuple(compiled.positiontup), compiled.params
         text, names, constants = known
         given = constants | values

@@ -14,7 +14,7 @@ from clarion.stores.sqlite.control_run import Runner, Transaction
 from clarion.stores.sqlite.control_tenants import SqliteTenants
 from clarion.stores.sqlite.control_topics import SqliteTopics
 from clarion.stores.sqlite.control_users import SqliteUsers
-from clarion.stores.sqlite.documents import sqlite_documents
+from clarion.stores.sqlite.documents import sqlite_documents, sqlite_people
 from clarion.stores.sqlite.migrate import path_of
 
 _PROBE: Final = "key-check"
@@ -38,6 +38,7 @@ class SqliteControl:
         self.consents = SqliteConsents(self._runner)
         self.topics = SqliteTopics(self._runner, clock)
         self.documents = sqlite_documents(self._runner)
+        self.people = sqlite_people(self._runner)
         self.providers = SqliteProviders(self._runner, clock, vault)
         self.audiences = SqliteAudiences(data_dir, clock)
         self.suppressions = SqliteSuppressions(self._runner)

@@ -1,4 +1,4 @@
-"""Documents in `control.db`."""
+"""Documents and people in `control.db`."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
@@ -8,6 +8,7 @@ from sqlalchemy.dialects import sqlite
 from clarion.stores.sql.documents import SqlDocuments
 from clarion.stores.sql.engine import Query, Row, Statement
 from clarion.stores.sql.engine import Transaction as SqlTransaction
+from clarion.stores.sql.people import SqlPeople
 from clarion.stores.sqlite.control_run import Runner, Transaction
 
 T = TypeVar("T")
@@ -17,6 +18,11 @@ _DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 def sqlite_documents(runner: Runner) -> SqlDocuments:
     """Return the documents of a file."""
     return SqlDocuments(_Engine(runner))
+
+
+def sqlite_people(runner: Runner) -> SqlPeople:
+    """Return the people of the same file."""
+    return SqlPeople(_Engine(runner))
 
 
 class _Engine:
