@@ -36,6 +36,7 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -147,7 +148,8 @@ class Api:
         await self.app(scope, receive, send)
         start, *rest = answers
         fields = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
-        return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))
+        cookies = tuple(value.decode() for name, value in start["headers"] if name == b"set-cookie")
+        return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest), cookies)
 
     async def close(self) -> None:
         """Close the stores."""

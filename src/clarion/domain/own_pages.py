@@ -8,6 +8,7 @@ of others, as there is no CORS for cookies; where the browser says that another 
 import hmac
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from clarion.domain.errors import Forbidden
 from clarion.domain.person import csrf_of
@@ -30,8 +31,7 @@ class OwnPages:
                 raise _another()
             return
         self.check_origin(headers)
-        given = headers.get(CSRF_HEADER.lower(), "")
-        if not hmac.compare_digest(given.encode(), csrf_of(token).encode()):
+        if not is_csrf_token(headers.get(CSRF_HEADER.lower(), ""), token):
             detail = f"a change with a session needs the token of GET /v1/session in the header {CSRF_HEADER}"
             raise Forbidden(detail, field=CSRF_HEADER, code="csrf_token_wrong")
 
@@ -41,6 +41,17 @@ class OwnPages:
         ours = origin.lower() == self._origin or origin.partition("://")[2] == headers.get("host") != ""
         if not origin or not ours or headers.get("sec-fetch-site", "same-origin") != "same-origin":
             raise _another()
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL, as browsers write it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def is_csrf_token(given: str, token: str) -> bool:
+    """Return whether a text is the one that the pages of a session know."""
+    return hmac.compare_digest(given.encode(), csrf_of(token).encode())
 
 
 def _another() -> Forbidden:

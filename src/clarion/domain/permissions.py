@@ -49,6 +49,8 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "notifications:read": "read and explain notifications",
     "notifications:send": "send notifications",
     "notifications:write": "cancel and withdraw notifications",
+    "operators:read": "read who is an operator",
+    "operators:write": "invite operators, end what they may, and make links to new passwords",
     "origins:read": "read the allowed origins",
     "origins:write": "replace the allowed origins",
     "own-preferences:read": "read one's own preferences and quiet hours",
@@ -79,6 +81,7 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "templates:write": "save drafts of templates, and remove templates",
     "tenant-keys:read": "read the API keys of any tenant",
     "tenant-keys:write": "create, rotate, restrict and revoke API keys of any tenant",
+    "tenant-members:write": "invite people to any tenant",
     "tenant-quotas:read": "read the quotas of any tenant",
     "tenant-quotas:write": "replace the quotas of any tenant",
     "tenants:read": "read tenants",
@@ -142,6 +145,7 @@ OF_USER: Final = frozenset({
 
 OF_OPERATOR: Final = frozenset({
     "tenants:read", "tenants:write", "tenant-keys:read", "tenant-keys:write", "tenant-quotas:read", "tenant-quotas:write",
+    "tenant-members:write", "operators:read", "operators:write",
 })  # fmt: skip
 """What the operator may do, for every tenant."""
 

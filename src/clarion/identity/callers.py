@@ -15,6 +15,10 @@ OPERATOR: Final = Caller("", Actor(ActorKind.OPERATOR, "operator"), OF_OPERATOR)
 """The caller of the operator's keys."""
 
 
+ANYONE: Final = Actor(ActorKind.ANYONE, "")
+"""Who tries to sign in, before it is known who that is."""
+
+
 def caller_of_key(key: ApiKey) -> Caller:
     """Return the caller of a tenant's key: its scopes say what it may do."""
     actor = Actor(ActorKind.KEY, key.key_id)

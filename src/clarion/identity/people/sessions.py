@@ -133,6 +133,16 @@ class Sessions:
         await self._people.commit(self.author(call, found.person.person_id, tenant or left), change, reason)
         return Found(moved, found.person, token)
 
+    async def renew(self, found: Found, call: Call, changed: PeopleChange) -> Found:
+        """Store a change of one's own credentials with another token for the session; all other sessions of the person end. Raises
+        `Stale`."""
+        token, now_ms = self._token(), self._clock.now_ms()
+        renewed = replace(found.session, digest=token_digest(token), used_ms=now_ms)
+        change = replace(changed, sessions=(renewed,), ended=(found.session.digest,), ended_of=found.person.person_id)
+        await self._people.commit(self.author(call, found.person.person_id, changed.tenant), change)
+        (person,) = changed.persons
+        return Found(renewed, replace(person, version=person.version + 1), token)
+
     async def end(self, call: Call, ending: Collection[Session], reason: str = "") -> None:
         """End sessions of one person. One that has ended meanwhile is no error."""
         for one in ending:
