@@ -17,7 +17,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup own provided peers nightly test test-fast test-crash test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages permission-page lock clean
+.PHONY: help setup own provided peers nightly test test-fast test-crash test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages permission-page role-page lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -139,6 +139,9 @@ vendor-pages: own  ## Write what docs/providers says of each vendor from its cod
 
 permission-page: own  ## Write what docs/permissions.md says of each permission and route from the code
 	$(BIN)/python -m clarion_lab.pages.permissions docs/permissions.md
+
+role-page: own  ## Write what docs/roles.md says of each role and route from the code
+	$(BIN)/python -m clarion_lab.pages.roles docs/roles.md
 
 lock:  ## Resolve the lock files again (needs uv)
 	$(LOCK) pyproject.toml lab/pyproject.toml --group dev --no-emit-package clarion -o requirements-dev.lock

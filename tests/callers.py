@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from clarion.domain.actor import Actor, ActorKind
-from clarion.domain.permissions import OF_OPERATOR, OF_TENANT, OF_USER, PUBLIC
+from clarion.domain.permissions import OF_MEMBER, OF_OPERATOR, OF_PERSON, OF_TENANT, OF_USER, PUBLIC
 from clarion.ports.web import Caller
 
 
@@ -23,9 +23,11 @@ def by_either(tenant: str, user: str | None) -> Caller:
 
 
 def opens(permission: str) -> str:
-    """Return the kind of credential that opens a route: `operator`, `user`, `key`, or `` for none."""
+    """Return the kind of credential that opens a route: `operator`, `user`, `key`, `person` for a session alone, or `` for none."""
     if permission == PUBLIC:
         return ""
     if permission in OF_TENANT:
         return "key"
+    if permission in OF_MEMBER | OF_PERSON:
+        return "person"
     return "operator" if permission in OF_OPERATOR else "user"

@@ -36,6 +36,7 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -75,6 +76,7 @@ class Api:
             origins=Origins(self.parts.directory, settings.public_url),
         )
         self.keys: dict[str, str] = {}
+        self.people: dict[str, Any] = {}
 
     def _log(self, level: str, event: str, **fields: Any) -> None:
         self.failures.append(f"{level} {event} {fields}")
@@ -108,9 +110,17 @@ class Api:
         pieces: Iterable[bytes] | None = None,
         client: str | None = "127.0.0.1",
     ) -> Answer:
-        """Make one call; `key` is a tenant's name, a credential or None, `path` as on the wire, with its query,
+        """Make one call; `key` is a tenant's name, that of somebody who is signed in, a credential or None, `path` as on the wire, with its query,
         `client` the address it comes from."""
         credential = self.keys.get(key, key) if key else None
+        if key in self.people:
+            sent_by = self.people[key]
+            await sent_by.renew()
+            answer = await self.call(
+                method, path, body, key=None, headers=[*headers, *sent_by.headers()], pieces=pieces, client=client
+            )
+            sent_by.take(answer)
+            return answer
         wire_path, _, query = path.partition("?")
         sent = list(headers)
         if credential is not None:
@@ -138,7 +148,8 @@ class Api:
         await self.app(scope, receive, send)
         start, *rest = answers
         fields = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
-        return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))
+        cookies = tuple(value.decode() for name, value in start["headers"] if name == b"set-cookie")
+        return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest), cookies)
 
     async def close(self) -> None:
         """Close the stores."""

@@ -1,4 +1,5 @@
-"""Who makes a request or a change: an API key, the operator, a user with a token, or anyone without a credential."""
+"""Who makes a request or a change: an API key, the operator's key, a user with a token, a person who is signed in, or anyone without
+a credential."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -10,6 +11,7 @@ class ActorKind(StrEnum):
     KEY = "key"
     OPERATOR = "operator"
     USER = "user"
+    PERSON = "person"
     ANYONE = "anyone"
 
 

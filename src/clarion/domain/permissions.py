@@ -12,6 +12,10 @@ PUBLIC: Final = ""
 """In the place of a permission: the route needs no credential."""
 
 CONTACTS: Final = "contacts:read"
+READ_MEMBERS: Final = "members:read"
+WRITE_MEMBERS: Final = "members:write"
+READ_ROLES: Final = "roles:read"
+WRITE_ROLES: Final = "roles:write"
 PUBLISH_TEMPLATES: Final = "templates:publish"
 READ_USERS: Final = "users:read"
 WRITE_PROVIDERS: Final = "providers:write"
@@ -40,9 +44,13 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "keys:rotate": "replace the key itself by a new one",
     "layouts:read": "read layouts",
     "layouts:write": "create, replace and remove layouts",
+    READ_MEMBERS: "read the members of the tenant and who is invited",
+    WRITE_MEMBERS: "invite people to the tenant, change roles of members and remove them",
     "notifications:read": "read and explain notifications",
     "notifications:send": "send notifications",
     "notifications:write": "cancel and withdraw notifications",
+    "operators:read": "read who is an operator",
+    "operators:write": "invite operators, end what they may, and make links to new passwords",
     "origins:read": "read the allowed origins",
     "origins:write": "replace the allowed origins",
     "own-preferences:read": "read one's own preferences and quiet hours",
@@ -55,12 +63,16 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "preferences:write": "replace preferences and quiet hours of users",
     "providers:read": "read provider accounts without their secrets, and their health",
     WRITE_PROVIDERS: "create, replace and remove provider accounts, close their breakers, and name secrets by reference",
+    READ_ROLES: "read roles",
+    WRITE_ROLES: "create, replace and remove roles",
     "sandbox:read": "read the messages that the sandbox captured",
     "schedules:read": "read and preview schedules",
     "schedules:write": "create, replace, pause, resume and remove schedules",
     "seen:write": "report that users saw notifications, with a user's own token that this user did",
     "segments:read": "read and preview segments",
     "segments:write": "create, replace and remove segments",
+    "sessions:read": "read one's own sessions",
+    "sessions:write": "change the tenant of one's own session, and end one's own sessions",
     "suppressions:read": "read suppressed addresses",
     "suppressions:write": "add and remove suppressed addresses",
     PUBLISH_TEMPLATES: "publish templates and roll them back",
@@ -69,6 +81,7 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "templates:write": "save drafts of templates, and remove templates",
     "tenant-keys:read": "read the API keys of any tenant",
     "tenant-keys:write": "create, rotate, restrict and revoke API keys of any tenant",
+    "tenant-members:write": "invite people to any tenant",
     "tenant-quotas:read": "read the quotas of any tenant",
     "tenant-quotas:write": "replace the quotas of any tenant",
     "tenants:read": "read tenants",
@@ -132,10 +145,20 @@ OF_USER: Final = frozenset({
 
 OF_OPERATOR: Final = frozenset({
     "tenants:read", "tenants:write", "tenant-keys:read", "tenant-keys:write", "tenant-quotas:read", "tenant-quotas:write",
+    "tenant-members:write", "operators:read", "operators:write",
 })  # fmt: skip
 """What the operator may do, for every tenant."""
 
-SETS: Final[Mapping[str, frozenset[str]]] = {**SCOPES, "inbox": OF_USER, "operator": OF_OPERATOR}
+OF_PERSON: Final = frozenset({"sessions:read", "sessions:write"})
+"""What everybody who is signed in may do, with the sessions of their own alone."""
+
+OF_MEMBER: Final = OF_TENANT - {"keys:rotate"} | {READ_MEMBERS, WRITE_MEMBERS, READ_ROLES, WRITE_ROLES}
+"""What the roles of a tenant may hold: what its keys may do, but for what only a key has a use for, and what people may do with
+people."""
+
+SETS: Final[Mapping[str, frozenset[str]]] = {
+    **SCOPES, "inbox": OF_USER, "operator": OF_OPERATOR, "session": OF_PERSON, "member": OF_MEMBER - OF_TENANT,
+}  # fmt: skip
 """All sets with a name, as the description of the API shows them."""
 
 

@@ -5,7 +5,8 @@ from typing import Final
 from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.api_key import ApiKey, key_digest
 from clarion.domain.limits_processes import CALLERS_KEPT_MAX
-from clarion.domain.permissions import OF_OPERATOR, OF_USER, permissions_of
+from clarion.domain.permissions import OF_OPERATOR, OF_PERSON, OF_USER, permissions_of
+from clarion.domain.person import Person, Session
 from clarion.identity.user_tokens import Grant
 from clarion.ports.directory import OPERATOR_LEVEL, Directory
 from clarion.ports.web import Caller
@@ -13,6 +14,10 @@ from clarion.runtime.tenant_cache import TenantCache
 
 OPERATOR: Final = Caller("", Actor(ActorKind.OPERATOR, "operator"), OF_OPERATOR)
 """The caller of the operator's keys."""
+
+
+ANYONE: Final = Actor(ActorKind.ANYONE, "")
+"""Who tries to sign in, before it is known who that is."""
 
 
 def caller_of_key(key: ApiKey) -> Caller:
@@ -24,6 +29,20 @@ def caller_of_key(key: ApiKey) -> Caller:
 def caller_of_user(grant: Grant) -> Caller:
     """Return the caller of a user's token, who acts for this user alone."""
     return Caller(grant.tenant, Actor(ActorKind.USER, grant.user_id), OF_USER, grant.user_id)
+
+
+def caller_of_session(session: Session, person: Person, permitted: frozenset[str] | None) -> Caller:
+    """Return the caller of a session: `permitted` is what the person's role in the session's tenant permits, None where the person has no
+    place in it (any more). Without a tenant, an operator may do what the operator may."""
+    if permitted is not None:
+        return Caller(session.tenant, person_actor(person.person_id), permitted | OF_PERSON)
+    own = OF_OPERATOR | OF_PERSON if person.is_operator and not session.tenant else OF_PERSON
+    return Caller("", person_actor(person.person_id), own)
+
+
+def person_actor(person_id: str) -> Actor:
+    """Return a person as an actor."""
+    return Actor(ActorKind.PERSON, person_id)
 
 
 class Callers:

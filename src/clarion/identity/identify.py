@@ -5,10 +5,12 @@ import asyncio
 from clarion.domain.api_key import is_mistyped
 from clarion.domain.errors import Forbidden, Unauthorized
 from clarion.domain.networks import contain
+from clarion.domain.person import SESSION_TOKEN_PREFIX
 from clarion.domain.security_events import SecurityEvent
 from clarion.identity.callers import OPERATOR, Callers, caller_of_user
 from clarion.identity.key_uses import KeyUses
 from clarion.identity.operator_keys import OperatorKeys
+from clarion.identity.people.sessions import Sessions
 from clarion.identity.user_tokens import UserTokens, check_generation
 from clarion.ports.clock import Clock
 from clarion.ports.control_keys import Keys
@@ -19,11 +21,19 @@ from clarion.ports.web import Caller
 
 
 class Identity:
-    """Finds the caller of a bearer credential: the operator, a tenant's API key or a user's token."""
+    """Finds the caller of a credential: the operator, a tenant's API key, a user's token or a person's session."""
 
     def __init__(
-        self, directory: Directory, keys: Keys, vault: Vault, clock: Clock, telemetry: Telemetry, operator: OperatorKeys
+        self,
+        directory: Directory,
+        keys: Keys,
+        vault: Vault,
+        clock: Clock,
+        telemetry: Telemetry,
+        operator: OperatorKeys,
+        sessions: Sessions,
     ) -> None:
+        self._sessions = sessions
         self._callers = Callers(directory)
         self._directory = directory
         self._clock = clock
@@ -36,6 +46,8 @@ class Identity:
         """Return the caller, or None for a credential that is wrong, expired or revoked. `peer` is the client's address, if
         known. Raises `Unauthorized` with a code of its own for a mistyped key, and `Forbidden` for a key that may not be
         used from this address."""
+        if secret.startswith(SESSION_TOKEN_PREFIX):
+            return await self._sessions.caller(secret)
         now_ms = self._clock.now_ms()
         if self._operator.match(secret, now_ms):
             return OPERATOR

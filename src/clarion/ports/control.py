@@ -15,6 +15,7 @@ from clarion.ports.control_accounts import Providers, Suppressions
 from clarion.ports.control_keys import Keys
 from clarion.ports.control_users import Consents, Topics, Users
 from clarion.ports.documents import Documents
+from clarion.ports.people import People
 
 
 class TenantRecord(msgspec.Struct, frozen=True):
@@ -109,6 +110,11 @@ class Control(Protocol):
     @property
     def documents(self) -> Documents:
         """The documents of tenants: categories, templates, layouts, workflows, segments, schedules and all the like."""
+        ...
+
+    @property
+    def people(self) -> People:
+        """The people who may sign in."""
         ...
 
     @property

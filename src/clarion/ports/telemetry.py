@@ -31,7 +31,7 @@ class Telemetry(Protocol):
 
     def security(self, event: SecurityEvent, **fields: Any) -> None:
         """Record an event of the security log. `fields` are of this vocabulary, each only where it is known: `tenant`,
-        `key_id`, `by` (the id of the key that changed something, or the word operator), `user` (its id), `peer` (address
+        `key_id`, `by` (the id of the key that changed something, or the word operator), `user` (its id), `person` (the id of who is signed in), `peer` (address
         or network), `route` (method and path pattern), `reason` (a code) and `subject` (what else it concerns, an
         account's name for example). Secrets and bodies are never among them."""
         ...

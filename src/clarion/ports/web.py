@@ -56,7 +56,7 @@ class Call(msgspec.Struct):
 
 class Reply(msgspec.Struct):
     """A response. `body` is anything msgspec encodes, or None for an empty one; `raw` is sent unchanged instead. `quota` is
-    the state of the caller's quota of events, which the response says in its header fields."""
+    the state of the caller's quota of events, which the response says in its header fields. `cookies` are values of `Set-Cookie`."""
 
     body: Any = None
     status: int = 200
@@ -64,6 +64,7 @@ class Reply(msgspec.Struct):
     raw: bytes | None = None
     content_type: str = "application/json"
     quota: QuotaStatus | None = None
+    cookies: tuple[str, ...] = ()
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

@@ -6,7 +6,7 @@ generated from the code; the rest of the page is written by hand and not changed
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -20,7 +20,9 @@ from clarion.testing.loop import LoneLoop
 
 RENEW: Final = "make permission-page"
 _BLOCK: Final = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end of generated -->", re.DOTALL)
-_SETS: Final = {"inbox": "a user's own token", "operator": "the operator"}
+_SETS: Final = {
+    "inbox": "a user's own token", "operator": "the operator", "session": "everybody who is signed in", "member": "roles alone",
+}  # fmt: skip
 """How the page calls the sets that are no scopes of keys."""
 
 
@@ -39,7 +41,11 @@ def all_routes() -> list[Route]:
 
 def page(before: str, found: Sequence[Route]) -> str:
     """Return the text of the page, with the blocks of the text before replaced. Raises `ValueError` without a place for one."""
-    blocks = {"permissions": _permissions(), "routes": _routes(found)}
+    return filled(before, {"permissions": _permissions(), "routes": _routes(found)})
+
+
+def filled(before: str, blocks: Mapping[str, str]) -> str:
+    """Return a text with its generated blocks replaced. Raises `ValueError` without a place for one."""
     missing = blocks.keys() - set(_BLOCK.findall(before))
     if missing:
         raise ValueError(f"the page has no place for {', '.join(sorted(missing))}")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from clarion.app.cli.options import Key, Url, remote
-from clarion.app.cli.remote import Refused
+from clarion.app.cli.remote import Refused, Remote
 from clarion.domain.duration import check_duration
 from clarion.domain.limits import KEY_OVERLAP_S_MAX, KEY_TTL_MS_MAX
 
@@ -37,18 +37,23 @@ def create(
 ) -> None:
     """Create a key, and the tenant if it is new. The secret is printed once and stored nowhere."""
     operator = remote(url, key)
-    try:
-        operator.get(f"/v1/tenants/{tenant}")
-    except Refused as refused:
-        if refused.status != 404:
-            raise
-        operator.put(f"/v1/tenants/{tenant}", {"name": tenant})
+    make_tenant(operator, tenant)
     body: dict[str, Any] = {"name": name, "scopes": scope or ["*"], "networks": network or []}
     if expires_in is not None:
         lifetime = timedelta(milliseconds=check_duration(expires_in, "--expires-in", most_ms=KEY_TTL_MS_MAX))
         body["expires_at"] = (datetime.now(UTC) + lifetime).isoformat()
     made = operator.post(f"/v1/tenants/{tenant}/keys", body)
     typer.echo(made["key"])
+
+
+def make_tenant(operator: Remote, tenant: str) -> None:
+    """Create a tenant unless there is one."""
+    try:
+        operator.get(f"/v1/tenants/{tenant}")
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        operator.put(f"/v1/tenants/{tenant}", {"name": tenant})
 
 
 @app.command("list")

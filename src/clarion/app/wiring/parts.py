@@ -19,6 +19,7 @@ from clarion.deliver.rules.retry import Policy
 from clarion.domain.channel import Channel
 from clarion.identity.identify import Identity
 from clarion.identity.operator_keys import OperatorKeys
+from clarion.identity.people.sessions import Sessions
 from clarion.inbox.worker_waits import InboxWaits
 from clarion.languages.cel.expressions import CelExpressions
 from clarion.languages.confined.pool import ConfinedDrafting
@@ -142,4 +143,11 @@ class Parts(Shared):
 
 def identity_of(parts: Shared, operator: OperatorKeys) -> Identity:
     """Return what finds the callers of credentials."""
-    return Identity(parts.directory, parts.control.keys, parts.vault, parts.clock, parts.telemetry, operator)
+    keys, clock, telemetry = parts.control.keys, parts.clock, parts.telemetry
+    return Identity(parts.directory, keys, parts.vault, clock, telemetry, operator, sessions_of(parts))
+
+
+def sessions_of(parts: Shared) -> Sessions:
+    """Return the sessions of people."""
+    control = parts.control
+    return Sessions(control.people, control.documents, control.tenants, parts.clock)

@@ -12,6 +12,7 @@ from clarion.stores.sql.consents import SqlConsents
 from clarion.stores.sql.documents import SqlDocuments
 from clarion.stores.sql.engine import NO_TENANT, Engine, Transaction
 from clarion.stores.sql.keys import SqlKeys
+from clarion.stores.sql.people import SqlPeople
 from clarion.stores.sql.providers import SqlProviders
 from clarion.stores.sql.quotas import SqlQuotaSettings
 from clarion.stores.sql.statement import Statement
@@ -44,6 +45,7 @@ class SqlControl:
         self.providers = SqlProviders(engine, clock, vault)
         self.audiences = audiences
         self.suppressions = SqlSuppressions(engine)
+        self.people = SqlPeople(engine)
 
     async def check_key(self) -> None:
         """Raise `SealBroken` when the vault's master key is not the one this store was created with: at the start, not at

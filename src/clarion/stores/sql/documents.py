@@ -31,6 +31,7 @@ from clarion.ports.documents import (
     tenant_of,
 )
 from clarion.stores.sql import document_statements as sql
+from clarion.stores.sql.audit_rows import add_audit_row
 from clarion.stores.sql.engine import Engine, Row, Transaction
 from clarion.stores.sql.statement import Query
 from clarion.stores.sql.tables import ARTIFACTS, DOCUMENTS, REFERENCES
@@ -184,13 +185,7 @@ class _Writing:
 
     async def note(self, author: Author, changes: Changes, reason: str) -> None:
         """Add the row of the audit."""
-        ((last,),) = await self._tx.rows(sql.LAST, tenant=self._tenant)
-        row = audit_row(author, changes, (last or 0) + 1, reason)
-        await self._tx.change(
-            sql.NOTE, tenant=row.tenant, number=row.number, at_ms=row.at_ms, actor_kind=row.actor.kind.value,
-            actor_id=row.actor.id, action=row.action, kind=row.kind, key=row.key, before=_text(row.before),
-            after=_text(row.after), address=row.address, request_id=row.request_id, reason=row.reason,
-        )  # fmt: skip
+        await add_audit_row(self._tx, self._tenant, lambda number: audit_row(author, changes, number, reason))
 
     async def _newest(self, key: DocumentKey) -> Document | None:
         rows = await self._tx.rows(sql.ONE, **key._asdict())
@@ -256,10 +251,6 @@ def _audited(row: Row) -> AuditRow:
     tenant, number, at_ms, actor_kind, actor_id, action, kind, key, before, after, *rest = row
     actor = Actor(ActorKind(actor_kind), actor_id)
     return AuditRow(tenant, number, at_ms, actor, action, kind, key, _bytes(before), _bytes(after), *rest)
-
-
-def _text(body: bytes | None) -> str | None:
-    return None if body is None else body.decode()
 
 
 def _bytes(text: str | None) -> bytes | None:

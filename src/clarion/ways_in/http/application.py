@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion.domain.errors import DurabilityError, NotFound
 from clarion.domain.limits_processes import PATH_CHARS_SHOWN_MAX
+from clarion.domain.own_pages import OwnPages
 from clarion.domain.permissions import PUBLIC
 from clarion.edge.one_a_turn import OneATurn
 from clarion.ports.telemetry import Telemetry
@@ -60,6 +61,7 @@ def application(
         ConcurrencyLimits(api.max_requests, api.max_requests_per_tenant),
         telemetry,
         OneATurn(),
+        OwnPages("" if origins is None else origins.own.decode()),
     )
     endpoints: dict[str, ASGIApp] = {}
     for path, methods in by_path.items():

@@ -11,6 +11,7 @@ from typing import Final
 from clarion.domain.api_key import key_id_of
 from clarion.domain.errors import Overloaded, RequestLimited, Unauthorized
 from clarion.domain.limits_processes import CREDENTIAL_CHECKS_MAX, CREDENTIALS_KNOWN_MAX
+from clarion.domain.person import SESSION_TOKEN_PREFIX
 from clarion.domain.request_rate import seconds
 from clarion.domain.security_events import SecurityEvent
 from clarion.ports.telemetry import Telemetry
@@ -43,7 +44,7 @@ class _Known:
 
 
 class _Kind:
-    """Keys or user tokens. They are counted apart, so that refused ones of one kind delay none of the other."""
+    """Keys, user tokens or sessions. They are counted apart, so that refused ones of one kind delay none of the others."""
 
     def __init__(self, refused: SecurityEvent, waits: PeerWaits | None) -> None:
         self.refused = refused
@@ -69,6 +70,7 @@ class Credentials:
         self._now_ns = now_ns
         self._keys = _Kind(SecurityEvent.CREDENTIAL_REFUSED, GrowingWaits(free) if free else None)
         self._tokens = _Kind(SecurityEvent.TOKEN_REFUSED, RateWaits() if free else None)
+        self._sessions = _Kind(SecurityEvent.SESSION_REFUSED, RateWaits() if free else None)
         self._is_operator = is_operator
         self._first_checks = 0
 
@@ -76,7 +78,7 @@ class Credentials:
         """Return the caller of a credential that came from an address. Raises `Unauthorized` when it is not valid, `RequestLimited` when it is not
         checked now because of the peer's refused ones, and `Overloaded` when too many are being checked. `route` is for
         the security log."""
-        kind = self._tokens if is_user_token(secret) else self._keys
+        kind = self._kind_of(secret)
         mark = hash(secret)
         try:
             if mark not in kind.known.recent:
@@ -84,13 +86,18 @@ class Credentials:
             caller = await self._identify(secret, address)
             if caller is not None:
                 return caller
-            raise Unauthorized(CREDENTIAL_NEEDED, field="Authorization")
+            raise _refused(secret)
         except Unauthorized as refusal:
             kind.known.discard(mark)
             if kind.waits is not None and refusal.counts:
                 kind.waits.count(peers, self._now_ns())
             self._telemetry.security(kind.refused, reason=refusal.reason, **_shown(secret, peers, route))
             raise
+
+    def _kind_of(self, secret: str) -> _Kind:
+        if secret.startswith(SESSION_TOKEN_PREFIX):
+            return self._sessions
+        return self._tokens if is_user_token(secret) else self._keys
 
     async def _first(
         self, secret: str, mark: int, kind: _Kind, address: str, peers: Sequence[str], route: str
@@ -106,7 +113,7 @@ class Credentials:
         finally:
             self._first_checks -= 1
         if caller is None:
-            raise Unauthorized(CREDENTIAL_NEEDED, field="Authorization")
+            raise _refused(secret)
         kind.known.add(mark)
         return caller
 
@@ -116,6 +123,12 @@ class Credentials:
             self._telemetry.security(SecurityEvent.CREDENTIAL_DELAYED, **_shown(secret, peers, route))
             detail = "too many credentials of this address were refused; this one was not checked"
             raise RequestLimited(detail, retry_after_s=seconds(wait_ns), code=DELAYED)
+
+
+def _refused(secret: str) -> Unauthorized:
+    if secret.startswith(SESSION_TOKEN_PREFIX):
+        return Unauthorized("the session has ended; sign in again", field="Cookie", code="session_ended")
+    return Unauthorized(CREDENTIAL_NEEDED, field="Authorization")
 
 
 def is_user_token(secret: str) -> bool:

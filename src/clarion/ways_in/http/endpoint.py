@@ -359,5 +359,6 @@ async def _reply(send: Send, reply: Reply, charge: QuotaStatus | None) -> None:
     if reply.headers:
         own = {name.lower().encode(): value.encode("latin-1") for name, value in reply.headers.items()}
         headers = [*((name, value) for name, value in headers if name not in own), *own.items()]
+    headers += [(b"set-cookie", value.encode("latin-1")) for value in reply.cookies]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": raw})

@@ -7,8 +7,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from clarion.domain.actor import Actor, ActorKind
+from clarion.domain.cookies import SESSION_COOKIE, cookie
 from clarion.domain.errors import Forbidden, Overloaded, QuotaStatus, RequestLimited, Unauthorized
+from clarion.domain.own_pages import OwnPages
 from clarion.domain.permissions import PUBLIC, lacks
+from clarion.domain.person import SESSION_TOKEN_PREFIX
 from clarion.domain.security_events import SecurityEvent
 from clarion.edge.one_a_turn import OneATurn
 from clarion.edge.peers import peers_of
@@ -18,6 +21,8 @@ from clarion.ways_in.http.admission import SHARE_USED, Admission, ConcurrencyLim
 from clarion.ways_in.http.credentials import CREDENTIAL_NEEDED, Credentials
 from clarion.ways_in.http.request_limits import RequestLimits
 
+_FIELDS: Final = {ActorKind.USER: "user", ActorKind.PERSON: "person"}
+"""Where the security log has the id of an actor."""
 _ANYONE: Final = Caller("", Actor(ActorKind.ANYONE, ""), frozenset())
 
 
@@ -37,6 +42,7 @@ class Gate(NamedTuple):
     concurrency: ConcurrencyLimits
     telemetry: Telemetry
     heavy: OneATurn
+    own_pages: OwnPages
 
 
 class Visitor(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +63,7 @@ class Entrance:
         self._name = f"{route.method} {route.path}"
         self._slots = gate.concurrency.of(route)
         self._credentials, self._requests, self._telemetry = gate.credentials, gate.requests, gate.telemetry
+        self._own_pages = gate.own_pages
 
     async def identify(self, headers: Mapping[str, str], client: tuple[str, int] | None) -> Visitor:
         """Return who makes a request, which is charged to the limits on requests. Raises `Unauthorized`, `PermissionRefused`,
@@ -67,10 +74,7 @@ class Entrance:
         try:
             if route.permission == PUBLIC:
                 return Visitor(caller, peers, peers, self._requests.charge_peer(route.path, peers, route.cost))
-            kind, _, secret = headers.get("authorization", "").partition(" ")
-            if kind.lower() != "bearer" or not (secret := secret.strip()):
-                self._record(SecurityEvent.CREDENTIAL_REFUSED, "missing", peers)
-                raise Unauthorized(CREDENTIAL_NEEDED, field="Authorization", reason="missing")
+            secret = self._secret(headers, peers)
             address = "" if client is None else client[0]
             caller = await self._credentials.caller(secret, address, peers, self._name)
             self._check_permission(caller, peers)
@@ -96,6 +100,23 @@ class Entrance:
                 self._record(SecurityEvent.REQUEST_LIMIT_REACHED, refusal.code, visitor.peers, visitor.caller)
             raise
 
+    def _secret(self, headers: Mapping[str, str], peers: tuple[str, ...]) -> str:
+        """Return the credential of a request: a bearer's or, without one, the session in the cookie of one of our own pages. Raises
+        `Unauthorized` without one, and `Forbidden` for a session that another page uses."""
+        kind, _, secret = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and (secret := secret.strip()) and not secret.startswith(SESSION_TOKEN_PREFIX):
+            return secret
+        session = cookie(headers, SESSION_COOKIE) if "authorization" not in headers else None
+        if not session or not session.startswith(SESSION_TOKEN_PREFIX):
+            self._record(SecurityEvent.CREDENTIAL_REFUSED, "missing", peers)
+            raise Unauthorized(CREDENTIAL_NEEDED, field="Authorization", reason="missing")
+        try:
+            self._own_pages.check(self._route.method, headers, session)
+        except Forbidden as refusal:
+            self._record(SecurityEvent.ORIGIN_REFUSED, refusal.code, peers)
+            raise
+        return session
+
     def _check_permission(self, caller: Caller, peers: tuple[str, ...]) -> None:
         needed = self._route.permission
         if needed not in caller.permissions:
@@ -104,6 +125,6 @@ class Entrance:
 
     def _record(self, event: SecurityEvent, reason: str, peers: tuple[str, ...], caller: Caller = _ANYONE) -> None:
         actor = caller.actor
-        known = {"tenant": caller.tenant, "user" if actor.kind is ActorKind.USER else "key_id": actor.id}
+        known = {"tenant": caller.tenant, _FIELDS.get(actor.kind, "key_id"): actor.id}
         fields = {name: value for name, value in known.items() if value}
         self._telemetry.security(event, reason=reason, peer=peers[0], route=self._name, **fields)

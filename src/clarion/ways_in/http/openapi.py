@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from clarion import __version__
+from clarion.domain.cookies import SESSION_COOKIE
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
-from clarion.domain.permissions import PUBLIC, sets_with
+from clarion.domain.permissions import OF_MEMBER, OF_USER, PUBLIC, sets_with
 from clarion.ports.web import JSON, Route
 from clarion.ways_in.http.problems import Problem
 
@@ -50,7 +51,10 @@ def document(routes: Sequence[Route]) -> bytes:
             "paths": paths,
             "components": {
                 "schemas": components,
-                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+                "securitySchemes": {
+                    "key": {"type": "http", "scheme": "bearer"},
+                    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+                },
             },
         }
     )
@@ -93,7 +97,7 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
     if route.description:
         operation["description"] = route.description
     if route.permission != PUBLIC:
-        operation["security"] = [{"key": [scope]} for scope in sets_with(route.permission)] or [{"key": []}]
+        operation["security"] = _security(route.permission)
         operation["x-permission"] = route.permission
     if route.body is not None:
         operation["requestBody"] = {
@@ -106,6 +110,13 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
         kinds = (_LINES,) if route.media == (JSON,) else route.media
         operation["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in kinds}}
     return operation
+
+
+def _security(permission: str) -> list[dict[str, list[str]]]:
+    """Return which credentials open a route: a key of one of the scopes with the permission, or a session."""
+    by_key = [{"key": [name]} for name in sets_with(permission) if name not in ("session", "member")]
+    by_session: list[dict[str, list[str]]] = [{"session": []}] if permission not in OF_USER - OF_MEMBER else []
+    return by_key + by_session
 
 
 def _content(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:

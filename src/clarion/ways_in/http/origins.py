@@ -1,9 +1,8 @@
 """A cache of the origins that tenants allow."""
 
-from urllib.parse import urlsplit
-
 from clarion.domain.limits_processes import ORIGIN_TENANTS_MAX
 from clarion.domain.origins import ORIGINS_KEY, AllowedOrigins, is_allowed
+from clarion.domain.own_pages import origin_of
 from clarion.ports.directory import Directory
 from clarion.runtime.followed import catch_up
 from clarion.runtime.tenant_cache import TenantCache
@@ -15,8 +14,7 @@ class Origins:
     def __init__(self, directory: Directory, public_url: str) -> None:
         self._directory = directory
         self._kept: TenantCache[list[frozenset[str]]] = TenantCache(directory, ORIGIN_TENANTS_MAX, list)
-        parts = urlsplit(public_url)
-        self.own = f"{parts.scheme}://{parts.netloc}".lower().encode()
+        self.own = origin_of(public_url).encode()
 
     async def allow(self, tenant: str, origin: str) -> bool:
         """Return whether a tenant allows an origin. Raises `StoreUnavailable`."""

@@ -1,0 +1,1 @@
+"""People: roles and members of tenants, sessions, and how people sign in."""
