@@ -71,5 +71,5 @@ def routes(
         *templates.routes(documents, changing, schemas),
         *previews.routes(control, drafting, clock),
         *providers.routes(control.providers, vendors, verifier, secrets, telemetry),
-        *suppressions.routes(control.suppressions, clock),
+        *suppressions.routes(control.suppressions, clock, vault),
     ]

@@ -100,9 +100,15 @@ PERMISSIONS: Final[Mapping[str, str]] = {
 }
 """Each permission, and what it lets a caller do."""
 
+SHOW_CONTACTS: Final = frozenset({
+    "users:read", "users:write", "notifications:read", "broadcasts:read", "dead-letters:read", "sandbox:read", "events:read",
+    "schedules:read", "schedules:write", "suppressions:read", "suppressions:write",
+})  # fmt: skip
+"""What the responses of routes with these permissions show of contacts is masked for a caller without `contacts:read`."""
+
 SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "notifications:write": frozenset({
-        "notifications:send", "notifications:write", "broadcasts:send", "broadcasts:write", "events:send",
+        CONTACTS, "notifications:send", "notifications:write", "broadcasts:send", "broadcasts:write", "events:send",
         "schedules:write", "seen:write", "dead-letters:replay",
     }),
     "notifications:read": frozenset({
@@ -110,7 +116,7 @@ SCOPES: Final[Mapping[str, frozenset[str]]] = {
         "sandbox:read", CONTACTS,
     }),
     "users:write": frozenset({
-        "users:write", "users:erase", "devices:write", "preferences:write", "default-preferences:write", "topics:write",
+        CONTACTS, "users:write", "users:erase", "devices:write", "preferences:write", "default-preferences:write", "topics:write",
         "segments:write", "origins:write", "user-tokens:write", "user-tokens:revoke",
     }),
     "users:read": frozenset({
@@ -126,7 +132,7 @@ SCOPES: Final[Mapping[str, frozenset[str]]] = {
     }),
     "providers:write": frozenset({WRITE_PROVIDERS}),
     "providers:read": frozenset({"providers:read"}),
-    "suppressions:write": frozenset({"suppressions:write"}),
+    "suppressions:write": frozenset({"suppressions:write", CONTACTS}),
     "suppressions:read": frozenset({"suppressions:read", CONTACTS}),
     "keys:rotate": frozenset({"keys:rotate"}),
 }  # fmt: skip

@@ -6,23 +6,15 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.contacts import mask
 from clarion.domain.limits import AUDITED_TEXT_CHARS_MAX
 
 _JSON: Final = msgspec.json.Encoder(order="sorted")
-_SHOWN: Final = 2
 
 
 def audited(raw: bytes, secrets: Collection[str] = (), contacts: Collection[str] = ()) -> bytes:
     """Return a JSON body for the audit. `secrets` and `contacts` are names of fields, at any depth."""
     return _JSON.encode(_shown(msgspec.json.decode(raw), frozenset(secrets), frozenset(contacts)))
-
-
-def mask(contact: str) -> str:
-    """Return an address or a number of which only a few characters are left."""
-    name, at, domain = contact.rpartition("@")
-    if at:
-        return f"{name[:1]}***@{domain}"
-    return f"***{contact[-_SHOWN:]}" if len(contact) > 2 * _SHOWN else "***"
 
 
 def _shown(value: Any, secrets: frozenset[str], contacts: frozenset[str]) -> Any:

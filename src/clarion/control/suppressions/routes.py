@@ -10,12 +10,15 @@ from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
+from clarion.domain.permissions import CONTACTS
 from clarion.domain.times import Time, shown, stored
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
+from clarion.ports.secrets import SealBroken, Vault
 from clarion.ports.web import Call, Query, Reply, Route
-from clarion.resources.pages import PAGE_QUERIES, Page, page_of, page_reply
+from clarion.resources.pages import PAGE_QUERIES, Page, bytes_of, cursor_text, not_a_cursor, page_of, page_reply
 
+_CURSOR = "suppressions-cursor"
 _WHICH = (Query("channel", "Only this channel"), Query("address", "Only this address"))
 
 
@@ -39,8 +42,9 @@ class SuppressionView(msgspec.Struct, frozen=True):
 
 
 class _Handlers:
-    def __init__(self, suppressions: Suppressions, clock: Clock) -> None:
+    def __init__(self, suppressions: Suppressions, clock: Clock, vault: Vault) -> None:
         self._suppressions = suppressions
+        self._vault = vault
         self._clock = clock
 
     async def add(self, call: Call) -> Reply:
@@ -54,14 +58,27 @@ class _Handlers:
         return Reply(_view(entry), status=201)
 
     async def page(self, call: Call) -> Reply:
-        (channel, address), limit = page_of(call.query, keys=2)
+        tenant, hides = call.caller.tenant, CONTACTS not in call.caller.permissions
+        (channel, address), limit = page_of(self._opened(tenant, call.query) if hides else call.query, keys=2)
         wanted = call.query.get("channel")
         if wanted is not None:
             wanted = _channel(wanted)
-        found = await self._suppressions.page(
-            call.caller.tenant, wanted, call.query.get("address"), (channel, address), limit + 1
-        )
-        return page_reply(found, limit, lambda entry: [entry.channel, entry.address], _view)
+        found = await self._suppressions.page(tenant, wanted, call.query.get("address"), (channel, address), limit + 1)
+        reply = page_reply(found, limit, lambda entry: [entry.channel, entry.address], _view)
+        if hides and reply.body["next"] is not None:
+            # The cursor holds an address.
+            sealed = self._vault.seal(tenant, _CURSOR, reply.body["next"].encode())
+            reply.body["next"] = cursor_text(sealed)
+        return reply
+
+    def _opened(self, tenant: str, query: dict[str, str]) -> dict[str, str]:
+        """Return a query with the cursor that was sealed for who may not read addresses. Raises `InvalidField`."""
+        if "after" not in query:
+            return query
+        try:
+            return query | {"after": self._vault.open(tenant, _CURSOR, bytes_of(query["after"]) or b"").decode()}
+        except SealBroken:
+            raise not_a_cursor() from None
 
     async def remove(self, call: Call) -> Reply:
         channel = _channel(call.query.get("channel", ""))
@@ -83,9 +100,9 @@ def _view(entry: Suppression) -> SuppressionView:
     )  # fmt: skip
 
 
-def routes(suppressions: Suppressions, clock: Clock) -> list[Route]:
+def routes(suppressions: Suppressions, clock: Clock, vault: Vault) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(suppressions, clock)
+    do = _Handlers(suppressions, clock, vault)
     write, read, tag, path = "suppressions:write", "suppressions:read", "suppressions", "/v1/suppressions"
     return [
         Route("GET", path, do.page, read, "List suppressed addresses",

@@ -12,10 +12,11 @@ from clarion.control.templates.preview import PreviewIn, PreviewOut, channels_of
 from clarion.control.templates.reads import Templates
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
+from clarion.domain.contacts import mask
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.json_numbers import numbers
-from clarion.domain.permissions import READ_USERS
+from clarion.domain.permissions import CONTACTS, READ_USERS
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand, Sample
 from clarion.domain.template_head import TemplateHead
@@ -118,7 +119,10 @@ class _Handlers:
         record = await self._control.users.get(caller.tenant, user)
         if record is None:
             raise InvalidField(f"unknown user {user!r}", field="user", code="unknown_user")
-        return readable(record.user_id, record.email, record.phone, record.locale, record.zone, record.attributes)
+        email, phone = record.email, record.phone
+        if CONTACTS not in caller.permissions:
+            email, phone = email and mask(email), phone and mask(phone)
+        return readable(record.user_id, email, phone, record.locale, record.zone, record.attributes)
 
     async def _defined(self, tenant: str, kind: type[D], name: str) -> D:
         return await find_body(self._control.documents, tenant, kind.KIND, name, kind) or kind()

@@ -14,6 +14,7 @@ from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.limits import BATCH_ITEMS_MAX
 from clarion.domain.limits_delivery import REPLAY_AHEAD_MS_MAX, REPLAY_LEFT_MAX, REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
 from clarion.domain.limits_processes import HISTORY_SCAN_MAX
+from clarion.domain.permissions import CONTACTS
 from clarion.domain.times import shown
 from clarion.history.dead_letters.edit import edit_of
 from clarion.history.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
@@ -115,6 +116,9 @@ class _DeadLetters:
     async def replay(self, call: Call) -> Reply:
         body: ReplayIn = call.body
         tenant, asked = call.caller.tenant, self._asked(body)
+        if body.edit is not None and body.edit.address is not None:
+            # What is sent somewhere else is read there.
+            call.caller.require(CONTACTS, "edit.address")
         edit = edit_of(body.edit, await self._channel(tenant, body), await self._template(tenant, body))
         pace = Pace(asked.start_ms, body.rate_per_s)
         replays = Replays(self._store.partitions, tenant, edit, pace, call.caller.actor.id)

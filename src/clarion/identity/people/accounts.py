@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from clarion.domain.contacts import mask
 from clarion.domain.errors import InvalidField, RequestLimited, Stale, Unauthorized
 from clarion.domain.limits_people import STEP_MS_MAX, TOTP_SECRET_BYTES
 from clarion.domain.person import Person
@@ -25,7 +26,6 @@ from clarion.ports.people import People, PeopleChange
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Call
-from clarion.resources.audited import mask
 
 WRONG: Final = "credentials_wrong"
 CODE_WRONG: Final = "code_wrong"

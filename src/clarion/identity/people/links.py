@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from clarion.domain.address import email as checked_email
 from clarion.domain.address import single_line
+from clarion.domain.contacts import mask
 from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.limits_people import (
     INVITATION_MS_MAX,
@@ -42,7 +43,6 @@ from clarion.ports.documents import Author, DocumentKey
 from clarion.ports.people import People, PeopleChange
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Call
-from clarion.resources.audited import mask
 from clarion.resources.changing import Change, Changing
 
 _TOKEN_CHARS: Final = 43

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from clarion.domain.contacts import masked
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
     CallerError,
@@ -34,7 +35,7 @@ from clarion.domain.errors import (
 from clarion.domain.json_values import check_marks, check_number_of_marks, check_values, marks_in
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, QUERY_FIELDS_MAX
 from clarion.domain.limits_processes import LOOP_BODY_BYTES_MAX, METERED_BODY_BYTES_MIN
-from clarion.domain.permissions import PUBLIC
+from clarion.domain.permissions import CONTACTS, PUBLIC, SHOW_CONTACTS
 from clarion.domain.times import shown
 from clarion.edge.cycle import IDLE_MS, VOUCH
 from clarion.edge.safe_headers import OF_PAGES, SAFE
@@ -102,6 +103,8 @@ class Endpoint:
                     await scope[EXCHANGE].check(visitor.caller)
                 call = _call_of(scope, visitor, headers)
                 reply = await self._handled(route, call, scope, receive, admission)
+                if route.permission in SHOW_CONTACTS and CONTACTS not in visitor.caller.permissions:
+                    _mask(reply)
             if route.proves:
                 entrance.refund(visitor)
                 if vouch is not None:
@@ -195,6 +198,12 @@ class Endpoint:
             await problem(send, Overloaded("nothing can be stored now", retry_after_s=5), charge=charge)
             return
         await problem(send, CallerError("internal error", code="internal"), 500, charge=charge)
+
+
+def _mask(reply: Reply) -> None:
+    """Mask the contacts in a reply."""
+    if reply.body is not None:
+        reply.body = masked(msgspec.json.decode(_JSON.encode(reply.body)))
 
 
 def _call_of(scope: Scope, visitor: Visitor, headers: Mapping[str, str]) -> Call:
