@@ -180,6 +180,8 @@ async def test_each_kind_of_credential_opens_its_own_routes_and_no_others(api, k
     """Every route, with a user's token, with a key for everything of a tenant, and with the operator's."""
     kinds = {"user": signed(key), "operator": OPERATOR_KEY, "key": api.keys["acme"]}
     for route in api.routes:
+        if not route.path.startswith("/v1/"):
+            continue  # a page for people, which asks for its own origin
         path = route.path.replace("{", "").replace("}", "")
         needs = opens(route.permission)
         for kind, credential in kinds.items():
