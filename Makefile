@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.setup-done
+PEERS_GO := .venv-peers-go
 CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ALONE = $(BIN)/python -P src/clarion_lab/machine/lock.py "make $@" --
@@ -17,7 +18,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup own provided peers nightly test test-fast test-crash test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages permission-page role-page lock clean
+.PHONY: help setup own provided peers peers-go bench-centrifugo nightly test test-fast test-crash test-slow test-e2e test-e2e-postgres test-memory test-peers test-engines engines search check format format-check lint types contracts environment demo bench chaos vendor-pages permission-page role-page lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +101,15 @@ test-engines: own provided  ## Run the tests over database servers, which they s
 engines: own provided  ## Print the database servers that were found, and start and stop one
 	PYTHONPATH=. $(ALONE) $(BIN)/python -m tests.engines.postgres
 
+# Built from source by Go's toolchain, for the comparison in docs/PERFORMANCE.md; not in CI.
+$(PEERS_GO)/centrifugo:
+	GOBIN=$(abspath $(PEERS_GO)) go install github.com/centrifugal/centrifugo/v6@v6.9.1
+
+peers-go: $(PEERS_GO)/centrifugo  ## Build Centrifugo in .venv-peers-go (needs Go)
+
+bench-centrifugo: own peers-go  ## Measure Centrifugo under the load of the case sockets (CONNS=connections)
+	$(ALONE) $(BIN)/python -m clarion_lab.sockets.beside $(abspath $(PEERS_GO))/centrifugo $(or $(CONNS),10000)
+
 nightly: own provided  ## Run what decides and what searches, in parts (PART=1/3), and print one table
 	$(ALONE) $(BIN)/python -m clarion_lab.nightly $(PART)
 
@@ -150,5 +160,5 @@ lock:  ## Resolve the lock files again (needs uv)
 	$(LOCK) requirements-engines.in -o requirements-engines.lock
 
 clean:  ## Remove both environments and caches (keeps clarion-data)
-	rm -rf $(VENV) $(PEERS) .venv-engines .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEERS) $(PEERS_GO) .venv-engines .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,7 +4,7 @@ the socket of its user, at a steady rate."""
 import subprocess
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import psutil
@@ -67,10 +67,10 @@ class Figures(msgspec.Struct, frozen=True):
 class Clients:
     """A process with many clients."""
 
-    def __init__(self, port: int, signed: list[str]) -> None:
+    def __init__(self, port: int, signed: list[str], server: Literal["clarion", "centrifugo"] = "clarion") -> None:
         command = [sys.executable, "-m", "clarion_lab.sockets.crowd"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
-        self._ask(msgspec.json.encode(Job(port, signed)))
+        self._ask(msgspec.json.encode(Job(port, signed, server)))
         if self._answer() != b"ready\n":
             self.end()
             raise RunError("the clients did not connect")

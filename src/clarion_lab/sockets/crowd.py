@@ -7,13 +7,14 @@ what it got.
 import asyncio
 import sys
 import time
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import uvloop
 
 from clarion_lab.load.programs import HOST
-from clarion_lab.sockets.page import DECODER, Page
+from clarion_lab.sockets import centrifugo
+from clarion_lab.sockets.page import DECODER, Page, hello
 
 _CONNECTING_MAX: Final = 64
 
@@ -23,6 +24,8 @@ class Job(msgspec.Struct, frozen=True):
 
     port: int
     tokens: list[str]
+    server: Literal["clarion", "centrifugo"] = "clarion"
+    """Of Centrifugo, tokens are channels."""
 
 
 class Got(msgspec.Struct):
@@ -51,9 +54,26 @@ class Crowd:
 
     async def _open(self, token: str, room: asyncio.Semaphore) -> None:
         async with room:
-            page = Page(token, None, self._heard, self._ended)
+            page = self._page(token)
             await asyncio.get_running_loop().create_connection(lambda: page, HOST, self._job.port)
             self._pages.append(page)
+
+    def _page(self, token: str) -> Page:
+        if self._job.server == "clarion":
+            return Page(hello(token), self._heard, self._ended)
+        return Page(centrifugo.hello(token), self._heard_of_centrifugo, self._ended, centrifugo.PATH, waits=True)
+
+    def _heard_of_centrifugo(self, page: Page, payload: bytes) -> None:
+        """Read a frame, which may hold several messages."""
+        for message in centrifugo.messages(payload):
+            if message.is_ping and page.transport is not None:
+                page.transport.write(centrifugo.PONG)
+            elif message.push is not None:
+                self.got.frames += 1
+                if message.push.pub.data.sent_ns:
+                    self.got.late_us.append((time.time_ns() - message.push.pub.data.sent_ns) // 1000)
+            elif message.subscribe is not None:
+                self._welcome()
 
     def _heard(self, _page: Page, payload: bytes) -> None:
         self.got.frames += 1
@@ -62,9 +82,12 @@ class Crowd:
             sent_ns = int(message.item["content"]["title"].rpartition(" ")[2])
             self.got.late_us.append((time.time_ns() - sent_ns) // 1000)
         elif message.type == "welcome":
-            self._missing -= 1
-            if not self._missing:
-                self._welcomed.set()
+            self._welcome()
+
+    def _welcome(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._welcomed.set()
 
     def _ended(self, _page: Page) -> None:
         self.got.lost += 1

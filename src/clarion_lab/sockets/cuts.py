@@ -14,7 +14,7 @@ from clarion.app.cli.remote import Remote
 from clarion_lab.load import people, seed_data
 from clarion_lab.load.programs import HOST, RunError, System, running
 from clarion_lab.sockets.installation import MANY, OneMoreGateway, answers, one_more, tokens
-from clarion_lab.sockets.page import DECODER, Page
+from clarion_lab.sockets.page import DECODER, Page, hello
 
 CLIENTS: Final = 2_000
 WALKERS: Final = 100
@@ -68,7 +68,7 @@ class Walker:
         while not self._run.ended:
             try:
                 await loop.create_connection(
-                    lambda: Page(self._token, self.position, self._heard, self._ended), HOST, self._run.port()
+                    lambda: Page(hello(self._token, self.position), self._heard, self._ended), HOST, self._run.port()
                 )
                 return
             except OSError:

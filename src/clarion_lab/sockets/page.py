@@ -15,7 +15,7 @@ PONG: Final = 10
 _SHORT: Final = 125
 _TWO_BYTES: Final = 126
 _HEAD: Final = (
-    "GET /v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n"
 )
 _SWITCHED: Final = b"HTTP/1.1 101 "
@@ -40,27 +40,38 @@ def masked(payload: bytes, operation: int = TEXT) -> bytes:
     return bytes([0x80 | operation]) + length + bytes(4) + payload
 
 
-class Page(asyncio.Protocol):
-    """One connection. `heard` is called with each text frame, `ended` when the connection has ended."""
+def hello(token: str, position: str | None = None) -> bytes:
+    """Return the first frame of a client of the gateway."""
+    message = {"type": "hello", "token": token} | ({"position": position} if position else {})
+    return masked(msgspec.json.encode(message))
 
-    __slots__ = ("_buffer", "_ended", "_heard", "_hello", "_is_open", "transport")
+
+class Page(asyncio.Protocol):
+    """One connection. `first` is what it sends with its handshake, or after that was answered if it `waits`; `heard` is called with
+    each text frame, `ended` when the connection has ended."""
+
+    __slots__ = ("_buffer", "_ended", "_first", "_heard", "_is_open", "_path", "_waits", "transport")
 
     def __init__(
-        self, token: str, position: str | None, heard: Callable[["Page", bytes], None], ended: Callable[["Page"], None]
+        self,
+        first: bytes,
+        heard: Callable[["Page", bytes], None],
+        ended: Callable[["Page"], None],
+        path: str = "/v1/live",
+        *,
+        waits: bool = False,
     ) -> None:
-        hello = {"type": "hello", "token": token} | ({"position": position} if position else {})
-        self._hello = masked(msgspec.json.encode(hello))
+        self._first, self._path, self._waits = first, path, waits
         self._heard, self._ended = heard, ended
         self._buffer = b""
         self._is_open = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the handshake with the hello behind it."""
+        """Send the handshake."""
         self.transport = transport  # type: ignore[assignment]
-        head = _HEAD.format(base64.b64encode(os.urandom(16)).decode()).encode()
-        self.transport.write(head + self._hello)  # type: ignore[union-attr]
-        self._hello = b""
+        head = _HEAD.format(self._path, base64.b64encode(os.urandom(16)).decode()).encode()
+        self.transport.write(head if self._waits else head + self._first)  # type: ignore[union-attr]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end."""
@@ -78,6 +89,8 @@ class Page(asyncio.Protocol):
                 self.cut()
                 return
             self._is_open = True
+            if self._waits and self.transport is not None:
+                self.transport.write(self._first)
         at = self._frames(data)
         self._buffer = data[at:]
 

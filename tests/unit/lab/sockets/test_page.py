@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion_lab.sockets.page import CLOSE, PING, PONG, Page, masked
+from clarion_lab.sockets import centrifugo
+from clarion_lab.sockets.page import CLOSE, PING, PONG, Page, hello, masked
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
@@ -37,7 +38,7 @@ def frame(payload, operation=1):
 
 def opened(position=None):
     heard, wire = [], Wire()
-    page = Page("token", position, lambda _page, payload: heard.append(payload), lambda _page: None)
+    page = Page(hello("token", position), lambda _page, payload: heard.append(payload), lambda _page: None)
     page.connection_made(wire)
     return page, wire, heard
 
@@ -87,3 +88,12 @@ def test_nothing_is_read_after_a_cut():
     page._heard = lambda page, payload: (heard.append(payload), page.cut())
     page.data_received(frame(b"a") + frame(b"b"))
     assert heard == [b"a"]
+
+
+def test_messages_of_centrifugo_are_read_line_by_line():
+    text = b'{"id":1,"connect":{"client":"c"}}\n{"id":2,"subscribe":{}}\n{}\n'
+    text += b'{"push":{"channel":"a","pub":{"data":{"type":"item","sent_ns":7}}}}\n'
+    found = list(centrifugo.messages(text))
+    assert [one.is_ping for one in found] == [False, False, True, False]
+    assert found[1].subscribe == {} and found[3].push.pub.data.sent_ns == 7
+    assert b'"subscribe":{"channel":"ada"}' in centrifugo.hello("ada")
