@@ -328,6 +328,7 @@ def test_every_route_but_the_public_ones_wants_a_credential(operator):
     pages = {
         "/sign-in": 200,
         "/account": 303,
+        "/tenant": 303,
         "/account/authenticator": 303,
         "/invitations/{token}": 404,
         "/reset/{token}": 404,
