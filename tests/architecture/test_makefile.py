@@ -9,7 +9,8 @@ RULES = {m[1]: (m[2].split(), m[3]) for m in RULE.finditer((ROOT / "Makefile").r
 CODE = re.compile(r"\$\((?:BIN|CLARION|MAKE)\)")
 ALONE = {
     "test", "test-crash", "test-slow", "test-e2e", "test-memory", "test-e2e-postgres", "test-peers", "test-engines", "engines",
-    "nightly", "bench-centrifugo"}  # fmt: skip
+    "nightly", "bench-centrifugo",
+}  # fmt: skip
 BY_THEMSELVES = {"bench", "chaos", "demo"}
 """The rigs take the lock, so that it is held too when they are called without make."""
 
