@@ -131,8 +131,8 @@ types: own  ## Mypy, strict
 contracts: own  ## Import rules between the folders
 	$(BIN)/lint-imports
 
-environment: own  ## Build an environment for running Clarion alone (DIR=folder): hashes, the wheel, no rigs
-	$(BIN)/python -m clarion_lab.environment $(or $(DIR),dist/environment)
+environment: own  ## Build an environment for running Clarion alone (DIR=folder EXTRAS=postgres): hashes, the wheel, no rigs
+	$(BIN)/python -m clarion_lab.environment $(or $(DIR),dist/environment) $(EXTRAS)
 
 demo: own  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
 	$(CLARION) demo $(if $(ONCE),--once)
@@ -156,6 +156,7 @@ role-page: own  ## Write what docs/roles.md says of each role and route from the
 lock:  ## Resolve the lock files again (needs uv)
 	$(LOCK) pyproject.toml lab/pyproject.toml --group dev --no-emit-package clarion -o requirements-dev.lock
 	$(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(LOCK) pyproject.toml --extra postgres -c requirements-dev.lock -o requirements-postgres.lock
 	$(LOCK) requirements-peers.in -o requirements-peers.lock
 	$(LOCK) requirements-engines.in -o requirements-engines.lock
 

@@ -1,7 +1,8 @@
 """Builds an environment that runs Clarion alone: libraries by their hashes, the wheel of this checkout, no rigs, no
 installer.
 
-`python -m clarion_lab.environment FOLDER` builds one in an empty or absent folder and prints its size.
+`python -m clarion_lab.environment FOLDER [EXTRA]` builds one in an empty or absent folder and prints its size; `postgres` is the
+extra that there is.
 """
 
 import os
@@ -18,17 +19,22 @@ from clarion.domain.errors import OperatorError
 from clarion_lab.machine.scratch import used
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-LOCK_FILE: Final = "requirements.lock"
+LOCK_FILES: Final = {"": "requirements.lock", "postgres": "requirements-postgres.lock"}
+"""The libraries with their hashes, by the extra."""
 SIZE_MAX: Final = 155_000_000
 """The largest size (bytes) of an environment after Clarion has run in it; 3 MB of it are what serves sockets (picows, aiofastnet)."""
 _KEPT_OUT: Final = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
 _PYTHON: Final = sys.executable
 
 
-def build(folder: Path, root: Path = ROOT) -> None:
-    """Build it in an empty or absent folder. Raises `OperatorError` with the error message of a step that fails."""
-    if not (root / LOCK_FILE).exists():
-        raise OperatorError(f"An environment is built from a checkout, and {root} has no {LOCK_FILE}.")
+def build(folder: Path, root: Path = ROOT, extra: str = "") -> None:
+    """Build it in an empty or absent folder. Raises `OperatorError` with the error message of a step that fails, and for an unknown
+    extra."""
+    if extra not in LOCK_FILES:
+        raise OperatorError(f"There is no extra {extra!r}; there is {' and '.join(filter(None, LOCK_FILES))}.")
+    lock = LOCK_FILES[extra]
+    if not (root / lock).exists():
+        raise OperatorError(f"An environment is built from a checkout, and {root} has no {lock}.")
     if folder.exists() and any(folder.iterdir()):
         raise OperatorError(f"{folder} is not empty.")
     _done([_PYTHON, "-m", "venv", "--without-pip", str(folder)], root)
@@ -43,7 +49,7 @@ def build(folder: Path, root: Path = ROOT) -> None:
     ]
     # Python writes the bytecode of a module at its import, and half of a library's modules are never imported.
     install = [*pip, "install", "--quiet", "--no-compile"]
-    _done([*install, "--require-hashes", "-r", LOCK_FILE], root)
+    _done([*install, "--require-hashes", "-r", lock], root)
     with TemporaryDirectory(prefix="clarion-wheel-") as built:
         _done([_PYTHON, "-m", "hatchling", "build", "--target", "wheel", "--directory", built], root)
         _done([*install, "--no-deps", *map(str, Path(built).glob("*.whl"))], root)
@@ -95,11 +101,12 @@ def _done(command: Sequence[str], folder: Path) -> None:
 def main(words: Sequence[str]) -> None:
     """Build the environment in the named folder, and print its size."""
     try:
-        (name,) = words
+        name, *extras = words
+        (extra,) = extras or [""]
         with used():
-            build(Path(name).absolute())
+            build(Path(name).absolute(), extra=extra)
     except ValueError:
-        sys.exit("usage: python -m clarion_lab.environment FOLDER")
+        sys.exit("usage: python -m clarion_lab.environment FOLDER [EXTRA]")
     except OperatorError as error:
         sys.exit(str(error))
     sys.stdout.write(f"{name}: {size_report(Path(name))}\n")

@@ -9,7 +9,13 @@ import pytest
 from clarion import __version__
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-peers.lock", "requirements-engines.lock"]
+LOCKS = [
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-peers.lock",
+    "requirements-engines.lock",
+    "requirements-postgres.lock",
+]
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z0-9,_-]+\])?==(?P<version>\S+)")
 
 
@@ -78,4 +84,4 @@ def test_the_lock_of_peers_holds_what_is_asked_for_there():
 
 
 def test_what_runs_in_production_is_what_was_tested():
-    assert pins("requirements.lock") <= pins("requirements-dev.lock")
+    assert pins("requirements.lock") < pins("requirements-postgres.lock") <= pins("requirements-dev.lock")

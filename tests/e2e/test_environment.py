@@ -10,6 +10,7 @@ import pytest
 from clarion.app.cli.version import version
 from clarion_lab import environment
 from tests.docs.walk import ROOT, installation, walk
+from tests.engines.postgres import Engine, database_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.processes]
 
@@ -71,6 +72,28 @@ def test_a_store_whose_extra_is_missing_is_one_sentence(run, monkeypatch):
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "pip install 'clarion[gcp]'" in ended.stderr
+
+
+def test_without_the_extra_a_server_is_one_sentence(run, monkeypatch):
+    monkeypatch.setenv("CLARION_STORE", "postgres")
+    ended = run("clarion", "init")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "make environment EXTRAS=postgres" in ended.stderr
+
+
+@pytest.mark.engines
+def test_with_the_extra_it_runs_on_a_server(tmp_path, monkeypatch):
+    subprocess.run(
+        ["make", "--no-print-directory", "environment", f"DIR={tmp_path / 'with'}", "EXTRAS=postgres"],
+        cwd=ROOT, capture_output=True, check=True,
+    )  # fmt: skip
+    monkeypatch.setenv("CLARION_STORE", "postgres")
+    monkeypatch.setenv("CLARION_POSTGRES_DSN", database_of(tmp_path, Engine.own))
+    begun = subprocess.run(
+        [tmp_path / "with" / "bin" / "clarion", "init"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (begun.returncode, begun.stderr) == (0, "")
+    assert "Ready" in begun.stdout
 
 
 @pytest.mark.parametrize(

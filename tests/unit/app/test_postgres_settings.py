@@ -45,7 +45,9 @@ def test_without_the_driver_a_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.delitem(sys.modules, "clarion.app.wiring.postgres_stores", raising=False)
     monkeypatch.delattr("clarion.app.wiring.postgres_stores", raising=False)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(OperatorError, match=r'the driver is not installed; run: pip install "clarion\[postgres\]"'):
+    with pytest.raises(
+        OperatorError, match="the driver is not installed; in a checkout run: make environment EXTRAS=postgres"
+    ):
         stores.postgres()
 
 

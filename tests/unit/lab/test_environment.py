@@ -44,7 +44,7 @@ def test_its_size_excludes_linked_files(tmp_path):
     assert environment.size_report(folder).startswith("2.0 MB of at most 155, 0.5 of them bytecode; it would be ")
 
 
-@pytest.mark.parametrize("words", [[], ["one", "two"]])
+@pytest.mark.parametrize("words", [[], ["one", "postgres", "two"]])
 def test_it_needs_one_folder(words):
     with pytest.raises(SystemExit, match="usage"):
         environment.main(words)
@@ -54,3 +54,9 @@ def test_a_command_that_fails_ends_with_its_sentence(tmp_path):
     (tmp_path / "mine").touch()
     with pytest.raises(SystemExit, match="is not empty"):
         environment.main([str(tmp_path)])
+
+
+def test_an_unknown_extra_is_refused_by_its_name(tmp_path):
+    with pytest.raises(OperatorError, match="There is no extra 'kafka'; there is postgres"):
+        environment.build(tmp_path / "new", extra="kafka")
+    assert not (tmp_path / "new").exists()

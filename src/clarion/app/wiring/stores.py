@@ -78,6 +78,6 @@ def postgres() -> ModuleType:
         from clarion.app.wiring import postgres_stores
     except ImportError:
         raise OperatorError(
-            'store = "postgres": the driver is not installed; run: pip install "clarion[postgres]".'
+            'store = "postgres": the driver is not installed; in a checkout run: make environment EXTRAS=postgres.'
         ) from None
     return postgres_stores
