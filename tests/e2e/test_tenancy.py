@@ -108,11 +108,6 @@ OWN = {
     ("PUT", "/v1/tenants/{id}"): {"name": "renamed"},
 }
 """Routes that create: the caller gets a thing of that name of their own."""
-OF_PEOPLE = (
-    "/v1/members/", "/v1/roles/", "/v1/sessions/", "/v1/invitations/", "/v1/operators/", "/v1/tenants/{id}/invitations",
-    "/invitations/", "/reset/",
-)  # fmt: skip
-"""What a person's session or link opens, and no key of a tenant."""
 SIGNED = {
     (method, path)
     for method in ("GET", "POST")
@@ -121,6 +116,10 @@ SIGNED = {
 """Routes for providers and mail clients: `test_receipts.py` and the contract tests of unsubscribing have their stories, those of two
 tenants too."""
 OPERATORS = "/v1/tenants"
+PEOPLE = ("/v1/roles", "/v1/members", "/v1/invitations", "/v1/session", "/v1/operators", "/v1/tenants/{id}/invitations")
+"""Routes for people who are signed in: `test_roles.py` calls them with each role, and with what belongs to another tenant."""
+PAGES = ("/sign-in", "/sign-out", "/tenant", "/invitations/", "/reset/", "/account")
+"""Pages on which people sign in: `tests/security/test_people_accounts.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +221,7 @@ def described(api):
 
 
 def test_every_route_with_an_id_has_its_entry(operator):
-    named = {route for route in described(operator) if "{" in route[1] and not route[1].startswith(OF_PEOPLE)}
+    named = {route for route in described(operator) if "{" in route[1] and not route[1].startswith((*PEOPLE, *PAGES))}
     assert named == set(ABSENT) | set(OWN) | SIGNED
 
 
@@ -325,24 +324,11 @@ def test_every_route_but_the_public_ones_wants_a_credential(operator):
     anyone = Api(operator.port)
     public = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/workflows/schema"}
     signed = {"/v1/unsubscribe/{token}": 404}
-    pages = {
-        "/sign-in": 200,
-        "/account": 303,
-        "/tenant": 303,
-        "/account/authenticator": 303,
-        "/invitations/{token}": 404,
-        "/reset/{token}": 404,
-    }
-    foreign = set()
     for method, path in described(operator):
+        if path.startswith(PAGES):
+            continue
         answer = anyone.call(method, re.sub(r"\{\w+\}", "x", path))
-        if method == "POST" and not path.startswith("/v1/"):
-            assert answer.status == 403, path  # a form that no page of its own sent
-            foreign.add(path)
-        else:
-            wanted = 200 if path in public else (pages | signed).get(path, 401)
-            assert answer.status == wanted, (method, path)
-    assert foreign
+        assert answer.status == (200 if path in public else signed.get(path, 401)), (method, path)
 
 
 def test_scopes_say_what_a_key_may_do(victim, operator):

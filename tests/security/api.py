@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 class Api:
     """An installation's API in this process, with two tenants that have equal definitions."""
 
-    def __init__(self, data_dir, *, confined=True) -> None:
+    def __init__(self, data_dir, *, confined=True, settings_file=None, egress=None) -> None:
         prepared(data_dir, *NAMES)
         clock = SystemClock()
         environment = {
@@ -56,9 +56,11 @@ class Api:
             "CLARION_API_MAX_REQUESTS": "100",
             "CLARION_API_LIMITS_REFUSED_KEYS": "0",
         }
-        settings = load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
+        settings = load(settings_file, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
         telemetry, vault = ProcessTelemetry(Metrics()), FileVault.load(data_dir)
         self.parts = Shared(settings, clock, telemetry, vault, in_files(settings, clock, vault, telemetry))
+        if egress is not None:
+            self.parts.http = lambda: egress  # type: ignore[method-assign]
         self.routes = [*all_routes.routes(self.parts), *ops.routes(self.parts, Connections())]
         self.tokens = UserTokens(self.parts.vault)
         self.failures: list[str] = []

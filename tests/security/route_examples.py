@@ -121,6 +121,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/sign-in"): Example({}, raw=b"email=a&password=b"),
     ("POST", "/sign-in/code"): Example({}, raw=b"code=123456"),
     ("POST", "/sign-out"): Example({}, raw=b"csrf=x"),
+    ("GET", "/sign-in/with/{provider}"): _at(provider="x"),
+    ("GET", "/sign-in/with/{provider}/callback"): _at(provider="x"),
     ("GET", "/tenant"): _at(),
     ("POST", "/tenant"): Example({}, raw=b"tenant=acme"),
     ("GET", "/invitations/{token}"): _at(token="x"),

@@ -31,7 +31,7 @@ DESCRIPTION = {("GET", "/openapi.json"), ("GET", "/docs")}
 SIGNED = ("/v1/receipts/{tenant}/{provider}", "/v1/unsubscribe/{token}")
 """Routes whose requests are signed by others."""
 PAGES = {
-    "/sign-in", "/sign-in/code", "/sign-out", "/tenant", "/invitations/{token}", "/reset/{token}", "/account", "/account/sessions",
+    "/sign-in", "/sign-in/code", "/sign-in/with/{provider}", "/sign-in/with/{provider}/callback", "/sign-out", "/tenant", "/invitations/{token}", "/reset/{token}", "/account", "/account/sessions",
     "/account/password", "/account/authenticator", "/account/authenticator/remove",
 }  # fmt: skip
 """Pages on which people sign in, and of their accounts: they check sessions by themselves."""

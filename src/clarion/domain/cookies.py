@@ -9,6 +9,8 @@ from clarion.domain.limits_people import COOKIE_CHARS_MAX, SESSION_MS_MAX
 SESSION_COOKIE: Final = "__Host-clarion-session"
 STEP_COOKIE: Final = "__Host-clarion-step"
 """Of a sign-in under way: what has been shown so far, sealed."""
+FLOW_COOKIE: Final = "__Host-clarion-provider"
+"""Of the way to an identity provider and back, sealed."""
 _BOUNDS: Final = "Path=/; Secure; HttpOnly; SameSite=Lax"
 
 

@@ -54,3 +54,22 @@ FORM_BYTES_MAX: Final = 8 * 1024
 FORM_FIELDS_MAX: Final = 20
 RETURN_PATH_CHARS_MAX: Final = 500
 """Length of the path to which a sign-in leads."""
+PROVIDERS_MAX: Final = 20
+"""Identity providers of an installation."""
+GROUP_ROLES_MAX: Final = 1_000
+"""Groups of one provider that are mapped to roles."""
+GROUPS_READ_MAX: Final = 1_000
+"""Groups of a person that are looked at."""
+FLOW_MS_MAX: Final = 10 * 60 * 1000
+"""How long signing in at a provider may take."""
+METADATA_MS_MAX: Final = 3600 * 1000
+"""How long what a provider says of itself, and its keys, are used without asking again."""
+KEYS_AGAIN_MS_MIN: Final = 30 * 1000
+"""How long after an unknown key made us ask for keys another one does."""
+PROVIDER_CALL_MS_MAX: Final = 10_000
+PROVIDER_ANSWER_BYTES_MAX: Final = 256 * 1024
+ID_TOKEN_CHARS_MAX: Final = 64 * 1024
+ID_TOKEN_LEEWAY_S: Final = 60
+"""How far the clocks of a provider and of this machine may differ."""
+SUBJECT_CHARS_MAX: Final = 255
+CODE_CHARS_MAX: Final = 4_096

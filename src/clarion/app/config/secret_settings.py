@@ -40,6 +40,16 @@ def read_secret_settings(tree: dict[str, Any], env: Mapping[str, str]) -> None:
             section = section[name]
         if isinstance(section[key], dict):
             section[key] = _value(section[key], path, stores)
+    for index, one in enumerate(_providers(tree)):
+        if isinstance(one.get("client_secret"), dict):
+            path = f"sign_in.providers[{index}].client_secret"
+            one["client_secret"] = _value(one["client_secret"], path, stores)
+
+
+def _providers(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tables of identity providers; what is none is refused where all settings are checked."""
+    given = tree["sign_in"]["providers"]
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
 
 
 def _value(given: dict[str, Any], path: str, stores: Mapping[str, SecretStore]) -> str:

@@ -11,6 +11,7 @@ from clarion.app.config.stages import Content, Deliver, Plan, Record
 from clarion.domain.limits_processes import PARTITIONS_MAX, PARTITIONS_OF_A_DATABASE
 from clarion.domain.settings import Section
 from clarion.gateway.settings import Gateway
+from clarion.identity.settings import SignIn
 from clarion.outbound.net.settings import Egress
 from clarion.outbound.secrets.settings import Secrets
 from clarion.ways_in.http.settings import Api
@@ -27,6 +28,7 @@ class Config(Section, frozen=True):
     master_key: str
     api: Api
     gateway: Gateway
+    sign_in: SignIn
     workers: Workers
     postgres: Postgres
     journal: Journal

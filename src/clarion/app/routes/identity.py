@@ -15,4 +15,6 @@ def routes(parts: Shared) -> list[Route]:
 
 
 def _people(parts: Shared) -> Parted:
-    return Parted(sessions_of(parts), parts.vault, parts.quotas, parts.clock, parts.telemetry, parts.config.public_url)
+    config = parts.config
+    own = sessions_of(parts), parts.vault, parts.quotas, parts.clock, parts.telemetry
+    return Parted(*own, config.public_url, config.sign_in.providers, parts.http)

@@ -1,0 +1,1 @@
+"""Signing in at identity providers by OpenID Connect: the code flow with PKCE."""
