@@ -8,7 +8,7 @@ RULE = re.compile(r"^([a-z0-9-]+):(?!=)([^#\n]*).*\n((?:\t.*\n)*)", re.MULTILINE
 RULES = {m[1]: (m[2].split(), m[3]) for m in RULE.finditer((ROOT / "Makefile").read_text(encoding="utf-8")) if m[3]}
 CODE = re.compile(r"\$\((?:BIN|CLARION|MAKE)\)")
 ALONE = {
-    "test", "test-crash", "test-slow", "test-e2e", "test-memory", "test-e2e-postgres", "test-peers", "test-engines", "engines",
+    "bench-centrifugo", "test", "test-crash", "test-slow", "test-e2e", "test-memory", "test-e2e-postgres", "test-peers", "test-engines", "engines",
     "nightly",
 }  # fmt: skip
 BY_THEMSELVES = {"bench", "chaos", "demo"}
