@@ -35,7 +35,7 @@ COUNTED_AT_ONCE_MAX: Final = 8
 """Users whose counts are read concurrently."""
 CHECKED_USERS_MAX: Final = 500
 """Users who are looked at in the same round although nothing is known to be new."""
-ROUND_MS: Final = 40
+ROUND_MS: Final = 50
 """How long such a call and what follows take at least, so that more users share the next one."""
 DRAIN_RETRY_MS_MAX: Final = 10_000
 """Over how long clients of a gateway that stops are spread: each waits for a random part of it before it comes back."""
@@ -51,7 +51,7 @@ PRESENCE_LOOK_MS: Final = 1_000
 """How often a worker asks whether anyone is connected at all."""
 ONLOOKERS_CHECKED_MAX: Final = 100
 """Users of a batch of results who are looked for among those connected."""
-HURRY_MS_MIN: Final = 30
+HURRY_MS_MIN: Final = 50
 """How soon after the last recording another one may begin because a user is looking."""
 TOKENS_KNOWN_MAX: Final = 10_000
 """Tokens that were valid and are looked at even while their peer has to wait."""
