@@ -11,6 +11,7 @@ from clarion.domain.content import Template
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.limits_delivery import REPLAY_AHEAD_MS_MAX
+from clarion.domain.permissions import CONTACTS
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
 from clarion.history import routes as record_routes
@@ -64,7 +65,7 @@ class DeadLetterApi:
     async def ask(self, verb, path, *, query=None, body=None, tenant=world.TENANT, **parts):
         route = self.routes[verb, path]
         decoded = None if body is None else msgspec.convert(body, route.body)
-        caller = by_key(tenant, {route.permission}, "key_1")
+        caller = by_key(tenant, {route.permission, CONTACTS}, "key_1")
         reply = await route.handler(Call(caller, parts, query or {}, {}, b"", decoded))
         return msgspec.json.decode(msgspec.json.encode(reply.body))
 
