@@ -29,7 +29,7 @@ CHANGES = Changes(
 EXPECTED = Expected({KEPT: 1, GONE: 1, NEW: 0}, {GONE: frozenset()})
 
 
-class _Mortal:
+class Mortal:
     """An engine whose transactions end the process at a step."""
 
     def __init__(self, engine, steps):
@@ -71,7 +71,7 @@ class _Steps:
 async def main(backend: str, data_dir: Path, steps: int) -> None:
     control_plane = ControlPlane(data_dir, backend=backend)
     documents = control_plane.control.documents
-    documents._engine = _Mortal(documents._engine, steps)
+    documents._engine = Mortal(documents._engine, steps)
     await documents.commit(AUTHOR, CHANGES, EXPECTED)
     await control_plane.close()
 

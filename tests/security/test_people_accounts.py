@@ -456,3 +456,22 @@ def test_a_code_counts_around_its_step_and_not_again(secret, at_s, off):
     if abs(off) <= 1:
         assert found is not None and abs(found - now) <= 1
         assert matching_step(secret, code, at_s * 1000, now + 1) is None
+
+
+async def test_an_invitation_that_a_crash_left_half_accepted_is_accepted_by_the_same_link(api, monkeypatch):
+    path, people = await link_for(api), type(api.parts.control.people)
+    commit = people.commit
+
+    async def dies(self, author, change, reason=""):
+        if change.action == "session.begin":
+            raise OSError("the process ends here")
+        return await commit(self, author, change, reason)
+
+    monkeypatch.setattr(people, "commit", dies)
+    assert (await Browser(api).fill(path, name="Ada", password=PASSWORD)).status == 500
+    monkeypatch.setattr(people, "commit", commit)
+    browser = Browser(api)
+    assert (await browser.fill(path, name="Ada", password=PASSWORD)).status == 303
+    assert (await browser.json("GET", "/v1/session")).json["role"] == "owner"
+    owner = await signed_in(api, "owner", "acme", "owner")
+    assert len((await owner.ok("GET", "/v1/members")).json["data"]) == 2
