@@ -10,12 +10,13 @@ import pytest
 
 from clarion.domain.errors import Conflict, InvalidField, Malformed, NotFound, Stale
 from clarion.domain.limits import REASON_CHARS_MAX
+from clarion.domain.reference import Reference
 from clarion.ports.documents import Changes, DocumentKey
 from clarion.ports.web import Call
 from clarion.resources import file_form
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Resource
+from clarion.resources.declaration import Facts, Resource
 from clarion.resources.routes import routes
 from clarion.ways_in.http.openapi import document
 from tests.callers import by_key
@@ -46,18 +47,14 @@ class WidgetView(msgspec.Struct, frozen=True):
     parent: str | None = None
 
 
-def needs(body: Widget, facts: Facts) -> Needs:
-    wanted = set() if body.parent is None else {DocumentKey(facts.target.tenant, KIND, body.parent)}
-    return Needs(frozenset({facts.target} | wanted))
+def references(body: Widget) -> list[Reference]:
+    return [] if body.parent is None else [Reference(KIND, body.parent, "parent")]
 
 
 def check(body: Widget, facts: Facts, now_ms: int) -> Changes:
     if body.size < 1:
         raise InvalidField("must be at least 1", field="size")
-    if body.parent is not None and facts.find(KIND, body.parent) is None:
-        raise InvalidField(f"no such widget: {body.parent}", field="parent", code="unknown_widget")
-    refers = () if body.parent is None else ((KIND, body.parent),)
-    return stored(facts, body, now_ms, refers=refers)
+    return stored(facts, body, now_ms)
 
 
 WIDGETS = Resource(
@@ -66,7 +63,7 @@ WIDGETS = Resource(
     Widget,
     WidgetView,
     check,
-    needs,
+    references=references,
     description="A thing of a size.",
     example=Widget(3),
     most=3,

@@ -20,3 +20,12 @@ class Expressions(Protocol):
         `EXPRESSION_CHARS_MAX`, iterates more than once, calls an unknown function, or reads a name that is not one of
         `names` (None allows any)."""
         ...
+
+
+def fault_of(expressions: Expressions, text: str, names: Collection[str]) -> str:
+    """Return why an expression cannot be compiled, empty when it can."""
+    try:
+        expressions.compile(text, names)
+    except ExpressionError as error:
+        return str(error)
+    return ""

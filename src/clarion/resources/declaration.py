@@ -5,7 +5,8 @@ A change gathers what `needs` names, again as long as it names more, and then `c
 raises the refusal. Both are pure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from clarion.domain.actor import Actor
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import BODY_BYTES_MAX, DEFINITIONS_PER_KIND_MAX
+from clarion.domain.reference import Reference
 from clarion.ports.documents import Bound, Changes, Document, DocumentKey, Expected
 from clarion.ports.drafting import BuildJob
 from clarion.ports.web import JSON, Query
@@ -97,6 +99,11 @@ def nothing(_body: Any, _facts: Facts) -> Needs:
     return Needs()
 
 
+def no_references(_body: Any) -> Iterable[Reference]:
+    """Return that a body names no other documents."""
+    return ()
+
+
 class Action(msgspec.Struct, Generic[B], frozen=True):
     """A way to change a document. `heavy` ones take long to decide, and are decided in a thread."""
 
@@ -109,6 +116,7 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     """A kind of documents. `path` ends in `{key}`, unless a tenant has one alone: then `only` is its key, and `default` its
     body until it is stored. `body` is what requests give, checked by itself and made what documents hold by `prepare`, `view`
     what responses show: the fields of the body with `key`, `version`, `created_at` and `updated_at`, as far as it has them.
+    What `references` names has to exist when a body is stored, as the same commit sees it, and stays as long as it is named.
     `secrets` and `contacts` name fields that the audit shows as digests, or masked; `audited` replaces that. `media` are the types of bodies, `queries` those of
     the route that gets one."""
 
@@ -118,6 +126,7 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     view: type[msgspec.Struct]
     check: Check[B]
     needs: Need[B] = nothing
+    references: Callable[[B], Iterable[Reference]] = no_references
     noun: str = ""
     plural: str = ""
     summary: str = ""
@@ -149,13 +158,28 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
 
     @property
     def put(self) -> Action[B]:
-        """The action that stores a body; a tenant has at most `most` of them."""
+        """The action that stores a body that names what exists; a tenant has at most `most` of them."""
+
+        def needs(body: B, facts: Facts) -> Needs:
+            named = {DocumentKey(facts.target.tenant, one.kind, one.key) for one in self.references(body)}
+            own = self.needs(body, facts)
+            return replace(own, documents=own.documents | named) if named else own
 
         def check(body: B, facts: Facts, now_ms: int) -> Changes:
+            named = frozenset[tuple[str, str]]()
+            for one in self.references(body):
+                if facts.find(one.kind, one.key) is None:
+                    raise one.unknown()
+                named |= {(one.kind, one.key)}
             changes = self.check(body, facts, now_ms)
-            return replace(changes, bounds=(Bound(self.kind, self.most, self.names),)) if changes.puts else changes
+            if not changes.puts:
+                return changes
+            puts = tuple(
+                replace(put, refers=put.refers | named) if put.key == facts.target else put for put in changes.puts
+            )
+            return replace(changes, puts=puts, bounds=(Bound(self.kind, self.most, self.names),))
 
-        return Action(check, self.needs, self.heavy)
+        return Action(check, needs, self.heavy)
 
     @property
     def collection(self) -> str:
@@ -166,6 +190,16 @@ class Resource(msgspec.Struct, Generic[B], frozen=True):
     def permissions(self) -> Permissions:
         """The permissions to read and to change these, such as `event-rules:read`."""
         return Permissions(f"{self.collection}:read", f"{self.collection}:write")
+
+
+def view_of_body(body: type[msgspec.Struct], about: str, *, sparse: bool = False) -> type[msgspec.Struct]:
+    """Return the type of responses that show all fields of a body with its key, version and times; `about` describes it. `sparse`
+    ones leave out what is as by default."""
+    own: list[tuple[str, Any]] = [("key", str), ("version", int), ("created_at", datetime), ("updated_at", datetime)]
+    return msgspec.defstruct(
+        f"{body.__name__.removesuffix('Body')}View", own, bases=(body,), namespace={"__doc__": about}, frozen=True,
+        kw_only=True, forbid_unknown_fields=False, omit_defaults=sparse,
+    )  # fmt: skip
 
 
 def defaults_of(struct: type[msgspec.Struct]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pages of lists: opaque cursors, page sizes and times in queries. Where a list is in the order of keys, its cursor holds the last key seen."""
+"""Pages of lists: opaque cursors, page sizes, times and flags in queries. Where a list is in the order of keys, its cursor holds the last key seen."""
 
 import base64
 import binascii
@@ -92,6 +92,14 @@ def time_of(query: Mapping[str, str], name: str) -> int | None:
     if at is None or at.tzinfo is None:
         raise InvalidField("must be an RFC 3339 time with its offset", field=name)
     return stored(at)
+
+
+def flag_of(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """Return a flag of a query. Raises `InvalidField`."""
+    text = query.get(name)
+    if text not in (None, "true", "false"):
+        raise InvalidField("must be true or false", field=name)
+    return default if text is None else text == "true"
 
 
 def page_of(query: Mapping[str, str], keys: int = 1) -> tuple[list[str], int]:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from clarion.control.categories.rules import check_defaults
 from clarion.control.providers.fields import check_fields
-from clarion.control.suppressions.rules import check_address
 from clarion.control.templates.rules import check_content
 from clarion.control.tenants.rules import check_tenant
+from clarion.domain.address import contact
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import PARTS, REQUIRED_PARTS
 from clarion.domain.errors import InvalidField
@@ -138,13 +138,13 @@ def test_a_secret_may_have_lines_and_is_not_repeated_in_its_refusal():
     ],
 )
 def test_suppressed_addresses_have_the_form_of_those_of_users(channel, text, stored):
-    assert check_address(Channel(channel), text) == stored
+    assert contact(Channel(channel), text, "address") == stored
 
 
 @pytest.mark.parametrize("channel", list(CHANNELS))
 def test_no_suppressed_address_has_two_lines(channel):
     with pytest.raises(InvalidField):
-        check_address(channel, "a@example.com\nb")
+        contact(channel, "a@example.com\nb", "address")
 
 
 @pytest.mark.parametrize("scopes", [[], ["operator"], ["inbox"], ["users:write", "users"], ["*"] * 33])

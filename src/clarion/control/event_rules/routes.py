@@ -3,7 +3,7 @@ parse."""
 
 import asyncio
 from collections.abc import Container
-from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,49 +15,23 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
 from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.ports.control import Control
-from clarion.ports.documents import Changes
-from clarion.ports.expressions import ExpressionError, Expressions
+from clarion.ports.expressions import Expressions, fault_of
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
-from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Resource
-from clarion.resources.references import needed, referred
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Resource, view_of_body
 from clarion.resources.routes import Handlers, routes_of
 
 _JSON = msgspec.json.Encoder()
-
-
-class EventRuleView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event rule in the API's responses."""
-
-    key: str
-    version: int
-    event: str
-    notify: tuple[Notify, ...]
-    created_at: datetime
-    updated_at: datetime
-    if_: str | None = msgspec.field(default=None, name="if")
-    enabled: bool = True
-    name: str = ""
-
-
-def needs(body: EventRule, facts: Facts) -> Needs:
-    """Return what a rule names."""
-    return needed(references(body), facts)
-
-
-def check(body: EventRule, facts: Facts, now_ms: int) -> Changes:
-    """Return the rule to store. Raises `InvalidField` for one that names what does not exist."""
-    return stored(facts, body, now_ms, refers=referred(references(body), facts))
 
 
 EVENT_RULES: Final = Resource(
     EventRule.KIND,
     "/v1/event-rules/{key}",
     EventRule,
-    EventRuleView,
-    check,
-    needs,
+    view_of_body(EventRule, "An event rule in the API's responses.", sparse=True),
+    as_given,
+    references=references,
     description="All that a rule names has to exist, and its expressions have to parse.",
     example=EventRule("order.shipped", (Notify("data.user_id", template="order-shipped"),)),
 )
@@ -75,16 +49,9 @@ class _Handlers(Handlers):
         if len(_JSON.encode(rule)) > DEFINITION_BYTES_MAX:
             raise InvalidField(f"is longer than {DEFINITION_BYTES_MAX} bytes", field="notify")
         # In a thread: hundreds of expressions are compiled.
-        await asyncio.to_thread(check_rule, rule, self._fault_of)
+        await asyncio.to_thread(check_rule, rule, partial(fault_of, self._expressions, names=EXPRESSION_NAMES))
         check_content(rule, await self._templates(tenant, rule))
         return await super().put(call)
-
-    def _fault_of(self, text: str) -> str:
-        try:
-            self._expressions.compile(text, EXPRESSION_NAMES)
-        except ExpressionError as error:
-            return str(error)
-        return ""
 
     async def _templates(self, tenant: str, rule: EventRule) -> dict[str, Container[Channel]]:
         """Return the channels of those templates of a rule that can be sent."""

@@ -2,7 +2,6 @@
 the same commit, or refused."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +19,7 @@ from clarion.domain.template_head import SOURCE_KIND, TemplateHead, source_key
 from clarion.ports.documents import Changes, DocumentKey
 from clarion.ports.drafting import BuildJob
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Resource
+from clarion.resources.declaration import Facts, Needs, Resource, view_of_body
 
 
 class LayoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,32 +32,6 @@ class LayoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: Engine = "liquid"
     locale: str = "en"
     locales: dict[str, TranslationBody] = {}
-
-
-class LayoutView(msgspec.Struct, frozen=True):
-    """A layout in the API's responses."""
-
-    key: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    text: str = "{{ content }}"
-    mjml: str | None = None
-    html: str | None = None
-    engine: Engine = "liquid"
-    locale: str = "en"
-    locales: dict[str, TranslationBody] = {}
-
-
-class PartialView(msgspec.Struct, frozen=True):
-    """A partial in the API's responses."""
-
-    key: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    source: str
-    engine: Engine = "liquid"
 
 
 def needs(body: Layout | Partial, facts: Facts) -> Needs:
@@ -121,7 +94,7 @@ LAYOUTS: Final[Resource[Any]] = Resource(
     Layout.KIND,
     "/v1/layouts/{key}",
     LayoutBody,
-    LayoutView,
+    view_of_body(LayoutBody, "A layout in the API's responses."),
     check,
     needs,
     summary="Store a layout, and build it into the templates that use it",
@@ -135,7 +108,7 @@ PARTIALS: Final[Resource[Any]] = Resource(
     Partial.KIND,
     "/v1/partials/{key}",
     Partial,
-    PartialView,
+    view_of_body(Partial, "A partial in the API's responses."),
     check,
     needs,
     summary="Store a partial, and build it into the templates that use it",

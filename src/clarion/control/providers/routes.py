@@ -23,7 +23,7 @@ from clarion.ports.secret_stores import Secrets
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Traits
 from clarion.ports.web import Call, Query, Reply, Route
-from clarion.resources.pages import PAGE_QUERIES, Page, page_of, page_reply
+from clarion.resources.pages import PAGE_QUERIES, Page, flag_of, page_of, page_reply
 
 Vendors = Mapping[tuple[Channel, str], Traits]
 
@@ -98,7 +98,7 @@ class _Handlers:
         write = ProviderWrite(
             name, body.channel, body.vendor, body.priority, body.enabled, settings, credentials, _rules(body), kept
         )  # fmt: skip
-        if _flag(call.query, "verify") and self._verifier is not None:
+        if flag_of(call.query, "verify") and self._verifier is not None:
             await self._verifier.check(tenant, write)
         return Reply(_view(await self._providers.put(tenant, write)))
 
@@ -170,13 +170,6 @@ def _rules(body: ProviderBody) -> AccountRules:
     if body.breaker.open_max_ms < body.breaker.open_ms:
         raise InvalidField("must not be less than open_ms", field="breaker.open_max_ms")
     return AccountRules(body.weight, body.limits, body.breaker, body.on_ambiguous)
-
-
-def _flag(query: Mapping[str, str], name: str) -> bool:
-    text = query.get(name, "false")
-    if text not in ("true", "false"):
-        raise InvalidField("must be true or false", field=name)
-    return text == "true"
 
 
 def _view(provider: ProviderRecord) -> ProviderView:

@@ -27,9 +27,8 @@ from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Action, Facts, Needs, Resource
+from clarion.resources.declaration import Action, Facts, Resource
 from clarion.resources.etags import etag
-from clarion.resources.references import needed, referred
 from clarion.resources.routes import Handlers, routes_of
 
 _SCHEDULE = msgspec.json.Decoder(Schedule)
@@ -82,14 +81,9 @@ class ScheduleView(Schedule, frozen=True, kw_only=True):
     latest: LatestView | None = None
 
 
-def needs(body: Schedule, facts: Facts) -> Needs:
-    """Return what a schedule names."""
-    return needed(references(body), facts)
-
-
 def check(body: Schedule, facts: Facts, now_ms: int) -> Changes:
-    """Return the schedule to store. Raises `InvalidField` for one that never occurs, or names what does not exist."""
-    changes = stored(facts, body, now_ms, refers=referred(references(body), facts))
+    """Return the schedule to store. Raises `InvalidField` for one that never occurs."""
+    changes = stored(facts, body, now_ms)
     workflow = None if body.workflow is None else facts.find(Workflow.KIND, body.workflow)
     if workflow is not None:
         check_variables(_WORKFLOW.decode(workflow.body).variables, body, f"workflow {body.workflow!r}")
@@ -115,7 +109,7 @@ SCHEDULES: Final = Resource(
     Schedule,
     ScheduleView,
     check,
-    needs,
+    references=references,
     description="An occurrence that is more than `too_late` behind its time is dropped.",
     example=Schedule(to=ScheduleTo(topic="fans"), template="weekly", cron="0 9 * * 1"),
 )

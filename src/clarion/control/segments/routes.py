@@ -17,7 +17,7 @@ from clarion.ports.documents import Changes
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Resource
+from clarion.resources.declaration import Facts, Resource, view_of_body
 from clarion.resources.routes import Handlers, routes_of
 
 _SEGMENT = msgspec.json.Decoder(Segment)
@@ -27,17 +27,6 @@ class PreviewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A filter to count before it is stored."""
 
     filter: Filter
-
-
-class SegmentView(msgspec.Struct, frozen=True):
-    """A segment in the API's responses."""
-
-    key: str
-    version: int
-    filter: Filter
-    created_at: datetime
-    updated_at: datetime
-    name: str = ""
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -60,7 +49,7 @@ SEGMENTS: Final = Resource(
     Segment.KIND,
     "/v1/segments/{key}",
     Segment,
-    SegmentView,
+    view_of_body(Segment, "A segment in the API's responses."),
     check,
     description="A broadcast to a segment reaches the users who match it when the broadcast begins.",
     example=Segment(Filter(locale="de"), "German"),

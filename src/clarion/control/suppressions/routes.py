@@ -5,11 +5,10 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.suppressions.rules import check_address, check_reason
-from clarion.domain.address import suppression_key
+from clarion.domain.address import contact, single_line, suppression_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits import ADDRESS_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
+from clarion.domain.limits import ADDRESS_CHARS_MAX, KEY_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
 from clarion.domain.permissions import CONTACTS
 from clarion.domain.times import Time, shown, stored
 from clarion.ports.clock import Clock
@@ -52,8 +51,8 @@ class _Handlers:
         expires_ms = stored(body.expires_at)
         if expires_ms is not None and not now < expires_ms <= now + SUPPRESSION_TTL_MS_MAX:
             raise InvalidField("must lie in the future, within a hundred years", field="expires_at")
-        place = suppression_key(body.channel, check_address(body.channel, body.address))
-        entry = Suppression(body.channel, place, check_reason(body.reason), now, expires_ms)
+        place = suppression_key(body.channel, contact(body.channel, body.address, "address"))
+        entry = Suppression(body.channel, place, single_line(body.reason, "reason", KEY_CHARS_MAX), now, expires_ms)
         await self._suppressions.add(call.caller.tenant, [entry])
         return Reply(_view(entry), status=201)
 
@@ -82,7 +81,7 @@ class _Handlers:
 
     async def remove(self, call: Call) -> Reply:
         channel = _channel(call.query.get("channel", ""))
-        address = check_address(channel, call.query.get("address", ""))
+        address = contact(channel, call.query.get("address", ""), "address")
         if not await self._suppressions.remove(call.caller.tenant, channel, address):
             raise NotFound("no such suppression")
         return Reply(status=204)

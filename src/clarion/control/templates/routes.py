@@ -8,7 +8,7 @@ from clarion.control.templates.editor import Editor, missing, read_source, shown
 from clarion.control.templates.reads import Templates
 from clarion.control.templates.shapes import TemplateView
 from clarion.domain.address import key
-from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.errors import NotFound
 from clarion.domain.limits_content import TEMPLATE_BYTES_MAX
 from clarion.domain.permissions import PUBLISH_TEMPLATES
 from clarion.domain.template_head import TemplateHead
@@ -17,7 +17,7 @@ from clarion.ports.schemas import Schemas
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.etags import etag
-from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, page, page_of
+from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, flag_of, page, page_of
 
 _DRAFT: Final = "draft"
 _PUBLISH: Final = Query(
@@ -40,7 +40,7 @@ class _Handlers:
         name = key(call.path["key"], "key")
         source = await read_source(call.body, len(call.raw))
         note = routes_versions.note_of(call.query.get("note", ""))
-        publish = _flag(call.query.get("publish", "true"), "publish")
+        publish = flag_of(call.query, "publish", default=True)
         if publish:
             call.caller.require(PUBLISH_TEMPLATES, "publish")
         return shown(await self._editor.save(call, name, source, publish=publish, note=note))
@@ -95,9 +95,3 @@ def routes(documents: Documents, changing: Changing, schemas: Schemas) -> list[R
         *routes_versions.routes(templates, editor),
         *routes_translations.routes(templates, documents, editor),
     ]  # fmt: skip
-
-
-def _flag(text: str, field: str) -> bool:
-    if text not in ("true", "false"):
-        raise InvalidField("must be true or false", field=field)
-    return text == "true"

@@ -28,6 +28,7 @@ from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import Source, TemplateVersion
 from clarion.ports.documents import Documents
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.resources.pages import flag_of
 from clarion.resources.reads import find_body
 
 FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
@@ -117,7 +118,7 @@ class _Handlers:
         one = await self._newest(call)
         form, _ = _format(call)
         sheet = sheet_of(one, _target(call, one.source))
-        publish = _flag(call)
+        publish = flag_of(call.query, "publish")
         if publish:
             call.caller.require(PUBLISH_TEMPLATES, "publish")
         raw = await _whole(call.stream)
@@ -192,13 +193,6 @@ def _format(call: Call) -> tuple[Any, str]:
 
 def _ending(call: Call) -> str:
     return "po" if call.query.get("format") == "po" else "xlf"
-
-
-def _flag(call: Call) -> bool:
-    text = call.query.get("publish", "false")
-    if text not in ("true", "false"):
-        raise InvalidField("must be true or false", field="publish")
-    return text == "true"
 
 
 def _same_language(given: str, locale: str) -> None:

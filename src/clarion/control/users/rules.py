@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from clarion.control.suppressions.rules import check_address
 from clarion.control.users.preferences import Preferences, canonical
 from clarion.domain import address
 from clarion.domain.channel import Channel
@@ -164,7 +163,7 @@ def _contacts(contacts: Mapping[_ContactChannel, Sequence[str]]) -> str | None:
     kept = {
         channel: tuple(
             dict.fromkeys(
-                check_address(Channel(channel), text, f"contacts.{channel}[{index}]")
+                address.contact(Channel(channel), text, f"contacts.{channel}[{index}]")
                 for index, text in enumerate(texts)
             )
         )

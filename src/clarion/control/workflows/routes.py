@@ -2,8 +2,8 @@
 parse."""
 
 import asyncio
-from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,17 +21,16 @@ from clarion.domain.permissions import PUBLIC, WRITE_PROVIDERS
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.workflow import Fetch, Send, Workflow
 from clarion.ports.control import Control
-from clarion.ports.documents import Changes, DocumentKey
-from clarion.ports.expressions import ExpressionError, Expressions
+from clarion.ports.documents import DocumentKey
+from clarion.ports.expressions import Expressions, fault_of
 from clarion.ports.secret_stores import Secrets
 from clarion.ports.secrets import Vault
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import JSON, TOML, Call, Query, Reply, Route
 from clarion.resources.changing import Changing
-from clarion.resources.decisions import stored
-from clarion.resources.declaration import Facts, Needs, Resource
+from clarion.resources.decisions import as_given
+from clarion.resources.declaration import Resource
 from clarion.resources.reads import find
-from clarion.resources.references import needed, referred
 from clarion.resources.routes import Handlers, routes_of, view_of
 
 _DECODER = msgspec.json.Decoder(Workflow)
@@ -47,23 +46,13 @@ class WorkflowView(Workflow, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def needs(body: Workflow, facts: Facts) -> Needs:
-    """Return what a workflow names."""
-    return needed(references(body), facts)
-
-
-def check(body: Workflow, facts: Facts, now_ms: int) -> Changes:
-    """Return the workflow to store. Raises `InvalidField` for one that names what does not exist."""
-    return stored(facts, body, now_ms, refers=referred(references(body), facts))
-
-
 WORKFLOWS: Final = Resource(
     Workflow.KIND,
     "/v1/workflows/{key}",
     Workflow,
     WorkflowView,
-    check,
-    needs,
+    as_given,
+    references=references,
     summary="Store a workflow as its next version",
     description="An instance finishes in the version it began with.",
     example=Workflow((Send(name="welcome", template="welcome"),)),
@@ -96,7 +85,7 @@ class _Handlers(Handlers):
         """Store a workflow with its secrets sealed."""
         tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
         # In a thread: hundreds of expressions are compiled.
-        await asyncio.to_thread(check_workflow, workflow, self._fault_of)
+        await asyncio.to_thread(check_workflow, workflow, partial(fault_of, self._expressions))
         check_content(workflow, await channels_of(Templates(self._documents), tenant, templates_of(workflow)))
         for place, step in enumerate(workflow.steps):
             if isinstance(step, Fetch):
@@ -146,13 +135,6 @@ class _Handlers(Handlers):
     async def schema(self, call: Call) -> Reply:
         """Return the JSON Schema of workflows."""
         return Reply(raw=encoded_schema(), content_type="application/schema+json")
-
-    def _fault_of(self, text: str, names: Collection[str]) -> str:
-        try:
-            self._expressions.compile(text, names)
-        except ExpressionError as error:
-            return str(error)
-        return ""
 
 
 def routes(
