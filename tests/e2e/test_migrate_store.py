@@ -51,8 +51,8 @@ def test_what_waits_ends_once_on_the_other_store_and_back(home):
     assert "Moved" in printed
     code, said = home.start_of("sqlite")
     assert (code, 'set store = "postgres"' in said) == (2, True), said
-    code, _, said = home.run(*THERE)
-    assert (code, "was moved from sqlite to postgres" in said) == (2, True), said
+    code, printed, said = home.run(*THERE)
+    assert (code, "was moved from sqlite to postgres before" in printed) == (0, True), said
     with running(home.system("postgres")) as system:
         tenant = on(system, tenant)
         again = batches(tenant, WAITING, scheduled("first", at), key="batch")
@@ -90,6 +90,11 @@ def test_what_cannot_be_moved_is_one_sentence(home, words, sentence):
     assert (code, printed) == (2, "")
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_a_trial_cancels_nothing(home):
+    code, _, said = home.run(*THERE, "--cancel", "--dry-run")
+    assert (code, said) == (2, "clarion: --dry-run changes nothing and --cancel does: give one of them.\n")
 
 
 def test_a_running_installation_is_not_moved(home):

@@ -67,6 +67,17 @@ async def test_a_taken_port(made):
     assert "api.port" in remedy
 
 
+async def test_two_settings_with_one_port(made):
+    api = msgspec.structs.replace(made.api, health_port=made.api.port)
+    sentence, _ = (await to_mend(msgspec.structs.replace(made, api=api)))["ports"]
+    assert sentence == f"api.port and api.health_port are both {made.api.port}."
+
+
+async def test_a_file_that_is_no_database(made):
+    path_of(made.data_dir, "state").write_bytes(b"no database" * 1_000)
+    assert "it is no database; restore it" in (await to_mend(made))["store"][0]
+
+
 async def test_the_port_of_the_api_that_runs_here_is_no_finding(made):
     made.run_dir.mkdir()
     (made.run_dir / "api.pid").write_text(str(os.getpid()))
@@ -137,7 +148,9 @@ async def test_a_master_key_of_another_installation(made, tmp_path):
     assert "is not that of the installation" in sentence
     assert "master.key" in remedy
     journal.chmod(0o644)
-    assert "can be read by other users" in (await to_mend(made))["keys"][0]
+    found = await to_mend(made)
+    assert "can be read by other users" in found["keys"][0]
+    assert "store" not in found, "a key that is not read is not called another one"
     journal.unlink()
     assert "is missing" in (await to_mend(made))["keys"][0]
 

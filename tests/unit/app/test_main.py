@@ -3,6 +3,7 @@
 import errno
 import sys
 
+import apsw
 import pytest
 
 from clarion.app.cli import main as cli
@@ -54,6 +55,17 @@ def ended(monkeypatch, capsys, error):
             "clarion: This process may not open more files; raise the limit (ulimit -n).\n",
         ),
         (KeyboardInterrupt(), 130, ""),
+        (
+            apsw.NotADBError("file is not a database"),
+            2,
+            "clarion: A database file of the installation cannot be used: it is no database; restore it from a backup"
+            " (SQLite says: file is not a database).\n",
+        ),
+        (
+            apsw.FullError("database or disk is full"),
+            75,
+            "clarion: A database file of the installation cannot be used: its disk is full (SQLite says: database or disk is full).\n",
+        ),
     ],
 )
 def test_errors_that_users_can_fix_are_reported_in_sentences(monkeypatch, capsys, error, code, words):
@@ -88,6 +100,7 @@ def test_a_name_that_does_not_exist_is_refused(monkeypatch, capsys, tmp_path, wo
         OSError(errno.ENOENT, "gone", "/a"),
         OSError(errno.ENOSPC, "full"),
         StaleLease("lost"),
+        apsw.SQLError("no such table"),
         ExceptionGroup("all", [OperatorError("Taken."), KeyError("oops")]),
     ],
 )

@@ -50,6 +50,17 @@ _OF_FILES: Final = _NO_ROOM | {
 """System errors of a file or folder that an operator has to mend. A missing file is not among them: those that may be
 missing are expected where they are read."""
 
+_OF_DATABASE_FILES: Final = {
+    "CantOpenError": "this user may not open it, or its folder",
+    "NotADBError": "it is no database; restore it from a backup",
+    "CorruptError": "it is damaged; restore all of one backup",
+    "FullError": "its disk is full",
+    "IOError": "its disk cannot be read or written",
+    "ReadOnlyError": "this user may not write it",
+    "PermissionsError": "this user may not use it",
+}
+"""Errors of SQLite that an operator has to mend, by their names."""
+
 LAB: Final = f"{lab.PACKAGE}."
 COMMANDS: Final = {
     "init": "clarion.app.cli.processes:init",
@@ -169,7 +180,19 @@ def main() -> NoReturn:
             sys.exit(EXIT_NO_ROOM)
         if not all(isinstance(cause, OperatorError | CallerError) for cause in causes):
             sys.exit(EXIT_FAILED)
+    except Exception as error:
+        # The driver is not imported for this: most commands need none.
+        if type(error).__module__ != "apsw" or type(error).__name__ not in _OF_DATABASE_FILES:
+            raise
+        sys.stderr.write(f"clarion: {unusable_file(error)}\n")
+        sys.exit(EXIT_NO_ROOM if type(error).__name__ == "FullError" else EXIT_OPERATOR)
     sys.exit(EXIT_OPERATOR)
+
+
+def unusable_file(error: Exception) -> str:
+    """Return the sentence for a database file that SQLite cannot use."""
+    reason = _OF_DATABASE_FILES.get(type(error).__name__, str(error))
+    return f"A database file of the installation cannot be used: {reason} (SQLite says: {masked_text(str(error))})."
 
 
 def _sentence_of(error: OSError) -> str | None:

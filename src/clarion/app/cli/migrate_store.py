@@ -14,6 +14,7 @@ from clarion.app.config.settings import Config
 from clarion.app.store_migration.estimate import estimate
 from clarion.app.store_migration.run import Compared, cancel, migrate
 from clarion.app.store_migration.sides import check_engines, open_source, open_target, trial_of, vault_of
+from clarion.domain.errors import OperatorError
 
 _LINE_EVERY_S: Final = 2.0
 
@@ -28,8 +29,15 @@ def migrate_store(
 ) -> None:
     """Move a stopped installation to another store. A second call continues one that was cut."""
     check_engines(source, target)
+    if dry_run and stay:
+        raise OperatorError("--dry-run changes nothing and --cancel does: give one of them.")
     config = configuration(config_file, data_dir)
-    asyncio.run(_run(config, source, target, dry_run=dry_run, stay=stay))
+    try:
+        asyncio.run(_run(config, source, target, dry_run=dry_run, stay=stay))
+    except KeyboardInterrupt:
+        if not (dry_run or stay):
+            typer.echo("clarion: Interrupted; the same command continues where it was.", err=True)
+        raise
 
 
 async def _run(config: Config, source: str, target: str, *, dry_run: bool, stay: bool) -> None:
@@ -52,6 +60,11 @@ async def _run(config: Config, source: str, target: str, *, dry_run: bool, stay:
             await theirs.close()
     finally:
         await ours.close()
+    if compared is None:
+        typer.echo(
+            f'The installation was moved from {source} to {target} before. Set store = "{target}" before the next start.'
+        )
+        return
     _report(compared, source, target)
 
 

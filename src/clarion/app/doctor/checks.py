@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
+import apsw
+
+from clarion.app.cli.main import unusable_file
 from clarion.app.cli.processes import roles
 from clarion.app.config.settings import Config
 from clarion.app.doctor import machine
@@ -42,5 +45,7 @@ async def examine(config: Config, checks: tuple[Check, ...] = CHECKS) -> AsyncIt
         try:
             async for finding in check.run(config):
                 yield check.name, finding
+        except apsw.Error as error:
+            yield check.name, Finding(unusable_file(error), "Mend what the sentence says, then ask again.")
         except (ClarionError, OSError) as error:
             yield check.name, Finding(masked_text(str(error)), "Mend what the sentence says, then ask again.")

@@ -112,7 +112,7 @@ def _size(number: int) -> str:
 
 async def keys(config: Config) -> AsyncIterator[Finding]:
     """Check that the keys are there, and readable by their owner alone."""
-    there = 0
+    there, open_to_others = 0, False
     for setting, given, file in (
         ("master_key", config.master_key, KEY_FILE),
         ("operator_key", config.operator_key, OPERATOR_KEY_FILE),
@@ -123,6 +123,7 @@ async def keys(config: Config) -> AsyncIterator[Finding]:
         elif path.exists():
             there += 1
             if path.stat().st_mode & _OWNER_ONLY:
+                open_to_others = True
                 yield Finding(f"{path} can be read by other users.", f"chmod 600 {path}")
         elif config.store == "sqlite" and path_of(config.data_dir, "control").exists() and file == KEY_FILE:
             yield Finding(
@@ -130,8 +131,9 @@ async def keys(config: Config) -> AsyncIterator[Finding]:
                 "Restore it from your backup: it opens all credentials.",
             )
     if there == 2:
-        FileVault.load(config.data_dir, config.master_key or None)
-        yield Finding("The master key and the operator's key are there.")
+        if not open_to_others:
+            FileVault.load(config.data_dir, config.master_key or None)
+            yield Finding("The master key and the operator's key are there.")
     else:
         yield Finding("The first start makes the keys that are missing.")
 
@@ -144,6 +146,9 @@ async def ports(config: Config) -> AsyncIterator[Finding]:
     asked = [("api.port", config.api.host, config.api.port)]
     if config.api.health_port:
         asked.append(("api.health_port", config.api.health_host, config.api.health_port))
+        if config.api.health_port == config.api.port:
+            yield Finding(f"api.port and api.health_port are both {config.api.port}.", "Set another api.health_port.")
+            return
     for setting, host, port in asked:
         if reason := _refused(host, port):
             yield Finding(f"{host}:{port} cannot be listened on: {reason}.", f"Stop what uses it, or set {setting}.")
@@ -203,11 +208,13 @@ def key_finding(config: Config, sealed: bytes) -> Finding:
     """Return whether the master key of this machine opens what the store holds."""
     try:
         FileVault.load(config.data_dir, config.master_key or None).open("", PROBE, sealed)
-    except (SealBroken, OperatorError):
+    except SealBroken:
         return Finding(
             "The master key of this machine is not that of the installation.",
             f"Set master_key, or copy {KEY_FILE} of another machine or of a backup into {config.data_dir}.",
         )
+    except OperatorError:
+        return Finding("The master key cannot be read, so it was not compared with the installation.")
     return Finding("The master key is that of the installation.")
 
 

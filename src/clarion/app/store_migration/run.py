@@ -43,13 +43,15 @@ def paired(source: Sequence[Table], target: Sequence[Table]) -> list[Table]:
     return sorted(source)
 
 
-async def migrate(source: StoreRows, target: StoreRows, vault: Vault, progress: Progress) -> list[Compared]:
-    """Carry all rows over, compare both sides, and return what was compared. Raises `OperatorError`; a second call then
-    continues."""
+async def migrate(source: StoreRows, target: StoreRows, vault: Vault, progress: Progress) -> list[Compared] | None:
+    """Carry all rows over, compare both sides, and return what was compared, None when an earlier call came to its end. Raises
+    `OperatorError`; a second call then continues."""
     tables = paired(await source.tables(), await target.tables())
     sealed = await source.check_seal(PROBE)
     if sealed is not None:
         _check_key(vault, sealed)
+    if await _was_moved(source, target):
+        return None
     mark = await _begin(source, target)
     counts = {table.name: await source.count(table) for table in tables}
     for table in tables:
@@ -78,6 +80,14 @@ def _check_key(vault: Vault, sealed: bytes) -> None:
         raise OperatorError(
             "The master key here is not that of the installation: set master_key, or copy master.key into data_dir."
         ) from None
+
+
+async def _was_moved(source: StoreRows, target: StoreRows) -> bool:
+    """Return whether the source was moved to this engine, and the target holds an installation that can start."""
+    mark = await source.mark()
+    if mark is None or not mark.is_done or mark.role != "source" or mark.other != target.engine:
+        return False
+    return await target.mark() is None and not await target.is_empty()
 
 
 async def _begin(source: StoreRows, target: StoreRows) -> Mark:
@@ -109,7 +119,10 @@ async def _begin(source: StoreRows, target: StoreRows) -> Mark:
 
 
 def _another(target: StoreRows) -> str:
-    return f"The target ({target.place}) holds part of another source: continue with that one, or empty the target."
+    return (
+        f"The target ({target.place}) holds part of another source, or of a migration that was cancelled: continue with that"
+        " source, or empty the target."
+    )
 
 
 async def _copy(source: StoreRows, target: StoreRows, table: Table, count: int, progress: Progress) -> None:

@@ -65,12 +65,14 @@ def create_in_memory(name: str) -> bytes:
         engine.dispose()
 
 
-def find_difference(data_dir: Path) -> str | None:
-    """Return in one sentence how the schema of a file differs from what this build needs, None when none does. Changes
-    nothing."""
+def find_difference(data_dir: Path, *, made: bool = True) -> str | None:
+    """Return in one sentence how the schema of a file differs from what this build needs, None when none does. Without `made`, a
+    file that is missing or has no schema yet is none. Changes nothing."""
     for name in NAMES:
         path = path_of(data_dir, name)
         current = _current(path) if path.exists() else None
+        if current is None and not made:
+            continue
         if current is None:
             return f"{path} has no schema yet: run 'clarion migrate'."
         if current not in _revisions(name):

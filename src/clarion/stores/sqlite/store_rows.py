@@ -55,9 +55,10 @@ class SqliteRows:
 
     @classmethod
     def target(cls, data_dir: Path) -> "SqliteRows":
-        """Open the files of a folder, created if there are none. Raises `OperatorError` when they have another schema."""
+        """Open the files of a folder; those that are missing, or were cut before they had a schema, are made. Raises
+        `OperatorError` when one has another schema."""
         if any(path_of(data_dir, name).exists() for name in NAMES[1:]):
-            _check_schema(data_dir)
+            _check_schema(data_dir, made=False)
         for name in NAMES:
             upgrade(data_dir, name)
         return cls(data_dir)
@@ -189,8 +190,8 @@ def trial(db: apsw.Connection, rows: Sequence[Row]) -> None:
         db.execute("DELETE FROM trial")
 
 
-def _check_schema(data_dir: Path) -> None:
-    if difference := find_difference(data_dir):
+def _check_schema(data_dir: Path, *, made: bool = True) -> None:
+    if difference := find_difference(data_dir, made=made):
         raise OperatorError(difference)
 
 
