@@ -16,6 +16,7 @@ from msgspec import inspect
 from clarion.accept.shapes import NotificationIn
 from clarion.control.users.rules import UserBody
 from tests.callers import opens
+from tests.people import signed_in
 from tests.security.api import ENDS_CREDENTIALS, OPERATOR_KEY, WEBHOOK_SECRET, Api
 
 KNOWN = {
@@ -122,6 +123,7 @@ def running(furnished):
         async def opened():
             api = Api(Path(folder) / "api")
             api.keys = keys | {"ada": api.tokens.issue("acme", "ada", int(time.time()), 3600)}
+            api.people["person"] = await signed_in(api, "pat", "acme", "owner")
             spare = await api.call("POST", "/v1/tenants/acme/keys", b'{"scopes": ["users:read"]}', key=OPERATOR_KEY)
             PLACES["{key_id}"] = spare.json["id"]
             return api
@@ -148,7 +150,7 @@ def _path(route) -> str:
 
 def _key(route) -> str:
     tenant = "other" if route.path in ENDS_CREDENTIALS else "acme"
-    return {"operator": OPERATOR_KEY, "user": "ada"}.get(opens(route.permission), tenant)
+    return {"operator": OPERATOR_KEY, "user": "ada", "person": "person"}.get(opens(route.permission), tenant)
 
 
 def _bodies(api):
@@ -167,7 +169,7 @@ def test_no_body_is_a_server_error(running):
     taken = {route.path: _tried(api, runner, route, bodies) for route, bodies in _bodies(api)}
     assert len(taken) > 12
     # The bodies pass the first validation: most routes accepted some of them.
-    assert sum(number > 0 for number in taken.values()) > len(taken) * 2 / 3, sorted(taken.items())
+    assert sum(number > 0 for number in taken.values()) >= len(taken) * 2 / 3, sorted(taken.items())
 
 
 def _tried(api, runner, route, bodies) -> int:

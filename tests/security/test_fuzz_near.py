@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.callers import opens
+from tests.people import join, signed_in
 from tests.security.api import ENDS_CREDENTIALS, OPERATOR_KEY, Api
 from tests.security.test_fuzz import ANYTHING, NASTY_TEXT, NUMBERS, TIMES
 
@@ -62,6 +63,13 @@ GOOD = {
     "/v1/inbox/marks": {"action": "snooze", "all": True, "show": "unread", "category": "news", "workflow": "flow",
                         "until": "2090-01-01T00:00:00Z"},
     "/v1/notifications": NOTE,
+    "/v1/roles/{key}": {"permissions": ["topics:read", "users:read"], "name": "Readers"},
+    "/v1/members/{key}": {"role": "auditor"},
+    "/v1/invitations": {"email": "guest@example.com", "role": "support"},
+    "/v1/session/tenant": {"tenant": "acme"},
+    "/v1/tenants/{id}/invitations": {"email": "guest@example.com", "role": "owner"},
+    "/v1/operators/invitations": {"email": "root@example.com"},
+    "/v1/operators/resets": {"email": "pat@example.com"},
     "/v1/notifications/batch": {"notifications": [NOTE, {"to": "ada", "workflow": "flow", "data": {"text": "x"}, "ordering_key": "a"}]},
     "/v1/notifications/explain": NOTE,
     "/v1/notifications/cancel": {"cancellation_key": "order-7"},
@@ -161,6 +169,8 @@ def running(furnished):
         async def opened():
             api = Api(Path(folder) / "api")
             api.keys = dict(keys)
+            api.people["person"] = await signed_in(api, "pat", "acme", "owner")
+            await join(api.parts, "acme", "fuzzed", "support")
             api.keys["ada"] = (await api.ok("POST", "/v1/users/ada/tokens", {})).json["token"]
             made = await api.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)
             wide = {"sms": {"body": "b"}, "push": {"title": "t"}, "email": {"subject": "s", "text": "t"}}
@@ -191,7 +201,7 @@ def test_a_good_body_is_taken_and_a_spoilt_one_is_no_server_error(running, path)
     api, runner, known = running
     route = next(route for route in api.routes if route.path == path and route.body is not None)
     tenant = "other" if path in ENDS_CREDENTIALS else "acme"
-    key = {"operator": OPERATOR_KEY, "user": "ada"}.get(opens(route.permission), tenant)
+    key = {"operator": OPERATOR_KEY, "user": "ada", "person": "person"}.get(opens(route.permission), tenant)
 
     def put(body):
         raw = json.dumps(body).encode()  # as a careless client writes it, lone surrogates and all
