@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain.address import key, single_line
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import REASON_CHARS_MAX
 from clarion.domain.times import shown
 from clarion.ports.documents import Author, Document, DocumentKey, Documents
@@ -19,6 +19,7 @@ from clarion.resources.decisions import removal
 from clarion.resources.declaration import Action, Resource, defaults_of
 from clarion.resources.etags import etag, match_of
 from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, page, page_of
+from clarion.resources.reads import find
 
 REASON: Final = Query("reason", "Why it is changed, for the audit")
 
@@ -55,13 +56,11 @@ class Handlers:
 
     async def read(self, tenant: str, name: str) -> Document:
         """Return a document, or the default of one that is there without being stored. Raises `NotFound`."""
-        place = DocumentKey(tenant, self.resource.kind, name)
-        found = (await self._documents.read([place])).get(place)
+        found = await find(self._documents, tenant, self.resource.kind, name)
         if found is None and self.resource.default is not None:
+            place = DocumentKey(tenant, self.resource.kind, name)
             return Document(place, 0, msgspec.json.encode(self.resource.default), 0, 0)
-        if found is None:
-            raise NotFound(f"no such {self.resource.name}")
-        return found
+        return existing(found, self.resource.name)
 
     async def store(self, call: Call, body: Any) -> Document:
         """Store a body that is prepared already, and return its document. Raises `InvalidField` for a key that is none."""

@@ -12,6 +12,7 @@ from clarion.domain.workflow import Digest, Workflow
 from clarion.ports.documents import Changes, DocumentKey, Documents
 from clarion.resources.decisions import stored
 from clarion.resources.declaration import Facts, Needs, Resource
+from clarion.resources.reads import find
 
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 
@@ -51,8 +52,7 @@ CATEGORIES: Final = Resource(
 
 async def find_category(documents: Documents, tenant: str, key: str) -> Category | None:
     """Return a category."""
-    place = DocumentKey(tenant, CATEGORY_KIND, key)
-    found = (await documents.read([place])).get(place)
+    found = await find(documents, tenant, CATEGORY_KIND, key)
     return None if found is None else read_category(key, found.body)
 
 

@@ -12,7 +12,7 @@ from clarion.control.providers.verify import Verifier
 from clarion.control.references import values_of
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
-from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, InvalidField, existing
 from clarion.domain.limits_delivery import ACCOUNT_WEIGHT_MAX
 from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.domain.secret_reference import is_reference
@@ -103,10 +103,7 @@ class _Handlers:
         return Reply(_view(await self._providers.put(tenant, write)))
 
     async def get(self, call: Call) -> Reply:
-        provider = await self._providers.get(call.caller.tenant, call.path["name"])
-        if provider is None:
-            raise NotFound("no such provider")
-        return Reply(_view(provider))
+        return Reply(_view(existing(await self._providers.get(call.caller.tenant, call.path["name"]), "provider")))
 
     async def page(self, call: Call) -> Reply:
         (after,), limit = page_of(call.query)
@@ -114,8 +111,7 @@ class _Handlers:
         return page_reply(providers, limit, lambda provider: [provider.name], _view)
 
     async def remove(self, call: Call) -> Reply:
-        if not await self._providers.remove(call.caller.tenant, call.path["name"]):
-            raise NotFound("no such provider")
+        existing(await self._providers.remove(call.caller.tenant, call.path["name"]), "provider")
         return Reply(status=204)
 
     def _checked(

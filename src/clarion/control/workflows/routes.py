@@ -15,7 +15,7 @@ from clarion.control.workflows.rules import check_content, check_workflow, refer
 from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import HeaderSealer, shown
 from clarion.domain.address import key
-from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, InvalidField, existing
 from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.permissions import PUBLIC, WRITE_PROVIDERS
 from clarion.domain.security_events import SecurityEvent
@@ -128,9 +128,7 @@ class _Handlers(Handlers):
             raise InvalidField("must be the number of a version", field="version")
         place = DocumentKey(call.caller.tenant, Workflow.KIND, call.path["key"])
         found = (await self._documents.read([place], int(version))).get(place)
-        if found is None:
-            raise NotFound("no such version of a workflow")
-        return self.shown(found)
+        return self.shown(existing(found, "version of a workflow"))
 
     async def schema(self, call: Call) -> Reply:
         """Return the JSON Schema of workflows."""
