@@ -82,7 +82,9 @@ class Handlers:
     def view(self, document: Document) -> Any:
         """Return what responses show of a document."""
         resource = self.resource
-        return view_of(document, resource.view) if resource.shown is None else resource.shown(document)
+        if resource.shown is not None:
+            return resource.shown(document)
+        return view_of(document, resource.view, whole=bool(resource.only))
 
     def shown(self, document: Document) -> Reply:
         """Return a reply with a document and its ETag."""
@@ -92,9 +94,9 @@ class Handlers:
         return self.resource.only or call.path["key"]
 
 
-def view_of(document: Document, view: type[msgspec.Struct]) -> dict[str, Any]:
+def view_of(document: Document, view: type[msgspec.Struct], *, whole: bool = False) -> dict[str, Any]:
     """Return the body of a document with its key, version and times, as far as a view has them, and its defaults unless the view
-    omits them."""
+    omits them; a `whole` one always with its defaults."""
     own = {
         "key": document.key.key,
         "version": document.version,
@@ -102,7 +104,7 @@ def view_of(document: Document, view: type[msgspec.Struct]) -> dict[str, Any]:
         "updated_at": shown(document.updated_ms),
     }
     added = {name: value for name, value in own.items() if name in view.__struct_encode_fields__}
-    missing = {} if view.__struct_config__.omit_defaults else defaults_of(view)
+    missing = defaults_of(view) if whole or not view.__struct_config__.omit_defaults else {}
     body: dict[str, Any] = msgspec.json.decode(document.body)
     return missing | body | added
 
