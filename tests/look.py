@@ -5,7 +5,7 @@ from typing import Any
 
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import Cursor, IdempotencyEntry, Position
-from clarion.ports.streams import Place, StoredFrame
+from clarion.ports.streams import StoredFrame, StreamOffset
 
 
 class Look:
@@ -15,7 +15,7 @@ class Look:
         self._engine = engine
 
     async def read(self, topic: str, partition: int, after: int, limit_frames: int = 64) -> list[StoredFrame]:
-        (frames,) = await self._engine.read_many([Place(topic, partition, after)], limit_frames)
+        (frames,) = await self._engine.read_many([StreamOffset(topic, partition, after)], limit_frames)
         return frames
 
     async def head(self, topic: str, partition: int) -> int:

@@ -7,7 +7,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Cursor, Lease, StageResult, Timer
 from clarion.ports.streams import Frame
 from clarion.stores.memory.journal import MemoryJournal
-from clarion.stores.postgres.journal import PostgresJournal, Start, start
+from clarion.stores.postgres.journal import JournalStart, PostgresJournal, start
 from clarion.stores.postgres.pool import Database
 from clarion.stores.sqlite.journal import SqliteJournal, open_journal
 from tests.engines.postgres import database_of, in_thread
@@ -59,7 +59,7 @@ def postgres(data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Jour
     return PostgresJournal(Database(dsn), clock, in_thread(_start(dsn, partitions)), clock.monotonic_ms)
 
 
-async def _start(dsn: str, partitions: int) -> Start:
+async def _start(dsn: str, partitions: int) -> JournalStart:
     database = Database(dsn)
     try:
         return await start(database, partitions)

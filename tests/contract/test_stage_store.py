@@ -13,18 +13,18 @@ from clarion.ports.stage_store import (
     Cancellation,
     Commit,
     CursorMove,
+    GroupProgress,
     IdempotencyEntry,
     IntentEntry,
     IntentWrite,
     PlanState,
     Position,
-    Progress,
     StageResult,
     StaleCaps,
     StaleCursor,
     StaleKey,
 )
-from clarion.ports.streams import Place
+from clarion.ports.streams import StreamOffset
 from tests.contract.backends import SURVIVES, TRAITS
 from tests.contract.journals import PARTITIONS, START_MS, cursor, frame, frames, held, payloads, timer
 
@@ -55,7 +55,7 @@ async def whole(store, lease) -> StageResult:
         lease=lease,
         frames=[frame(payload=b"frame")],
         timers=[timer(b"1", START_MS + 5)],
-        progress=Progress(
+        progress=GroupProgress(
             commits=[Commit(lease, "t", 7, {"one": 3})], intents=[IntentWrite(lease, [IntentEntry(1, b"open")])]
         ),
         accept_state=AcceptState([entry("acme", "key")], [Cancellation("acme", b"gone", START_MS)]),
@@ -72,7 +72,7 @@ async def whole(store, lease) -> StageResult:
 
 async def everything(store) -> list[object]:
     return [
-        await store.read_many([Place("t", 0), Place("u", 0)]),
+        await store.read_many([StreamOffset("t", 0), StreamOffset("u", 0)]),
         await store.next_due(),
         await store.positions("g", [0, 1]),
         await store.open_intents("g", 0),
@@ -119,8 +119,8 @@ async def test_a_refused_step_changes_nothing_and_spares_its_neighbours(store, w
     good = await whole(store, lease)
     bad, error = {
         "lease": ({"lease": stale}, StaleLease),
-        "commit": ({"progress": Progress([*good.progress.commits, Commit(stale, "u", 1)])}, StaleLease),
-        "intents": ({"progress": Progress(intents=[IntentWrite(stale, [IntentEntry(9, b"")])])}, StaleLease),
+        "commit": ({"progress": GroupProgress([*good.progress.commits, Commit(stale, "u", 1)])}, StaleLease),
+        "intents": ({"progress": GroupProgress(intents=[IntentWrite(stale, [IntentEntry(9, b"")])])}, StaleLease),
         "cursor": ({"broadcasts": Broadcasts(moves=[CursorMove(lease, b"d", 5, 6, 0, 0, 0, done=False)])}, StaleCursor),
         "key": ({"accept_state": AcceptState([entry("acme", "taken", b"second")])}, StaleKey),
         "caps": ({"plan_state": PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 4, 6),))])}, StaleCaps),

@@ -13,7 +13,7 @@ from struct import unpack_from
 import pytest
 
 from clarion.domain.limits_processes import CAP_BLOCK_USERS
-from clarion.ports.stage_store import Commit, Progress, StageResult
+from clarion.ports.stage_store import Commit, GroupProgress, StageResult
 from tests.contract.backends import ENGINES, SURVIVES
 from tests.contract.crash_writer import PARTITIONS, TASKS
 from tests.contract.journals import frame, held, offsets, timer
@@ -83,7 +83,7 @@ async def test_everything_is_there_after_reopening(open_store):
     lease = await held(first)
     await first.commit(
         StageResult(
-            frames=[frame(), frame()], timers=[timer(b"1", 5)], progress=Progress(commits=[Commit(lease, "t", 1)])
+            frames=[frame(), frame()], timers=[timer(b"1", 5)], progress=GroupProgress(commits=[Commit(lease, "t", 1)])
         )
     )
     await first.close()

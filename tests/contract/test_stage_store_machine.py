@@ -20,12 +20,12 @@ from clarion.ports.stage_store import (
     Cancellation,
     Commit,
     CursorMove,
+    GroupProgress,
     IdempotencyEntry,
     IntentEntry,
     IntentWrite,
     Lease,
     PlanState,
-    Progress,
     StageResult,
     StaleCaps,
     StaleCursor,
@@ -146,7 +146,7 @@ class TwoBackends(RuleBasedStateMachine):
             StageResult,
             frames=frames,
             timers=timers,
-            progress=st.builds(Progress, commits),
+            progress=st.builds(GroupProgress, commits),
             accept_state=st.builds(AcceptState, st.lists(keys, max_size=2), cancellations),
             broadcasts=st.builds(Broadcasts, cursors),
         )
@@ -185,7 +185,7 @@ class TwoBackends(RuleBasedStateMachine):
                 frames=new,
                 lease=lease,
                 plan_state=PlanState(cells=kept, waits=begun, ended_waits=over, signals=sent, caps=taken),
-                progress=Progress(intents=opened),
+                progress=GroupProgress(intents=opened),
             ),
         )
 

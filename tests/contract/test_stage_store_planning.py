@@ -9,8 +9,8 @@ from clarion.domain.limits_processes import CAP_BLOCK_USERS
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
     Commit,
+    GroupProgress,
     PlanState,
-    Progress,
     StageResult,
     StaleCaps,
 )
@@ -97,7 +97,7 @@ class TestCells:
         await store.commit(
             StageResult(
                 frames=[frame()],
-                progress=Progress([Commit(lease, "t", 1)]),
+                progress=GroupProgress([Commit(lease, "t", 1)]),
                 plan_state=PlanState(cells=[Cell(0, b"a", b"1")]),
             )
         )

@@ -11,9 +11,9 @@ from clarion.ports.stage_store import (
     AcceptState,
     Commit,
     Committed,
+    GroupProgress,
     IdempotencyEntry,
     PlanState,
-    Progress,
     StageResult,
     StaleCaps,
     StaleKey,
@@ -115,9 +115,9 @@ async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clo
     clock.pass_ms(TTL_MS)
     heir = await held(two, owner="two")
     with pytest.raises(StaleLease):
-        await one.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(zombie, "t", 1)])))
+        await one.commit(StageResult(frames=[frame()], progress=GroupProgress(commits=[Commit(zombie, "t", 1)])))
     assert (
-        await two.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(heir, "t", 1)])))
+        await two.commit(StageResult(frames=[frame()], progress=GroupProgress(commits=[Commit(heir, "t", 1)])))
     ).offsets == [1]
 
 

@@ -8,7 +8,7 @@ from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
 from clarion.history.routes import routes
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.ports.web import Call
@@ -78,7 +78,7 @@ async def test_another_tenant_sees_nothing(state):
     assert await state.history.cancellations(other, [id_]) == {}
     assert await state.history.totals(other, world.BROADCAST) == []
     assert await state.history.chunks(other, world.BROADCAST, None, 10) == []
-    assert await state.history.dead_letters(other, Window(10), DeadLetterFilter()) == []
+    assert await state.history.dead_letters(other, ListWindow(10), DeadLetterFilter()) == []
     assert await state.history.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
     assert await state.history.seen_ms([(other, id_, "user-0")]) == {}
     assert await state.history.seen_by(other, id_) == []
@@ -128,11 +128,11 @@ class Counted:
 async def test_lists_are_newest_first_and_keep_to_their_window(state):
     await world.fold_all(state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
     newest = world.NOTIFICATIONS[::-1]
-    assert [row.id for row in await state.history.notifications(world.TENANT, Window(3))] == newest[:3]
-    assert [row.id for row in await state.history.notifications(world.TENANT, Window(3, before=newest[1]))] == newest[
-        2:
-    ]
-    inside = Window(9, from_ms=world.AT_MS + 1, to_ms=world.AT_MS + 3)
+    assert [row.id for row in await state.history.notifications(world.TENANT, ListWindow(3))] == newest[:3]
+    assert [
+        row.id for row in await state.history.notifications(world.TENANT, ListWindow(3, before=newest[1]))
+    ] == newest[2:]
+    inside = ListWindow(9, from_ms=world.AT_MS + 1, to_ms=world.AT_MS + 3)
     assert [row.id for row in await state.history.notifications(world.TENANT, inside)] == newest[1:3]
 
 
@@ -160,12 +160,12 @@ async def test_captures_are_bounded_by_age_and_number(state):
         )
     ]
     await world.fold_all(state, [world.stored(frames)])
-    listed = await state.history.captures(world.TENANT, Window(10), None, None)
+    listed = await state.history.captures(world.TENANT, ListWindow(10), None, None)
     assert [capture.content for capture in listed] == [b'{"title":"hi %d"}' % n for n in (3, 2, 1, 0)]
     assert await state.ledger.prune_captures(world.AT_MS + 1, 10) == 1
     assert await state.ledger.prune_captures(0, 2) == 1
     assert [
-        c.delivery_id for c in await state.history.captures(world.TENANT, Window(10), None, None)
+        c.delivery_id for c in await state.history.captures(world.TENANT, ListWindow(10), None, None)
     ] == world.SINGLE_IDS[:1:-1]
 
 

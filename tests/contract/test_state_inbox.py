@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.inbox import Horizon, Mark, Place
+from clarion.domain.inbox import Horizon, ItemPlace, Mark
 from clarion.inbox.rules.inbox import UNREAD, Filter
 from tests.contract import ledgers as world
 from tests.contract.inboxes import LOCALES, PEOPLE, Inboxes, broadcast, broadcast_id, own, released
@@ -74,7 +74,7 @@ async def test_own_items_come_from_accepted_inapp_deliveries(state):
     await world.fold_all(state, [world.stored([world.planned(1), accepted, accepted])])
     (item,) = await state.inbox.items(world.TENANT, "user-1", None, 10)
     assert (item.item_id, msgspec.json.decode(item.content)) == (world.SINGLE_IDS[1], {"title": "Hi"})
-    assert (item.category, item.expires_ms, item.place) == ("", None, Place(0, 1))
+    assert (item.category, item.expires_ms, item.place) == ("", None, ItemPlace(0, 1))
     assert await state.inbox.items(world.TENANT, "user-1", item.place, 10) == []
     assert await state.inbox.find(world.TENANT, "user-1", None, [item.item_id]) == {item.item_id: item}
     assert await state.inbox.find(world.TENANT, "user-2", None, [item.item_id]) == {}

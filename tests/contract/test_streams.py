@@ -3,8 +3,8 @@
 import pytest
 
 from clarion.journal.repeats import without_repeats
-from clarion.ports.stage_store import Commit, Lease, Progress, StageResult
-from clarion.ports.streams import Place, StoredFrame
+from clarion.ports.stage_store import Commit, GroupProgress, Lease, StageResult
+from clarion.ports.streams import StoredFrame, StreamOffset
 from tests.contract.backends import ONCE, REPEATS, TRAITS
 from tests.contract.journals import START_MS, frame
 
@@ -18,7 +18,9 @@ async def put(streams, *payloads: bytes, topic: str = "t", partition: int = 0) -
 async def read(streams, topic: str = "t", partition: int = 0, after: int = 0) -> list[StoredFrame]:
     """Return all frames of a stream, read a few at a time."""
     found: list[StoredFrame] = []
-    while more := (await streams.read_many([Place(topic, partition, found[-1].offset if found else after)], 2))[0]:
+    while more := (await streams.read_many([StreamOffset(topic, partition, found[-1].offset if found else after)], 2))[
+        0
+    ]:
         found += more
     return found
 
@@ -26,7 +28,7 @@ async def read(streams, topic: str = "t", partition: int = 0, after: int = 0) ->
 async def test_many_streams_are_read_in_one_call_each_from_its_place(streams):
     await put(streams, b"1", b"2")
     await put(streams, b"3", topic="u", partition=1)
-    t, nothing, u = await streams.read_many([Place("t", 0), Place("t", 2), Place("u", 1)])
+    t, nothing, u = await streams.read_many([StreamOffset("t", 0), StreamOffset("t", 2), StreamOffset("u", 1)])
     assert [one.payload for one in without_repeats(t, {})[0]] == [b"1", b"2"]
     assert nothing == []
     assert [one.payload for one in without_repeats(u, {})[0]] == [b"3"]
@@ -49,7 +51,7 @@ async def test_a_consumer_that_keeps_its_numbers_takes_each_frame_once(streams):
     for n in range(12):
         await put(streams, b"%d" % n, b"%d+" % n)
         position = (await streams.positions("g", [0]))[0].get("t")
-        ((stored, *_),) = await streams.read_many([Place("t", 0, position.offset if position else 0)])
+        ((stored, *_),) = await streams.read_many([StreamOffset("t", 0, position.offset if position else 0)])
         new, numbers = without_repeats([stored], position.numbers if position else {})
         taken += [one.payload for one in new]
         await done(streams, lease, stored.offset, dict(numbers))
@@ -60,7 +62,7 @@ async def test_a_consumer_that_keeps_its_numbers_takes_each_frame_once(streams):
 
 
 async def done(streams, lease: Lease, offset: int, numbers: dict[str, int]) -> None:
-    await streams.commit(StageResult(progress=Progress(commits=[Commit(lease, "t", offset, numbers)])))
+    await streams.commit(StageResult(progress=GroupProgress(commits=[Commit(lease, "t", offset, numbers)])))
 
 
 @pytest.mark.needs_trait(REPEATS)

@@ -6,7 +6,7 @@ import pytest
 
 from clarion.ports.stage_store import (
     Commit,
-    Progress,
+    GroupProgress,
     StageResult,
 )
 from tests.contract.backends import SHARED
@@ -68,7 +68,7 @@ async def test_trimming_under_a_reader_disturbs_nobody(pair, clock):
     one, two = pair
     lease = await held(one)
     await one.commit(
-        StageResult(frames=[frame() for _ in range(400)], progress=Progress(commits=[Commit(lease, "t", 300)]))
+        StageResult(frames=[frame() for _ in range(400)], progress=GroupProgress(commits=[Commit(lease, "t", 300)]))
     )
     clock.pass_ms(1)
     assert sum(await asyncio.gather(one.trim(clock.now_ms()), two.trim(clock.now_ms()))) == 300

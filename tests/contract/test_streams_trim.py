@@ -4,7 +4,7 @@ import pytest
 
 from clarion.ports.stage_store import (
     Commit,
-    Progress,
+    GroupProgress,
     StageResult,
 )
 from tests.contract.backends import ONCE
@@ -31,10 +31,10 @@ async def test_only_what_is_old_and_committed_by_every_group_goes(streams, clock
         await streams.commit(frames(b"%d" % n))
         clock.pass_ms(10)
     await streams.commit(frames(b"nobody reads this", topic="u"))
-    await streams.commit(StageResult(progress=Progress(commits=[Commit(fast, "t", 6), Commit(slow, "t", 2)])))
+    await streams.commit(StageResult(progress=GroupProgress(commits=[Commit(fast, "t", 6), Commit(slow, "t", 2)])))
     assert await streams.trim(clock.now_ms() + 1) == 2
     assert await payloads(streams) == [b"2", b"3", b"4", b"5"]
-    await streams.commit(StageResult(progress=Progress(commits=[Commit(slow, "t", 6)])))
+    await streams.commit(StageResult(progress=GroupProgress(commits=[Commit(slow, "t", 6)])))
     assert await streams.trim(START_MS + 40) == 2
     assert await payloads(streams) == [b"4", b"5"]
     assert [stored.offset for stored in await Look(streams).since("t", 0, 0)] == [5, 6]
@@ -43,7 +43,9 @@ async def test_only_what_is_old_and_committed_by_every_group_goes(streams, clock
 
 async def test_offsets_continue_after_every_frame_is_trimmed(streams, clock):
     lease = await held(streams)
-    await streams.commit(StageResult(frames=[frame(count=5)] * 3, progress=Progress(commits=[Commit(lease, "t", 3)])))
+    await streams.commit(
+        StageResult(frames=[frame(count=5)] * 3, progress=GroupProgress(commits=[Commit(lease, "t", 3)]))
+    )
     assert await streams.trim(clock.now_ms() + 1) == 3
     assert (
         await Look(streams).head("t", 0),
@@ -59,6 +61,6 @@ async def test_many_frames_of_many_streams_go_in_one_call(streams, clock):
     leases = [await held(streams, partition=p) for p in range(PARTITIONS)]
     for lease in leases:
         batch = [frame(partition=lease.partition) for _ in range(150)]
-        await streams.commit(StageResult(frames=batch, progress=Progress(commits=[Commit(lease, "t", 149)])))
+        await streams.commit(StageResult(frames=batch, progress=GroupProgress(commits=[Commit(lease, "t", 149)])))
     assert await streams.trim(clock.now_ms() + 1) == PARTITIONS * 149
     assert [await offsets(streams, partition=p) for p in range(PARTITIONS)] == [[150]] * PARTITIONS

@@ -28,15 +28,15 @@ from clarion.ports.stage_store import (
     Broadcasts,
     Cancellation,
     Commit,
+    GroupProgress,
     IdempotencyEntry,
     IntentEntry,
     IntentWrite,
     PlanState,
-    Progress,
     StageResult,
     Timer,
 )
-from clarion.ports.streams import Frame, Place
+from clarion.ports.streams import Frame, StreamOffset
 from tests.contract.journals import START_MS, TTL_MS, cursor
 
 TENANT = "acme"
@@ -151,7 +151,7 @@ async def read_some(store: Any, partition: int) -> None:
         IntentEntry(3 + number, encode_intents([IntentFrame("w", 1, START_MS, "push", None, 0, [id_], [1])]))
         for number, id_ in enumerate(own)
     ]
-    progress = Progress([Commit(plan, ACCEPTED, 1)], [IntentWrite(push, entries)])
+    progress = GroupProgress([Commit(plan, ACCEPTED, 1)], [IntentWrite(push, entries)])
     await store.commit(StageResult(progress=progress))
     await store.release([plan, push])
 
@@ -217,7 +217,7 @@ async def unread_rows(store: Any, group: str, topic: str) -> Counter[tuple[int, 
     positions = await store.positions(group, range(store.partitions))
     for partition in range(store.partitions):
         position = positions[partition].get(topic)
-        place = Place(topic, partition, 0 if position is None else position.offset)
+        place = StreamOffset(topic, partition, 0 if position is None else position.offset)
         for stored in (await store.read_many([place], 1_000))[0]:
             event = decode(stored.payload)
             assert stored.appended_ms == START_MS
@@ -239,7 +239,7 @@ async def check_timers(store: Any, partitions: int) -> None:
         pass
     fired: Counter[tuple[str, int, bytes]] = Counter()
     for (topic, partition), head in heads.items():
-        for stored in (await store.read_many([Place(topic, partition, head)], 10_000))[0]:
+        for stored in (await store.read_many([StreamOffset(topic, partition, head)], 10_000))[0]:
             event = decode(stored.payload)
             if isinstance(event, AdvanceFrame):
                 fired[event.causes[0], partition, event.instance_ids[0]] += 1

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from clarion.domain.errors import StoreRewound
-from clarion.ports.stage_store import Commit, Lease, Progress, StageResult
+from clarion.ports.stage_store import Commit, GroupProgress, Lease, StageResult
 from clarion.stores.postgres.journal import PostgresJournal, start
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.tenancy import NO_TENANT
@@ -63,7 +63,7 @@ async def test_behind_an_open_connection_no_commit_and_no_renewal_is_made(journa
     await journal.commit(StageResult(frames=[frame()]))
     known = database.timeline
     monkeypatch.setattr(database, "_timeline", OTHER)
-    step = StageResult(lease=lease, frames=[frame()], progress=Progress([Commit(lease, "t", 1)]))
+    step = StageResult(lease=lease, frames=[frame()], progress=GroupProgress([Commit(lease, "t", 1)]))
     with pytest.raises(StoreRewound):
         await journal.commit(step)
     with pytest.raises(StoreRewound):

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 from tests.contract import ledgers as world
 from tests.contract.states import STATES, dump, shut
 from tests.property.test_fold import STREAMS
@@ -17,7 +17,7 @@ AFTER_MS = world.AT_MS + 10**9
 
 async def answers(state, tenant=world.TENANT):
     """Return the reads of a store for all deliveries in `ledgers`."""
-    everything = Window(50)
+    everything = ListWindow(50)
     return [
         [
             [await state.history.notification(tenant, id_), await state.history.deliveries_of(tenant, [id_])]

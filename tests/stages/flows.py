@@ -36,7 +36,7 @@ from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
 from clarion.ports.seen_receipts import Seen
-from clarion.ports.stage_store import AcceptState, Cancellation, Commit, Lease, PlanState, Progress, StageResult
+from clarion.ports.stage_store import AcceptState, Cancellation, Commit, GroupProgress, Lease, PlanState, StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import Journal, VirtualClock
 from tests.look import Glance
@@ -215,7 +215,7 @@ class Flow:
             self.reborn()
             return True
         await self.journal.commit(
-            StageResult(frames=turn.frames, timers=turn.timers, lease=lease, progress=Progress(commits=commits), plan_state=PlanState(cells=turn.cells, waits=turn.waits, ended_waits=turn.ended_waits))
+            StageResult(frames=turn.frames, timers=turn.timers, lease=lease, progress=GroupProgress(commits=commits), plan_state=PlanState(cells=turn.cells, waits=turn.waits, ended_waits=turn.ended_waits))
         )  # fmt: skip
         self.gatherer.cancelled.mark_read(lease)
         for level, event, fields in result.lines:

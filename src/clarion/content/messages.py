@@ -33,7 +33,7 @@ _USAGE: Final = {
 }
 
 
-class Reference(NamedTuple):
+class MessageReference(NamedTuple):
     """A reference to a message; `by` is `count`, `select` or empty, `path` the variable that selects the form."""
 
     key: str
@@ -41,7 +41,7 @@ class Reference(NamedTuple):
     path: str
 
 
-def reference(tag: Tag, engine: Engine) -> Reference | None:
+def reference(tag: Tag, engine: Engine) -> MessageReference | None:
     """Return the message that a tag refers to; None for any other tag. Raises `InvalidField` (without a field) when the
     reference is malformed."""
     if not _MARKS[engine].match(tag.text):
@@ -49,7 +49,7 @@ def reference(tag: Tag, engine: Engine) -> Reference | None:
     match = _REFERENCES[engine].fullmatch(tag.text)
     if match is None:
         raise InvalidField(f"a message is inserted by {_USAGE[engine]}", code="template_syntax")
-    return Reference(match["key"], match["by"] or "", match["path"] or "")
+    return MessageReference(match["key"], match["by"] or "", match["path"] or "")
 
 
 class Messages:
@@ -108,7 +108,7 @@ def _in_element(text: str, place: int) -> bool:
     return opening > text.rfind(">", 0, place) and text[opening + 1 : opening + 2].isalpha()
 
 
-def _liquid(wanted: Reference, forms: Mapping[str, str], other: str, locale: str) -> str:
+def _liquid(wanted: MessageReference, forms: Mapping[str, str], other: str, locale: str) -> str:
     value, start = wanted.path, ""
     if wanted.by == "count":
         value, start = "_plural", f'{{% assign _plural = {wanted.path} | plural: "{locale}" %}}'
@@ -116,7 +116,7 @@ def _liquid(wanted: Reference, forms: Mapping[str, str], other: str, locale: str
     return f"{start}{branches}{{% else %}}{other}{{% endif %}}"
 
 
-def _handlebars(wanted: Reference, forms: Mapping[str, str], other: str, locale: str) -> str:
+def _handlebars(wanted: MessageReference, forms: Mapping[str, str], other: str, locale: str) -> str:
     value = f'(plural {wanted.path} "{locale}")' if wanted.by == "count" else wanted.path
     branches = _branches(forms, lambda form, first: f'{{{{{"#" if first else "else "}if (eq {value} "{form}")}}}}')
     return f"{branches}{{{{else}}}}{other}{{{{/if}}}}"

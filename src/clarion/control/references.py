@@ -1,11 +1,26 @@
-"""Secrets that a request gives by reference: their values, read when they are saved."""
+"""Secrets of a request: values of those given by reference, read when they are saved, and reports of those it should have given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from clarion.domain.errors import CallerError, InvalidField, Unverified
+from clarion.domain.errors import CallerError, CredentialsRequired, InvalidField, Unverified
 from clarion.domain.secret_reference import is_reference
+from clarion.domain.security_events import SecurityEvent
 from clarion.ports.secret_stores import Secrets, SecretUnavailable
+from clarion.ports.telemetry import Telemetry
+from clarion.ports.web import Call
+
+
+@contextmanager
+def reporting(telemetry: Telemetry, call: Call, subject: str) -> Iterator[None]:
+    """Report to the security log when the stored secrets of a subject were to be used for something else."""
+    try:
+        yield
+    except CredentialsRequired:
+        tenant, key_id = call.caller.tenant, call.caller.actor.id
+        telemetry.security(SecurityEvent.CREDENTIALS_REQUIRED, tenant=tenant, key_id=key_id, subject=subject)
+        raise
 
 
 async def values_of(

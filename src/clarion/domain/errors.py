@@ -26,7 +26,9 @@ ClarionError
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class ClarionError(Exception):
@@ -82,6 +84,13 @@ class NotFound(CallerError):
 
     status = 404
     code = "not_found"
+
+
+def existing(found: T | None, noun: str) -> T:
+    """Return what was found, or whether something was done. Raises `NotFound` for None and for False."""
+    if found is None or found is False:
+        raise NotFound(f"no such {noun}")
+    return found
 
 
 class Conflict(CallerError):

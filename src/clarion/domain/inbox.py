@@ -24,7 +24,7 @@ _BUCKETS: Final = (1 << 24) - 1
 _JSON: Final = msgspec.json.Encoder()
 
 
-class Place(NamedTuple):
+class ItemPlace(NamedTuple):
     """Where an item stands: places grow in the order of arrival. An item of a broadcast has its shared sequence and 0;
     an own item has the shared sequence at which it arrived, and its own one."""
 
@@ -44,7 +44,7 @@ class Position(NamedTuple):
         ahead of it."""
         return self.epoch == other.epoch and self.own <= other.own and self.shared <= other.shared
 
-    def passed(self, place: Place) -> bool:
+    def passed(self, place: ItemPlace) -> bool:
         """Return whether an item at a place is up to this position."""
         return place.own <= self.own if place.own else place.shared <= self.shared
 
@@ -56,7 +56,7 @@ class Item(msgspec.Struct, frozen=True):
     item_id: bytes
     created_ms: int
     content: bytes
-    place: Place
+    place: ItemPlace
     category: str = ""
     expires_ms: int | None = None
     collapse_key: str = ""
@@ -126,7 +126,7 @@ def broadcast_item(
         item_id,
         created_ms,
         _JSON.encode(content),
-        Place(seq, 0),
+        ItemPlace(seq, 0),
         category,
         expires_ms,
         key if isinstance(key, str) else "",

@@ -21,7 +21,7 @@ _FORM: Final = (
 )
 
 
-class Reference(NamedTuple):
+class SecretReference(NamedTuple):
     """The place of a secret within a store."""
 
     store: str
@@ -49,7 +49,7 @@ def references_in(credentials: Mapping[str, Any]) -> dict[str, str]:
     return {name: value["from"] for name, value in credentials.items() if is_reference(value)}
 
 
-def parse(value: Any, field: str) -> Reference:
+def parse(value: Any, field: str) -> SecretReference:
     """Return the reference that `{"from": ...}` holds. Raises `InvalidField`."""
     text = value["from"]
     if not isinstance(text, str) or len(text) > SECRET_REFERENCE_CHARS_MAX:
@@ -57,7 +57,7 @@ def parse(value: Any, field: str) -> Reference:
     store, _, place = text.partition(":")
     if not _STORE.fullmatch(store) or not _PLACE.fullmatch(place) or _is_indirect(place):
         raise InvalidField(_FORM, field=field, code="secret_reference_invalid")
-    return Reference(store, place)
+    return SecretReference(store, place)
 
 
 def _is_indirect(place: str) -> bool:
@@ -103,7 +103,7 @@ def _separates(pattern: str) -> bool:
     return bool(found) and "*" not in before and _TENANT not in after and after[:1] not in (*_TENANT_CHARS, "*")
 
 
-def permitted(permissions: Iterable[Permission], tenant: str, reference: Reference) -> str | None:
+def permitted(permissions: Iterable[Permission], tenant: str, reference: SecretReference) -> str | None:
     """Return the part of the place that all permitted ones share, up to the last `/` before any `*`; None when the
     tenant may not name the reference. `*` stands for one or more characters other than `/` and `#`."""
     for one in permissions:

@@ -13,7 +13,7 @@ from clarion.domain.limits_processes import FRAME_RECORDS_MAX, SECRET_RETRY_MS
 from clarion.domain.security_events import SecurityEvent
 from clarion.feedback.decide import Result, SuppressionChanges, decide
 from clarion.feedback.gather import Gatherer
-from clarion.feedback.worker_keys import Keys
+from clarion.feedback.worker_keys import KeyFetcher
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppressions
 from clarion.ports.directory import Directory
@@ -63,7 +63,7 @@ class Feedback:
         self._telemetry = telemetry
         self._secrets = secrets
         self._gatherer = Gatherer(state, store, clock)
-        self._keys = Keys(http, clock)
+        self._keys = KeyFetcher(http, clock)
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._warned: dict[tuple[str, str, str], int] = {}
 

@@ -18,7 +18,7 @@ from clarion.ports.egress import HttpEgress
 _RETRY_S = 30
 
 
-class Keys:
+class KeyFetcher:
     """Fetches through the guarded egress. The vendor checks the allowed hosts beforehand."""
 
     def __init__(self, http: HttpEgress, clock: Clock) -> None:

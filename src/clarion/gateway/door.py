@@ -31,7 +31,7 @@ from clarion.gateway.messages import Hello
 from clarion.gateway.refusals import Refusals, Waits
 from clarion.gateway.sessions import Session
 from clarion.identity.tickets import Tickets
-from clarion.identity.user_tokens import Grant
+from clarion.identity.user_tokens import TokenClaims
 from clarion.ports.clock import Clock
 from clarion.ports.telemetry import Telemetry
 
@@ -46,9 +46,9 @@ class Checks(NamedTuple):
     connections from there are not held up. `client` returns the address of a client from that of a connection and the headers of its
     handshake, which a trusted proxy may have written. `waits` says how long peers wait after refused first frames."""
 
-    identify: Callable[[str], Awaitable[Grant]]
+    identify: Callable[[str], Awaitable[TokenClaims]]
     allows: Callable[[str, str], Awaitable[bool]]
-    seen: Callable[[Grant, str], Position]
+    seen: Callable[[TokenClaims, str], Position]
     token_key: Callable[[str], Awaitable[TokenKey]]
     vouch: Callable[[str], object] = lambda _address: None
     client: Callable[[str, Headers], str] = lambda address, _headers: address
@@ -88,7 +88,7 @@ class Door:
         self._some.set()
         return session
 
-    async def admit(self, token: str | None, ticket: str | None, address: str, origin: str) -> Grant:
+    async def admit(self, token: str | None, ticket: str | None, address: str, origin: str) -> TokenClaims:
         """Return for whom a credential was issued, and check the origin of the page. An empty origin is that of no page, or of
         the gateway's own. Raises `Unauthorized`, `Forbidden` for an origin that the tenant does not allow, and `RequestLimited` while
         the peer has to wait."""
@@ -121,7 +121,7 @@ class Door:
         self._some.set()
         return found
 
-    def seen(self, grant: Grant, text: str | None) -> Position | None:
+    def seen(self, grant: TokenClaims, text: str | None) -> Position | None:
         """Return a client's position. Raises `InvalidField` for one that is not of its inbox."""
         return None if text is None else self._checks.seen(grant, text)
 
@@ -189,7 +189,7 @@ class Door:
             client.close(Closing.UNAUTHORIZED)
 
 
-def take(client: Client, found: Grant) -> None:
+def take(client: Client, found: TokenClaims) -> None:
     """Record whose a client is."""
     client.tenant, client.user_id = found.tenant, found.user_id
     client.generation, client.expires_ms = found.generation, found.expires_ms

@@ -20,8 +20,8 @@ from clarion.domain.limits_processes import INBOX_COUNT_MAX
 from clarion.domain.times import shown
 from clarion.gateway.hub import News, Step, User
 from clarion.gateway.messages import opened, opened_as
-from clarion.identity.user_tokens import Grant
-from clarion.inbox.gather import Reader, open_reader
+from clarion.identity.user_tokens import TokenClaims
+from clarion.inbox.gather import InboxReader, open_reader
 from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, Filter, arrived_of, entry_of
 from clarion.inbox.rules.positions import EPOCH_BYTES, position_tag, read_position, tagged_bytes
 from clarion.inbox.shapes import InboxCounts, InboxItemOut, item_out
@@ -70,7 +70,7 @@ class InboxNews:
         tag = position_tag(*user) if kept is None else kept.tag
         return base64.urlsafe_b64encode(tagged_bytes(tag, position)).rstrip(b"=").decode()
 
-    def seen(self, grant: Grant, text: str) -> Position:
+    def seen(self, grant: TokenClaims, text: str) -> Position:
         """Return the position that a client gives back. Raises `InvalidField` for one that is not of its inbox."""
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
@@ -198,7 +198,7 @@ class InboxNews:
         kept = self._kept[user] = Kept(reader.position, found, more, position_tag(*user))
         return _counts(kept)
 
-    async def _reader(self, wanted: Wanted, now_ms: int) -> Reader:
+    async def _reader(self, wanted: Wanted, now_ms: int) -> InboxReader:
         return await open_reader(self._inbox, wanted.tenant, wanted.user_id, wanted.ordinal, now_ms)
 
 

@@ -48,7 +48,7 @@ class _Shown(msgspec.Struct):
 _DECODER: Final = msgspec.json.Decoder(_Shown)
 
 
-class Stream:
+class EventStream:
     """One stream. It is a `Client` of the hub."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Streams:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one stream until its client leaves or it is closed."""
         stream, headers = (
-            Stream(),
+            EventStream(),
             {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
         )
         origin = headers.get("origin", "")
@@ -141,7 +141,7 @@ class Streams:
             self._hub.leave(stream)
             self._door.count_closed("events", stream.code)
 
-    async def _write(self, stream: Stream, head: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+    async def _write(self, stream: EventStream, head: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": head})
         gone = asyncio.ensure_future(_gone(receive))
         try:

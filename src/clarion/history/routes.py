@@ -29,7 +29,7 @@ from clarion.journal.events import AcceptedFrame
 from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.history import History, Window
+from clarion.ports.history import History, ListWindow
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
 from clarion.ports.web import Call, Query, Reply, Route
@@ -105,7 +105,7 @@ class _Notifications:
         scanned = 0
         while True:
             step = min(HISTORY_SCAN_MAX - scanned, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
-            rows = await self._state.notifications(tenant, Window(step, before, only.from_ms, only.to_ms))
+            rows = await self._state.notifications(tenant, ListWindow(step, before, only.from_ms, only.to_ms))
             for first in range(0, len(rows), NOTIFICATIONS_PER_READ_MAX):
                 some = rows[first : first + NOTIFICATIONS_PER_READ_MAX]
                 found = await self._items(tenant, some, only)

@@ -12,7 +12,7 @@ from clarion.domain.limits_processes import COUNTER_ROWS_MAX
 from clarion.domain.times import shown
 from clarion.history.shapes import capture_out, reason_name
 from clarion.ports.clock import Clock
-from clarion.ports.history import History, Window
+from clarion.ports.history import History, ListWindow
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 
@@ -58,7 +58,7 @@ class _Watch:
         limit, channel = limit_of(call.query), call.query.get("channel")
         if channel is not None and channel not in CHANNELS:
             raise InvalidField(f"must be one of {', '.join(Channel)}", field="channel")
-        window = Window(limit + 1, cursor_of(call.query, ids.DELIVERY_ID_BYTES))
+        window = ListWindow(limit + 1, cursor_of(call.query, ids.DELIVERY_ID_BYTES))
         found = await self._state.captures(call.caller.tenant, window, channel, call.query.get("user_id"))
         following = found[limit - 1].delivery_id if len(found) > limit else None
         return page([capture_out(row) for row in found[:limit]], following)

@@ -7,7 +7,7 @@ from clarion.domain.api_key import ApiKey, key_digest
 from clarion.domain.limits_processes import CALLERS_KEPT_MAX
 from clarion.domain.permissions import OF_OPERATOR, OF_PERSON, OF_USER, permissions_of
 from clarion.domain.person import Person, Session
-from clarion.identity.user_tokens import Grant
+from clarion.identity.user_tokens import TokenClaims
 from clarion.ports.directory import OPERATOR_LEVEL, Directory
 from clarion.ports.web import Caller
 from clarion.runtime.tenant_cache import TenantCache
@@ -26,7 +26,7 @@ def caller_of_key(key: ApiKey) -> Caller:
     return Caller(key.tenant, actor, permissions_of(key.scopes), None, key.expires_ms, key.networks)
 
 
-def caller_of_user(grant: Grant) -> Caller:
+def caller_of_user(grant: TokenClaims) -> Caller:
     """Return the caller of a user's token, who acts for this user alone."""
     return Caller(grant.tenant, Actor(ActorKind.USER, grant.user_id), OF_USER, grant.user_id)
 

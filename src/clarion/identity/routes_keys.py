@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from clarion.domain.address import single_line
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import KEY_OVERLAP_S_MAX, NAME_CHARS_MAX
 from clarion.domain.networks import check_networks
 from clarion.domain.security_events import SecurityEvent
@@ -97,9 +97,7 @@ class _Handlers:
 
     async def get(self, call: Call) -> Reply:
         tenant, key_id = call.path["id"], call.path["key_id"]
-        record = await self._keys.get(tenant, key_id)
-        if record is None:
-            raise NotFound("no such key")
+        record = existing(await self._keys.get(tenant, key_id), "key")
         return Reply(self._view(record, await self._keys.networks_of(tenant, key_id)))
 
     async def rotate(self, call: Call) -> Reply:
@@ -117,8 +115,7 @@ class _Handlers:
 
     async def revoke(self, call: Call) -> Reply:
         tenant, key_id = await self._tenant(call), call.path["key_id"]
-        if not await self._keys.revoke(tenant, key_id):
-            raise NotFound("no such key")
+        existing(await self._keys.revoke(tenant, key_id), "key")
         self._telemetry.security(SecurityEvent.KEY_REVOKED, tenant=tenant, key_id=key_id)
         return Reply(status=204)
 
@@ -130,10 +127,7 @@ class _Handlers:
         return Reply(self._view(record, secret=secret), status=201)
 
     async def _tenant(self, call: Call) -> str:
-        found = await self._tenants.get(call.path["id"])
-        if found is None:
-            raise NotFound("no such tenant")
-        return found.tenant
+        return existing(await self._tenants.get(call.path["id"]), "tenant").tenant
 
     def _view(self, key: KeyRecord, used: list[KeyUse] | None = None, secret: str | None = None) -> KeyView:
         now_ms, ends_ms = self._clock.now_ms(), key.expires_ms

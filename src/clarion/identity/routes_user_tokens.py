@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import USER_TOKEN_TTL_S_DEFAULT, USER_TOKEN_TTL_S_MAX
 from clarion.domain.security_events import SecurityEvent
 from clarion.domain.times import shown
@@ -52,8 +52,7 @@ class _Handlers:
     async def issue(self, call: Call) -> Reply:
         tenant, user_id = call.caller.tenant, call.path["id"]
         ttl_s = (call.body or TokenBody()).ttl_s
-        if await self._users.get(tenant, user_id) is None:
-            raise NotFound("no such user")
+        existing(await self._users.get(tenant, user_id), "user")
         now_s = self._clock.now_ms() // 1000
         key = await self._tenants.token_key(tenant)
         token = self._tokens.issue(tenant, user_id, now_s, ttl_s, key.generation)

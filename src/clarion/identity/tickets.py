@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from clarion.domain.errors import Unauthorized
 from clarion.domain.limits_gateway import TICKET_CHARS_MAX, TICKET_FORGET_MS, TICKET_TTL_S
 from clarion.domain.quota import Usage
-from clarion.identity.user_tokens import Grant
+from clarion.identity.user_tokens import TokenClaims
 from clarion.ports.clock import Clock
 from clarion.ports.quotas import BucketName, Quotas
 from clarion.ports.secrets import Vault
@@ -33,7 +33,7 @@ _NONCE_BYTES: Final = 12
 class _Content(msgspec.Struct, frozen=True, array_like=True):
     nonce: bytes
     expires_ms: int
-    grant: Grant
+    grant: TokenClaims
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(_Content)
@@ -48,7 +48,7 @@ class Tickets:
         self._clock = clock
         self._forgotten_ms = 0
 
-    def issue(self, grant: Grant) -> tuple[str, int]:
+    def issue(self, grant: TokenClaims) -> tuple[str, int]:
         """Return a ticket for the holder of a user token, and when it expires in Unix milliseconds: at the latest with the
         token."""
         expires_ms = min(self._clock.now_ms() + TICKET_TTL_S * 1000, grant.expires_ms)
@@ -56,7 +56,7 @@ class Tickets:
         sealed = _VERSION + self._siv.encrypt(msgspec.msgpack.encode(content), _PURPOSE)
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode(), expires_ms
 
-    async def redeem(self, ticket: str) -> Grant:
+    async def redeem(self, ticket: str) -> TokenClaims:
         """Return for whom a ticket was issued, once. Raises `Unauthorized` when it is none, was used or has expired."""
         content, now_ms = self._read(ticket), self._clock.now_ms()
         if content is None or content.expires_ms <= now_ms:

@@ -67,7 +67,7 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     nbf: int = 0
 
 
-class Grant(NamedTuple):
+class TokenClaims(NamedTuple):
     """For whom a verified token was issued: it was signed with a generation of the tenant's keys, and is valid until a time in Unix
     milliseconds."""
 
@@ -89,7 +89,7 @@ class UserTokens:
         header = _HEADER | ({"kid": str(generation)} if generation else {})
         return jwt.encode(header, claims, self._key(tenant, generation), algorithms=[_ALGORITHM])
 
-    def grant(self, token: str, now_s: int) -> Grant:
+    def grant(self, token: str, now_s: int) -> TokenClaims:
         """Return for whom a token was issued. Raises `Unauthorized` when the token is not valid, with the code of a
         `TokenRefusal`. Codes about claims are those of signed tokens alone, so that nobody can ask with made-up ones."""
         parts = token.split(".")
@@ -134,7 +134,7 @@ def check_generation(token: str, key: TokenKey, now_ms: int) -> None:
         raise _refused(TokenRefusal.REVOKED, counts=False)
 
 
-def _grant(signed: dict[str, Any], generation: int, now_s: int) -> Grant:
+def _grant(signed: dict[str, Any], generation: int, now_s: int) -> TokenClaims:
     try:
         claims = msgspec.convert(signed, _Claims)
     except msgspec.ValidationError:
@@ -149,7 +149,7 @@ def _grant(signed: dict[str, Any], generation: int, now_s: int) -> Grant:
         raise _refused(TokenRefusal.NOT_YET)
     if claims.exp <= now_s:
         raise _refused(TokenRefusal.EXPIRED, counts=False)
-    return Grant(claims.tenant, claims.sub, generation, claims.exp * 1000)
+    return TokenClaims(claims.tenant, claims.sub, generation, claims.exp * 1000)
 
 
 def _refused(refusal: TokenRefusal, *, counts: bool = True) -> Unauthorized:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from clarion.domain.ids import notification_of
-from clarion.domain.inbox import Item, Place
+from clarion.domain.inbox import Item, ItemPlace
 from clarion.domain.limits import PAGE_ITEMS_MAX
 from clarion.domain.limits_processes import INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX, INBOX_SCAN_MAX
 from clarion.inbox.rules.inbox import (
@@ -30,14 +30,14 @@ _BROADCASTS_A_TIME: Final = 20
 _REQUEST: Final = msgspec.msgpack.Decoder(Request)
 
 
-class Page(NamedTuple):
+class ItemPage(NamedTuple):
     """Items of a list, newest first. The list continues below `rest`; None at its end."""
 
     entries: list[Entry]
-    rest: Place | None
+    rest: ItemPlace | None
 
 
-class Reader:
+class InboxReader:
     """One read of the inbox of one user. `ordinal` is None for a user who is not stored: there are no broadcasts then.
     What arrives after `head` was read is left out."""
 
@@ -50,22 +50,24 @@ class Reader:
         self._now_ms = now_ms
         self.position = head.position
 
-    async def page(self, only: Filter, before: Place | None, limit: int, examined: int = INBOX_COUNT_MAX) -> Page:
+    async def page(
+        self, only: Filter, before: ItemPlace | None, limit: int, examined: int = INBOX_COUNT_MAX
+    ) -> ItemPage:
         """Return up to `limit` items of a list below a place: fewer where so many items were examined, or
         `INBOX_SCAN_MAX` broadcasts."""
         found: list[Entry] = []
-        rest: Place | None = None
+        rest: ItemPlace | None = None
         async for entries, edge, number in self._pieces(only, before, min(limit + 1, PAGE_ITEMS_MAX)):
             for entry in entries:
                 if len(found) == limit:
-                    return Page(found, rest)
+                    return ItemPage(found, rest)
                 found.append(entry)
                 rest = entry.item.place
             examined -= number
             rest = edge
             if edge is None or examined <= 0:
                 break
-        return Page(found, rest)
+        return ItemPage(found, rest)
 
     async def counts(self, only: Filter) -> tuple[Counts, bool]:
         """Return the counts of a list, and whether it has more items than were counted."""
@@ -73,8 +75,8 @@ class Reader:
         return counts(page.entries), page.rest is not None
 
     async def _pieces(
-        self, only: Filter, before: Place | None, at_a_time: int
-    ) -> AsyncIterator[tuple[list[Entry], Place | None, int]]:
+        self, only: Filter, before: ItemPlace | None, at_a_time: int
+    ) -> AsyncIterator[tuple[list[Entry], ItemPlace | None, int]]:
         """Yield the items of a list below `before`, newest first, with the place at and above which all were read, and how
         many were examined."""
         scanned = 0
@@ -100,20 +102,20 @@ class Reader:
                 return
             await asyncio.sleep(0)  # other requests get their turn
 
-    async def _own(self, own: Source, before: Place | None, at_a_time: int) -> Source:
+    async def _own(self, own: Source, before: ItemPlace | None, at_a_time: int) -> Source:
         below = own.known if own is not UNREAD_SOURCE else before
         items = await self._inbox.items(self._tenant, self._user_id, below, at_a_time)
         known = items[-1].place if len(items) == at_a_time else None
         return Source(known, [*own.items, *self._arrived(items)])
 
-    async def _broadcasts(self, shared: Source, before: Place | None) -> Source:
+    async def _broadcasts(self, shared: Source, before: ItemPlace | None) -> Source:
         below = None if before is None else before.shared + (before.own > 0)
         known = shared.known
         floor = None if known is None or known == UNREAD_SOURCE.known else known.shared - 1
         found, floor = await self._inbox.broadcasts(
             self._tenant, self._user_id, self._ordinal or 0, below, floor, _BROADCASTS_A_TIME
         )
-        known = None if floor is None else Place(floor + 1, 0)
+        known = None if floor is None else ItemPlace(floor + 1, 0)
         return Source(known, [*shared.items, *self._arrived(found)])
 
     def _arrived(self, items: Sequence[Item]) -> list[Item]:
@@ -122,7 +124,7 @@ class Reader:
     async def _shown(self, items: list[Item], only: Filter) -> list[Entry]:
         facts = await self._inbox.facts(self._tenant, self._user_id, [item.item_id for item in items])
         keys = {item.collapse_key for item in items if item.collapse_key}
-        newest: Mapping[str, Place] = {}
+        newest: Mapping[str, ItemPlace] = {}
         if keys:
             newest = await self._inbox.newest_of(self._tenant, self._user_id, self._ordinal, keys)
         entries = entries_of(items, facts, newest, self._horizon, self._now_ms)
@@ -137,6 +139,6 @@ class Reader:
         return {item_id: workflows[id_] for item_id, id_ in notifications.items() if id_ in workflows}
 
 
-async def open_reader(inbox: Inbox, tenant: str, user_id: str, ordinal: int | None, now_ms: int) -> Reader:
+async def open_reader(inbox: Inbox, tenant: str, user_id: str, ordinal: int | None, now_ms: int) -> InboxReader:
     """Return a reader of a user's inbox as it is now."""
-    return Reader(inbox, tenant, user_id, ordinal, await inbox.head(tenant, user_id), now_ms)
+    return InboxReader(inbox, tenant, user_id, ordinal, await inbox.head(tenant, user_id), now_ms)

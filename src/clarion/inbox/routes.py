@@ -9,7 +9,7 @@ from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.domain.inbox import Item, Position
 from clarion.domain.limits_processes import INBOX_WAIT_MS_MAX
-from clarion.inbox.gather import Reader, open_reader
+from clarion.inbox.gather import InboxReader, open_reader
 from clarion.inbox.rules.inbox import ACTIVE, SHOWS, Filter
 from clarion.inbox.rules.marks import mark_of
 from clarion.inbox.rules.positions import cursor_bytes, position_bytes, read_cursor, read_position
@@ -128,7 +128,7 @@ class _Inbox:
                 return found[id_]
         raise NotFound(f"unknown inbox item {text!r}", field="id")
 
-    async def _reader(self, call: Call) -> Reader:
+    async def _reader(self, call: Call) -> InboxReader:
         tenant, user_id = call.caller.tenant, user_of(call)
         with suppress(Overloaded):  # activity that cannot be recorded now is recorded by a later call
             await self._touch(tenant, user_id)

@@ -5,7 +5,7 @@ from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.inbox import Position
 from clarion.domain.limits_processes import INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX, READ_ALL_SEEN_MAX
 from clarion.domain.times import check_time
-from clarion.inbox.gather import Reader, open_reader
+from clarion.inbox.gather import InboxReader, open_reader
 from clarion.inbox.routes import ordinal_of, position_of, user_of
 from clarion.inbox.rules.inbox import Filter
 from clarion.inbox.rules.marks import changes, list_for, mark_of
@@ -85,13 +85,13 @@ class _Marks:
         await self._marking.mark(tenant, user_id, marks, now_ms)
         return MarksOut(len(marks), page.rest is not None)
 
-    async def _read_all(self, call: Call, reader: Reader, until: Position) -> int:
+    async def _read_all(self, call: Call, reader: InboxReader, until: Position) -> int:
         """Mark everything up to a position as read; return how many were unread, of as many as are counted."""
         page = await reader.page(Filter("unread", until=until), None, INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX)
         unseen = [entry.item.item_id for entry in page.entries if entry.seen_ms is None][:READ_ALL_SEEN_MAX]
         await self._marking.read_all(call.caller.tenant, user_of(call), until, unseen, self._clock.now_ms())
         return len(page.entries)
 
-    async def _reader(self, call: Call) -> Reader:
+    async def _reader(self, call: Call) -> InboxReader:
         tenant, user_id, now_ms = call.caller.tenant, user_of(call), self._clock.now_ms()
         return await open_reader(self._inbox, tenant, user_id, await ordinal_of(self._directory, call), now_ms)

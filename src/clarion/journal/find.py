@@ -11,7 +11,7 @@ from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, Event
 from clarion.journal.topics import GROUP_PLAN, accepted
 from clarion.ports.stage_store import Position, StageStore
-from clarion.ports.streams import Place, StoredFrame, Streams
+from clarion.ports.streams import StoredFrame, StreamOffset, Streams
 
 SETTLED_FRAMES = 1_000
 """Frames before the planner's position that the record stage may not have folded yet."""
@@ -57,7 +57,7 @@ async def _candidates(streams: Streams, store: StageStore, notification_id: byte
     reads = (streams.read_since(topic, partition, created_ms - JOURNAL_LOOK_BACK_MS, 1) for topic in carried)
     planned, firsts = await asyncio.gather(store.positions(GROUP_PLAN, [partition]), asyncio.gather(*reads))
     places = [
-        Place(topic, partition, max(first[0].offset - 1, _planned_offset(planned[partition].get(topic))))
+        StreamOffset(topic, partition, max(first[0].offset - 1, _planned_offset(planned[partition].get(topic))))
         for topic, first in zip(carried, firsts, strict=True)
         if first and first[0].appended_ms <= created_ms + JOURNAL_LOOK_AHEAD_MS
     ]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from clarion.ports.stage_store import Committed, IntentWrite, Progress, StageResult
+from clarion.ports.stage_store import Committed, GroupProgress, IntentWrite, StageResult
 from clarion.ports.streams import Frame
 
 
@@ -48,6 +48,8 @@ def with_offers(result: StageResult, offers: Sequence[Offer]) -> StageResult:
     return replace(
         result,
         frames=[*result.frames, *(frame for offer in offers for frame in offer.frames)],
-        progress=Progress(progress.commits, [*progress.intents, *(one for offer in offers for one in offer.intents)]),
+        progress=GroupProgress(
+            progress.commits, [*progress.intents, *(one for offer in offers for one in offer.intents)]
+        ),
         cancellations_after=min(offer.cancellations_after for offer in offers),
     )

@@ -9,7 +9,7 @@ import msgspec
 from clarion.domain.limits_processes import DISK_FREE_BYTES_MIN
 
 
-class Check(msgspec.Struct, frozen=True):
+class HealthCheck(msgspec.Struct, frozen=True):
     """The result of one condition that this process needs to accept work."""
 
     name: str
@@ -21,27 +21,29 @@ class Report(msgspec.Struct, frozen=True):
     """All checks; `ready` if every one passed."""
 
     ready: bool
-    checks: list[Check]
+    checks: list[HealthCheck]
 
 
-def report(checks: Iterable[Check]) -> Report:
+def report(checks: Iterable[HealthCheck]) -> Report:
     """Return the report of these checks."""
     found = list(checks)
     return Report(ready=all(check.ok for check in found), checks=found)
 
 
-def disk(directory: Path) -> Check:
+def disk(directory: Path) -> HealthCheck:
     """Return the check that the data directory exists and its disk has free space."""
     try:
         free = shutil.disk_usage(directory).free
     except OSError as error:
-        return Check("disk", ok=False, detail=f"{directory}: {error.strerror}")
+        return HealthCheck("disk", ok=False, detail=f"{directory}: {error.strerror}")
     if free < DISK_FREE_BYTES_MIN:
-        return Check("disk", ok=False, detail=f"{free // 2**20} MiB free, {DISK_FREE_BYTES_MIN // 2**20} MiB needed")
-    return Check("disk", ok=True)
+        return HealthCheck(
+            "disk", ok=False, detail=f"{free // 2**20} MiB free, {DISK_FREE_BYTES_MIN // 2**20} MiB needed"
+        )
+    return HealthCheck("disk", ok=True)
 
 
-def backlog(events: int, limit: int) -> Check:
+def backlog(events: int, limit: int) -> HealthCheck:
     """Return the check that the journal holds at most `limit` unplanned events."""
     detail = "" if events <= limit else f"{events} events wait, at most {limit} may"
-    return Check("backlog", ok=events <= limit, detail=detail)
+    return HealthCheck("backlog", ok=events <= limit, detail=detail)

@@ -11,7 +11,7 @@ from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.route import Route
 from clarion.journal.events import AcceptedFrame, PlannedFrame, Request
 from clarion.plan.rules.request_facts import Planned
-from clarion.plan.rules.routing import Place
+from clarion.plan.rules.routing import RoutePosition
 
 
 class PlanItem(NamedTuple):
@@ -29,10 +29,10 @@ class PlanItem(NamedTuple):
     step: str = ""
     route: Route | None = None
     since_ms: int | None = None
-    place: Place | None = None
+    place: RoutePosition | None = None
     held: Sequence[str] = ()
     cause: str = ""
-    instead_of: tuple[Place, int] | None = None
+    instead_of: tuple[RoutePosition, int] | None = None
     needless: str = ""
 
 

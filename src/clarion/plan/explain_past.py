@@ -14,7 +14,7 @@ from clarion.domain.times import shown
 from clarion.domain.user import Profile
 from clarion.journal.events import Recipient, Request
 from clarion.plan.request_facts import restore
-from clarion.plan.rules.explain import ROUTED_TO_ANOTHER, Explained, Finding, shared_findings
+from clarion.plan.rules.explain import ROUTED_TO_ANOTHER, Explained, RuleFinding, shared_findings
 from clarion.plan.rules.request_facts import Planned, RequestFacts
 from clarion.plan.shapes import ChannelOut, ExplainOut, RecipientOut, channel_out
 
@@ -83,7 +83,7 @@ class _Known:
         request_facts = self._request_facts.get(next(iter(by_channel.values()))[0].setting)
         if request_facts is None:
             return explained
-        route = Finding("route", ROUTED_TO_ANOTHER, {})
+        route = RuleFinding("route", ROUTED_TO_ANOTHER, {})
         return explained + [
             channel_out(request_facts, Explained(channel, [route], [Planned(channel, "", ROUTED_TO_ANOTHER)]))
             for channel in request_facts.channels
@@ -101,7 +101,7 @@ class _Known:
         found = shared_findings(request_facts, profile, channel, self._decided_ms.get(one.id, one.planned_ms))
         for name, reason in _OWN.items():
             shown = next((row.decision for row in planned if _reason(row.decision) is reason), None)
-            found.append(Finding(name, shown, {}))
+            found.append(RuleFinding(name, shown, {}))
         return channel_out(request_facts, Explained(channel, found, planned))
 
 

@@ -12,7 +12,7 @@ from clarion.journal.events import AcceptedFrame, Event
 from clarion.journal.repeats import advance_numbers
 from clarion.plan.work import PLANNED
 from clarion.ports.stage_store import Commit, Lease, Position, StageStore
-from clarion.ports.streams import Place, StoredFrame, Streams
+from clarion.ports.streams import StoredFrame, StreamOffset, Streams
 from clarion.ports.telemetry import Telemetry
 
 FRAMES_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -96,7 +96,9 @@ class FrameReader:
         ]
         if not asked:
             return
-        places = [Place(topic, partition, self._partitions[partition].after(topic)) for partition, topic in asked]
+        places = [
+            StreamOffset(topic, partition, self._partitions[partition].after(topic)) for partition, topic in asked
+        ]
         for (partition, topic), found in zip(asked, await self._streams.read_many(places), strict=True):
             self._partitions[partition].ahead[topic] += found
             if not found and grown is not None:

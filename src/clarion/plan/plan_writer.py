@@ -19,7 +19,7 @@ from clarion.plan.log_lines import LogLine
 from clarion.plan.resume import FAILED, encoded, hold_timer, resumed, unmet_timer
 from clarion.plan.rules.decide import addresses_of
 from clarion.plan.rules.request_facts import Planned, RequestFacts
-from clarion.plan.rules.routing import Fallback, Place, Routed, able
+from clarion.plan.rules.routing import Fallback, Routed, RoutePosition, able
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     counts: dict[tuple[str, str], int]
     """Number of deliveries by (channel, `send`, `skip`, `hold` or `merge`)."""
     merged: list[MergedRecipient]
-    held_back: list[tuple[PlanItem, Recipient, Place]]
+    held_back: list[tuple[PlanItem, Recipient, RoutePosition]]
     """Held channels of routes that turned out not to be sendable."""
     log_lines: Sequence[LogLine] = ()
 
@@ -64,7 +64,7 @@ class PlanWriter:
         self._rows: dict[tuple[Channel, Lane], list[PlannedDelivery]] = {}
         self._seen: set[bytes] = set()
         self._merged: list[MergedRecipient] = []
-        self._fallen: list[tuple[PlanItem, Recipient, Place]] = []
+        self._fallen: list[tuple[PlanItem, Recipient, RoutePosition]] = []
         self.timers: list[Timer] = []
 
     def notification(self, item: PlanItem, scheduled_ms: int | None) -> int:
@@ -103,7 +103,7 @@ class PlanWriter:
         user: User | Recipient,
         channel: Channel,
         row: PlannedDelivery,
-        places: "dict[Channel, Place]",
+        places: "dict[Channel, RoutePosition]",
     ) -> None:
         place = places.get(channel) if places else None
         if place is not None:
@@ -120,7 +120,7 @@ class PlanWriter:
         planned: Planned,
         routed: Routed,
         first: bytes,
-        places: "dict[Channel, Place]",
+        places: "dict[Channel, RoutePosition]",
     ) -> None:
         """Add the timer that decides a held channel again, or the recipient to merge into a digest."""
         channel, decision, place = planned.channel, planned.decision, places.get(planned.channel)
@@ -132,7 +132,7 @@ class PlanWriter:
 
     def _places(
         self, item: PlanItem, user: User | Recipient, routed: Routed, made: Sequence[bytes]
-    ) -> "dict[Channel, Place]":
+    ) -> "dict[Channel, RoutePosition]":
         """Return the place in a route of each channel that has one, and add the timers of places with a time limit."""
         if item.place is not None:
             if not able(routed.planned):
@@ -165,22 +165,22 @@ class PlanWriter:
 
 def _by_channel(
     fallbacks: Sequence[Fallback], planned: Sequence[Planned], made: Sequence[bytes]
-) -> dict[Channel, Place]:
-    places: dict[Channel, Place] = {}
+) -> dict[Channel, RoutePosition]:
+    places: dict[Channel, RoutePosition] = {}
     for fallback in fallbacks:
         here = [
             id_
             for id_, one in zip(made, planned, strict=True)
             if one.channel in fallback.channels and isinstance(one.decision, Send | Hold)
         ]
-        place = Place(fallback.path, fallback.until, fallback.within_ms, fallback.rest, here, fallback.channels)
+        place = RoutePosition(fallback.path, fallback.until, fallback.within_ms, fallback.rest, here, fallback.channels)
         # The innermost comes first: a channel belongs to the route closest to it.
         for channel in fallback.channels:
             places.setdefault(channel, place)
     return places
 
 
-_NOWHERE: "dict[Channel, Place]" = {}
+_NOWHERE: "dict[Channel, RoutePosition]" = {}
 
 
 def _id(item: PlanItem, user: User | Recipient, planned: Planned) -> bytes:

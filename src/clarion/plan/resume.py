@@ -21,7 +21,7 @@ from clarion.journal.events import Recipient, Request, ResumeFrame
 from clarion.plan.columns import PlanItem
 from clarion.plan.rules.need import MissingFacts, Need
 from clarion.plan.rules.request_facts import Planned
-from clarion.plan.rules.routing import Place
+from clarion.plan.rules.routing import RoutePosition
 from clarion.plan.wait_facts import CELLS, SEEN_RECEIPTS, STATES, WaitFacts
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import Timer
@@ -46,14 +46,14 @@ _ENOUGH: Final = {
 }
 """States of a delivery that satisfy a place's condition."""
 _PACK: Final = msgspec.msgpack.Encoder()
-_PLACE: Final = msgspec.msgpack.Decoder(Place)
+_PLACE: Final = msgspec.msgpack.Decoder(RoutePosition)
 
 
 class _Held(msgspec.Struct, frozen=True, array_like=True):
     """Stored state of a held channel: its own place in a route, and the place it replaces, sent at `sent_ms`."""
 
-    place: Place | None
-    instead_of: Place | None
+    place: RoutePosition | None
+    instead_of: RoutePosition | None
     sent_ms: int
 
 
@@ -83,7 +83,7 @@ def resumptions(lane: Lane, frame: ResumeFrame) -> Iterable[Resumed]:
 
 
 def resumed(
-    item: PlanItem, to: Recipient, cause: str, since_ms: int, place: Place | None, held: Sequence[Planned] = ()
+    item: PlanItem, to: Recipient, cause: str, since_ms: int, place: RoutePosition | None, held: Sequence[Planned] = ()
 ) -> Resumed:
     """Return the row that resumes one recipient: held deliveries of one channel, or the rest of a place."""
     channels = [held[0].channel.value] if held else None
@@ -109,7 +109,7 @@ def hold_timer(
     held: Sequence[Planned],
     hold: Hold,
     first: bytes,
-    place: Place | None,
+    place: RoutePosition | None,
     now_ms: int,
     partition: int,
 ) -> Timer:
@@ -125,7 +125,7 @@ def hold_timer(
     return Timer(timer_id, hold.until_ms, topics.accepted(item.lane), partition, payload)
 
 
-def unmet_timer(item: PlanItem, to: Recipient, place: Place, now_ms: int, partition: int) -> Timer | None:
+def unmet_timer(item: PlanItem, to: Recipient, place: RoutePosition, now_ms: int, partition: int) -> Timer | None:
     """Return the timer that checks whether a place has met its condition in time, None without a time limit."""
     if place.within_ms is None:
         return None
@@ -134,11 +134,11 @@ def unmet_timer(item: PlanItem, to: Recipient, place: Place, now_ms: int, partit
     return Timer(timer_id, now_ms + place.within_ms, topics.accepted(item.lane), partition, payload)
 
 
-def _tag(item: PlanItem, to: Recipient, place: Place) -> bytes:
+def _tag(item: PlanItem, to: Recipient, place: RoutePosition) -> bytes:
     return _tag_of(item.notification_id, item.step, to, place)
 
 
-def _tag_of(notification_id: bytes, step: str, to: Recipient, place: Place) -> bytes:
+def _tag_of(notification_id: bytes, step: str, to: Recipient, place: RoutePosition) -> bytes:
     identity = to.user_id or "|".join(f"{name}={value}" for name, value in sorted((to.contacts or {}).items()))
     text = f"{len(identity)}:{identity}{len(step)}:{step}{place.path}"
     deliveries = b"".join(place.delivery_ids)
@@ -170,7 +170,7 @@ def likely_items(row: Resumed) -> list[PlanItem]:
     return [_item(row, route=_PLACE.decode(row.place).rest)]
 
 
-def _seen_keys(row: Resumed, place: Place) -> Iterable[tuple[str, Hashable]]:
+def _seen_keys(row: Resumed, place: RoutePosition) -> Iterable[tuple[str, Hashable]]:
     user_id = row.request.to[0].user_id
     if user_id:
         yield SEEN_RECEIPTS, (row.tenant, row.notification_id, user_id)
@@ -204,7 +204,7 @@ class Resumptions:
         except MissingFacts as error:
             self.lacking.append(error.need)
 
-    def failed(self, item: PlanItem, to: Recipient, place: Place) -> None:
+    def failed(self, item: PlanItem, to: Recipient, place: RoutePosition) -> None:
         """Continue a route after a held channel that turned out not to be sendable."""
         self.add(resumed(item, to, FAILED, self._now_ms, place))
 
@@ -233,7 +233,7 @@ class Resumptions:
             return again._replace(needless=f"{before} was {held.instead_of.until} meanwhile")
         return again._replace(place=held.place, instead_of=(held.instead_of, held.sent_ms))
 
-    def _out_of_time(self, row: Resumed, place: Place) -> bool:
+    def _out_of_time(self, row: Resumed, place: RoutePosition) -> bool:
         """Return whether the route continues because the place's condition was not met in time."""
         key = RESUME_CELL + row.tag
         if self._cell(key) == _GONE_ON:
@@ -243,7 +243,7 @@ class Resumptions:
         self._forget_later(row)
         return not self._met(row, place, row.since_ms)
 
-    def _failed(self, row: Resumed, place: Place) -> bool:
+    def _failed(self, row: Resumed, place: RoutePosition) -> bool:
         """Return whether the route continues because this was the last delivery of the place to fail."""
         key = RESUME_CELL + row.tag
         known = self._cell(key)
@@ -262,7 +262,7 @@ class Resumptions:
     def _cell(self, key: bytes) -> bytes | None:
         return self._overlay[key] if key in self._overlay else self._facts.cell(key)
 
-    def _met(self, row: Resumed, place: Place, sent_ms: int) -> bool:
+    def _met(self, row: Resumed, place: RoutePosition, sent_ms: int) -> bool:
         user_id = row.request.to[0].user_id
         seen_ms = self._facts.seen_ms(row.tenant, row.notification_id, user_id) if user_id else None
         if (seen_ms or 0) >= sent_ms:
@@ -277,7 +277,7 @@ class Resumptions:
         self.timers.append(Timer(b"f" + row.tag, due_ms, topics.accepted(Lane.BULK), self._partition, payload))
 
 
-def _cause(row: Resumed, place: Place) -> str:
+def _cause(row: Resumed, place: RoutePosition) -> str:
     before = " and ".join(place.channels)
     if row.cause == FAILED:
         return f"{before} failed"

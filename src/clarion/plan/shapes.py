@@ -9,7 +9,7 @@ import msgspec
 from clarion.domain.decision import REASON_NAMES, Decision, Hold, Merge, Send, Skip
 from clarion.domain.times import shown
 from clarion.plan.request_facts import provider_of
-from clarion.plan.rules.explain import Explained, Finding
+from clarion.plan.rules.explain import Explained, RuleFinding
 from clarion.plan.rules.request_facts import Planned, RequestFacts
 
 
@@ -91,7 +91,7 @@ def _foremost(planned: Sequence[Planned]) -> Decision | None:
     return next((one for one in decisions if not isinstance(one, Skip)), decisions[0] if decisions else None)
 
 
-def _rule_out(finding: Finding) -> RuleOut:
+def _rule_out(finding: RuleFinding) -> RuleOut:
     if finding.verdict is None:
         return RuleOut(finding.rule, "pass", finding.saw)
     name, reason, detail = _words(finding.verdict)

@@ -25,7 +25,7 @@ from clarion.plan.workflow.fetch_calls import FetchJob
 from clarion.plan.workflow.instance_step import InstanceStep
 from clarion.ports.expressions import Expressions
 from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
-from clarion.ports.stage_store import Broadcasts, Commit, Cursor, Lease, PlanState, Progress, StageResult, Timer
+from clarion.ports.stage_store import Broadcasts, Commit, Cursor, GroupProgress, Lease, PlanState, StageResult, Timer
 from clarion.ports.streams import Frame
 
 ROUNDS_MAX: Final = 64
@@ -60,7 +60,7 @@ class StepResult(NamedTuple):
             lease=lease,
             frames=self.frames,
             timers=self.timers,
-            progress=Progress(commits),
+            progress=GroupProgress(commits),
             plan_state=PlanState(self.cells, self.caps, self.waits, self.ended_waits),
             broadcasts=Broadcasts(self.cursors),
         )

@@ -19,7 +19,7 @@ from clarion.domain.history import (
 from clarion.ports.seen_receipts import SeenReceipts
 
 
-class Window(msgspec.Struct, frozen=True):
+class ListWindow(msgspec.Struct, frozen=True):
     """A page of a list ordered by ids that grow with time: newest first, ids below `before` (None: from the newest),
     created at or after `from_ms` and before `to_ms`."""
 
@@ -51,7 +51,7 @@ class History(SeenReceipts, Protocol):
         """Return a notification that was planned or scheduled."""
         ...
 
-    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: ListWindow) -> list[Notification]:
         """Return notifications, newest first."""
         ...
 
@@ -97,11 +97,11 @@ class History(SeenReceipts, Protocol):
         range holds it."""
         ...
 
-    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         ...
 
-    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> int:
         """Return the number of dead letters in a window, `window.limit` at most."""
         ...
 
@@ -119,7 +119,9 @@ class History(SeenReceipts, Protocol):
         again before record has folded the replay. A letter that has died again since then stays open."""
         ...
 
-    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(
+        self, tenant: str, window: ListWindow, channel: str | None, user_id: str | None
+    ) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         ...
 

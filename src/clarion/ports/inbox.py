@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from clarion.domain.inbox import Horizon, Item, ItemFacts, Mark, Place, Position
+from clarion.domain.inbox import Horizon, Item, ItemFacts, ItemPlace, Mark, Position
 
 
 class Head(NamedTuple):
@@ -28,7 +28,7 @@ class Inbox(Protocol):
         """Return the user's position and horizon. Everything up to the position can be read from now on."""
         ...
 
-    async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
+    async def items(self, tenant: str, user_id: str, before: ItemPlace | None, limit: int) -> list[Item]:
         """Return the user's own items below a place, newest first."""
         ...
 
@@ -52,7 +52,7 @@ class Inbox(Protocol):
 
     async def newest_of(
         self, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
-    ) -> dict[str, Place]:
+    ) -> dict[str, ItemPlace]:
         """Return the place of the user's newest item with each collapse key."""
         ...
 

@@ -7,7 +7,7 @@ listens, and asks for what lies after the positions of those whose inboxes may h
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from clarion.domain.inbox import ChangedInboxes, Horizon, Item, Mark, Place, Position
+from clarion.domain.inbox import ChangedInboxes, Horizon, Item, ItemPlace, Mark, Position
 
 
 class InboxSignal(Protocol):
@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
     position: Position
     now: Position
 
-    def covers(self, place: Place) -> bool:
+    def covers(self, place: ItemPlace) -> bool:
         """Return whether an item arrived between the two positions: what arrives meanwhile belongs to the next read."""
         return not self.position.passed(place) and self.now.passed(place)
 

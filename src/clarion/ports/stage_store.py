@@ -121,7 +121,7 @@ class CursorMove(msgspec.Struct, frozen=True):
     done: bool
 
 
-class Progress(msgspec.Struct, frozen=True):
+class GroupProgress(msgspec.Struct, frozen=True):
     """The progress of groups: committed positions in their streams, and the open intents of frames read beyond them."""
 
     commits: Sequence[Commit] = ()
@@ -162,7 +162,7 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     lease: Lease | None = None
     frames: Sequence[Frame] = ()
     timers: Sequence[Timer] = ()
-    progress: Progress = Progress()
+    progress: GroupProgress = GroupProgress()
     accept_state: AcceptState = AcceptState()
     plan_state: PlanState = PlanState()
     broadcasts: Broadcasts = Broadcasts()

@@ -48,7 +48,7 @@ class StoredFrame(msgspec.Struct, frozen=True):
     sequence: int = 0
 
 
-class Place(NamedTuple):
+class StreamOffset(NamedTuple):
     """A position to read from: after offset `after` of a stream."""
 
     topic: str
@@ -80,7 +80,7 @@ class Streams(Protocol):
     streams_traits: StreamsTraits
     partitions: int
 
-    async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
+    async def read_many(self, places: Sequence[StreamOffset], limit_frames: int = 64) -> list[list[StoredFrame]]:
         """Return for each place up to `limit_frames` frames after it, in order. There may be fewer when they are large,
         but at least one if there is any."""
         ...

@@ -32,7 +32,7 @@ class Decoded(NamedTuple):
     numbers: Mapping[str, int] = _NO_NUMBERS
 
 
-class Keys(NamedTuple):
+class FrameIds(NamedTuple):
     """The ids of deliveries and of chunks. `planned` are those of both that these frames plan: most have no row yet."""
 
     delivery_ids: set[bytes]
@@ -61,7 +61,7 @@ def decoded(stored: Iterable[StoredFrame], numbers: Mapping[str, int] = _NO_NUMB
     return Decoded(result, damaged, offset, size, numbers=numbers)
 
 
-def touched(frames: Iterable[events.Event]) -> Keys:
+def touched(frames: Iterable[events.Event]) -> FrameIds:
     """Return the deliveries and the chunks whose current rows folding these frames needs."""
     deliveries: set[bytes] = set()
     chunks: set[bytes] = set()
@@ -88,4 +88,4 @@ def touched(frames: Iterable[events.Event]) -> Keys:
                 chunks.add(frame.chunk_id)
             case _:
                 pass
-    return Keys(deliveries, chunks, planned)
+    return FrameIds(deliveries, chunks, planned)

@@ -14,7 +14,7 @@ from clarion.domain.history import Changes, ChunkState, Delivery
 from clarion.domain.limits_processes import RECORD_DOUBT_BATCHES, RECORD_OPEN_CHUNKS_MAX, RECORD_OPEN_ROWS_MAX
 from clarion.ports.state import Ledger
 from clarion.record.columns import FoldFacts
-from clarion.record.frames import Keys
+from clarion.record.frames import FrameIds
 
 V = TypeVar("V")
 
@@ -30,7 +30,7 @@ class OpenRows:
         self._chunks: dict[bytes, ChunkState] = {}
         self._doubtful = 0
 
-    def take_open(self, keys: Keys) -> tuple[FoldFacts, Keys]:
+    def take_open(self, keys: FrameIds) -> tuple[FoldFacts, FrameIds]:
         """Return the cached rows, which leave the cache until `keep`, with the ids assumed to be new, and the keys to
         load in addition: the missing rows and chunks, and the chunks of the cached rows."""
         rows, open_chunks = self._rows, self._chunks
@@ -42,7 +42,7 @@ class OpenRows:
             self._doubtful -= 1
         else:
             new = {id_ for id_ in keys.planned if id_ not in at_hand and id_ not in chunks}
-        lacking = Keys(
+        lacking = FrameIds(
             {id_ for id_ in keys.delivery_ids if id_ not in at_hand and id_ not in new},
             {id_ for id_ in chunk_ids if id_ not in chunks and id_ not in new},
         )
@@ -70,7 +70,7 @@ class OpenRows:
         self._chunks.clear()
 
 
-async def gather(ledger: Ledger, rows: OpenRows, keys: Keys) -> FoldFacts:
+async def gather(ledger: Ledger, rows: OpenRows, keys: FrameIds) -> FoldFacts:
     """Return the current rows of deliveries, of chunks and of the chunks the deliveries belong to: cached ones, and the
     missing ones in one read."""
     facts, lacking = rows.take_open(keys)

@@ -6,7 +6,7 @@ from typing import Final
 
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.stage_store import Lease
-from clarion.ports.streams import Place, StoredFrame, Streams
+from clarion.ports.streams import StoredFrame, StreamOffset, Streams
 
 Batch = list[tuple[Lease, list[StoredFrame]]]
 
@@ -67,7 +67,9 @@ class FramesAhead:
         if not asked:
             return
         places = [
-            Place(OUTCOMES, lease.partition, ahead[-1].offset if (ahead := self._ahead[lease]) else offsets[lease])
+            StreamOffset(
+                OUTCOMES, lease.partition, ahead[-1].offset if (ahead := self._ahead[lease]) else offsets[lease]
+            )
             for lease in asked
         ]
         for lease, frames in zip(asked, await self._streams.read_many(places, _FRAMES_AHEAD_MAX), strict=True):

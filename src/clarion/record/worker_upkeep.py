@@ -9,7 +9,7 @@ from clarion.domain.errors import StaleLease
 from clarion.domain.limits_processes import CAPTURE_AGE_MS_MAX, CAPTURES_PER_TENANT_MAX, RECORD_COMMIT_MS
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
-from clarion.ports.stage_store import Commit, Lease, Progress, StageResult, StageStore
+from clarion.ports.stage_store import Commit, GroupProgress, Lease, StageResult, StageStore
 from clarion.ports.state import Ledger
 from clarion.ports.telemetry import Telemetry
 from clarion.runtime.append_retry import commit_with_retry
@@ -75,7 +75,7 @@ class Upkeep:
     async def report_position(self, lease: Lease, offset: int) -> None:
         """Report to the journal how far one partition was folded, so that it can delete the frames."""
         with suppress(StaleLease):  # the new holder continues from the same position and commits it
-            done = StageResult(progress=Progress([Commit(lease, OUTCOMES, offset)]))
+            done = StageResult(progress=GroupProgress([Commit(lease, OUTCOMES, offset)]))
             await commit_with_retry(self._store, done, self._telemetry)
             self._committed[lease] = offset
 

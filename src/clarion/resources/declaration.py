@@ -113,12 +113,12 @@ class Action(msgspec.Struct, Generic[B], frozen=True):
 
 
 class Resource(msgspec.Struct, Generic[B], frozen=True):
-    """A kind of documents. `path` ends in `{key}`, unless a tenant has one alone: then `only` is its key, and `default` its
-    body until it is stored. `body` is what requests give, checked by itself and made what documents hold by `prepare`, `view`
-    what responses show: the fields of the body with `key`, `version`, `created_at` and `updated_at`, as far as it has them.
-    What `references` names has to exist when a body is stored, as the same commit sees it, and stays as long as it is named.
-    `secrets` and `contacts` name fields that the audit shows as digests, or masked; `audited` replaces that. `media` are the types of bodies, `queries` those of
-    the route that gets one."""
+    """A kind of documents. `path` ends in `{key}`, unless a tenant has one alone: then `only` is its key, `default` its body until
+    it is stored, and responses show all its fields. `body` is what requests give, checked by itself and made what documents
+    hold by `prepare`, `view` what responses show: the fields of the body with `key`, `version`, `created_at` and `updated_at`,
+    as far as it has them. What `references` names has to exist when a body is stored, as the same commit sees it, and stays as
+    long as it is named. `secrets` and `contacts` name fields that the audit shows as digests, or masked; `audited` replaces
+    that. `media` are the types of bodies, `queries` those of the route that gets one."""
 
     kind: str
     path: str

@@ -1,4 +1,4 @@
-"""Pages of lists: opaque cursors, page sizes, times and flags in queries. Where a list is in the order of keys, its cursor holds the last key seen."""
+"""Pages of lists: opaque cursors, page sizes, and times, flags and versions in queries. Where a list is in the order of keys, its cursor holds the last key seen."""
 
 import base64
 import binascii
@@ -14,6 +14,7 @@ from clarion.domain.times import stored
 from clarion.ports.web import Query, Reply
 
 _KEY: Final = msgspec.json.Decoder(list[str])
+VERSION_DIGITS_MAX: Final = 9
 PAGE_QUERIES: Final = (
     Query("after", "Cursor: `next` of the previous page"),
     Query("limit", f"Items per page, 1-{PAGE_ITEMS_MAX}", "integer"),
@@ -100,6 +101,19 @@ def flag_of(query: Mapping[str, str], name: str, *, default: bool = False) -> bo
     if text not in (None, "true", "false"):
         raise InvalidField("must be true or false", field=name)
     return default if text is None else text == "true"
+
+
+def is_version(text: str) -> bool:
+    """Return whether a text may be the number of a version."""
+    return text.isascii() and text.isdecimal() and len(text) <= VERSION_DIGITS_MAX
+
+
+def version_of(query: Mapping[str, str], name: str) -> int | None:
+    """Return the number of a version in a query, None when it has none. Raises `InvalidField`."""
+    text = query.get(name)
+    if text is not None and not is_version(text):
+        raise InvalidField("must be the number of a version", field=name)
+    return None if text is None else int(text)
 
 
 def page_of(query: Mapping[str, str], keys: int = 1) -> tuple[list[str], int]:

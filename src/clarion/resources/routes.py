@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain.address import key, single_line
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import REASON_CHARS_MAX
 from clarion.domain.times import shown
 from clarion.ports.documents import Author, Document, DocumentKey, Documents
@@ -19,6 +19,7 @@ from clarion.resources.decisions import removal
 from clarion.resources.declaration import Action, Resource, defaults_of
 from clarion.resources.etags import etag, match_of
 from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, page, page_of
+from clarion.resources.reads import find
 
 REASON: Final = Query("reason", "Why it is changed, for the audit")
 
@@ -55,13 +56,11 @@ class Handlers:
 
     async def read(self, tenant: str, name: str) -> Document:
         """Return a document, or the default of one that is there without being stored. Raises `NotFound`."""
-        place = DocumentKey(tenant, self.resource.kind, name)
-        found = (await self._documents.read([place])).get(place)
+        found = await find(self._documents, tenant, self.resource.kind, name)
         if found is None and self.resource.default is not None:
+            place = DocumentKey(tenant, self.resource.kind, name)
             return Document(place, 0, msgspec.json.encode(self.resource.default), 0, 0)
-        if found is None:
-            raise NotFound(f"no such {self.resource.name}")
-        return found
+        return existing(found, self.resource.name)
 
     async def store(self, call: Call, body: Any) -> Document:
         """Store a body that is prepared already, and return its document. Raises `InvalidField` for a key that is none."""
@@ -83,7 +82,9 @@ class Handlers:
     def view(self, document: Document) -> Any:
         """Return what responses show of a document."""
         resource = self.resource
-        return view_of(document, resource.view) if resource.shown is None else resource.shown(document)
+        if resource.shown is not None:
+            return resource.shown(document)
+        return view_of(document, resource.view, whole=bool(resource.only))
 
     def shown(self, document: Document) -> Reply:
         """Return a reply with a document and its ETag."""
@@ -93,9 +94,9 @@ class Handlers:
         return self.resource.only or call.path["key"]
 
 
-def view_of(document: Document, view: type[msgspec.Struct]) -> dict[str, Any]:
+def view_of(document: Document, view: type[msgspec.Struct], *, whole: bool = False) -> dict[str, Any]:
     """Return the body of a document with its key, version and times, as far as a view has them, and its defaults unless the view
-    omits them."""
+    omits them; a `whole` one always with its defaults."""
     own = {
         "key": document.key.key,
         "version": document.version,
@@ -103,7 +104,7 @@ def view_of(document: Document, view: type[msgspec.Struct]) -> dict[str, Any]:
         "updated_at": shown(document.updated_ms),
     }
     added = {name: value for name, value in own.items() if name in view.__struct_encode_fields__}
-    missing = {} if view.__struct_config__.omit_defaults else defaults_of(view)
+    missing = defaults_of(view) if whole or not view.__struct_config__.omit_defaults else {}
     body: dict[str, Any] = msgspec.json.decode(document.body)
     return missing | body | added
 

@@ -6,7 +6,7 @@ from clarion.domain.channel import Channel
 from clarion.journal.codec import decode
 from clarion.journal.events import ChunkFrame, ChunkReleasedFrame
 from clarion.journal.topics import OUTCOMES
-from clarion.ports.streams import Place, Streams
+from clarion.ports.streams import StreamOffset, Streams
 from clarion.testing.sending import Sent
 
 
@@ -21,7 +21,9 @@ class InappChunks:
 
     async def look(self) -> None:
         """Read the new outcome events."""
-        while any(found := await self._streams.read_many([Place(OUTCOMES, *at) for at in self._offsets.items()])):
+        while any(
+            found := await self._streams.read_many([StreamOffset(OUTCOMES, *at) for at in self._offsets.items()])
+        ):
             for frame in chain.from_iterable(found):
                 self._offsets[frame.partition] = frame.offset
                 self._take(decode(frame.payload))

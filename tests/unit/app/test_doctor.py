@@ -17,7 +17,7 @@ from clarion.app.cli.processes import prepare
 from clarion.app.config.loading import load
 from clarion.app.doctor import machine
 from clarion.app.doctor.checks import CHECKS, examine
-from clarion.app.doctor.findings import Check, Finding
+from clarion.app.doctor.findings import CheckResult, DoctorCheck
 from clarion.domain.errors import OperatorError
 from clarion.ports.store_rows import FACT
 from clarion.stores.sqlite.migrate import path_of
@@ -181,9 +181,9 @@ async def test_a_schema_of_another_build_and_a_store_that_moved(made):
 async def test_a_check_that_cannot_be_made_is_a_finding(config):
     async def broken(_config):
         raise OperatorError("No such thing.")
-        yield Finding("")
+        yield CheckResult("")
 
-    found = [one async for one in examine(config, (Check("broken", broken),))]
+    found = [one async for one in examine(config, (DoctorCheck("broken", broken),))]
     assert [(name, finding.sentence, finding.is_fine) for name, finding in found] == [
         ("broken", "No such thing.", False)
     ]

@@ -14,8 +14,8 @@ from clarion.domain.limits_delivery import LOST_STARTS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
-from clarion.ports.stage_store import IntentEntry, IntentWrite, Progress, StageResult
-from clarion.ports.streams import Frame, Place, StoredFrame
+from clarion.ports.stage_store import GroupProgress, IntentEntry, IntentWrite, StageResult
+from clarion.ports.streams import Frame, StoredFrame, StreamOffset
 from tests.look import Glance
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
@@ -203,7 +203,7 @@ def test_recovery_asks_the_store_and_reads_no_outcomes(directory):
         assert await world.journal.open_intents(GROUP, 0)
         read, world.journal.read_since = world.journal.read_many, None  # type: ignore[method-assign]
 
-        async def own(places: Sequence[Place], limit_frames: int) -> list[list[StoredFrame]]:
+        async def own(places: Sequence[StreamOffset], limit_frames: int) -> list[list[StoredFrame]]:
             assert all(place.topic != topics.OUTCOMES for place in places)
             return await read(places, limit_frames)
 
@@ -258,7 +258,7 @@ def test_open_intents_of_another_build_stop_recovery(directory):
         await world.plan()
         lease = await world.journal.acquire(GROUP, 0, "another build", 100)
         entries = [IntentEntry(1, b"\x91\xa3odd")]
-        await world.journal.commit(StageResult(progress=Progress(intents=[IntentWrite(lease, entries)])))
+        await world.journal.commit(StageResult(progress=GroupProgress(intents=[IntentWrite(lease, entries)])))
         await world.journal.release([lease])
         holder = await Holder(world).start()
         await asyncio.wait([holder.task])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from clarion.deliver.rules.choice import chance_of, in_order
 from clarion.deliver.rules.lost_attempt import after_loss
 from clarion.deliver.rules.retry import Policy, Turn, after, parked, pause_ms
-from clarion.deliver.rules.window import Done, Window
+from clarion.deliver.rules.window import Done, FrameWindow
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
@@ -257,7 +257,7 @@ def finishing_orders(draw):
 @given(st.integers(0, 1_000), finishing_orders())
 def test_a_commit_never_passes_an_unfinished_frame(committed, story):
     counts, order = story
-    window = Window(Done(committed, {}))
+    window = FrameWindow(Done(committed, {}))
     pending = [
         window.add(committed + 1 + place, count, mark=place, numbers={"one": place})
         for place, count in enumerate(counts)

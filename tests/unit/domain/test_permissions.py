@@ -19,7 +19,7 @@ from clarion.domain.permissions import (
     sets_with,
 )
 from clarion.identity.callers import OPERATOR, caller_of_key, caller_of_user
-from clarion.identity.user_tokens import Grant
+from clarion.identity.user_tokens import TokenClaims
 from tests.callers import by_key
 
 
@@ -66,7 +66,7 @@ def test_each_kind_of_credential_makes_its_caller():
     assert (key.tenant, key.actor, key.permissions, key.user_id, key.expires_ms) == (
         "acme", (ActorKind.KEY, "k1"), SCOPES["users:read"], None, 9,
     )  # fmt: skip
-    user = caller_of_user(Grant("acme", "ria", 0, 9))
+    user = caller_of_user(TokenClaims("acme", "ria", 0, 9))
     assert (user.tenant, user.actor, user.permissions, user.user_id) == (
         "acme",
         (ActorKind.USER, "ria"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.domain.inbox import Horizon, Item, ItemFacts, Mark, Place, Position
+from clarion.domain.inbox import Horizon, Item, ItemFacts, ItemPlace, Mark, Position
 from clarion.inbox.rules.inbox import (
     ACTIVE,
     ALL,
@@ -29,7 +29,7 @@ NUMBERS = st.lists(st.integers(0, 255), unique=True).map(lambda numbers: sorted(
 
 
 def item(number: int, own: int = 0, **more) -> Item:
-    return Item(bytes([number]) * 24, number, b"{}", Place(number, own), **more)
+    return Item(bytes([number]) * 24, number, b"{}", ItemPlace(number, own), **more)
 
 
 def shown(result) -> list[int]:
@@ -40,7 +40,7 @@ def shown(result) -> list[int]:
 def test_both_sources_merge_into_one_order_however_they_are_read(own, broadcasts, own_size, shared_size):
     left = [[item(n, 1) for n in own], [item(n) for n in broadcasts]]
     sources = [UNREAD_SOURCE, UNREAD_SOURCE]
-    found: list[Place] = []
+    found: list[ItemPlace] = []
     while edge_of(*sources) is not None:
         for which, size in enumerate((own_size, shared_size)):
             if sources[which].known == edge_of(*sources):
@@ -49,17 +49,17 @@ def test_both_sources_merge_into_one_order_however_they_are_read(own, broadcasts
                 sources[which] = Source(known, [*sources[which].items, *read])
         items, *sources = merged(*sources)
         found += [one.place for one in items]
-    assert found == sorted([Place(n, 1) for n in own] + [Place(n, 0) for n in broadcasts], reverse=True)
+    assert found == sorted([ItemPlace(n, 1) for n in own] + [ItemPlace(n, 0) for n in broadcasts], reverse=True)
 
 
 def test_nothing_is_shown_below_what_may_still_come():
-    some = Source(Place(5, 1), [item(9, 1), item(5, 1)])
+    some = Source(ItemPlace(5, 1), [item(9, 1), item(5, 1)])
     assert shown(merged(some, UNREAD_SOURCE)) == []
     assert shown(merged(some, Source(None))) == [9, 5]
-    result = merged(some, Source(Place(7, 0), [item(8), item(7)]))
+    result = merged(some, Source(ItemPlace(7, 0), [item(8), item(7)]))
     assert shown(result) == [9, 8, 7]
     assert ([*result.own.items], [*result.shared.items]) == ([item(5, 1)], [])
-    assert shown(merged(some, Source(Place(6, 0)))) == [9], "broadcasts down to 6 were examined, and none was found"
+    assert shown(merged(some, Source(ItemPlace(6, 0)))) == [9], "broadcasts down to 6 were examined, and none was found"
 
 
 def test_items_up_to_the_horizon_are_read_unless_undone_later():
@@ -90,7 +90,7 @@ def test_a_snoozed_item_comes_back_at_its_time():
         (item(3), ItemFacts({item(3).item_id: Mark(b"", deleted_ms=1)}, ()), {}),
         (item(3, expires_ms=100), ItemFacts({}, ()), {}),
         (item(3), ItemFacts({}, {b"\x03" * 16}), {}),
-        (item(3, collapse_key="k"), ItemFacts({}, ()), {"k": Place(4, 0)}),
+        (item(3, collapse_key="k"), ItemFacts({}, ()), {"k": ItemPlace(4, 0)}),
     ],
 )
 def test_deleted_expired_withdrawn_and_replaced_items_are_not_shown(gone, facts, newest):
@@ -135,9 +135,9 @@ def test_a_position_is_reached_when_each_source_is_behind_its_own_sequence():
     since = Position(b"", own=4, shared=7)
     done = Source(None)
     assert is_behind(since, done, done)
-    assert is_behind(since, Source(Place(2, 5)), Source(Place(8, 0)))
-    assert not is_behind(since, Source(Place(2, 6)), done), "item 5 may stand below"
-    assert not is_behind(since, done, Source(Place(9, 0))), "8 may come"
+    assert is_behind(since, Source(ItemPlace(2, 5)), Source(ItemPlace(8, 0)))
+    assert not is_behind(since, Source(ItemPlace(2, 6)), done), "item 5 may stand below"
+    assert not is_behind(since, done, Source(ItemPlace(9, 0))), "8 may come"
     assert not is_behind(since, UNREAD_SOURCE, done)
     assert not is_behind(since, done, Source(None, [item(8)]))
     assert is_behind(since, Source(None, [item(9, 4)]), Source(None, [item(7)]))

@@ -14,7 +14,7 @@ from clarion.domain.route import Route
 from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, ChunkFrame, Request
 from clarion.plan.broadcast.facts import PageFacts
-from clarion.plan.broadcast.pages import Page, plan_page
+from clarion.plan.broadcast.pages import PlannedPage, plan_page
 from clarion.plan.rules.chunks import Code
 from clarion.plan.rules.need import MissingFacts
 from clarion.plan.rules.request_facts import CapRule, RequestFacts
@@ -54,11 +54,11 @@ def facts(shared: RequestFacts, **more: object) -> PageFacts:
     return PageFacts(shared, COLUMNS, ROWS, 5, True, 5, **values)  # type: ignore[arg-type]
 
 
-def plan(known: PageFacts, job: BroadcastJob = JOB) -> Page:
+def plan(known: PageFacts, job: BroadcastJob = JOB) -> PlannedPage:
     return plan_page(known, CURSOR, job, Rendering({}), 1, NOW_MS)
 
 
-def reached(page: Page, channel: Channel) -> list[tuple[str, State, Reason]]:
+def reached(page: PlannedPage, channel: Channel) -> list[tuple[str, State, Reason]]:
     """Return the users in the chunks of a channel, from the frames for the record."""
     chunks = [event for frame in page.frames if isinstance(event := decode(frame.payload), ChunkFrame)]
     own = {chunk.chunk_id: chunk for chunk in chunks if chunk.channel == channel}

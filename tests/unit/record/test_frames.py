@@ -3,7 +3,7 @@
 from clarion.domain.delivery_state import State
 from clarion.ports.streams import StoredFrame
 from clarion.record.columns import FoldFacts, decide
-from clarion.record.frames import Keys, decoded, touched
+from clarion.record.frames import FrameIds, decoded, touched
 from tests.contract import ledgers as world
 
 
@@ -54,12 +54,12 @@ def test_nothing_was_read_of_no_frame():
 
 def test_touched_are_deliveries_and_chunks_by_what_the_frame_is_about():
     frames = [world.planned(0), world.intent(1), world.replayed(2), world.receipt(3, "delivered")]
-    assert touched(frames) == Keys(set(world.SINGLE_IDS), set(), {world.SINGLE_IDS[0]})
-    assert touched([world.chunk()]) == Keys(set(), {world.CHUNK}, {world.CHUNK})
-    assert touched([world.chunk_intent(0, 2), world.chunk_attempted(0, b"x")]) == Keys(set(), {world.CHUNK})
+    assert touched(frames) == FrameIds(set(world.SINGLE_IDS), set(), {world.SINGLE_IDS[0]})
+    assert touched([world.chunk()]) == FrameIds(set(), {world.CHUNK}, {world.CHUNK})
+    assert touched([world.chunk_intent(0, 2), world.chunk_attempted(0, b"x")]) == FrameIds(set(), {world.CHUNK})
     of_chunk = world.receipt(world.SINGLES, "delivered")
-    assert touched([of_chunk]) == Keys({world.CHUNK_IDS[0]}, {world.CHUNK})
-    assert touched([world.cancelled(0), world.seen(0)]) == Keys(set(), set())
+    assert touched([of_chunk]) == FrameIds({world.CHUNK_IDS[0]}, {world.CHUNK})
+    assert touched([world.cancelled(0), world.seen(0)]) == FrameIds(set(), set())
 
 
 def test_the_decision_needs_nothing_but_its_facts():

@@ -15,7 +15,7 @@ from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, St
 from clarion.domain.history import Attempt, Changes, HealthChange
 from clarion.domain.inbox import Horizon, Mark
 from clarion.inbox.rules.inbox import Filter
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 from clarion.ports.inbox_feed import Wanted
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
@@ -135,7 +135,7 @@ async def test_characters_that_text_cannot_hold_are_replaced(state):
     await world.fold_all(state, [world.stored([world.planned(0), refused])])
     ((row,),) = (await state.history.deliveries_of(world.TENANT, world.NOTIFICATIONS[:1])).values()
     assert row.detail == "too_long: a\N{REPLACEMENT CHARACTER}b"
-    assert await state.history.dead_letters(world.TENANT, Window(9), DeadLetterFilter(address="\0")) == []
+    assert await state.history.dead_letters(world.TENANT, ListWindow(9), DeadLetterFilter(address="\0")) == []
     assert await state.inbox.items(world.TENANT, "\0", None, 9) == []
 
 

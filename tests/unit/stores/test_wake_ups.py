@@ -11,7 +11,7 @@ import pytest
 
 from clarion.domain.limits_processes import WAKE_PIPES_MAX
 from clarion.ports.stage_store import StageResult
-from clarion.ports.streams import Frame, Place
+from clarion.ports.streams import Frame, StreamOffset
 from clarion.runtime.clock import SystemClock
 from clarion.stores.sqlite.journal import SqliteJournal, open_journal
 from clarion.stores.sqlite.wake_ups import GAP_S, WakeUps
@@ -263,7 +263,7 @@ async def test_lost_wake_ups_delay_a_follower_by_at_most_a_second(tmp_path, monk
 
 async def read(journal, watch, after):
     """Read repeatedly as a consumer does, until there is a frame."""
-    while not (await journal.read_many([Place("t", 0, after)]))[0]:
+    while not (await journal.read_many([StreamOffset("t", 0, after)]))[0]:
         assert await watch.wait(5_000)
 
 

@@ -9,13 +9,13 @@ from clarion.app.cli.main import unusable_file
 from clarion.app.cli.processes import roles
 from clarion.app.config.settings import Config
 from clarion.app.doctor import machine
-from clarion.app.doctor.findings import Check, Finding
+from clarion.app.doctor.findings import CheckResult, DoctorCheck
 from clarion.app.wiring.stores import postgres
 from clarion.domain.errors import ClarionError
 from clarion.ops.log_masking import masked_text
 
 
-async def _store(config: Config) -> AsyncIterator[Finding]:
+async def _store(config: Config) -> AsyncIterator[CheckResult]:
     if config.store == "postgres":
         postgres()  # says how to get the driver
         from clarion.app.doctor.server import server
@@ -26,26 +26,26 @@ async def _store(config: Config) -> AsyncIterator[Finding]:
         async for finding in machine.databases(config):
             yield finding
     else:
-        yield Finding("Stores are in memory: nothing is kept.")
+        yield CheckResult("Stores are in memory: nothing is kept.")
 
 
 CHECKS: Final = (
-    Check("versions", machine.versions),
-    Check("folder", machine.folder),
-    Check("disk", machine.disk),
-    Check("keys", machine.keys),
-    Check("ports", machine.ports),
-    Check("store", _store),
+    DoctorCheck("versions", machine.versions),
+    DoctorCheck("folder", machine.folder),
+    DoctorCheck("disk", machine.disk),
+    DoctorCheck("keys", machine.keys),
+    DoctorCheck("ports", machine.ports),
+    DoctorCheck("store", _store),
 )
 
 
-async def examine(config: Config, checks: tuple[Check, ...] = CHECKS) -> AsyncIterator[tuple[str, Finding]]:
+async def examine(config: Config, checks: tuple[DoctorCheck, ...] = CHECKS) -> AsyncIterator[tuple[str, CheckResult]]:
     """Return what all checks find, with their names. One that cannot be made is a finding, too."""
     for check in checks:
         try:
             async for finding in check.run(config):
                 yield check.name, finding
         except apsw.Error as error:
-            yield check.name, Finding(unusable_file(error), "Mend what the sentence says, then ask again.")
+            yield check.name, CheckResult(unusable_file(error), "Mend what the sentence says, then ask again.")
         except (ClarionError, OSError) as error:
-            yield check.name, Finding(masked_text(str(error)), "Mend what the sentence says, then ask again.")
+            yield check.name, CheckResult(masked_text(str(error)), "Mend what the sentence says, then ask again.")

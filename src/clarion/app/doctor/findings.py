@@ -6,7 +6,7 @@ from typing import NamedTuple
 from clarion.app.config.settings import Config
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """The result of a check. Without a `remedy` it is fine."""
 
     sentence: str
@@ -18,9 +18,9 @@ class Finding(NamedTuple):
         return not self.remedy
 
 
-class Check(NamedTuple):
+class DoctorCheck(NamedTuple):
     """A check: a name, and what it finds with the settings of this machine. It changes nothing, and raises
     `clarion.domain.errors.ClarionError` or `OSError` only for what it says in one sentence."""
 
     name: str
-    run: Callable[[Config], AsyncIterator[Finding]]
+    run: Callable[[Config], AsyncIterator[CheckResult]]

@@ -39,7 +39,7 @@ from clarion.gateway.presence import PresenceKeeper
 from clarion.gateway.streams import STREAM_PATH, Streams
 from clarion.identity.operator_keys import operator_keys
 from clarion.identity.tickets import Tickets
-from clarion.identity.user_tokens import Grant, UserTokens, check_generation
+from clarion.identity.user_tokens import TokenClaims, UserTokens, check_generation
 from clarion.runtime.definition_refresh import keep_definitions_fresh
 from clarion.runtime.enrollment import Enrollment
 from clarion.ways_in.http.application import application
@@ -154,7 +154,7 @@ async def _gauge(parts: Parts, hub: Hub) -> None:
 def _checks(parts: Parts, news: InboxNews, arrivals: Arrivals) -> Checks:
     tokens, origins = UserTokens(parts.vault), Origins(parts.directory, parts.config.public_url)
 
-    async def identify(token: str) -> Grant:
+    async def identify(token: str) -> TokenClaims:
         now_ms = parts.clock.now_ms()
         grant = tokens.grant(token, now_ms // 1000)
         check_generation(token, await parts.directory.token_key(grant.tenant), now_ms)

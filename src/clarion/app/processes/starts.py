@@ -19,7 +19,7 @@ _ENDED_STARTS_MAX: Final = 8
 """Starts that may fail in a row before one frees the leases of the first of them."""
 
 
-class Start(NamedTuple):
+class RoleStart(NamedTuple):
     """One start of a role: the owner of its leases, and the owners that earlier starts were."""
 
     owner: str
@@ -39,7 +39,7 @@ def record_start(run_dir: Path, child: str) -> dict[str, str]:
     return {START_VARIABLE: name, ENDED_VARIABLE: " ".join(ended)}
 
 
-def this_start(role: str, env: Mapping[str, str], clock: Clock) -> Start:
+def this_start(role: str, env: Mapping[str, str], clock: Clock) -> RoleStart:
     """Return the start of this process: from its environment or, without a supervisor, with a random name."""
     name = env.get(START_VARIABLE) or clock.entropy(_NAME_BYTES).hex()
-    return Start(f"{role}-{name}", [f"{role}-{ended}" for ended in env.get(ENDED_VARIABLE, "").split()])
+    return RoleStart(f"{role}-{name}", [f"{role}-{ended}" for ended in env.get(ENDED_VARIABLE, "").split()])

@@ -11,7 +11,7 @@ import uvloop
 
 from clarion.app.config.settings import Config
 from clarion.app.processes import gc_tuning
-from clarion.app.processes.starts import Start, this_start
+from clarion.app.processes.starts import RoleStart, this_start
 from clarion.app.wiring.assembly import (
     accounts,
     broadcast_worker,
@@ -92,7 +92,7 @@ async def work(
 class _Leases:
     """The leases of one worker, by group."""
 
-    def __init__(self, parts: Parts, index: int, start: Start) -> None:
+    def __init__(self, parts: Parts, index: int, start: RoleStart) -> None:
         self._parts = parts
         self.owner = start.owner
         # The same at each start, so that a worker takes over what it held before; no other machine has it.

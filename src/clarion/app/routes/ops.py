@@ -21,7 +21,7 @@ def routes(parts: Parts, connections: Connections) -> list[Route]:
         (backlog,) = (await parts.store.backlog_of([topics.GROUP_PLAN])).values()
         checks = [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
         if connections.stopping:
-            checks.append(health.Check("stopping", ok=False, detail="the process stops"))
+            checks.append(health.HealthCheck("stopping", ok=False, detail="the process stops"))
         report = health.report(checks)
         return Reply(report, 200 if report.ready else 503)
 

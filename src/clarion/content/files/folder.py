@@ -53,7 +53,7 @@ class Folder(msgspec.Struct, frozen=True):
     categories: dict[str, FileCategory] = {}
 
 
-class Place(msgspec.Struct, frozen=True):
+class FileLocation(msgspec.Struct, frozen=True):
     """The place of a value: a file, and its line from 1 (0 for the whole file)."""
 
     path: str
@@ -66,7 +66,7 @@ class Place(msgspec.Struct, frozen=True):
 class FileProblem(OperatorError):
     """A problem in a file that has to be corrected."""
 
-    def __init__(self, place: Place, detail: str) -> None:
+    def __init__(self, place: FileLocation, detail: str) -> None:
         super().__init__(f"{place}: {detail}")
         self.place = place
         self.detail = detail

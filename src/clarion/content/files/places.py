@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from clarion.content.files.folder import Place
+from clarion.content.files.folder import FileLocation
 
 _HEADER: Final = re.compile(r"\s*\[\[?\s*(?P<path>[^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _ENTRY: Final = re.compile(
@@ -20,20 +20,20 @@ class Places:
     parent."""
 
     def __init__(self, main: str) -> None:
-        self._main = Place(main)
-        self._known: dict[tuple[str, ...], Place] = {}
+        self._main = FileLocation(main)
+        self._known: dict[tuple[str, ...], FileLocation] = {}
 
     def add_toml(self, path: str, text: str, prefix: tuple[str, ...] = ()) -> None:
         """Record the lines of all entries of a TOML file, whose values are below `prefix`."""
-        self._known[prefix] = Place(path)
+        self._known[prefix] = FileLocation(path)
         for keys, line in _entries(text):
-            self._known.setdefault((*prefix, *keys), Place(path, line))
+            self._known.setdefault((*prefix, *keys), FileLocation(path, line))
 
     def add_file(self, path: str, field: tuple[str, ...]) -> None:
         """Record a field that is a whole file."""
-        self._known[field] = Place(path, 1)
+        self._known[field] = FileLocation(path, 1)
 
-    def of(self, field: str | None) -> Place:
+    def of(self, field: str | None) -> FileLocation:
         """Return the place of a field (`channels.email.subject`)."""
         parts = tuple(re.split(r"\.|\[", (field or "").replace("]", "")))
         for length in range(len(parts), 0, -1):
@@ -44,14 +44,14 @@ class Places:
                     return self._known[candidate]
         return self._main
 
-    def explain(self, field: str | None, detail: str) -> tuple[Place, str]:
+    def explain(self, field: str | None, detail: str) -> tuple[FileLocation, str]:
         """Return the place and text of a problem. `line 3, column 5: ...` counts from the start of the field."""
         place, found = self.of(field), _LINE.match(detail)
         named = f"{field}: " if field else ""
         if found is None:
             return place, named + detail
         column = f"column {found[2]}: " if found[2] else ""
-        return Place(place.path, max(place.line, 1) + int(found[1]) - 1), named + column + found[3]
+        return FileLocation(place.path, max(place.line, 1) + int(found[1]) - 1), named + column + found[3]
 
 
 def _entries(text: str) -> Iterator[tuple[tuple[str, ...], int]]:

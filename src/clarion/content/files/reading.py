@@ -19,10 +19,10 @@ from clarion.content.files.folder import (
     SCHEMA_FILE,
     TEMPLATE_FILE,
     FileCategory,
+    FileLocation,
     FileProblem,
     Files,
     Folder,
-    Place,
 )
 from clarion.content.files.places import Places
 from clarion.domain.address import key as checked_key
@@ -94,19 +94,19 @@ class Reading:
             case ["README.md"]:
                 pass
             case _:
-                raise FileProblem(Place(path), "is not a file of a template, layout or partial")
+                raise FileProblem(FileLocation(path), "is not a file of a template, layout or partial")
 
     def _partial(self, path: str, name: str, text: str) -> None:
         for engine, ending in PARTIAL_ENDINGS.items():
             if name.endswith(ending):
                 key = _key(path, name.removesuffix(ending))
                 if key in self.folder.partials:
-                    raise FileProblem(Place(path), "exists in another language, too")
+                    raise FileProblem(FileLocation(path), "exists in another language, too")
                 self.folder.partials[key] = Partial(_unended(text), engine)
                 places = self.places["partial", key] = Places(path)
                 places.add_file(path, ("source",))
                 return
-        raise FileProblem(Place(path), f"has none of the extensions {', '.join(PARTIAL_ENDINGS.values())}")
+        raise FileProblem(FileLocation(path), f"has none of the extensions {', '.join(PARTIAL_ENDINGS.values())}")
 
     def _categories(self, path: str, text: str) -> None:
         for key, value in toml(path, text).items():
@@ -134,7 +134,7 @@ class Definition:
         self.places = Places(self._path(self._main))
         _key(self._root, key)
         if self._main not in files:
-            raise FileProblem(Place(self._root), f"has no {self._main}")
+            raise FileProblem(FileLocation(self._root), f"has no {self._main}")
 
     def template(self) -> Source:
         """Return the template."""
@@ -222,9 +222,9 @@ class Definition:
         try:
             return json.loads(self._files[name], parse_constant=_no_number)
         except json.JSONDecodeError as error:
-            raise FileProblem(Place(self._path(name), error.lineno), error.msg) from None
+            raise FileProblem(FileLocation(self._path(name), error.lineno), error.msg) from None
         except (ValueError, RecursionError) as error:
-            raise FileProblem(Place(self._path(name)), str(error)) from None
+            raise FileProblem(FileLocation(self._path(name)), str(error)) from None
 
     def _refuse(self, values: dict[str, Any], *names: str) -> None:
         for name in names:
@@ -233,7 +233,7 @@ class Definition:
 
     def _finished(self, definition: T) -> T:
         for name in sorted(self._rest):
-            raise FileProblem(Place(self._path(name)), f"is not used: no part in {self._main} names it")
+            raise FileProblem(FileLocation(self._path(name)), f"is not used: no part in {self._main} names it")
         return definition
 
     def _path(self, name: str) -> str:
@@ -247,9 +247,9 @@ def toml(path: str, text: str) -> dict[str, Any]:
     except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         found = _WHERE.search(str(error))
         line = int(found[1]) if found and found[1] else text.count("\n") + 1
-        raise FileProblem(Place(path, line), _WHERE.sub("", str(error))) from None
+        raise FileProblem(FileLocation(path, line), _WHERE.sub("", str(error))) from None
     except RecursionError:
-        raise FileProblem(Place(path), "is nested too deeply") from None
+        raise FileProblem(FileLocation(path), "is nested too deeply") from None
 
 
 def _as(kind: type[T], values: Any, places: Places, field: str = "") -> T:
@@ -266,16 +266,16 @@ def _key(path: str, key: str) -> str:
     try:
         return checked_key(key, "key")
     except CallerError as error:
-        raise FileProblem(Place(path), f"{key}: {error.detail}") from None
+        raise FileProblem(FileLocation(path), f"{key}: {error.detail}") from None
 
 
 def _locale(path: str, tag: str) -> str:
     try:
         proper = canonical(tag, "locale")
     except CallerError as error:
-        raise FileProblem(Place(path), error.detail) from None
+        raise FileProblem(FileLocation(path), error.detail) from None
     if proper != tag:
-        raise FileProblem(Place(path), f"the locale is spelled {proper}")
+        raise FileProblem(FileLocation(path), f"the locale is spelled {proper}")
     return tag
 
 

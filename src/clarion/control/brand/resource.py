@@ -1,19 +1,11 @@
 """The resource of a tenant's brand."""
 
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from clarion.control.brand.rules import check_brand
 from clarion.domain.template import BRAND_KEY, Brand
-from clarion.ports.documents import Document
 from clarion.resources.decisions import as_given
 from clarion.resources.declaration import Resource
-
-
-def _shown(document: Document) -> dict[str, Any]:
-    return msgspec.structs.asdict(msgspec.json.decode(document.body, type=Brand))
-
 
 BRAND: Final = Resource(
     Brand.KIND,
@@ -27,5 +19,4 @@ BRAND: Final = Resource(
     prepare=check_brand,
     only=BRAND_KEY,
     default=Brand(),
-    shown=_shown,
 )

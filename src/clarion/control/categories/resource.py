@@ -7,11 +7,12 @@ import msgspec
 from clarion.control.categories.rules import CategoryBody, CategoryView, check_category
 from clarion.domain.content import CATEGORY_KIND, Category, read_category
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, PAGE_ITEMS_MAX
+from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX
 from clarion.domain.workflow import Digest, Workflow
 from clarion.ports.documents import Changes, DocumentKey, Documents
 from clarion.resources.decisions import stored
 from clarion.resources.declaration import Facts, Needs, Resource
+from clarion.resources.reads import every, find
 
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 
@@ -51,17 +52,14 @@ CATEGORIES: Final = Resource(
 
 async def find_category(documents: Documents, tenant: str, key: str) -> Category | None:
     """Return a category."""
-    place = DocumentKey(tenant, CATEGORY_KIND, key)
-    found = (await documents.read([place])).get(place)
+    found = await find(documents, tenant, CATEGORY_KIND, key)
     return None if found is None else read_category(key, found.body)
 
 
 async def critical_categories(documents: Documents, tenant: str) -> dict[str, bool]:
     """Return the keys of all categories with whether each is critical."""
-    found: dict[str, bool] = {}
-    more, after = True, ""
-    while more:
-        page, more = await documents.page(tenant, CATEGORY_KIND, after, PAGE_ITEMS_MAX)
-        found |= {one.key.key: read_category(one.key.key, one.body).critical for one in page}
-        after = page[-1].key.key if page else ""
-    return found
+    return {
+        one.key.key: read_category(one.key.key, one.body).critical
+        async for page in every(documents, tenant, CATEGORY_KIND)
+        for one in page
+    }

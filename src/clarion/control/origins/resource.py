@@ -2,11 +2,9 @@
 
 from typing import Final
 
-import msgspec
-
 from clarion.domain.origins import ORIGINS_KEY, AllowedOrigins, check_origins
 from clarion.domain.security_events import SecurityEvent
-from clarion.ports.documents import Changes, Document, Documents
+from clarion.ports.documents import Changes, Documents
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.changing import Changing
@@ -18,10 +16,6 @@ from clarion.resources.routes import Handlers, routes_of
 def check(body: AllowedOrigins, facts: Facts, now_ms: int) -> Changes:
     """Return the origins to store. Raises `InvalidField`."""
     return stored(facts, AllowedOrigins(check_origins(body.origins)), now_ms)
-
-
-def _shown(document: Document) -> AllowedOrigins:
-    return msgspec.json.decode(document.body, type=AllowedOrigins)
 
 
 ORIGINS: Final = Resource(
@@ -36,7 +30,6 @@ ORIGINS: Final = Resource(
     example=AllowedOrigins(("https://app.example.com",)),
     only=ORIGINS_KEY,
     default=AllowedOrigins(),
-    shown=_shown,
 )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from clarion.domain.account_health import AccountHealth, HealthState
 from clarion.domain.channel import Channel
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.history import HealthChange
 from clarion.domain.limits_delivery import HEALTH_CHANGES_SHOWN_MAX
 from clarion.domain.times import shown
@@ -95,10 +95,7 @@ class _Handlers:
         return Reply(status=204)
 
     async def _provider(self, call: Call) -> ProviderRecord:
-        provider = await self._providers.get(call.caller.tenant, call.path["name"])
-        if provider is None:
-            raise NotFound("no such provider")
-        return provider
+        return existing(await self._providers.get(call.caller.tenant, call.path["name"]), "provider")
 
     def _view(self, provider: ProviderRecord, health: AccountHealth, changes: Sequence[HealthChange]) -> HealthView:
         if health.version != provider.version:

@@ -9,14 +9,13 @@ import msgspec
 from clarion.control.providers.destinations import changed_destination
 from clarion.control.providers.fields import check_fields
 from clarion.control.providers.verify import Verifier
-from clarion.control.references import values_of
+from clarion.control.references import reporting, values_of
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
-from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
+from clarion.domain.errors import CredentialsRequired, InvalidField, existing
 from clarion.domain.limits_delivery import ACCOUNT_WEIGHT_MAX
 from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.domain.secret_reference import is_reference
-from clarion.domain.security_events import SecurityEvent
 from clarion.domain.times import shown
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
 from clarion.ports.secret_stores import Secrets
@@ -92,7 +91,8 @@ class _Handlers:
         kept = await self._providers.get(tenant, name) if credentials is None else None
         settings = check_fields(traits.settings, body.settings, "settings", secret=False)
         if kept is not None:
-            kept = self._checked(call, kept, traits, settings)
+            with reporting(self._telemetry, call, name):
+                kept = _checked(kept, body, traits, settings)
         if kept is None:
             credentials = await self._credentials(tenant, traits, credentials or {})
         write = ProviderWrite(
@@ -103,10 +103,7 @@ class _Handlers:
         return Reply(_view(await self._providers.put(tenant, write)))
 
     async def get(self, call: Call) -> Reply:
-        provider = await self._providers.get(call.caller.tenant, call.path["name"])
-        if provider is None:
-            raise NotFound("no such provider")
-        return Reply(_view(provider))
+        return Reply(_view(existing(await self._providers.get(call.caller.tenant, call.path["name"]), "provider")))
 
     async def page(self, call: Call) -> Reply:
         (after,), limit = page_of(call.query)
@@ -114,20 +111,8 @@ class _Handlers:
         return page_reply(providers, limit, lambda provider: [provider.name], _view)
 
     async def remove(self, call: Call) -> Reply:
-        if not await self._providers.remove(call.caller.tenant, call.path["name"]):
-            raise NotFound("no such provider")
+        existing(await self._providers.remove(call.caller.tenant, call.path["name"]), "provider")
         return Reply(status=204)
-
-    def _checked(
-        self, call: Call, stored: ProviderRecord, traits: Traits, settings: Mapping[str, Any]
-    ) -> ProviderRecord | None:
-        try:
-            return _checked(stored, call.body, traits, settings)
-        except CredentialsRequired:
-            tenant, key_id = call.caller.tenant, call.caller.actor.id
-            event = SecurityEvent.CREDENTIALS_REQUIRED
-            self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=stored.name)
-            raise
 
     async def _credentials(self, tenant: str, traits: Traits, given: dict[str, Any]) -> dict[str, Any]:
         """Return checked credentials. References stay references, after their values were checked."""

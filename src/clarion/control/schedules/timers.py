@@ -16,6 +16,7 @@ from clarion.journal.schedules import occurrence_timer, schedule_partition
 from clarion.ports.control import Control
 from clarion.ports.documents import Document
 from clarion.ports.stage_store import StageResult, StageStore, Timer
+from clarion.resources.reads import every
 
 _SCHEDULE = msgspec.json.Decoder(Schedule)
 
@@ -34,14 +35,11 @@ async def repair_timers(control: Control, store: StageStore, now_ms: int) -> int
     """Set the timer of every schedule of every tenant and return their number. Raises as the stores do."""
     count = 0
     async for tenant in _tenants(control):
-        more, after = True, ""
-        while more:
-            page, more = await control.documents.page(tenant, Schedule.KIND, after, PAGE_ITEMS_MAX)
+        async for page in every(control.documents, tenant, Schedule.KIND):
             timers = [timer for document in page if (timer := _timer(document, store.partitions, now_ms))]
             if timers:
                 await store.commit(StageResult(timers=timers))
             count += len(timers)
-            after = page[-1].key.key if page else ""
     return count
 
 

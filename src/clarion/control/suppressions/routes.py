@@ -7,7 +7,7 @@ import msgspec
 
 from clarion.domain.address import contact, single_line, suppression_key
 from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.errors import InvalidField, existing
 from clarion.domain.limits import ADDRESS_CHARS_MAX, KEY_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
 from clarion.domain.permissions import CONTACTS
 from clarion.domain.times import Time, shown, stored
@@ -82,8 +82,7 @@ class _Handlers:
     async def remove(self, call: Call) -> Reply:
         channel = _channel(call.query.get("channel", ""))
         address = contact(channel, call.query.get("address", ""), "address")
-        if not await self._suppressions.remove(call.caller.tenant, channel, address):
-            raise NotFound("no such suppression")
+        existing(await self._suppressions.remove(call.caller.tenant, channel, address), "suppression")
         return Reply(status=204)
 
 

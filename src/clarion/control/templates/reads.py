@@ -13,6 +13,7 @@ from clarion.domain.limits_content import TEMPLATES_PAGE_BYTES_MAX
 from clarion.domain.template import TemplateVersion, VersionNote
 from clarion.domain.template_head import SOURCE_KIND, TemplateHead, source_key
 from clarion.ports.documents import Document, DocumentKey, Documents
+from clarion.resources.reads import find
 
 _BUILT: Final = msgspec.json.Decoder(Template)
 _READ_AT_ONCE: Final = 8
@@ -41,8 +42,7 @@ class Templates:
 
     async def head(self, tenant: str, key: str) -> tuple[TemplateHead, Document | None]:
         """Return the versions of a template without their content, and their document; none when it does not exist."""
-        place = DocumentKey(tenant, TemplateHead.KIND, key)
-        found = (await self._documents.read([place])).get(place)
+        found = await find(self._documents, tenant, TemplateHead.KIND, key)
         return head_of(found), found
 
     async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
@@ -85,11 +85,9 @@ class Templates:
         """Return a version of a template whose head is known, None when it does not exist."""
         if head.find(number) is None:
             return None
-        place = DocumentKey(tenant, SOURCE_KIND, source_key(key, number))
-        source = (await self._documents.read([place])).get(place)
-        built = (await self._documents.artifacts([_built_place(tenant, place.key)])).get(
-            _built_place(tenant, place.key)
-        )
+        place = _built_place(tenant, source_key(key, number))
+        source = await find(self._documents, tenant, SOURCE_KIND, place.key)
+        built = (await self._documents.artifacts([place])).get(place)
         return None if source is None or built is None else _version(key, head, source, built)
 
 

@@ -1,5 +1,6 @@
 """Templates over HTTP. A template is built before it is stored, so one that cannot be rendered is never stored."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from clarion.control.templates import routes_translations, routes_versions
@@ -17,7 +18,7 @@ from clarion.ports.schemas import Schemas
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.etags import etag
-from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, flag_of, page, page_of
+from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, flag_of, page, page_of, version_of
 
 _DRAFT: Final = "draft"
 _PUBLISH: Final = Query(
@@ -48,7 +49,7 @@ class _Handlers:
     async def get(self, call: Call) -> Reply:
         tenant, name = call.caller.tenant, call.path["key"]
         head, document = await self._templates.head(tenant, name)
-        number = _number(call.query.get("version"), head)
+        number = _number(call.query, head)
         found = await self._templates.of_head(tenant, name, head, number)
         if found is None or document is None:
             raise missing(number if document is not None else None)
@@ -64,13 +65,12 @@ class _Handlers:
         return Reply(status=204)
 
 
-def _number(asked: str | None, head: TemplateHead) -> int:
+def _number(query: Mapping[str, str], head: TemplateHead) -> int:
     """Return the number of the version that a query asks for. Raises `InvalidField`, and `NotFound` when it asks for a draft and
     there is none."""
-    if asked is not None and asked != _DRAFT:
-        return routes_versions.number_of(asked, "version")
-    if asked is None:
-        return head.shown
+    if query.get("version") != _DRAFT:
+        number = version_of(query, "version")
+        return head.shown if number is None else number
     newest = head.find(head.newest)
     if newest is not None and newest.published_ms is not None:
         raise NotFound("there is no draft", field="version")

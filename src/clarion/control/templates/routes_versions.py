@@ -13,10 +13,17 @@ from clarion.domain.limits_content import VERSION_NOTE_CHARS_MAX
 from clarion.domain.permissions import PUBLISH_TEMPLATES
 from clarion.domain.template import TemplateVersion
 from clarion.ports.web import Call, Query, Reply, Route
-from clarion.resources.pages import PAGE_QUERIES, not_a_cursor, page_of, page_reply
+from clarion.resources.pages import (
+    PAGE_QUERIES,
+    VERSION_DIGITS_MAX,
+    is_version,
+    not_a_cursor,
+    page_of,
+    page_reply,
+    version_of,
+)
 
-_DIGITS_MAX: Final = 9
-_NEWEST: Final = 10**_DIGITS_MAX
+_NEWEST: Final = 10**VERSION_DIGITS_MAX
 _NOTHING: Final = PublishBody()
 _SIDES: Final = (
     Query("from", "The number of a version, by default the current one", kind="integer"),
@@ -31,7 +38,7 @@ class _Handlers:
 
     async def page(self, call: Call) -> Reply:
         (after,), limit = page_of(call.query)
-        if after and not _is_number(after):
+        if after and not is_version(after):
             raise not_a_cursor()
         before = int(after) if after else _NEWEST
         tenant, name = call.caller.tenant, call.path["key"]
@@ -42,12 +49,12 @@ class _Handlers:
 
     async def get(self, call: Call) -> Reply:
         text = call.path["version"]
-        number = int(text) if _is_number(text) else 0
+        number = int(text) if is_version(text) else 0
         return Reply(TemplateView.of(await self._one(call, number)))
 
     async def diff(self, call: Call) -> Reply:
         tenant, name = call.caller.tenant, call.path["key"]
-        before, after = (_asked(call, side.name) for side in _SIDES)
+        before, after = (version_of(call.query, side.name) for side in _SIDES)
         new = await self._one(call, after)
         old = await (self._templates.current(tenant, name) if before is None else self._one(call, before))
         if old is None:
@@ -89,24 +96,8 @@ def routes(templates: Templates, editor: Editor) -> list[Route]:
     ]  # fmt: skip
 
 
-def number_of(text: str, field: str) -> int:
-    """Return the number of a version. Raises `InvalidField` when the text is not one."""
-    if not _is_number(text):
-        raise InvalidField("must be the number of a version", field=field)
-    return int(text)
-
-
 def note_of(text: str) -> str:
     """Return a note of a query. Raises `InvalidField` when it is too long."""
     if len(text) > VERSION_NOTE_CHARS_MAX:
         raise InvalidField(f"is longer than {VERSION_NOTE_CHARS_MAX} characters", field="note")
     return text
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
-
-
-def _asked(call: Call, name: str) -> int | None:
-    text = call.query.get(name)
-    return None if text is None else number_of(text, name)

@@ -35,18 +35,13 @@ def check_source(body: TemplateBody) -> Source:
     """Return the source in a body. Raises `InvalidField` naming the first invalid field."""
     channels = check_content(body.channels)
     check_sample(body.sample)
-    return Source(
-        channels=channels,
-        description=body.description,
-        category=body.category,
-        engine=body.engine,
-        layout=None if body.layout is None else key(body.layout, "layout"),
-        locale=canonical(body.locale, "locale"),
-        locales=check_locales(body.locales, channels),
-        text=body.text,
-        variables=body.variables,
-        sample=body.sample,
-    )
+    checked = {
+        "channels": channels,
+        "layout": None if body.layout is None else key(body.layout, "layout"),
+        "locale": canonical(body.locale, "locale"),
+        "locales": check_locales(body.locales, channels),
+    }
+    return Source(**msgspec.structs.asdict(body) | checked)
 
 
 def check_content(channels: Mapping[str, Mapping[str, Any]]) -> Content:

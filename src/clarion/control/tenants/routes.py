@@ -8,7 +8,7 @@ from clarion.control.categories.resource import critical_categories
 from clarion.control.tenants.rules import check_tenant
 from clarion.control.users.preferences import Defaults, canonical
 from clarion.domain.address import single_line
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import NAME_CHARS_MAX
 from clarion.domain.times import shown
 from clarion.ports.control import Control, TenantRecord
@@ -60,10 +60,7 @@ class _Handlers:
         return Reply(defaults)
 
     async def _get(self, tenant: str) -> TenantRecord:
-        found = await self._tenants.get(tenant)
-        if found is None:
-            raise NotFound("no such tenant")
-        return found
+        return existing(await self._tenants.get(tenant), "tenant")
 
 
 def _tenant_view(tenant: TenantRecord) -> TenantView:

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from clarion.domain.address import key, single_line
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import NAME_CHARS_MAX, TOPIC_MEMBERS_PER_CALL_MAX
 from clarion.domain.times import shown
 from clarion.ports.control_users import TopicRecord, Topics
@@ -43,10 +43,7 @@ class _Handlers:
         return Reply(_view(await self._topics.put(call.caller.tenant, key(call.path["key"], "key"), name)))
 
     async def get(self, call: Call) -> Reply:
-        topic = await self._topics.get(call.caller.tenant, call.path["key"])
-        if topic is None:
-            raise NotFound("no such topic")
-        return Reply(_view(topic))
+        return Reply(_view(existing(await self._topics.get(call.caller.tenant, call.path["key"]), "topic")))
 
     async def page(self, call: Call) -> Reply:
         (after,), limit = page_of(call.query)
@@ -54,8 +51,7 @@ class _Handlers:
         return page_reply(topics, limit, lambda topic: [topic.key], _view)
 
     async def remove(self, call: Call) -> Reply:
-        if not await self._topics.remove(call.caller.tenant, call.path["key"]):
-            raise NotFound("no such topic")
+        existing(await self._topics.remove(call.caller.tenant, call.path["key"]), "topic")
         return Reply(status=204)
 
     async def join(self, call: Call) -> Reply:

@@ -14,7 +14,7 @@ from clarion.control.users.preferences import Preferences, view
 from clarion.control.users.routes_choices import QuietHoursView, source_of
 from clarion.control.users.rules import DeviceBody, Known, UserBody, check_device, check_user
 from clarion.domain.address import identifier
-from clarion.domain.errors import Malformed, NotFound
+from clarion.domain.errors import Malformed, existing
 from clarion.domain.json_values import marks_in
 from clarion.domain.limits_processes import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES, BULK_BATCH_VALUES_MAX
 from clarion.domain.times import shown
@@ -23,8 +23,6 @@ from clarion.ports.control_users import UserRecord
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, page_of, page_reply
 from clarion.runtime.slices import sliced
-
-_NO_USER = "no such user"
 
 
 class UserView(msgspec.Struct, frozen=True):
@@ -69,19 +67,17 @@ class _Handlers:
         return page_reply(users, limit, lambda user: [user.user_id], _view)
 
     async def erase(self, call: Call) -> Reply:
-        if not await self._users.erase(call.caller.tenant, call.path["id"]):
-            raise NotFound(_NO_USER)
+        existing(await self._users.erase(call.caller.tenant, call.path["id"]), "user")
         return Reply(status=204)
 
     async def put_device(self, call: Call) -> Reply:
         device = check_device(identifier(call.path["device_id"], "device_id"), call.body)
-        if not await self._users.put_device(call.caller.tenant, call.path["id"], device):
-            raise NotFound(_NO_USER)
+        existing(await self._users.put_device(call.caller.tenant, call.path["id"], device), "user")
         return Reply(_device_view(device))
 
     async def remove_device(self, call: Call) -> Reply:
-        if not await self._users.remove_device(call.caller.tenant, call.path["id"], call.path["device_id"]):
-            raise NotFound("no such user or device")
+        user_id, device_id = call.path["id"], call.path["device_id"]
+        existing(await self._users.remove_device(call.caller.tenant, user_id, device_id), "user or device")
         return Reply(status=204)
 
     async def import_lines(self, call: Call) -> Reply:
@@ -109,14 +105,8 @@ class _Handlers:
     async def _known(self, tenant: str, topics: list[str]) -> Known:
         return Known(await critical_categories(self._documents, tenant), await self._topics.known(tenant, topics))
 
-    async def _get(self, tenant: str, user_id: str) -> UserRecord:
-        user = await self._users.get(tenant, user_id)
-        if user is None:
-            raise NotFound(_NO_USER)
-        return user
-
     async def _shown(self, tenant: str, user_id: str) -> Reply:
-        return Reply(_view(await self._get(tenant, user_id)))
+        return Reply(_view(existing(await self._users.get(tenant, user_id), "user")))
 
 
 async def _batches(stream: AsyncIterator[bytes]) -> AsyncIterator[list[bulk.Line]]:

@@ -11,15 +11,13 @@ from clarion.control.categories.resource import critical_categories
 from clarion.control.users.preferences import Preferences, canonical, view
 from clarion.control.users.rules import quiet_text
 from clarion.domain.content import CATEGORY_KIND, Category, read_category
-from clarion.domain.errors import Forbidden, NotFound
+from clarion.domain.errors import Forbidden, NotFound, existing
 from clarion.domain.quiet import QuietHours
 from clarion.domain.times import shown
 from clarion.ports.control import Control
 from clarion.ports.control_users import ConsentRecord, UserRecord
 from clarion.ports.web import Call, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, cursor_of_keys, not_a_cursor, page, page_of, page_reply
-
-_NO_USER = "no such user"
 
 
 class QuietHoursView(QuietHours, frozen=True, omit_defaults=False):
@@ -72,8 +70,7 @@ class _Choices:
     async def put_preferences(self, call: Call) -> Reply:
         tenant, user_id = call.caller.tenant, self._user_path(call)
         text = canonical(call.body, await critical_categories(self._documents, tenant), field="")
-        if not await self._users.set_preferences(tenant, user_id, text, source_of(call)):
-            raise NotFound(_NO_USER)
+        existing(await self._users.set_preferences(tenant, user_id, text, source_of(call)), "user")
         return await self.preferences(call)
 
     async def quiet_hours(self, call: Call) -> Reply:
@@ -91,14 +88,10 @@ class _Choices:
         return Reply(status=204)
 
     async def _set_quiet_hours(self, call: Call, text: str) -> None:
-        if not await self._users.set_quiet_hours(call.caller.tenant, self._user_path(call), text):
-            raise NotFound(_NO_USER)
+        existing(await self._users.set_quiet_hours(call.caller.tenant, self._user_path(call), text), "user")
 
     async def _user(self, call: Call) -> UserRecord:
-        user = await self._users.get(call.caller.tenant, self._user_path(call))
-        if user is None:
-            raise NotFound(_NO_USER)
-        return user
+        return existing(await self._users.get(call.caller.tenant, self._user_path(call)), "user")
 
     async def categories(self, call: Call) -> Reply:
         """Return what a page of preferences shows of categories."""
@@ -130,9 +123,7 @@ class _History:
         if after and not (after.isascii() and after.isdigit() and len(after) <= 18):
             raise not_a_cursor()
         before = int(after) if after else None
-        found = await self._consents.page(call.caller.tenant, call.path["id"], before, limit + 1)
-        if found is None:
-            raise NotFound(_NO_USER)
+        found = existing(await self._consents.page(call.caller.tenant, call.path["id"], before, limit + 1), "user")
         return page_reply(found, limit, lambda consent: [str(consent.sequence)], _consent_view)
 
 

@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from clarion.control.references import values_of
+from clarion.control.references import reporting, values_of
 from clarion.control.templates.reads import Templates, channels_of
 from clarion.control.workflows.rules import check_content, check_workflow, references, templates_of
 from clarion.control.workflows.schema import encoded_schema
 from clarion.control.workflows.secrets import HeaderSealer, shown
 from clarion.domain.address import key
-from clarion.domain.errors import CredentialsRequired, InvalidField, NotFound
+from clarion.domain.errors import existing
 from clarion.domain.limits import DEFINITION_BYTES_MAX
 from clarion.domain.permissions import PUBLIC, WRITE_PROVIDERS
 from clarion.domain.security_events import SecurityEvent
@@ -30,11 +30,11 @@ from clarion.ports.web import JSON, TOML, Call, Query, Reply, Route
 from clarion.resources.changing import Changing
 from clarion.resources.decisions import as_given
 from clarion.resources.declaration import Resource
+from clarion.resources.pages import version_of
 from clarion.resources.reads import find
 from clarion.resources.routes import Handlers, routes_of, view_of
 
 _DECODER = msgspec.json.Decoder(Workflow)
-_VERSION_DIGITS_MAX = 9
 
 
 class WorkflowView(Workflow, frozen=True, kw_only=True):
@@ -109,28 +109,20 @@ class _Handlers(Handlers):
         not."""
         if not any(isinstance(step, Fetch) and step.headers for step in workflow.steps):
             return workflow
-        tenant, key_id = call.caller.tenant, call.caller.actor.id
+        tenant = call.caller.tenant
         newest = await find(self._documents, tenant, Workflow.KIND, name)
         stored = None if newest is None else _DECODER.decode(newest.body)
-        try:
+        with reporting(self._telemetry, call, name):
             return HeaderSealer(self._vault, tenant, name, stored).sealed(workflow)
-        except CredentialsRequired:
-            event = SecurityEvent.CREDENTIALS_REQUIRED
-            self._telemetry.security(event, tenant=tenant, key_id=key_id, subject=name)
-            raise
 
     async def get(self, call: Call) -> Reply:
         """Return a workflow, or the version of it that the query asks for."""
-        version = call.query.get("version")
+        version = version_of(call.query, "version")
         if version is None:
             return await super().get(call)
-        if not (version.isascii() and version.isdecimal()) or len(version) > _VERSION_DIGITS_MAX:
-            raise InvalidField("must be the number of a version", field="version")
         place = DocumentKey(call.caller.tenant, Workflow.KIND, call.path["key"])
-        found = (await self._documents.read([place], int(version))).get(place)
-        if found is None:
-            raise NotFound("no such version of a workflow")
-        return self.shown(found)
+        found = (await self._documents.read([place], version)).get(place)
+        return self.shown(existing(found, "version of a workflow"))
 
     async def schema(self, call: Call) -> Reply:
         """Return the JSON Schema of workflows."""

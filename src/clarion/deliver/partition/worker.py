@@ -21,7 +21,7 @@ from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.errors import ClarionError, UnknownFrame
 from clarion.journal import topics
-from clarion.ports.stage_store import Committed, Lease, Progress, StageResult
+from clarion.ports.stage_store import Committed, GroupProgress, Lease, StageResult
 from clarion.ports.streams import Watch
 from clarion.runtime.append_retry import commit_with_retry
 from clarion.runtime.metering import together
@@ -373,7 +373,7 @@ class PartitionConsumer:
                 lease=self._lease,
                 frames=[*(one.frame for one in done.outcomes), *account_health, *done.fallbacks],
                 timers=done.timers,
-                progress=Progress(commits, intents),
+                progress=GroupProgress(commits, intents),
                 cancellations_after=context.cancelled.sequence,
                 may_wait_ms=0 if is_awaited else self._patience_ms(len(finished)),
             )

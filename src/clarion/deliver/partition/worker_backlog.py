@@ -10,7 +10,7 @@ from clarion.deliver.partition.recovered import RecoveredAttempts
 from clarion.deliver.partition.rows import rows_of
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_context import ChannelContext
-from clarion.deliver.rules.window import Done, Pending, Window
+from clarion.deliver.rules.window import Done, FrameWindow, Pending
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
@@ -19,7 +19,7 @@ from clarion.journal.events import Event
 from clarion.journal.intents import decode_intents, encode_intents
 from clarion.journal.repeats import advance_numbers
 from clarion.ports.stage_store import Commit, IntentEntry, IntentWrite, Lease, Position
-from clarion.ports.streams import Frame, Place, StoredFrame
+from clarion.ports.streams import Frame, StoredFrame, StreamOffset
 
 FRAMES_AHEAD_MAX: Final = 32
 """Frames of a lane that one read returns at most."""
@@ -38,7 +38,7 @@ class Backlog:
         self._context = context
         self._lease = lease
         self._topics = {lane: topics.deliver(context.channel, lane) for lane in LANES}
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, FrameWindow] = {}
         self._ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in self._topics.values()}
         self._dry: set[str] = set()
         """Topics of which the last read returned nothing, and that have not grown since."""
@@ -59,7 +59,7 @@ class Backlog:
             store.open_intents(group, partition),
         )
         for topic in self._topics.values():
-            self._windows[topic] = Window(_done(positions[partition].get(topic)))
+            self._windows[topic] = FrameWindow(_done(positions[partition].get(topic)))
             self._inherited[topic] = heads[topic, partition]
         if not entries:
             self._is_recovered = True
@@ -99,14 +99,14 @@ class Backlog:
         nothing is read again only once it has grown."""
         self._dry.difference_update(topic for topic, _ in grown)
         grown.clear()
-        places: list[Place] = []
+        places: list[StreamOffset] = []
         for lane, topic in self._topics.items():
             if topic in self._dry:
                 continue
             ahead = self._ahead[topic]
             if not ahead or sum(frame.count for frame in ahead) < room[lane]:
                 after = ahead[-1].offset if ahead else self._windows[topic].read
-                places.append(Place(topic, self._lease.partition, after))
+                places.append(StreamOffset(topic, self._lease.partition, after))
         if places:
             found = await self._context.streams.read_many(places, FRAMES_AHEAD_MAX)
             for place, frames in zip(places, found, strict=True):

@@ -16,7 +16,7 @@ from clarion.deliver.rules.retry import Turn, parked
 from clarion.deliver.rules.window import Pending
 from clarion.domain.outcome import Throttled
 from clarion.domain.trail import Trail
-from clarion.ports.stage_store import Committed, IntentWrite, Lease, Progress, StageResult
+from clarion.ports.stage_store import Committed, GroupProgress, IntentWrite, Lease, StageResult
 from clarion.ports.streams import Frame
 
 
@@ -146,6 +146,6 @@ def _intents(
         return StageResult(
             lease=lease,
             frames=[one.frame for one in outcomes],
-            progress=Progress(intents=intents),
+            progress=GroupProgress(intents=intents),
             cancellations_after=context.cancelled.sequence,
         )

@@ -27,7 +27,7 @@ class Done(NamedTuple):
     numbers: Mapping[str, int]
 
 
-class Window:
+class FrameWindow:
     """The frames of one topic between the committed offset and the last one read."""
 
     def __init__(self, done: Done) -> None:

@@ -10,7 +10,7 @@ from clarion.history.dead_letters.replay import ReplayFacts, addresses_of
 from clarion.history.dead_letters.search import LetterPage, LetterQuery, filter_letters
 from clarion.history.dead_letters.verdicts import Edit, Letter
 from clarion.ports.directory import Directory
-from clarion.ports.history import History, Window
+from clarion.ports.history import History, ListWindow
 
 
 async def gather_page(
@@ -21,7 +21,7 @@ async def gather_page(
     scanned = 0
     while True:
         step = min(look_max - scanned, limit - len(letters) + 1)
-        window = Window(step, below, only.created_from_ms, only.created_to_ms)
+        window = ListWindow(step, below, only.created_from_ms, only.created_to_ms)
         rows = await state.dead_letters(tenant, window, only.stored)
         page = await asyncio.to_thread(filter_letters, rows, only, limit - len(letters))
         letters += page.letters

@@ -11,7 +11,7 @@ from clarion.domain.limits_processes import FRAME_RECORDS_MAX
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
 from clarion.history.dead_letters.shapes import ReplayPreview
-from clarion.history.dead_letters.verdicts import Edit, Letter, Pace, Status, edited, refusal
+from clarion.history.dead_letters.verdicts import Edit, Letter, ReplayRate, Status, edited, refusal
 from clarion.history.shapes import reason_name
 from clarion.journal.codec import encode
 from clarion.journal.events import ReplayedFrame
@@ -45,7 +45,7 @@ class ReplayVerdicts(NamedTuple):
 class Replays:
     """The replays of one API call for a tenant. `by` names the caller's key in the timeline of edited deliveries."""
 
-    def __init__(self, partitions: int, tenant: str, edit: Edit, pace: Pace, by: str) -> None:
+    def __init__(self, partitions: int, tenant: str, edit: Edit, pace: ReplayRate, by: str) -> None:
         self._partitions = partitions
         self._tenant = tenant
         self._edit = edit

@@ -29,11 +29,11 @@ from clarion.history.dead_letters.shapes import (
     detail_out,
     letter_out,
 )
-from clarion.history.dead_letters.verdicts import Edit, Letter, Pace, Status
+from clarion.history.dead_letters.verdicts import Edit, Letter, ReplayRate, Status
 from clarion.history.shapes import delivery_text
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.history import History, Window
+from clarion.ports.history import History, ListWindow
 from clarion.ports.stage_store import StageStore
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.resources.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
@@ -120,7 +120,7 @@ class _DeadLetters:
             # What is sent somewhere else is read there.
             call.caller.require(CONTACTS, "edit.address")
         edit = edit_of(body.edit, await self._channel(tenant, body), await self._template(tenant, body))
-        pace = Pace(asked.start_ms, body.rate_per_s)
+        pace = ReplayRate(asked.start_ms, body.rate_per_s)
         replays = Replays(self._store.partitions, tenant, edit, pace, call.caller.actor.id)
         if asked.only is None:
             return await self._by_ids(tenant, asked.ids, replays, edit, dry_run=body.dry_run)
@@ -179,7 +179,7 @@ class _DeadLetters:
         return Reply(_out(statuses), 202)
 
     async def _by_filter(
-        self, tenant: str, asked: _Asked, replays: Replays, edit: Edit, pace: Pace, limit: int, *, dry_run: bool
+        self, tenant: str, asked: _Asked, replays: Replays, edit: Edit, pace: ReplayRate, limit: int, *, dry_run: bool
     ) -> Reply:
         statuses: dict[str, str] = {}
         tally, below, looked, following = Tally(), asked.below, 0, asked.below
@@ -214,7 +214,7 @@ class _DeadLetters:
 
     async def _left(self, tenant: str, asked: _Asked, below: bytes) -> int:
         only = asked.only or LetterQuery()
-        window = Window(REPLAY_LEFT_MAX, below, only.created_from_ms, only.created_to_ms)
+        window = ListWindow(REPLAY_LEFT_MAX, below, only.created_from_ms, only.created_to_ms)
         return await self._state.count_dead_letters(tenant, window, only.stored)
 
     async def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> LetterPage:

@@ -49,7 +49,7 @@ class Edit(NamedTuple):
         return [name for name, value in zip(self._fields, self, strict=True) if value is not None]
 
 
-class Pace(NamedTuple):
+class ReplayRate(NamedTuple):
     """When replays are due (Unix ms): from `start_ms` on, `rate_per_s` of them a second; all at once without a rate."""
 
     start_ms: int

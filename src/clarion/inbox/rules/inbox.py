@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from clarion.domain.ids import notification_of
-from clarion.domain.inbox import TOP, Horizon, Item, ItemFacts, Mark, Place, Position
+from clarion.domain.inbox import TOP, Horizon, Item, ItemFacts, ItemPlace, Mark, Position
 
 ACTIVE: Final = "active"
 UNREAD: Final = "unread"
@@ -49,11 +49,11 @@ class Source(NamedTuple):
     """Items of one kind that were read and not shown yet, newest first. All that stand at or above `known` were read;
     None: all that there are."""
 
-    known: Place | None
+    known: ItemPlace | None
     items: Sequence[Item] = ()
 
 
-UNREAD_SOURCE: Final = Source(Place(*TOP))
+UNREAD_SOURCE: Final = Source(ItemPlace(*TOP))
 
 
 class MergedPage(NamedTuple):
@@ -66,14 +66,14 @@ class MergedPage(NamedTuple):
 
 def merged(own: Source, shared: Source) -> MergedPage:
     """Return those items of both sources that no unread item can precede."""
-    edge = edge_of(own, shared) or Place(-1, 0)
+    edge = edge_of(own, shared) or ItemPlace(-1, 0)
     shown = [item for source in (own, shared) for item in source.items if item.place >= edge]
     shown.sort(key=lambda item: item.place, reverse=True)
     rest = [source._replace(items=[item for item in source.items if item.place < edge]) for source in (own, shared)]
     return MergedPage(shown, rest[0], rest[1])
 
 
-def edge_of(own: Source, shared: Source) -> Place | None:
+def edge_of(own: Source, shared: Source) -> ItemPlace | None:
     """Return the place at and above which all items of both sources were read; None when all were."""
     return max((source.known for source in (own, shared) if source.known is not None), default=None)
 
@@ -109,7 +109,7 @@ def entry_of(item: Item, mark: Mark | None, horizon: Horizon | None, now_ms: int
 
 
 def entries_of(
-    items: Iterable[Item], facts: ItemFacts, newest: Mapping[str, Place], horizon: Horizon | None, now_ms: int
+    items: Iterable[Item], facts: ItemFacts, newest: Mapping[str, ItemPlace], horizon: Horizon | None, now_ms: int
 ) -> list[Entry]:
     """Return the items with their marks, without those that are deleted, expired, withdrawn or replaced: `newest` has the
     place of the newest item with each collapse key."""

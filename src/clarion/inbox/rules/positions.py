@@ -4,7 +4,7 @@ import struct
 from hashlib import blake2b
 from typing import Final
 
-from clarion.domain.inbox import Place, Position
+from clarion.domain.inbox import ItemPlace, Position
 
 EPOCH_BYTES: Final = 8
 _TAG_BYTES: Final = 8
@@ -36,17 +36,17 @@ def read_position(tenant: str, user_id: str, text: bytes) -> Position | None:
     return Position(epoch, own, shared) if tag == position_tag(tenant, user_id) and _fits(own, shared) else None
 
 
-def cursor_bytes(tenant: str, user_id: str, epoch: bytes, place: Place) -> bytes:
+def cursor_bytes(tenant: str, user_id: str, epoch: bytes, place: ItemPlace) -> bytes:
     """Return the cursor of a list that continues below a place."""
     return _CURSOR.pack(_tag(tenant, user_id, epoch), place.shared, place.own)
 
 
-def read_cursor(tenant: str, user_id: str, epoch: bytes, text: bytes) -> Place | None:
+def read_cursor(tenant: str, user_id: str, epoch: bytes, text: bytes) -> ItemPlace | None:
     """Return the place of a cursor; None when it is none of this inbox in this epoch."""
     if len(text) != _CURSOR.size:
         return None
     tag, shared, own = _CURSOR.unpack(text)
-    return Place(shared, own) if tag == _tag(tenant, user_id, epoch) and _fits(own, shared) else None
+    return ItemPlace(shared, own) if tag == _tag(tenant, user_id, epoch) and _fits(own, shared) else None
 
 
 def _tag(tenant: str, user_id: str, key: bytes) -> bytes:

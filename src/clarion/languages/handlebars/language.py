@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from clarion.content.formatters import FORMATTERS, FormatContext
-from clarion.languages.handlebars.sandbox import Problem
+from clarion.languages.handlebars.sandbox import TemplateProblem
 
 Node = Mapping[str, Any]
 """A node of handlebars.js's syntax tree."""
@@ -29,7 +29,7 @@ _ANYBODY: Final = FormatContext("en", "UTC", 0)
 
 
 def check(program: Node, *, html: bool) -> None:
-    """Raise `Problem` with line and column when a template uses an unsupported feature."""
+    """Raise `TemplateProblem` with line and column when a template uses an unsupported feature."""
     for node in _statements(program):
         if node["type"] in _REFUSED:
             raise fault(node, _REFUSED[node["type"]])
@@ -41,10 +41,10 @@ def check(program: Node, *, html: bool) -> None:
             _block(node)
 
 
-def fault(node: Node, text: str) -> Problem:
-    """Return a `Problem` with the line and column of a node."""
+def fault(node: Node, text: str) -> TemplateProblem:
+    """Return a `TemplateProblem` with the line and column of a node."""
     start = node["loc"]["start"]
-    return Problem(text, start["line"], start["column"] + 1)
+    return TemplateProblem(text, start["line"], start["column"] + 1)
 
 
 def _statements(program: Node | None) -> Iterator[Node]:
@@ -104,7 +104,7 @@ def _path(path: Node) -> None:
 
 
 def _try(node: Node, name: str, params: list[Node]) -> None:
-    """Raise `Problem` when all arguments but the value are literals and the formatter does not accept them."""
+    """Raise `TemplateProblem` when all arguments but the value are literals and the formatter does not accept them."""
     formatter = FORMATTERS.get(name)
     if formatter is None or not all(param["type"] in _LITERALS for param in params[1:]):
         return

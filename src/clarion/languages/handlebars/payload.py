@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.languages.handlebars.sandbox import Problem
+from clarion.languages.handlebars.sandbox import TemplateProblem
 
 UNWANTED: Final = "\0\ufdd0-\ufdd3"
 """Characters that no text may hold, as a class of a pattern: NUL, which would end the text, and the marks of
@@ -21,14 +21,14 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode(context: Mapping[str, Any], roots: frozenset[str] | None) -> str:
-    """Return the named part of a context (all of it for None) as JSON. Raises `Problem` for a value that JSON cannot
+    """Return the named part of a context (all of it for None) as JSON. Raises `TemplateProblem` for a value that JSON cannot
     hold."""
     read = dict(context) if roots is None else {name: context[name] for name in roots if name in context}
     try:
         encoded = _encoded(read)
         text = encoded.decode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise Problem(f"the data is not JSON: {error}"[:200]) from None
+        raise TemplateProblem(f"the data is not JSON: {error}"[:200]) from None
     if not text.isascii():
         text = _MARK.sub("\ufffd", text)
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text

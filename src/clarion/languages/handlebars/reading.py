@@ -29,7 +29,7 @@ class Scope(NamedTuple):
     section: bool = False
 
 
-class Reader:
+class PathReader:
     """Walks a syntax tree and collects the paths it reads. `roots` are the names of a render's context that it may
     read, None when it may read any; `timed` is whether the text depends on the time of the notification."""
 

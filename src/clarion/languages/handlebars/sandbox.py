@@ -32,7 +32,7 @@ _STOPS: Final = {
 }
 
 
-class Problem(Exception):
+class TemplateProblem(Exception):
     """An error of a template or of its data; `line` and `column` count from 1 (0 when unknown)."""
 
     def __init__(self, text: str, line: int = 0, column: int = 0) -> None:
@@ -70,19 +70,19 @@ class Sandbox:
         self.usable = True
 
     def call(self, name: str, *arguments: object, cpu_ms: float = HANDLEBARS_COMPILE_CPU_MS_MAX) -> str:
-        """Return the result of a function of `running.js`. Raises `Problem` when it fails or exceeds a limit."""
+        """Return the result of a function of `running.js`. Raises `TemplateProblem` when it fails or exceeds a limit."""
         self._context.set_time_limit(max(cpu_ms, 1) / 1000)
         try:
             answer = self._functions[name](*arguments)
         except self._failure as error:
             self.usable = False
-            raise Problem(_stopped(str(error))) from None
+            raise TemplateProblem(_stopped(str(error))) from None
         if isinstance(answer, str) and answer.startswith(_PROBLEM):
-            raise Problem(**msgspec.json.decode(answer[len(_PROBLEM) :]))
+            raise TemplateProblem(**msgspec.json.decode(answer[len(_PROBLEM) :]))
         return answer if isinstance(answer, str) else ""
 
     def load(self, code: Code) -> int:
-        """Load a template into this runtime if it is not loaded yet, and return its number. Raises `Problem`."""
+        """Load a template into this runtime if it is not loaded yet, and return its number. Raises `TemplateProblem`."""
         if code.id in self._loaded:
             self._loaded.move_to_end(code.id)
             return code.id
@@ -107,14 +107,14 @@ class Sandboxes:
         self._lock = threading.Lock()
 
     def mine(self) -> Sandbox:
-        """Return the JavaScript runtime of this thread. Raises `Problem` when too many threads have one."""
+        """Return the JavaScript runtime of this thread. Raises `TemplateProblem` when too many threads have one."""
         sandbox: Sandbox | None = getattr(self._own, "sandbox", None)
         if sandbox is not None and sandbox.usable:
             return sandbox
         self._own.sandbox = sandbox = None  # free a broken runtime before creating the next
         with self._lock:
             if len(self._all) >= HANDLEBARS_SANDBOXES_MAX:
-                raise Problem(f"more than {HANDLEBARS_SANDBOXES_MAX} threads render Handlebars")
+                raise TemplateProblem(f"more than {HANDLEBARS_SANDBOXES_MAX} threads render Handlebars")
             self._own.sandbox = sandbox = Sandbox()
             self._all.add(sandbox)
         return sandbox

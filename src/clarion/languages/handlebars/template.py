@@ -30,8 +30,8 @@ from clarion.domain.limits_content import (
 from clarion.languages.handlebars.language import check
 from clarion.languages.handlebars.payload import UNWANTED, encode
 from clarion.languages.handlebars.plain import bounded, escape
-from clarion.languages.handlebars.reading import Reader
-from clarion.languages.handlebars.sandbox import Code, Problem, Sandbox, Sandboxes
+from clarion.languages.handlebars.reading import PathReader
+from clarion.languages.handlebars.sandbox import Code, Sandbox, Sandboxes, TemplateProblem
 from clarion.ports.renderer import RenderError, SyntaxProblem, Usage
 from clarion.runtime.allowance import end_ns
 
@@ -50,7 +50,7 @@ _NS_PER_MS: Final = 1_000_000
 _ids = count(1)
 
 
-class Call(msgspec.Struct, frozen=True, array_like=True):
+class FormatterCall(msgspec.Struct, frozen=True, array_like=True):
     """A template's call of a formatter, with its line."""
 
     name: str
@@ -62,8 +62,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     """The formatter calls of a render: those whose result is needed to continue, by key, and those to fill in, by
     number."""
 
-    wanted: list[tuple[str, Call]]
-    later: list[Call]
+    wanted: list[tuple[str, FormatterCall]]
+    later: list[FormatterCall]
 
 
 _ASKED: Final = msgspec.json.Decoder(Asked)
@@ -92,18 +92,18 @@ class Template:
         text = self._compiler("compile", deadline, _FORMATTERS)
         return Code(next(_ids), text, None if reader.roots is None else frozenset(reader.roots), reader.timed)
 
-    def _read(self, deadline: "_Deadline") -> Reader:
+    def _read(self, deadline: "_Deadline") -> PathReader:
         tree = msgspec.json.decode(self._compiler("parse", deadline))
         try:
             check(tree, html=self._html)
-        except Problem as problem:
+        except TemplateProblem as problem:
             raise _refused(problem) from None
-        return Reader(tree)
+        return PathReader(tree)
 
     def _compiler(self, name: str, deadline: "_Deadline", *arguments: str) -> str:
         try:
             return self._sandboxes.mine().call(name, self._source, _MOST, *arguments, cpu_ms=deadline.left_ms())
-        except Problem as problem:
+        except TemplateProblem as problem:
             raise _refused(problem) from None
 
     def render(self, context: Mapping[str, Any]) -> str:
@@ -111,7 +111,7 @@ class Template:
         exceeded."""
         try:
             return bounded(self._rendered(context, FormatContext.of(context), _Deadline(RENDER_CPU_MS_MAX)))
-        except (Problem, SyntaxProblem) as problem:
+        except (TemplateProblem, SyntaxProblem) as problem:
             raise RenderError(f"{problem} (line {problem.line})" if problem.line else str(problem)) from None
 
     def _rendered(self, context: Mapping[str, Any], speech: FormatContext, deadline: "_Deadline") -> str:
@@ -128,9 +128,11 @@ class Template:
             if not calls.wanted:
                 return "".join(self._filled(text, calls.later, speech, deadline))
             _learn(sandbox, scope, calls.wanted, speech, deadline)
-        raise Problem("too many conditions depend on one another's formatted values")
+        raise TemplateProblem("too many conditions depend on one another's formatted values")
 
-    def _filled(self, text: str, calls: list[Call], speech: FormatContext, deadline: "_Deadline") -> Iterator[str]:
+    def _filled(
+        self, text: str, calls: list[FormatterCall], speech: FormatContext, deadline: "_Deadline"
+    ) -> Iterator[str]:
         first, *rest = text.split(_OPEN)
         yield first
         for piece in rest:
@@ -147,26 +149,26 @@ class _Deadline:
         self._end_ns = end_ns(thread_time_ns(), cpu_ms)
 
     def left_ms(self) -> float:
-        """Return the remaining milliseconds. Raises `Problem` when there are none."""
+        """Return the remaining milliseconds. Raises `TemplateProblem` when there are none."""
         left_ns = self._end_ns - thread_time_ns()
         if left_ns <= 0:
-            raise Problem("the template takes too much time")
+            raise TemplateProblem("the template takes too much time")
         return left_ns / _NS_PER_MS
 
 
 def _learn(
-    sandbox: Sandbox, scope: str, wanted: list[tuple[str, Call]], speech: FormatContext, deadline: _Deadline
+    sandbox: Sandbox, scope: str, wanted: list[tuple[str, FormatterCall]], speech: FormatContext, deadline: _Deadline
 ) -> None:
     answers = [(key, _format(call, speech, deadline)) for key, call in wanted]
     sandbox.call("learn", scope, msgspec.json.encode(answers).decode(), HANDLEBARS_FORMATTED_MAX)
 
 
-def _format(call: Call, speech: FormatContext, deadline: _Deadline) -> str:
+def _format(call: FormatterCall, speech: FormatContext, deadline: _Deadline) -> str:
     deadline.left_ms()
     try:
         return FORMATTERS[call.name].run(speech, *call.arguments)
     except ValueError as error:
-        raise Problem(f"{call.name}: {error}", call.line) from None
+        raise TemplateProblem(f"{call.name}: {error}", call.line) from None
 
 
 def _refuse(source: str) -> None:
@@ -178,7 +180,7 @@ def _refuse(source: str) -> None:
         raise _at(source, found.start(), "delimiters cannot be changed")
 
 
-def _refused(problem: Problem) -> SyntaxProblem:
+def _refused(problem: TemplateProblem) -> SyntaxProblem:
     return SyntaxProblem(problem.text, problem.line, problem.column)
 
 

@@ -24,13 +24,13 @@ from clarion.domain.limits_processes import (
     SECRET_RETRY_MS,
     SECRETS_HELD_MAX,
 )
-from clarion.domain.secret_reference import Permission, Reference, is_held_by, is_reference, parse, permitted
+from clarion.domain.secret_reference import Permission, SecretReference, is_held_by, is_reference, parse, permitted
 from clarion.domain.security_events import SecurityEvent
 from clarion.ports.clock import Clock
 from clarion.ports.secret_stores import SecretStore, SecretUnavailable
 from clarion.ports.telemetry import Telemetry
 
-_Key = tuple[str, Reference]
+_Key = tuple[str, SecretReference]
 """A tenant and the secret that it names."""
 _NOT_PERMITTED: Final = "is not permitted to this tenant by the setting secrets.allow"
 
@@ -197,7 +197,7 @@ class SecretReader:
             held.value, held.read_ms = value, held.tried_ms
         return held
 
-    async def _fetch(self, tenant: str, reference: Reference) -> str:
+    async def _fetch(self, tenant: str, reference: SecretReference) -> str:
         store = self._stores.get(reference.store)
         if store is None:
             known = f"there is {', '.join(sorted(self._stores))}"
@@ -238,6 +238,6 @@ def text_of(content: bytes) -> str:
     return text
 
 
-def _parsed(name: str, credentials: Mapping[str, Any]) -> tuple[str, Reference]:
+def _parsed(name: str, credentials: Mapping[str, Any]) -> tuple[str, SecretReference]:
     field = f"credentials.{name}"
     return field, parse(credentials[name], field)

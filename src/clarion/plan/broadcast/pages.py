@@ -25,7 +25,7 @@ from clarion.ports.streams import Frame
 _MERGED = int(State.MERGED)
 
 
-class Page(NamedTuple):
+class PlannedPage(NamedTuple):
     """A planned page: the records to append, the ordinal at which it ends, counts, and whether it was the last."""
 
     frames: list[Frame]
@@ -57,7 +57,7 @@ class Page(NamedTuple):
 
 def plan_page(
     facts: PageFacts, cursor: Cursor, job: BroadcastJob, rendering: Rendering, partitions: int, now_ms: int
-) -> Page:
+) -> PlannedPage:
     """Return the plan of the page after the cursor's position, at a time (Unix ms), for an installation with
     `partitions` partitions."""
     rows, request_facts = facts.rows, facts.request_facts
@@ -72,7 +72,7 @@ def plan_page(
                 audience.channel(channel, rows)
         else:
             audience.follow(request_facts.route, rows)
-    return Page(
+    return PlannedPage(
         written.frames,
         written.timers,
         claims.writes(),

@@ -14,7 +14,7 @@ from clarion.journal.events import BroadcastJob
 from clarion.journal.topics import CURSORS, group_deliver
 from clarion.plan.broadcast.facts import PageFacts
 from clarion.plan.broadcast.gather_pages import PageGatherer
-from clarion.plan.broadcast.pages import Page, plan_page
+from clarion.plan.broadcast.pages import PlannedPage, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import (
@@ -135,7 +135,7 @@ class BroadcastWorker:
         self._count(cursor.tenant, page)
         return True
 
-    async def _next(self, now_ms: int) -> tuple[Lease, Cursor, Page] | None:
+    async def _next(self, now_ms: int) -> tuple[Lease, Cursor, PlannedPage] | None:
         """Return the next page of the tenant whose turn it is, with its lease and cursor; None when there is nothing to
         do."""
         held = self._leases.held()
@@ -159,14 +159,14 @@ class BroadcastWorker:
         facts = await self._pages.gather(cursor, job, now_ms)
         return lease, cursor, await self._planned(facts, cursor, job, now_ms)
 
-    async def _planned(self, facts: PageFacts, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
+    async def _planned(self, facts: PageFacts, cursor: Cursor, job: BroadcastJob, now_ms: int) -> PlannedPage:
         """Return the plan of a page. If contents are rendered for it, up to one per user, the planning runs in a
         thread: it may take long."""
 
-        def plan() -> Page:
+        def plan() -> PlannedPage:
             return plan_page(facts, cursor, job, self._pages.contents, self._store.partitions, now_ms)
 
-        def timed() -> Page:
+        def timed() -> PlannedPage:
             with self._telemetry.cpu("plan"):
                 return plan()
 
@@ -174,7 +174,7 @@ class BroadcastWorker:
             return await asyncio.get_running_loop().run_in_executor(self._renders, timed)
         return plan()
 
-    def _count(self, tenant: str, page: Page) -> None:
+    def _count(self, tenant: str, page: PlannedPage) -> None:
         self._turns.pay(tenant, page.cost)
         for (channel, decision), number in page.counts.items():
             self._telemetry.count("planned", number, channel=channel, decision=decision)

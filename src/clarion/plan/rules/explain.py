@@ -21,7 +21,7 @@ from clarion.plan.rules.request_facts import Planned, RequestFacts
 from clarion.plan.rules.routing import Fallback
 
 
-class Finding(NamedTuple):
+class RuleFinding(NamedTuple):
     """The verdict of one rule on one channel; None lets it pass. `saw` are the facts it used."""
 
     rule: str
@@ -34,7 +34,7 @@ class Explained(NamedTuple):
     reaches the channel only if earlier channels are not enough; `detail` then says when."""
 
     channel: Channel
-    findings: list[Finding]
+    findings: list[RuleFinding]
     planned: list[Planned]
     detail: str = ""
 
@@ -65,7 +65,7 @@ def explain(
         if request_facts.route is not None:
             passed = bool(planned) or bool(detail)
             findings.append(
-                Finding("route", None if passed else ROUTED_TO_ANOTHER, {"later": detail} if detail else {})
+                RuleFinding("route", None if passed else ROUTED_TO_ANOTHER, {"later": detail} if detail else {})
             )
         if not planned and not detail:
             planned = [Planned(channel, "", ROUTED_TO_ANOTHER)]
@@ -73,13 +73,13 @@ def explain(
     return explained
 
 
-def shared_findings(request_facts: RequestFacts, profile: Profile, channel: Channel, now_ms: int) -> list[Finding]:
+def shared_findings(request_facts: RequestFacts, profile: Profile, channel: Channel, now_ms: int) -> list[RuleFinding]:
     """Return the findings on a channel of the rules that all users of a profile share."""
     findings = []
     for name, rule in PROFILE_RULES:
         verdict_shown = rule(request_facts, profile, channel, now_ms)
         findings.append(
-            Finding(
+            RuleFinding(
                 name, verdict_shown.verdict, _SEEN_BY[name](request_facts, profile, channel, now_ms, verdict_shown.saw)
             )
         )
@@ -94,14 +94,14 @@ def _own_findings(
     room: Room,
     now_ms: int,
     since_ms: int,
-) -> list[Finding]:
+) -> list[RuleFinding]:
     addresses = addresses_of(user, channel)
     none = Skip(Reason.NO_CONTACT, f"no {channel} contact")
     removed = {address: suppressed[channel, address] for address in addresses if (channel, address) in suppressed}
     all_gone = bool(addresses) and len(removed) == len(addresses)
     return [
-        Finding("contact", None if addresses else none, {"addresses": [one for one in addresses if one]}),
-        Finding(
+        RuleFinding("contact", None if addresses else none, {"addresses": [one for one in addresses if one]}),
+        RuleFinding(
             "suppression", Skip(Reason.SUPPRESSED, next(iter(removed.values()))) if all_gone else None, dict(removed)
         ),
         _cap_finding(request_facts, user, channel, room, now_ms, since_ms),
@@ -110,13 +110,13 @@ def _own_findings(
 
 def _cap_finding(
     request_facts: RequestFacts, user: User, channel: Channel, room: Room, now_ms: int, since_ms: int
-) -> Finding:
+) -> RuleFinding:
     caps = request_facts.caps_on(channel) if user.ordinal else ()
     free = {cap.name: room.free_at(user.ordinal, cap) * 1000 for cap in caps}
     late = max(free, key=lambda name: free[name], default="")
     over = bool(free) and free[late] > now_ms
     verdict = over_cap(request_facts, f"over {late}", free[late], since_ms) if over else None
-    return Finding("caps", verdict, {name: "room" if ms <= now_ms else shown(ms) for name, ms in free.items()})
+    return RuleFinding("caps", verdict, {name: "room" if ms <= now_ms else shown(ms) for name, ms in free.items()})
 
 
 ROUTED_TO_ANOTHER: Final = Skip(Reason.ROUTED_ELSEWHERE, "another channel of the route comes first")
@@ -177,7 +177,7 @@ def shown(at_ms: int, zone: ZoneInfo | None = None) -> str:
     return datetime.fromtimestamp(at_ms / 1000, zone or UTC).isoformat(timespec="seconds")
 
 
-def strongest_verdict(findings: Sequence[Finding], request_facts: RequestFacts, since_ms: int) -> Decision | None:
+def strongest_verdict(findings: Sequence[RuleFinding], request_facts: RequestFacts, since_ms: int) -> Decision | None:
     """Return the verdict that follows from findings: the skip whose reason ranks first, else the longest hold (a skip
     if it is too long), else the verdict of the caps, else None."""
     noes = [one.verdict for one in findings if isinstance(one.verdict, Skip) and one.rule not in ("caps", "route")]

@@ -27,7 +27,7 @@ class Fallback(NamedTuple):
     whole: Route
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class RoutePosition(msgspec.Struct, frozen=True, array_like=True):
     """A place in a route: its condition, the rest of the route, and its deliveries and their channels."""
 
     path: str

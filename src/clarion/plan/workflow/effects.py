@@ -12,7 +12,7 @@ from clarion.journal import topics
 from clarion.journal.events import Request
 from clarion.journal.signals import event_key, seen_key
 from clarion.plan.columns import PlanItem
-from clarion.plan.rules.workflow.state import Call, Deliver, State, Waiting
+from clarion.plan.rules.workflow.state import Deliver, HttpCall, State, Waiting
 from clarion.plan.wait_facts import WaitFacts
 from clarion.plan.workflow.fetch_calls import FetchJob, request_of
 from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer
@@ -51,7 +51,7 @@ class EffectCollector:
         notification_id = instance_id[:NOTIFICATION_ID_BYTES]
         self.sends.append(PlanItem(lane, notification_id, tenant, instance.accepted_ms, request, step.name, step.route))
 
-    def call(self, instance_id: bytes, instance: Instance, call: Call) -> None:
+    def call(self, instance_id: bytes, instance: Instance, call: HttpCall) -> None:
         """Add a call to make once the step is durable."""
         self.fetches.append(
             FetchJob(

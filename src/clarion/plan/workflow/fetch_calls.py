@@ -16,7 +16,7 @@ from clarion.domain.limits import FETCH_BODY_BYTES_MAX
 from clarion.domain.masking import MASK, SECRET_CHARS_MIN
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.domain.workflow import SecretHeader
-from clarion.plan.rules.workflow.state import Call, FetchAnswered
+from clarion.plan.rules.workflow.state import FetchAnswered, HttpCall
 
 _JSON: Final = msgspec.json.Encoder()
 _NO_SECRETS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -40,7 +40,7 @@ class FetchJob(msgspec.Struct, frozen=True):
     headers: dict[str, SecretHeader] = {}
 
 
-def request_of(instance_id: bytes, call: Call) -> HttpRequest:
+def request_of(instance_id: bytes, call: HttpCall) -> HttpRequest:
     """Return the HTTP request of a call. A call that is repeated after a crash carries the same `Idempotency-Key`."""
     step = call.step
     body = b"" if call.body is None else _JSON.encode(call.body)

@@ -20,11 +20,11 @@ from clarion.plan.notes import Notes
 from clarion.plan.rules.need import MissingFacts, Need
 from clarion.plan.rules.workflow.advance import advance
 from clarion.plan.rules.workflow.state import (
-    Call,
     Cause,
     Deliver,
     DigestClosed,
     Ending,
+    HttpCall,
     InstanceFacts,
     Join,
     Move,
@@ -38,7 +38,7 @@ from clarion.plan.workflow.digests import Digests
 from clarion.plan.workflow.effects import EffectCollector
 from clarion.plan.workflow.instance import INSTANCE_CELL, Instance, recipient_key
 from clarion.plan.workflow.people import person
-from clarion.plan.workflow.progress import Progress
+from clarion.plan.workflow.progress import ProgressColumns
 from clarion.plan.workflow.values import value_of
 from clarion.ports.expressions import Expressions
 
@@ -62,7 +62,7 @@ class Mover:
         self._full: list[bytes] = []
         self.digests = Digests(cells, facts.partition, now_ms)
         self.effects = EffectCollector(facts, now_ms)
-        self.progress = Progress(now_ms)
+        self.progress = ProgressColumns(now_ms)
 
     def get(self, id_: bytes) -> Instance | None:
         """Return an open instance. Raises `MissingFacts`."""
@@ -160,7 +160,7 @@ class Mover:
                     self.progress.add(id_, instance, effect)
                 case Deliver():
                     self.effects.send(id_, instance, effect)
-                case Call():
+                case HttpCall():
                     self.effects.call(id_, instance, effect)
                 case ThrottlePass():
                     self._pass(instance, effect)

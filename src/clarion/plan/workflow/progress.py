@@ -13,7 +13,7 @@ from clarion.plan.workflow.instance import Instance
 from clarion.ports.streams import Frame
 
 
-class Progress:
+class ProgressColumns:
     """Collects the columns of `ProgressFrame`s."""
 
     def __init__(self, now_ms: int) -> None:

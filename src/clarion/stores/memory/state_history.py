@@ -21,7 +21,7 @@ from clarion.domain.history import (
 )
 from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 from clarion.ports.receipt_lookup import BY_VENDOR_ID
 from clarion.ports.seen_receipts import Seen
 from clarion.stores.memory.state_tables import END, Letter, Rows, Tables
@@ -40,7 +40,7 @@ class MemoryHistory:
         rows = self._tables.notifications.get(tenant)
         return None if rows is None else rows.get(notification_id)
 
-    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: ListWindow) -> list[Notification]:
         """Return notifications, newest first."""
         found = _windowed(self._tables.notifications.get(tenant), window)
         return list(islice(found, window.limit))
@@ -112,11 +112,11 @@ class MemoryHistory:
         )
         return list(islice(rows, limit))
 
-    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         return [copy.copy(letter.row) for letter in islice(self._dead(tenant, window, only), window.limit)]
 
-    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> int:
         """Return the number of dead letters, `window.limit` at most."""
         return sum(1 for _ in islice(self._dead(tenant, window, only), window.limit))
 
@@ -146,7 +146,9 @@ class MemoryHistory:
             if letter is not None and letter.claimed_ms == claimed_ms and letter.row.replayed_ms is None:
                 letters.put(id_, letter._replace(row=replace(letter.row, replayed_ms=claimed_ms)))
 
-    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(
+        self, tenant: str, window: ListWindow, channel: str | None, user_id: str | None
+    ) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         found = (
             capture
@@ -211,7 +213,7 @@ class MemoryHistory:
     def _letters(self, tenant: str) -> Rows[Letter]:
         return self._tables.letters.get(tenant) or Rows()
 
-    def _dead(self, tenant: str, window: Window, only: DeadLetterFilter) -> Iterator[Letter]:
+    def _dead(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> Iterator[Letter]:
         for letter in _windowed(self._tables.letters.get(tenant), window):
             if self._fits(letter.row, only):
                 yield letter
@@ -249,7 +251,7 @@ def _lower(text: str) -> str:
     return "".join(char.lower() if char.isascii() else char for char in text)
 
 
-def _windowed(rows: Rows[V] | None, window: Window) -> Iterable[V]:
+def _windowed(rows: Rows[V] | None, window: ListWindow) -> Iterable[V]:
     """Yield the rows of a window, newest first; the caller applies its limit."""
     if rows is None:
         return

@@ -10,7 +10,18 @@ import msgspec
 
 from clarion.domain.history import Chunk
 from clarion.domain.ids import delivery_id, notification_of
-from clarion.domain.inbox import SHOWN, TOP, Horizon, Item, ItemFacts, Mark, Place, Position, arrival_of, broadcast_item
+from clarion.domain.inbox import (
+    SHOWN,
+    TOP,
+    Horizon,
+    Item,
+    ItemFacts,
+    ItemPlace,
+    Mark,
+    Position,
+    arrival_of,
+    broadcast_item,
+)
 from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX, INBOX_MISSED_MAX
 from clarion.ports.inbox import Head, Scan
 from clarion.ports.inbox_feed import Missed, Wanted
@@ -34,7 +45,7 @@ class MemoryInbox:
         position = Position(tables.epoch, tables.own_seqs.get(key, 0), tables.shared_seqs.get(tenant, 0))
         return Head(position, tables.horizons.get(key))
 
-    async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
+    async def items(self, tenant: str, user_id: str, before: ItemPlace | None, limit: int) -> list[Item]:
         """Return the user's own items below a place, newest first."""
         places = self._tables.places.get((tenant, user_id), [])
         end = bisect_left(places, (before or TOP, b""))
@@ -78,9 +89,9 @@ class MemoryInbox:
 
     async def newest_of(
         self, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
-    ) -> dict[str, Place]:
+    ) -> dict[str, ItemPlace]:
         """Return the place of the user's newest item with each collapse key."""
-        places: dict[str, list[Place]] = {}
+        places: dict[str, list[ItemPlace]] = {}
         for item in await self.items(tenant, user_id, None, len(self._tables.places.get((tenant, user_id), ()))):
             places.setdefault(item.collapse_key, []).append(item.place)
         for key in collapse_keys:
@@ -166,7 +177,7 @@ class MemoryInbox:
         spans = self._tables.spans.get(tenant)
         return iter(()) if spans is None else spans.newest()
 
-    def _own(self, tenant: str, user_id: str, place: Place, item_id: bytes) -> Item:
+    def _own(self, tenant: str, user_id: str, place: ItemPlace, item_id: bytes) -> Item:
         row = self._tables.items[tenant, user_id].get(item_id)
         assert row is not None  # noqa: S101 - both are written together
         return Item(item_id, row.created_ms, row.content, place, row.category, row.expires_ms, row.collapse_key)

@@ -29,7 +29,7 @@ from clarion.domain.history import (
     TotalKey,
 )
 from clarion.domain.ids import notification_of
-from clarion.domain.inbox import Horizon, Mark, Place
+from clarion.domain.inbox import Horizon, ItemPlace, Mark
 from clarion.domain.limits_delivery import RECEIPTS_KEPT_MAX
 from clarion.ports.receipt_lookup import REPEATABLE
 from clarion.ports.stage_store import Position
@@ -113,7 +113,7 @@ class Tables:
         self.epoch = secrets.token_bytes(8)
         self.own_seqs: dict[tuple[str, str], int] = {}
         self.shared_seqs: dict[str, int] = {}
-        self.places: dict[tuple[str, str], list[tuple[Place, bytes]]] = {}
+        self.places: dict[tuple[str, str], list[tuple[ItemPlace, bytes]]] = {}
         """Ids of own items by user, in the order of their places."""
         self.chunk_seqs: dict[bytes, int] = {}
         self.arrivals: dict[bytes, list[tuple[int, int, bytes]]] = {}
@@ -181,7 +181,7 @@ class Tables:
         items = self.items.setdefault(key, Rows())
         if items.get(item.item_id) is None:
             items.put(item.item_id, item)
-            place = Place(self.shared_seqs.get(item.tenant, 0), self.own_step(*key))
+            place = ItemPlace(self.shared_seqs.get(item.tenant, 0), self.own_step(*key))
             self.places.setdefault(key, []).append((place, item.item_id))
 
     def _notification(self, row: Notification) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.streams import Frame, Place, StoredFrame, StreamsTraits
+from clarion.ports.streams import Frame, StoredFrame, StreamOffset, StreamsTraits
 from clarion.runtime.watch import GrowthSignal, GrowthWatch, streams_of
 
 _PRODUCER: Final = "memory"
@@ -60,7 +60,7 @@ class MemoryStreams:
         grown, self._grown = self._grown, set()
         self._growth.notify([*grown, *((marker, 0) for marker in markers)])
 
-    async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
+    async def read_many(self, places: Sequence[StreamOffset], limit_frames: int = 64) -> list[list[StoredFrame]]:
         """Return for each place up to `limit_frames` frames after it, in order."""
         return [self._read(*place, limit_frames) for place in places]
 

@@ -8,7 +8,7 @@ from clarion.domain.limits_processes import AUDIENCE_COUNT_MS_MAX, AUDIENCE_COUN
 from clarion.domain.segment import Filter
 from clarion.ports.audiences import Count
 from clarion.ports.clock import Clock
-from clarion.stores.postgres.audience_pages import Audience, AudienceReader, Pace
+from clarion.stores.postgres.audience_pages import Audience, AudienceReader, BatchSize
 from clarion.stores.postgres.pool import Database
 
 
@@ -42,7 +42,7 @@ class PostgresAudiences:
 
     async def _count(self, audience: Audience, most: int | None, sample: int) -> Count:
         deadline_ms = self._clock.monotonic_ms() + AUDIENCE_COUNT_MS_MAX
-        pace, users, names, last = Pace(self._clock.monotonic_ms), 0, list[str](), 0
+        pace, users, names, last = BatchSize(self._clock.monotonic_ms), 0, list[str](), 0
         while True:
             end, number, first = await self._reader.count(audience, last, pace.users, sample - len(names))
             users += number

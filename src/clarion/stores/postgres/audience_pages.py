@@ -82,7 +82,7 @@ class Audience(NamedTuple):
         return values, text
 
 
-class Pace:
+class BatchSize:
     """The number of users to look at at once, by the time that the last look took."""
 
     def __init__(self, monotonic_ms: Callable[[], int]) -> None:
@@ -114,7 +114,7 @@ class AudienceReader:
         head = ", ".join([_HEAD, *(f"u.{column}" for column in columns)])
         if audience.filter_ is None:
             return await self._whole(audience, after, limit, head)
-        pace, began_ms, scanned, last = Pace(self._monotonic_ms), self._monotonic_ms(), 0, after
+        pace, began_ms, scanned, last = BatchSize(self._monotonic_ms), self._monotonic_ms(), 0, after
         found: list[tuple[Any, ...]] = []
         while True:
             values, span = audience.span(last, pace.users, head, limit - len(found))

@@ -30,7 +30,7 @@ _LEVEL: Final = "SELECT value FROM journal.meta WHERE name = 'feature_level'"
 _REGISTER: Final = "INSERT INTO journal.writers (writer, number, at_ms) VALUES ($1, 0, journal.lease_time(NULL)) ON CONFLICT DO NOTHING"
 
 
-class Start(NamedTuple):
+class JournalStart(NamedTuple):
     """What a process has before it uses the journal: its id as a writer, the number of partitions, the feature level, and the
     heads of the streams."""
 
@@ -53,7 +53,7 @@ async def open_journal(dsn: str, clock: Clock, partitions: int, *, role: str = "
         raise
 
 
-async def start(database: Database, partitions: int) -> Start:
+async def start(database: Database, partitions: int) -> JournalStart:
     """Return what a process has to know. `partitions` is used at the first start only; later starts use the stored
     number. Waits for a change of the number that is under way."""
     if not 1 <= partitions <= PARTITIONS_MAX:
@@ -66,14 +66,16 @@ async def start(database: Database, partitions: int) -> Start:
     fixed = await database.fetchval(NO_TENANT, PARTITIONS)
     level = await database.fetchval(NO_TENANT, _LEVEL) or 0
     rows = await database.fetch(NO_TENANT, HEADS)
-    return Start(writer, fixed, level, {(topic, partition): head for topic, partition, head in rows})
+    return JournalStart(writer, fixed, level, {(topic, partition): head for topic, partition, head in rows})
 
 
 class PostgresJournal(PostgresStreams, PostgresStageStore):
     """Implements `ports.streams.Streams` and `ports.stage_store.StageStore` over a database with the newest schema. Used from
     one event loop. `lease_time` replaces the server's clock, as tests need that move the time."""
 
-    def __init__(self, database: Database, clock: Clock, started: Start, lease_time: LeaseTime = lambda: None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, started: JournalStart, lease_time: LeaseTime = lambda: None
+    ) -> None:
         origin = secrets.token_hex(8)
         wakes = WakeUps(database, origin, dict(started.heads))
         writer = GroupCommit(database, clock, lease_time, started.writer, started.partitions, origin, wakes.grew)

@@ -20,7 +20,7 @@ from clarion.domain.history import (
 from clarion.domain.ids import notification_of
 from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 from clarion.ports.seen_receipts import Seen
 from clarion.stores.postgres.pool import Database, columns
 from clarion.stores.postgres.state_fold import DELIVERY_COLUMNS, delivery
@@ -109,7 +109,7 @@ class StateHistory:
         rows = await self._rows(tenant, f"{_NOTIFICATION} AND id = $2", tenant, notification_id)
         return Notification(*rows[0]) if rows else None
 
-    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: ListWindow) -> list[Notification]:
         """Return notifications, newest first."""
         where = Where(_NOTIFICATION, tenant)
         where.window("id", window)
@@ -157,13 +157,13 @@ class StateHistory:
         rows = await self._rows(tenant, *where.ordered("chunks.chunk_id", limit))
         return [(Chunk(*row[:_CHUNK_WIDTH]), ChunkState(*row[_CHUNK_WIDTH:])) for row in rows]
 
-    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         where = dead_letters_where(_DEAD, tenant, only)
         where.window("delivery_id", window)
         return [DeadLetter(*row) for row in await self._rows(tenant, where.statement, *where.values)]
 
-    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> int:
         """Return the number of dead letters, `window.limit` at most."""
         where = dead_letters_where("SELECT 1 FROM dead_letters WHERE tenant = $1", tenant, only)
         where.window("delivery_id", window)
@@ -190,7 +190,9 @@ class StateHistory:
         values = (tenant, delivery_ids, claimed_ms)
         await repeatable(self._database, lambda db: db.execute(*within(tenant, _SETTLE, *values)))
 
-    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(
+        self, tenant: str, window: ListWindow, channel: str | None, user_id: str | None
+    ) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         where = Where(_CAPTURES, tenant)
         where.also("channel =", channel)

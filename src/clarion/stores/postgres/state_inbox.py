@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from clarion.domain.ids import notification_of
-from clarion.domain.inbox import TOP, ChangedInboxes, Horizon, Item, ItemFacts, Mark, Place, Position
+from clarion.domain.inbox import TOP, ChangedInboxes, Horizon, Item, ItemFacts, ItemPlace, Mark, Position
 from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX
 from clarion.ports.inbox import Head, Scan
 from clarion.ports.inbox_feed import Missed, Wanted
@@ -105,7 +105,7 @@ class StateInbox:
             None if horizon[0] is None else Horizon(*horizon),
         )
 
-    async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
+    async def items(self, tenant: str, user_id: str, before: ItemPlace | None, limit: int) -> list[Item]:
         """Return the user's own items below a place, newest first."""
         rows = await rows_of(self._database, tenant, _ITEMS, tenant, user_id, *(before or TOP), limit)
         return [item_of(row) for row in rows]
@@ -142,12 +142,12 @@ class StateInbox:
 
     async def newest_of(
         self, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
-    ) -> dict[str, Place]:
+    ) -> dict[str, ItemPlace]:
         """Return the place of the user's newest item with each collapse key."""
         keys = list(collapse_keys)
         own = await rows_of(self._database, tenant, _NEWEST, tenant, user_id, keys)
         broadcasts = await rows_of(self._database, tenant, _COLLAPSES, tenant, keys, INBOX_COLLAPSES_MAX)
-        newest = {key: Place(shared, seq) for key, shared, seq in own}
+        newest = {key: ItemPlace(shared, seq) for key, shared, seq in own}
         for item in await self._shared(tenant, user_id, ordinal, list({row[0] for row in broadcasts})):
             if item.collapse_key in collapse_keys:
                 newest[item.collapse_key] = max(item.place, newest.get(item.collapse_key, item.place))

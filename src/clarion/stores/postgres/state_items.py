@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from clarion.domain.ids import delivery_id
-from clarion.domain.inbox import SHOWN, Item, Place, arrival_of, broadcast_item
+from clarion.domain.inbox import SHOWN, Item, ItemPlace, arrival_of, broadcast_item
 
 _CHANNEL: Final = "inapp"
 _UNPACK: Final = msgspec.msgpack.decode
@@ -23,7 +23,7 @@ def epoch_of(stored: bytes, timeline: str) -> bytes:
 def item_of(row: Any) -> Item:
     """Return the own item of a row."""
     item_id, created_ms, content, shared, own, category, expires_ms, collapse_key = row
-    return Item(item_id, created_ms, content, Place(shared, own), category, expires_ms, collapse_key)
+    return Item(item_id, created_ms, content, ItemPlace(shared, own), category, expires_ms, collapse_key)
 
 
 def shown(row: Any, user_id: str) -> Item | None:

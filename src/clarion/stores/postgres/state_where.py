@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 
 _OF_DELIVERY: Final = """EXISTS (SELECT 1 FROM deliveries AS d
     WHERE d.id = dead_letters.delivery_id AND d.tenant = dead_letters.tenant AND """
@@ -25,7 +25,7 @@ class Where:
         place = f"${len(self.values)}"
         self.statement += f" AND {condition.format(place) if '{0}' in condition else f'{condition} {place}'}"
 
-    def window(self, column: str, window: Window) -> None:
+    def window(self, column: str, window: ListWindow) -> None:
         """Add the bounds of a page and its order, newest first."""
         self.also(f"{column} <", window.before)
         self.also(f"{column} >=", _edge(window.from_ms))

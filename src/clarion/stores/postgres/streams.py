@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from clarion.domain.limits_processes import JOURNAL_READ_BYTES_MAX
-from clarion.ports.streams import Place, StoredFrame, StreamsTraits
+from clarion.ports.streams import StoredFrame, StreamOffset, StreamsTraits
 from clarion.runtime.watch import GrowthWatch, streams_of
 from clarion.stores.postgres.pool import Database, columns
 from clarion.stores.postgres.sql_files import sql
@@ -26,7 +26,7 @@ class PostgresStreams:
         self._database = database
         self._wakes = wakes
 
-    async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
+    async def read_many(self, places: Sequence[StreamOffset], limit_frames: int = 64) -> list[list[StoredFrame]]:
         """Return for each place up to `limit_frames` frames after it, in order. Raises `StoreUnavailable`."""
         found: list[list[StoredFrame]] = [[] for _ in places]
         if not places:
@@ -46,7 +46,7 @@ class PostgresStreams:
         first = await self._database.fetchval(NO_TENANT, _SINCE, topic, partition, appended_ms)
         if first is None:
             return []
-        (frames,) = await self.read_many([Place(topic, partition, first - 1)], limit_frames)
+        (frames,) = await self.read_many([StreamOffset(topic, partition, first - 1)], limit_frames)
         return frames
 
     async def heads_of(self, streams: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:

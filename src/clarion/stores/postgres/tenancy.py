@@ -13,14 +13,14 @@ from typing import Any, Final
 from clarion.domain.limits_postgres import POSTGRES_STATEMENTS_KEPT_MAX
 
 
-class Grant(Enum):
+class TenantScope(Enum):
     """What a statement is about that is not about given tenants."""
 
     ALL_TENANTS = "*"
     NO_TENANT = ""
 
 
-ALL_TENANTS: Final = Grant.ALL_TENANTS
+ALL_TENANTS: Final = TenantScope.ALL_TENANTS
 """Rows of all tenants, for members of `clarion_worker` alone. Needed where ids without tenants are looked up: by the
 fold of outcomes (`StateFold.load`, `states`, `chunk_states`, `prune_captures`), and in the stage store by cursors of
 partitions, by commits that move cursors or read cancellations, by `cancellations_after` and by `trim`.
@@ -29,10 +29,10 @@ What any role may read across tenants goes through these functions of the schema
 `key_by_id` (whose key a secret is), `tenants_page` (the operator's list), `keys_expiring` (warnings), `profiles_by_id`
 (preferences without names), `journal.cursors_by_id` and `journal.set_cursor_status` (ids that cannot be guessed). The numbers of
 `tenant_revisions` can be read by every role."""
-NO_TENANT: Final = Grant.NO_TENANT
+NO_TENANT: Final = TenantScope.NO_TENANT
 """Only tables that hold rows of no tenant."""
 
-Tenants = str | Collection[str] | Grant
+Tenants = str | Collection[str] | TenantScope
 
 SCOPE: Final = "{scope}"
 """Where a statement has the condition that sets its tenants, unless it is a SELECT: in its outermost WHERE, which is
@@ -48,7 +48,7 @@ def within(tenants: Tenants, statement: str, *values: Any) -> tuple[Any, ...]:
 
 def setting(tenants: Tenants) -> str:
     """Return the value of `clarion.tenants`: an array of PostgreSQL as text, or `*`."""
-    if isinstance(tenants, Grant):
+    if isinstance(tenants, TenantScope):
         return tenants.value
     given = (tenants,) if isinstance(tenants, str) else tenants
     return "{" + ",".join(map(_quoted, given)) + "}"

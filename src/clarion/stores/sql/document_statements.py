@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from clarion.stores.sql.statement import Statement
+from clarion.stores.sql.statement import Statement, page_after
 from clarion.stores.sql.tables import ARTIFACTS, AUDIT, DOCUMENTS, REFERENCES, VERSIONS
 
 _KEY: Final = ("tenant", "kind", "key")
@@ -84,9 +84,4 @@ BUILD_AGAIN: Final = Statement(
 
 LAST: Final = Statement(select(func.max(AUDIT.c.number)).where(AUDIT.c.tenant == bindparam("tenant")))
 NOTE: Final = Statement(insert(AUDIT))
-TRAIL: Final = Statement(
-    select(*AUDIT.c)
-    .where(AUDIT.c.tenant == bindparam("tenant"), AUDIT.c.number > bindparam("after"))
-    .order_by(AUDIT.c.number)
-    .limit(bindparam("limit", type_=Integer))
-)
+TRAIL: Final = Statement(page_after(select(*AUDIT.c), AUDIT.c.number))

@@ -13,7 +13,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.control_keys import KeyRecord, KeyUse, new_key, new_secret, successor
 from clarion.ports.directory import OPERATOR_LEVEL
 from clarion.stores.sql.engine import NO_TENANT, Engine, Row, Transaction, define, first
-from clarion.stores.sql.statement import Statement
+from clarion.stores.sql.statement import Statement, page_after
 from clarion.stores.sql.tables import API_KEYS, KEY_NETWORKS, QUOTAS
 
 _A: Final = API_KEYS.c
@@ -25,12 +25,7 @@ _COLUMNS: Final = tuple(_A[name] for name in KeyRecord.__struct_fields__)
 _OWN: Final = (_A.tenant == bindparam("tenant"), _A.key_id == bindparam("key_id"))
 _GET: Final = Statement(select(*_COLUMNS).where(*_OWN))
 _LOCKED: Final = Statement(select(*_COLUMNS).where(*_OWN).with_for_update())
-_PAGE: Final = Statement(
-    select(*_COLUMNS)
-    .where(_A.tenant == bindparam("tenant"), _A.key_id > bindparam("after"))
-    .order_by(_A.key_id)
-    .limit(_LIMIT)
-)
+_PAGE: Final = Statement(page_after(select(*_COLUMNS), _A.key_id))
 _INSERT: Final = Statement(
     insert(API_KEYS).values({
         name: bindparam(name)

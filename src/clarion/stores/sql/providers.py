@@ -3,26 +3,21 @@
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Integer, bindparam, delete, select
+from sqlalchemy import bindparam, delete, select
 
 from clarion.domain.secret_reference import references_in
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, check_kept, read_record, seal_credentials
 from clarion.ports.secrets import Vault
 from clarion.stores.sql.engine import Engine, Row, Transaction, define, first
-from clarion.stores.sql.statement import Statement, upsert
+from clarion.stores.sql.statement import Statement, page_after, upsert
 from clarion.stores.sql.tables import PROVIDERS
 
 _P: Final = PROVIDERS.c
 _COLUMNS: Final = tuple(_P[name] for name in ProviderRecord.__struct_fields__)
 _OWN: Final = (_P.tenant == bindparam("tenant"), _P.name == bindparam("name"))
 _GET: Final = Statement(select(*_COLUMNS).where(*_OWN))
-_PAGE: Final = Statement(
-    select(*_COLUMNS)
-    .where(_P.tenant == bindparam("tenant"), _P.name > bindparam("after"))
-    .order_by(_P.name)
-    .limit(bindparam("limit", type_=Integer))
-)
+_PAGE: Final = Statement(page_after(select(*_COLUMNS), _P.name))
 _REMOVE: Final = Statement(delete(PROVIDERS).where(*_OWN))
 _KEPT: Final = {
     **{

@@ -7,10 +7,13 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Dialect,
     Insert,
+    Integer,
     LargeBinary,
+    Select,
     Table,
     Text,
     bindparam,
@@ -159,6 +162,12 @@ def _each(among: Among, compiler: SQLCompiler, **options: Any) -> str:
     value = "unhex(value)" if isinstance(among.column.type, LargeBinary) else "value"
     place = compiler.process(among.values, **options)
     return f"{compiler.process(among.column, **options)} IN (SELECT {value} FROM json_each({place}))"  # noqa: S608 - compiled parts
+
+
+def page_after(rows: Select[Any], key: Column[Any]) -> Select[Any]:
+    """Return a page of a tenant's rows in the order of a key: at most `limit` after the key `after`."""
+    of_tenant = key.table.c.tenant == bindparam("tenant")
+    return rows.where(of_tenant, key > bindparam("after")).order_by(key).limit(bindparam("limit", type_=Integer))
 
 
 def upsert(table: Table, keys: str, replaced: dict[str, Any], **values: Any) -> Insert:

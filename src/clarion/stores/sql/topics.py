@@ -9,7 +9,7 @@ from clarion.domain.errors import InvalidField, NotFound
 from clarion.ports.clock import Clock
 from clarion.ports.control_users import TopicRecord
 from clarion.stores.sql.engine import Engine, Row, Transaction, define, first
-from clarion.stores.sql.statement import Among, Many, Statement, upsert
+from clarion.stores.sql.statement import Among, Many, Statement, page_after, upsert
 from clarion.stores.sql.tables import TOPIC_MEMBERS, TOPICS, USERS
 
 _T: Final = TOPICS.c
@@ -20,12 +20,7 @@ _COLUMNS: Final = tuple(_T[name] for name in TopicRecord.__struct_fields__)
 _OWN: Final = (_T.tenant == bindparam("tenant"), _T.key == bindparam("key"))
 _PUT: Final = Statement(upsert(TOPICS, "tenant key", {"name": bindparam("name")}))
 _GET: Final = Statement(select(*_COLUMNS).where(*_OWN))
-_PAGE: Final = Statement(
-    select(*_COLUMNS)
-    .where(_T.tenant == bindparam("tenant"), _T.key > bindparam("after"))
-    .order_by(_T.key)
-    .limit(_LIMIT)
-)
+_PAGE: Final = Statement(page_after(select(*_COLUMNS), _T.key))
 _AMONG: Final = select(_T.key).where(_T.tenant == bindparam("tenant"), Among(_T.key, "keys"))
 _KNOWN: Final = Statement(_AMONG)
 # The locks let no topic be removed and no user erased before a membership is stored, which the removal would miss.

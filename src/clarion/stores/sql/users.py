@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, and_, bindparam, delete, func, select, update
+from sqlalchemy import BigInteger, and_, bindparam, delete, func, select, update
 
 from clarion.domain.errors import Conflict
 from clarion.domain.last_seen import LastSeen
@@ -17,7 +17,7 @@ from clarion.ports.control_users import UserRecord
 from clarion.stores.sql.consents import write_changes
 from clarion.stores.sql.engine import Engine, Row, Transaction, first
 from clarion.stores.sql.profiles import ProfileKey, Profiles
-from clarion.stores.sql.statement import Statement
+from clarion.stores.sql.statement import Statement, page_after
 from clarion.stores.sql.tables import CONSENTS, PROFILES, TOPIC_MEMBERS, USERS
 from clarion.stores.sql.user_batch import SET_DEVICES, Batch, packed
 
@@ -30,13 +30,7 @@ _FROM: Final = USERS.join(PROFILES, and_(_P.tenant == _U.tenant, _P.profile_id =
 _OWN: Final = (_U.tenant == bindparam("tenant"), _U.user_id == bindparam("user_id"))
 _NOW: Final = bindparam("now_ms", type_=BigInteger)
 _GET: Final = Statement(select(*_COLUMNS).select_from(_FROM).where(*_OWN))
-_PAGE: Final = Statement(
-    select(*_COLUMNS)
-    .select_from(_FROM)
-    .where(_U.tenant == bindparam("tenant"), _U.user_id > bindparam("after"))
-    .order_by(_U.user_id)
-    .limit(bindparam("limit", type_=Integer))
-)
+_PAGE: Final = Statement(page_after(select(*_COLUMNS).select_from(_FROM), _U.user_id))
 _CHOSEN: Final = Statement(
     select(_U.ordinal, _U.zone, _P.preferences, _P.quiet_hours)
     .select_from(_FROM)

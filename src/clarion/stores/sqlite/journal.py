@@ -18,7 +18,7 @@ from clarion.stores.sqlite.connection import connect, fetch_all
 from clarion.stores.sqlite.in_use import InUse
 from clarion.stores.sqlite.journal_append import Transaction
 from clarion.stores.sqlite.journal_processes import BEGIN, LEVEL
-from clarion.stores.sqlite.journal_reader import Reader
+from clarion.stores.sqlite.journal_reader import JournalReader
 from clarion.stores.sqlite.journal_writer import GroupCommit
 from clarion.stores.sqlite.migrate import path_of, upgrade
 from clarion.stores.sqlite.stage_store import SqliteStageStore
@@ -46,7 +46,7 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         self._use = InUse(data_dir / "run")
         db = connect(path, cache_kib=_WRITER_CACHE_KIB)
         partitions, level = _begun(db, partitions)
-        reader = Reader(connect(path, readonly=True))
+        reader = JournalReader(connect(path, readonly=True))
         growth = GrowthSignal(reader.heads)
         wakes = WakeUps(data_dir / "run" / "wakes")
 

@@ -24,7 +24,7 @@ from clarion.stores.sqlite import journal_leases as leases
 from clarion.stores.sqlite.connection import fetch_all, fetch_one
 from clarion.stores.sqlite.journal_intents import write_intents
 from clarion.stores.sqlite.journal_reader import cancelled_since
-from clarion.stores.sqlite.journal_streams import Stream, find, frame_id
+from clarion.stores.sqlite.journal_streams import StreamRow, find, frame_id
 
 _FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
 _COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", numbers) VALUES (?, ?, ?, ?, ?)
@@ -56,7 +56,7 @@ class Transaction:
         self.db = db
         self.now_ms = now_ms
         self.monotonic_ms = monotonic_ms
-        self._streams: dict[tuple[str, int], Stream] = {}
+        self._streams: dict[tuple[str, int], StreamRow] = {}
         self.grown: set[tuple[str, int]] = set()
         """Streams and markers that this transaction changed, including changes that may have been rolled back."""
 
@@ -99,7 +99,7 @@ class Transaction:
             offset, total = stream.offset + 1, stream.total + frame.count
             # Times never decrease within a stream, so `first_since` can use a binary search.
             appended_ms = max(self.now_ms, stream.appended_ms)
-            self._streams[frame.topic, frame.partition] = Stream(*stream[:3], offset, total, appended_ms)
+            self._streams[frame.topic, frame.partition] = StreamRow(*stream[:3], offset, total, appended_ms)
             self.grown.add((frame.topic, frame.partition))
             offsets.append(offset)
             rows.append((frame_id(stream.stream_id, offset), appended_ms, frame.count, total, frame.payload))
@@ -161,14 +161,14 @@ class Transaction:
         if not fetch_all(self.db, _MOVE, (*values, move.cursor_id, move.from_position)):
             raise StaleCursor(f"cursor {move.cursor_id.hex()} is not running at {move.from_position}")
 
-    def _stream(self, topic: str, partition: int) -> Stream:
+    def _stream(self, topic: str, partition: int) -> StreamRow:
         key = (topic, partition)
         stream = self._streams.get(key)
         if stream is None:
             stream = find(self.db, topic, partition)
         if stream is None:
             self.db.execute("INSERT INTO streams (topic, partition) VALUES (?, ?)", key)
-            stream = Stream(self.db.last_insert_rowid(), 0, 0, 0, 0, 0)
+            stream = StreamRow(self.db.last_insert_rowid(), 0, 0, 0, 0, 0)
         self._streams[key] = stream
         return stream
 

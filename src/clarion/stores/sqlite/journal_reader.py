@@ -41,7 +41,7 @@ def cancelled_since(db: apsw.Connection, sequence: int) -> tuple[int, list[bytes
     return (rows[-1][0] if rows else sequence), [subject_id for _, subject_id in rows]
 
 
-class Reader:
+class JournalReader:
     """The read half of the journal port over one connection."""
 
     def __init__(self, db: apsw.Connection) -> None:

@@ -19,7 +19,7 @@ _FIND_ONE: Final = f"{_FIND} WHERE s.topic = ? AND s.partition = ?"
 _FIND_ID: Final = f"{_FIND} WHERE s.stream_id = ?"
 
 
-class Stream(NamedTuple):
+class StreamRow(NamedTuple):
     """A stream and its newest frame; `trimmed_offset` is the offset of the last trimmed frame, totals count events."""
 
     stream_id: int
@@ -40,19 +40,19 @@ def offset_of(rowid: int) -> int:
     return rowid & _OFFSET_MASK
 
 
-def find(db: apsw.Connection, topic: str, partition: int) -> Stream | None:
+def find(db: apsw.Connection, topic: str, partition: int) -> StreamRow | None:
     """Return a stream, or None before its first frame or commit."""
     row = fetch_one(db, _FIND_ONE, (topic, partition))
     return None if row is None else _stream(*row)
 
 
-def find_id(db: apsw.Connection, stream_id: int) -> Stream:
+def find_id(db: apsw.Connection, stream_id: int) -> StreamRow:
     """Return a stream that is known to exist."""
     (row,) = fetch_all(db, _FIND_ID, (stream_id,))
     return _stream(*row)
 
 
-def first_since(db: apsw.Connection, stream: Stream, appended_ms: int) -> int:
+def first_since(db: apsw.Connection, stream: StreamRow, appended_ms: int) -> int:
     """Return the offset of the first frame appended at or after a time, or the offset after the newest frame.
 
     Offsets have no gaps and times never decrease within a stream, so this is a binary search.
@@ -76,7 +76,7 @@ def _stream(
     rowid: int | None,
     total: int | None,
     appended_ms: int | None,
-) -> Stream:
+) -> StreamRow:
     if rowid is None or total is None or appended_ms is None:
-        return Stream(stream_id, trimmed_offset, trimmed_total, trimmed_offset, trimmed_total, 0)
-    return Stream(stream_id, trimmed_offset, trimmed_total, offset_of(rowid), total, appended_ms)
+        return StreamRow(stream_id, trimmed_offset, trimmed_total, trimmed_offset, trimmed_total, 0)
+    return StreamRow(stream_id, trimmed_offset, trimmed_total, offset_of(rowid), total, appended_ms)

@@ -7,7 +7,7 @@ import apsw
 from clarion.domain.limits import HOLD_MS_MAX
 from clarion.domain.limits_processes import TRIM_ROWS_PER_COMMIT_MAX
 from clarion.stores.sqlite.connection import fetch_all
-from clarion.stores.sqlite.journal_streams import Stream, find_id, first_since, frame_id
+from clarion.stores.sqlite.journal_streams import StreamRow, find_id, first_since, frame_id
 
 _STREAM_FLOORS: Final = """SELECT stream_id, min(c."offset") FROM streams JOIN commits c USING (topic, partition)
     GROUP BY stream_id"""
@@ -46,7 +46,7 @@ def trim_entries(db: apsw.Connection, older_than_ms: int, now_ms: int) -> int:
     return db.total_changes() - before
 
 
-def _trim_stream(db: apsw.Connection, stream: Stream, committed: int, older_than_ms: int, room: int) -> int:
+def _trim_stream(db: apsw.Connection, stream: StreamRow, committed: int, older_than_ms: int, room: int) -> int:
     old = first_since(db, stream, older_than_ms) - 1
     last = min(old, committed, stream.trimmed_offset + room)
     if last <= stream.trimmed_offset:

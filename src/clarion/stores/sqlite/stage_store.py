@@ -21,7 +21,7 @@ from clarion.stores.sqlite import journal_leases as leases
 from clarion.stores.sqlite import journal_processes as processes
 from clarion.stores.sqlite import journal_trim
 from clarion.stores.sqlite.journal_append import Transaction
-from clarion.stores.sqlite.journal_reader import Reader
+from clarion.stores.sqlite.journal_reader import JournalReader
 from clarion.stores.sqlite.journal_regroup import check_free, regroup
 from clarion.stores.sqlite.journal_writer import GroupCommit
 
@@ -39,7 +39,7 @@ class SqliteStageStore:
     )
 
     def __init__(
-        self, reader: Reader, writer: GroupCommit[Transaction], clock: Clock, partitions: int, level: int
+        self, reader: JournalReader, writer: GroupCommit[Transaction], clock: Clock, partitions: int, level: int
     ) -> None:
         self.partitions = partitions
         self._level = level

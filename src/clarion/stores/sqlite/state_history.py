@@ -19,7 +19,7 @@ from clarion.domain.history import (
 from clarion.domain.ids import notification_of
 from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_delivery import REPLAY_CLAIM_MS
-from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.history import DeadLetterFilter, ListWindow
 from clarion.ports.seen_receipts import Seen
 from clarion.stores.sqlite.state_fold import DELIVERY_COLUMNS, delivery
 from clarion.stores.sqlite.state_threads import Threads
@@ -86,7 +86,7 @@ class _Where:
             self.statement += f" AND {condition}"
             self.values.append(value)
 
-    def window(self, column: str, window: Window) -> None:
+    def window(self, column: str, window: ListWindow) -> None:
         """Add the bounds of a page and its order."""
         self.also(f"{column} < ?", window.before)
         self.also(f"{column} >= ?", _edge(window.from_ms))
@@ -124,7 +124,7 @@ class StateHistory:
         rows = self._rows(f"{_NOTIFICATION} AND id = ?", (tenant, notification_id))
         return Notification(*rows[0]) if rows else None
 
-    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: ListWindow) -> list[Notification]:
         """Return notifications, newest first."""
         where = _Where(_NOTIFICATION, tenant)
         where.window("id", window)
@@ -179,14 +179,14 @@ class StateHistory:
         rows = self._rows(f"{where.statement} ORDER BY chunk_id LIMIT ?", [*where.values, limit])
         return [(Chunk(*row[:_CHUNK_WIDTH]), ChunkState(*row[_CHUNK_WIDTH:])) for row in rows]
 
-    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         where = _dead_where(_DEAD, tenant, only)
         where.window("delivery_id", window)
         rows = await self._long_read(where.statement, where.values)
         return [DeadLetter(*row) for row in rows]
 
-    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: ListWindow, only: DeadLetterFilter) -> int:
         """Return the number of dead letters, `window.limit` at most."""
         where = _dead_where("SELECT 1 FROM dead_letters WHERE tenant = ?", tenant, only)
         where.window("delivery_id", window)
@@ -208,7 +208,9 @@ class StateHistory:
         values = [(tenant, id_, claimed_ms) for id_ in delivery_ids]
         await self._threads.write(lambda db: db.executemany(_SETTLE, values))
 
-    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(
+        self, tenant: str, window: ListWindow, channel: str | None, user_id: str | None
+    ) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         where = _Where(_CAPTURES, tenant)
         where.also("channel = ?", channel)

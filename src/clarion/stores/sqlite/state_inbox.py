@@ -6,7 +6,7 @@ from typing import Final
 import apsw
 
 from clarion.domain.ids import notification_of
-from clarion.domain.inbox import TOP, Horizon, Item, ItemFacts, Mark, Place, Position
+from clarion.domain.inbox import TOP, Horizon, Item, ItemFacts, ItemPlace, Mark, Position
 from clarion.domain.limits_processes import INBOX_COLLAPSES_MAX
 from clarion.ports.inbox import Head, Scan
 from clarion.ports.inbox_feed import Missed, Wanted
@@ -70,7 +70,7 @@ class StateInbox:
         row = fetch_one(db, HORIZON, (tenant, user_id))
         return Head(position, None if row is None else Horizon(*row))
 
-    async def items(self, tenant: str, user_id: str, before: Place | None, limit: int) -> list[Item]:
+    async def items(self, tenant: str, user_id: str, before: ItemPlace | None, limit: int) -> list[Item]:
         """Return the user's own items below a place, newest first."""
         return [
             item_of(row)
@@ -110,7 +110,7 @@ class StateInbox:
 
     async def newest_of(
         self, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
-    ) -> dict[str, Place]:
+    ) -> dict[str, ItemPlace]:
         """Return the place of the user's newest item with each collapse key."""
         return await self._threads.run_long_read(lambda db: _newest_of(db, tenant, user_id, ordinal, collapse_keys))
 
@@ -161,10 +161,10 @@ def _find(
 
 def _newest_of(
     db: apsw.Connection, tenant: str, user_id: str, ordinal: int | None, collapse_keys: Collection[str]
-) -> dict[str, Place]:
-    newest: dict[str, Place] = {}
+) -> dict[str, ItemPlace]:
+    newest: dict[str, ItemPlace] = {}
     for key in collapse_keys:
-        places = [Place(*row) for row in fetch_all(db, _NEWEST, (tenant, user_id, key))]
+        places = [ItemPlace(*row) for row in fetch_all(db, _NEWEST, (tenant, user_id, key))]
         if ordinal is not None:
             broadcasts = fetch_all(db, _COLLAPSES, (tenant, key, INBOX_COLLAPSES_MAX))
             items = (_of_broadcast(db, tenant, user_id, ordinal, id_) for (id_,) in broadcasts)

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from clarion.domain.ids import delivery_id
-from clarion.domain.inbox import SHOWN, Item, Place, arrival_of, broadcast_item
+from clarion.domain.inbox import SHOWN, Item, ItemPlace, arrival_of, broadcast_item
 from clarion.stores.sqlite.connection import fetch_all
 from clarion.stores.sqlite.state_places import INAPP
 
@@ -35,7 +35,7 @@ _ARRIVALS: Final = "SELECT seq, at_ms, members FROM chunk_arrivals WHERE chunk_i
 def item_of(row: Sequence[Any]) -> Item:
     """Return the item of a row of `ITEM_COLUMNS`."""
     item_id, created_ms, content, shared, own, category, expires_ms, collapse_key = row
-    return Item(item_id, created_ms, content, Place(shared, own), category, expires_ms, collapse_key)
+    return Item(item_id, created_ms, content, ItemPlace(shared, own), category, expires_ms, collapse_key)
 
 
 class Chunks:

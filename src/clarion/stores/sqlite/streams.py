@@ -3,10 +3,10 @@ repeated."""
 
 from collections.abc import Collection, Sequence
 
-from clarion.ports.streams import Place, StoredFrame, StreamsTraits
+from clarion.ports.streams import StoredFrame, StreamOffset, StreamsTraits
 from clarion.runtime.watch import GrowthSignal, GrowthWatch, streams_of
 from clarion.stores.sqlite.journal_append import Transaction
-from clarion.stores.sqlite.journal_reader import Reader
+from clarion.stores.sqlite.journal_reader import JournalReader
 from clarion.stores.sqlite.journal_writer import GroupCommit
 
 
@@ -15,13 +15,15 @@ class SqliteStreams:
 
     streams_traits = StreamsTraits(repeats=False)
 
-    def __init__(self, reader: Reader, writer: GroupCommit[Transaction], growth: GrowthSignal, partitions: int) -> None:
+    def __init__(
+        self, reader: JournalReader, writer: GroupCommit[Transaction], growth: GrowthSignal, partitions: int
+    ) -> None:
         self.partitions = partitions
         self._reader = reader
         self._writer = writer
         self._growth = growth
 
-    async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
+    async def read_many(self, places: Sequence[StreamOffset], limit_frames: int = 64) -> list[list[StoredFrame]]:
         """Return for each place up to `limit_frames` frames after it, in order."""
         return [self._reader.read(*place, limit_frames) for place in places]
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from clarion.content.files.folder import FileProblem, Files, Place
+from clarion.content.files.folder import FileLocation, FileProblem, Files
 from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_content import FOLDER_FILES_MAX, TEMPLATE_BYTES_MAX
@@ -78,8 +78,8 @@ def _text(file: Path, path: str) -> str:
     except OSError as error:
         raise OperatorError(f"Cannot read {file}: {error.strerror}.") from error
     if len(raw) > TEMPLATE_BYTES_MAX:
-        raise FileProblem(Place(path), f"is longer than {TEMPLATE_BYTES_MAX} bytes")
+        raise FileProblem(FileLocation(path), f"is longer than {TEMPLATE_BYTES_MAX} bytes")
     try:
         return raw.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise FileProblem(Place(path, raw.count(b"\n", 0, error.start) + 1), "is not UTF-8 text") from None
+        raise FileProblem(FileLocation(path, raw.count(b"\n", 0, error.start) + 1), "is not UTF-8 text") from None

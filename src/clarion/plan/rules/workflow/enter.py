@@ -8,7 +8,7 @@ from clarion.domain.limits_processes import FETCH_GRACE_MS
 from clarion.plan.rules.workflow.moments import instant_ms, instant_text, next_at
 from clarion.plan.rules.workflow.placeholders import filled_header, filled_url
 from clarion.plan.rules.workflow.run import Run
-from clarion.plan.rules.workflow.state import Call, Deliver, Join, NoValue, ThrottlePass, Waiting
+from clarion.plan.rules.workflow.state import Deliver, HttpCall, Join, NoValue, ThrottlePass, Waiting
 from clarion.plan.rules.workflow.throttle import admit
 
 _KEY_TYPES: Final = (str, int, float, bool)
@@ -115,7 +115,7 @@ def begin_call(run: Run, step: steps.Fetch, tries: int, lost: int) -> None:
     body = None if step.body is None else run.value(step.body)
     until_ms = run.facts.now_ms + duration_ms(step.timeout) + FETCH_GRACE_MS
     run.wait(Waiting("fetch", until_ms, tries=tries, lost=lost))
-    run.effects.append(Call(step, url, headers, body))
+    run.effects.append(HttpCall(step, url, headers, body))
 
 
 def _key(run: Run, expression: str | None) -> str:

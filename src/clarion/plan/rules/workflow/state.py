@@ -125,7 +125,7 @@ class Join(NamedTuple):
     key: str
 
 
-class Call(NamedTuple):
+class HttpCall(NamedTuple):
     """Make an HTTP call; its response arrives as `FetchAnswered`."""
 
     step: steps.Fetch
@@ -142,7 +142,7 @@ class ProgressLine(NamedTuple):
     detail: str = ""
 
 
-Effect: TypeAlias = Deliver | ThrottlePass | Join | Call | ProgressLine
+Effect: TypeAlias = Deliver | ThrottlePass | Join | HttpCall | ProgressLine
 
 
 class Move(NamedTuple):
