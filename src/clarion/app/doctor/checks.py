@@ -1,6 +1,7 @@
 """All checks, in the order in which they are made. A part that needs one adds it here."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 from clarion.app.cli.processes import roles
@@ -44,3 +45,17 @@ async def examine(config: Config, checks: tuple[Check, ...] = CHECKS) -> AsyncIt
                 yield check.name, finding
         except (ClarionError, OSError) as error:
             yield check.name, Finding(masked_text(str(error)), "Mend what the sentence says, then ask again.")
+
+
+async def examine_backup(config: Config, path: Path) -> AsyncIterator[tuple[str, Finding]]:
+    """Return what a check of a file of `pg_dump` finds."""
+    postgres()  # says how to get the driver
+
+    async def check(config: Config) -> AsyncIterator[Finding]:
+        from clarion.app.doctor.backup import backup
+
+        for finding in backup(config, path):
+            yield finding
+
+    async for found in examine(config, (Check("backup", check),)):
+        yield found
