@@ -14,8 +14,8 @@ from tests.docs.walk import ROOT, blocks, installation, variables, walk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.allow_hosts(["127.0.0.1"])]
 
-# They have tests of their own: tests/providers/test_add_a_provider.py and test_migration_page.py.
-OWN_TESTS = {"add-a-provider.md", "move-to-postgres.md"}
+# They have tests of their own: tests/providers/test_add_a_provider.py, test_migration_page.py and test_postgres_page.py.
+OWN_TESTS = {"add-a-provider.md", "move-to-postgres.md", "postgres.md"}
 PAGES = [
     ROOT / "README.md",
     *sorted(page for page in (ROOT / "docs" / "howto").glob("*.md") if page.name not in OWN_TESTS),

@@ -30,6 +30,11 @@ SHARED = {
     "journal.processes": "which builds are at work",
     "journal.writers": "numbers and offsets of commits",
     "presence_gateways": "which gateways are at work",
+    "tenant_count": "one number",
+    "persons": "people are of no tenant",
+    "person_subjects": "people are of no tenant",
+    "sessions": "sessions of people",
+    "links": "links for people",
 }
 """The tables that have no tenant, and why."""
 UNREADABLE_BY_API = {"journal.intents", "journal.timers", "journal.cancellations"}

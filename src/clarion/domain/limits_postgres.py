@@ -39,3 +39,7 @@ POSTGRES_WRITER_KEPT_MS: Final = 24 * 3600 * 1000
 """How long the last commit of a process is remembered, which may have to ask for its outcome."""
 POSTGRES_PERIODS_AHEAD: Final = 2
 """Periods of 30 days after the present one for which partitions of history are made ahead."""
+POSTGRES_DUMP_LINE_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of a line of a dump that are in memory at once. A row may be longer; what is read of it stands before."""
+POSTGRES_DUMP_ERROR_BYTES_MAX: Final = 4 * 1024
+"""Bytes that are read of what `pg_restore` says of a dump that it cannot read."""

@@ -1,6 +1,7 @@
 """All checks, in the order in which they are made. A part that needs one adds it here."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -49,3 +50,17 @@ async def examine(config: Config, checks: tuple[DoctorCheck, ...] = CHECKS) -> A
             yield check.name, CheckResult(unusable_file(error), "Mend what the sentence says, then ask again.")
         except (ClarionError, OSError) as error:
             yield check.name, CheckResult(masked_text(str(error)), "Mend what the sentence says, then ask again.")
+
+
+async def examine_backup(config: Config, path: Path) -> AsyncIterator[tuple[str, CheckResult]]:
+    """Return what a check of a file of `pg_dump` finds."""
+    postgres()  # says how to get the driver
+
+    async def check(config: Config) -> AsyncIterator[CheckResult]:
+        from clarion.app.doctor.backup import backup
+
+        for finding in backup(config, path):
+            yield finding
+
+    async for found in examine(config, (Check("backup", check),)):
+        yield found

@@ -46,6 +46,7 @@ OPERATED: Final = (_API, "all-in-one")
 """Roles that know the operator by a key."""
 _RIGHTS: Final = """SELECT rolsuper OR rolbypassrls AS unbound, pg_has_role('clarion_worker', 'USAGE') AS worker,
     pg_has_role('clarion_api', 'USAGE') AS api FROM pg_roles WHERE rolname = current_user"""
+_TENANTS: Final = "SELECT wanted, there FROM tenants_there()"
 _PATIENCE: Final = """SELECT set_config('statement_timeout', $1, true),
     set_config('idle_in_transaction_session_timeout', $1, true)"""
 _MY_TURN: Final = "SELECT pg_advisory_xact_lock(1129070933, 1)"
@@ -64,6 +65,7 @@ async def on_server(config: Config, clock: Clock, vault: Vault, telemetry: Telem
             raise OperatorError(difference)
         await _check_rights(database, telemetry, role)
         await _check_unmoved(database)
+        await _check_tenants(database)
         control = PostgresControl(database, vault, clock)
         await _check_key(control)
         if role in OPERATED:
@@ -100,6 +102,7 @@ async def prepare(config: Config, processes: int, *, takes_operator_key: bool = 
     database = _database(config, server, "prepare", 1)
     try:
         await _check_unmoved(database)
+        await _check_tenants(database)
         if await database.fetchval(NO_TENANT, "SELECT EXISTS (SELECT 1 FROM facts)"):
             require_keys(config)
         key = operator_key(config)
@@ -188,6 +191,16 @@ async def trial(config: Config, rows: Sequence[Row]) -> None:
 async def _check_unmoved(database: Database) -> None:
     """Raise `OperatorError` when an installation was moved away, or not all of it is here."""
     check_unmoved("postgres", await database.fetchval(NO_TENANT, MARK, FACT))
+
+
+async def _check_tenants(database: Database) -> None:
+    """Raise `OperatorError` when the database has fewer tenants than were made in it: it was restored from a part."""
+    wanted, there = await database.fetchrow(NO_TENANT, _TENANTS)
+    if there < wanted:
+        raise OperatorError(
+            f"The database has {there} of the {wanted} tenants of its installation, as after the restore of a backup that"
+            " row-level security kept rows from: restore a whole one, which clarion doctor --backup tells."
+        )
 
 
 def require_keys(config: Config, *, operator: bool = True) -> None:

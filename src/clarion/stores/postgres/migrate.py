@@ -75,6 +75,11 @@ async def find_difference(database: Database) -> str | None:
     return _newer(current)
 
 
+def is_known(revision: str) -> bool:
+    """Return whether this build reads or migrates a schema of a revision."""
+    return revision in _revisions()
+
+
 def run_script(connection: Connection, script: str) -> None:
     """Run a text of several statements in the migration's transaction."""
     driver: Any = connection.connection.dbapi_connection
