@@ -62,5 +62,5 @@ async def examine_backup(config: Config, path: Path) -> AsyncIterator[tuple[str,
         for finding in backup(config, path):
             yield finding
 
-    async for found in examine(config, (Check("backup", check),)):
+    async for found in examine(config, (DoctorCheck("backup", check),)):
         yield found

@@ -151,7 +151,9 @@ async def ports(config: Config) -> AsyncIterator[CheckResult]:
     if config.api.health_port:
         asked.append(("api.health_port", config.api.health_host, config.api.health_port))
         if config.api.health_port == config.api.port:
-            yield CheckResult(f"api.port and api.health_port are both {config.api.port}.", "Set another api.health_port.")
+            yield CheckResult(
+                f"api.port and api.health_port are both {config.api.port}.", "Set another api.health_port."
+            )
             return
     for setting, host, port in asked:
         if reason := _refused(host, port):
