@@ -4,7 +4,7 @@ from clarion.domain import ids
 from clarion.domain.delivery_state import State
 from clarion.domain.outcome import Accepted
 from clarion.inbox.gather import open_reader
-from clarion.inbox.rules.inbox import ALL, Filter
+from clarion.inbox.rules.inbox import ALL, ItemFilter
 from clarion.journal import events
 from tests.contract import ledgers as world
 
@@ -56,6 +56,9 @@ def own(
     )  # fmt: skip
 
 
+EVERYTHING = ItemFilter(ALL)
+
+
 class Inboxes:
     """The inboxes of a store: what is folded arrives in them, in that order."""
 
@@ -71,7 +74,7 @@ class Inboxes:
     async def reader(self, ordinal: int = 1, now_ms: int = NOW_MS, tenant: str = world.TENANT):
         return await open_reader(self.state.inbox, tenant, f"user-{ordinal}", ordinal, now_ms)
 
-    async def listed(self, only: Filter = Filter(ALL), ordinal: int = 1, limit: int = 1_000, now_ms: int = NOW_MS):  # noqa: B008
+    async def listed(self, only: ItemFilter = EVERYTHING, ordinal: int = 1, limit: int = 1_000, now_ms: int = NOW_MS):
         """Return all pages of a list."""
         reader = await self.reader(ordinal, now_ms)
         entries, before = [], None
@@ -83,7 +86,7 @@ class Inboxes:
             if before is None:
                 return entries
 
-    async def titles(self, only: Filter = Filter(ALL), ordinal: int = 1, limit: int = 1_000, now_ms: int = NOW_MS):  # noqa: B008
+    async def titles(self, only: ItemFilter = EVERYTHING, ordinal: int = 1, limit: int = 1_000, now_ms: int = NOW_MS):
         """Return the titles of a list, without the locale of broadcasts."""
         return [title_of(entry) for entry in await self.listed(only, ordinal, limit, now_ms)]
 

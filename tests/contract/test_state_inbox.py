@@ -5,7 +5,7 @@ import pytest
 
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.inbox import Horizon, ItemPlace, Mark
-from clarion.inbox.rules.inbox import UNREAD, Filter
+from clarion.inbox.rules.inbox import UNREAD, ItemFilter
 from tests.contract import ledgers as world
 from tests.contract.inboxes import LOCALES, PEOPLE, Inboxes, broadcast, broadcast_id, own, released
 
@@ -118,10 +118,10 @@ async def test_a_delivery_that_was_held_arrives_when_it_is_sent(inboxes):
 async def test_everything_after_a_position_is_found_and_nothing_else(inboxes):
     await inboxes.arrive(own(9), *broadcast(5, 50))
     before = (await inboxes.reader()).position
-    assert await inboxes.titles(Filter("all", since=before)) == []
+    assert await inboxes.titles(ItemFilter("all", since=before)) == []
     await inboxes.arrive(*broadcast(1, 50), own(2), own(2, "user-2"), own(3, tenant="other"))
     await inboxes.arrive(*broadcast(3, 50, tenant="other"))
-    assert await inboxes.titles(Filter("all", since=before)) == ["own 2", "1"]
+    assert await inboxes.titles(ItemFilter("all", since=before)) == ["own 2", "1"]
     now = (await inboxes.reader()).position
     assert (now.own - before.own, now.shared - before.shared) == (1, len(broadcast(1, 50)))
     assert before.precedes(now) and not now.precedes(before)
@@ -133,7 +133,7 @@ async def test_what_arrives_after_read_all_is_unread_however_old_it_is(inboxes):
     own_seq, shared_seq = (await inboxes.reader()).position[1:]
     await inboxes.state.inbox.read_all(world.TENANT, "user-1", Horizon(own_seq, shared_seq, 77))
     await inboxes.arrive(own(1), *broadcast(2, 300))
-    assert await inboxes.titles(Filter(UNREAD)) == ["own 1", "2"]
+    assert await inboxes.titles(ItemFilter(UNREAD)) == ["own 1", "2"]
     assert [entry.read_ms for entry in await inboxes.listed()][2:] == [77, 77]
 
 

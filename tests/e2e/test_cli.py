@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clarion.app.cli.remote import Refused, Remote
+from clarion.app.cli.remote import Remote, RequestRefused
 from clarion_lab.load.programs import System, running, wait_for
 from clarion_lab.machine import lock
 
@@ -111,7 +111,7 @@ def test_a_key_does_what_its_scopes_say_until_it_is_revoked(operator, system, tm
     def refused() -> bool:
         try:
             reader.get("/v1/users")
-        except Refused as problem:
+        except RequestRefused as problem:
             return problem.status == 401
         return False
 

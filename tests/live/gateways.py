@@ -17,7 +17,7 @@ from clarion.edge.forwarded import Forwarded, trusted_networks
 from clarion.edge.upgrades import UpgradableHttp
 from clarion.gateway.door import Checks, Door
 from clarion.gateway.hub import Hub
-from clarion.gateway.streams import Streams
+from clarion.gateway.streams import EventStreams
 from clarion.identity.tickets import Tickets
 from clarion.identity.user_tokens import UserTokens, check_generation
 from clarion.outbound.secrets.master_key import FileVault
@@ -61,7 +61,7 @@ class Gateway:
         checks = checks._replace(client=Forwarded(trusted_networks(["127.0.0.1"])).client, waits=self.waits)
         self.door = Door(self.hub, self.tickets, checks, self.clock, self.notes)
         self.connections = Connections()
-        self.streams = Streams(self.hub, self.door, problem)
+        self.streams = EventStreams(self.hub, self.door, problem)
         self.state = uvicorn.server.ServerState()
         self.port = 0
         self.clients = []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clarion.domain.delivery_state import State
 from clarion.domain.inbox import Position
-from clarion.inbox.rules.inbox import ALL, ARCHIVED, SNOOZED, UNREAD, Filter
+from clarion.inbox.rules.inbox import ALL, ARCHIVED, SNOOZED, UNREAD, ItemFilter
 from clarion.inbox.rules.marks import changes, list_for, mark_of
 from clarion.inbox.worker_marks import Marking
 from clarion.stores.memory.journal import MemoryJournal
@@ -189,18 +189,18 @@ class Run:
         position."""
         for show in ("active", UNREAD, ARCHIVED, SNOOZED, ALL):
             expected = [item.title for item in self.plain.shown(show)]
-            assert await self.inboxes.titles(Filter(show), limit=2, now_ms=self.plain.now_ms) == expected
+            assert await self.inboxes.titles(ItemFilter(show), limit=2, now_ms=self.plain.now_ms) == expected
             assert [entry.item.place for entry in await self._listed(show)] == sorted(
                 (entry.item.place for entry in await self._listed(show)), reverse=True
             )
         active = self.plain.shown("active")
-        counts, more = await (await self._reader()).counts(Filter())
+        counts, more = await (await self._reader()).counts(ItemFilter())
         assert counts == (len(active), sum(not item.seen for item in active), sum(not item.read for item in active))
         assert not more
         if self.position is not None:
             late = self.plain.items[self.known_then :]
             expected = [item.title for item in self.plain.shown(ALL) if any(item is one for one in late)]
-            since = Filter(ALL, since=self.position)
+            since = ItemFilter(ALL, since=self.position)
             assert await self.inboxes.titles(since, limit=3, now_ms=self.plain.now_ms) == expected
 
     def _frames(self, key, ends_ms, state) -> list:
@@ -215,7 +215,7 @@ class Run:
         await self.marking.mark(world.TENANT, USER, marks, self.plain.now_ms)
 
     async def _listed(self, show):
-        return await self.inboxes.listed(Filter(show), now_ms=self.plain.now_ms)
+        return await self.inboxes.listed(ItemFilter(show), now_ms=self.plain.now_ms)
 
     async def _reader(self):
         return await self.inboxes.reader(now_ms=self.plain.now_ms)

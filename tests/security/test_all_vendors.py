@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clarion.control.providers.fields import check_fields
-from clarion.deliver.rules.retry import Policy, Turn, after
+from clarion.deliver.rules.retry import RetryPolicy, Turn, after
 from clarion.deliver.rules.sanitize import sanitized, secrets_of
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
@@ -305,7 +305,7 @@ def said_by(vendor, table, secrets):
 def holds(outcome, secrets):
     """Check that an outcome can be stored, acted on and shown."""
     outcome = sanitized(outcome, [] if isinstance(outcome, Accepted) else secrets)
-    following = after(outcome, Trail(), Policy((60_000,), 1 << 40), Turn(battery.NOW_MS, 0.5, "primary"))
+    following = after(outcome, Trail(), RetryPolicy((60_000,), 1 << 40), Turn(battery.NOW_MS, 0.5, "primary"))
     assert following.retry_ms is None or (type(following.retry_ms) is int and following.retry_ms < 1 << 62)
     msgspec.msgpack.encode(outcome)
     if isinstance(outcome, Refused):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.deliver.rules.retry import Policy, Turn, after
+from clarion.deliver.rules.retry import RetryPolicy, Turn, after
 from clarion.deliver.rules.sanitize import sanitized
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -68,7 +68,7 @@ ANSWERS = st.builds(
 
 def holds(outcome) -> None:
     outcome = sanitized(outcome, [])
-    following = after(outcome, Trail(), Policy((1_000, 60_000), 86_400_000, 6), Turn(NOW_MS, 0.5, "main"))
+    following = after(outcome, Trail(), RetryPolicy((1_000, 60_000), 86_400_000, 6), Turn(NOW_MS, 0.5, "main"))
     assert following.retry_ms is None or type(following.retry_ms) is int
     assert following.retry_ms is None or following.retry_ms < 1 << 62
     msgspec.msgpack.encode(outcome)

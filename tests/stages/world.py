@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from clarion.content.gather import Contents
-from clarion.deliver.accounts.grants import Grant, HealthChange
+from clarion.deliver.accounts.grants import Grant, HealthTransition
 from clarion.deliver.accounts.limit_request import CallDemand
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_context import ChannelContext
 from clarion.deliver.partition.worker_handover import Handovers
-from clarion.deliver.rules.retry import Policy
+from clarion.deliver.rules.retry import RetryPolicy
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain import ids
@@ -57,7 +57,7 @@ from tests.stages.virtual import LoopClock, kill
 
 TENANT = "acme"
 GROUP = topics.group_deliver(Channel.SMS)
-POLICY = Policy(pauses_ms=(1_000, 2_000, 4_000, 8_000), age_max_ms=60_000)
+POLICY = RetryPolicy(pauses_ms=(1_000, 2_000, 4_000, 8_000), age_max_ms=60_000)
 
 SCRIPTS: dict[str, Any] = {
     "accepted": "accepted",
@@ -161,7 +161,7 @@ class Unhindered:
     def has_changes(self) -> bool:
         return False
 
-    def changes(self) -> list[HealthChange]:
+    def changes(self) -> list[HealthTransition]:
         return []
 
     async def draw_each(self, wanted: Sequence[CallDemand]) -> list[list[int | None]]:

@@ -58,7 +58,7 @@ class QuotaRequest:
         return self.granted or []
 
 
-class Meter(NamedTuple):
+class QuotaMeter(NamedTuple):
     """The buckets and limits of a caller on one day. `size_max` is the most that fits at once; None is no limit.
     `queue` holds the requests that the next read of the shared count serves."""
 
@@ -75,10 +75,10 @@ class Meters:
     of one tenant share the local buckets of the tenant."""
 
     def __init__(self) -> None:
-        self._meters: dict[tuple[str, str], Meter] = {}
+        self._meters: dict[tuple[str, str], QuotaMeter] = {}
         self._local_buckets: dict[BucketName, LocalBucket] = {}
 
-    def of(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
+    def of(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> QuotaMeter:
         """Return the meter for the quotas of the caller's key and tenant."""
         who = (caller.tenant, caller.actor.id)
         meter = self._meters.get(who)
@@ -89,11 +89,11 @@ class Meters:
             meter = self._meters[who] = self._create(caller, quotas, day)
         return meter
 
-    def cached(self, caller: Caller) -> Meter | None:
+    def cached(self, caller: Caller) -> QuotaMeter | None:
         """Return the last meter made for a caller, or None."""
         return self._meters.get((caller.tenant, caller.actor.id))
 
-    def _create(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
+    def _create(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> QuotaMeter:
         owners = [(owner, quota) for owner, quota in zip((caller.actor.id, TENANT), quotas, strict=True) if quota]
         local_buckets = [
             self._local_bucket(BucketName(caller.tenant, owner, kind), bucket)
@@ -102,7 +102,7 @@ class Meters:
         ]
         audiences = [quota.audience_max for _, quota in owners if quota.audience_max is not None]
         sizes = [*audiences, *(local_bucket.bucket.capacity for local_bucket in local_buckets)]
-        return Meter(quotas, day, local_buckets, min(audiences, default=None), min(sizes, default=None), [])
+        return QuotaMeter(quotas, day, local_buckets, min(audiences, default=None), min(sizes, default=None), [])
 
     def _local_bucket(self, name: BucketName, bucket: Bucket) -> LocalBucket:
         local_bucket = self._local_buckets.get(name)
@@ -180,12 +180,14 @@ class QuotaGate:
         self._count([1], [refusal])
         raise refusal
 
-    def _meter(self, caller: Caller, quotas: QuotasOf, wall_ms: int) -> Meter | None:
+    def _meter(self, caller: Caller, quotas: QuotasOf, wall_ms: int) -> QuotaMeter | None:
         if not quotas:
             return None
         return self._meters.of(caller, (quotas.get(caller.actor.id), quotas.get(TENANT)), wall_ms // DAY_MS)
 
-    async def _charge(self, tenant: str, meter: Meter, costs: Sequence[int], wall_ms: int) -> list[CallerError | None]:
+    async def _charge(
+        self, tenant: str, meter: QuotaMeter, costs: Sequence[int], wall_ms: int
+    ) -> list[CallerError | None]:
         most = meter.size_max
         if most is None:
             return [None] * len(costs)
@@ -195,7 +197,7 @@ class QuotaGate:
             self._count(costs, refusals)
         return refusals
 
-    async def _take(self, tenant: str, meter: Meter, costs: list[int]) -> list[bool]:
+    async def _take(self, tenant: str, meter: QuotaMeter, costs: list[int]) -> list[bool]:
         if not meter.local_buckets or not costs:
             return [True] * len(costs)
         turn = self._turns.get(tenant)
@@ -217,7 +219,7 @@ class QuotaGate:
                 meter.queue.remove(own)
         return own.outcome()
 
-    async def _serve(self, meter: Meter, leader: QuotaRequest) -> None:
+    async def _serve(self, meter: QuotaMeter, leader: QuotaRequest) -> None:
         """Serve all requests that wait for a meter, in order, with one read of the shared count."""
         served = meter.queue[:]
         del meter.queue[:]

@@ -5,7 +5,7 @@ from typing import Any
 from clarion.domain.errors import InvalidField
 from clarion.domain.schema import infer, not_required, required_names, undeclared
 from clarion.domain.template import Source
-from clarion.ports.renderer import Usage
+from clarion.ports.renderer import TemplateReads
 
 _GIVEN = frozenset(("user", "brand", "data"))
 """Names of a context that do not come from a request."""
@@ -19,7 +19,7 @@ class Reads:
         self._needed: dict[str, None] = {}
         self._read: dict[str, None] = {}
 
-    def note(self, usage: Usage, source: Source, field: str) -> None:
+    def note(self, usage: TemplateReads, source: Source, field: str) -> None:
         """Add the variables that a part reads. Raises `InvalidField` when the template declares its variables, but not
         one of these."""
         self.uses_user |= usage.uses_user

@@ -8,7 +8,7 @@ from clarion.domain import ids
 from clarion.domain.content import Account
 from clarion.domain.limits_delivery import ATTEMPT_DETAIL_CHARS_MAX, RECEIPT_ONCE_MS, WORD_ONCE_MS
 from clarion.domain.limits_processes import FRAME_RECORDS_MAX
-from clarion.feedback.match import Match, partition_of
+from clarion.feedback.match import ReceiptMatch, partition_of
 from clarion.feedback.rules.receipts import STOP, moment_ms, suppressible, until_ms
 from clarion.journal.codec import encode
 from clarion.journal.events import ReceiptFrame
@@ -18,14 +18,14 @@ from clarion.ports.receipts import Inbound, Receipt, Suppress
 from clarion.ports.stage_store import AcceptState, IdempotencyEntry, StageResult
 from clarion.ports.streams import Frame
 
-Pair: TypeAlias = tuple[Receipt, Match]
+Pair: TypeAlias = tuple[Receipt, ReceiptMatch]
 
 
 class FeedbackFacts(NamedTuple):
     """The match of each receipt, in order; the event ids of inbound messages that were applied before; the number of
     partitions."""
 
-    matches: Sequence[Match | None]
+    matches: Sequence[ReceiptMatch | None]
     seen_messages: frozenset[str]
     partitions: int
 
@@ -47,7 +47,7 @@ class SuppressionChanges(NamedTuple):
     unreadable: list[str]
 
 
-class Result(NamedTuple):
+class FeedbackResult(NamedTuple):
     """The writes of a call: `stored` and the changes it implies, and the changes of inbound messages in order, applied
     before `seen_messages` are stored. `receipts` are (kind, whether it was matched), `words` the keywords in order."""
 
@@ -61,7 +61,7 @@ class Result(NamedTuple):
 
 def decide(
     account: Account, parsed: Sequence[Receipt | Inbound], facts: FeedbackFacts, digest: bytes, now_ms: int
-) -> Result:
+) -> FeedbackResult:
     """Return the result of one call; `digest` identifies its body. An inbound message that was applied before is left
     out: a START would undo a STOP that came in between. Each counts once, at the time it was sent."""
     receipts = [one for one in parsed if isinstance(one, Receipt)]
@@ -71,7 +71,7 @@ def decide(
     once = [_entry(account, one.event_id, digest, now_ms + RECEIPT_ONCE_MS) for one in receipts if one.once]
     wanted = [(one.suppress, moment_ms(one.at_ms, 1, now_ms)) for one in receipts if one.suppress is not None]
     asked = [word for word in words if word.keyword in ("stop", "start")]
-    return Result(
+    return FeedbackResult(
         StageResult(frames=list(_frames(account, pairs, facts.partitions, now_ms)), accept_state=AcceptState(once)),
         _suppression_changes(account, wanted, now_ms),
         [_suppression_changes(account, [_wanted_suppression(word, now_ms)], now_ms) for word in asked],

@@ -12,14 +12,23 @@ from clarion.domain.limits_delivery import (
     RECEIPT_WAITERS_MAX,
 )
 from clarion.feedback.decide import FeedbackFacts, once_key
-from clarion.feedback.match import LookupResults, Lookups, Match, Members, early, lookups, match, members_of
+from clarion.feedback.match import (
+    LookupResults,
+    Members,
+    ReceiptLookups,
+    ReceiptMatch,
+    early,
+    lookups,
+    match,
+    members_of,
+)
 from clarion.ports.clock import Clock
 from clarion.ports.receipt_lookup import ReceiptLookup
 from clarion.ports.receipts import Inbound, Receipt
 from clarion.ports.stage_store import StageStore
 
 
-class Gatherer:
+class FeedbackGatherer:
     """Looks up deliveries and events that were received before. Recently used chunks are cached."""
 
     def __init__(self, state: ReceiptLookup, store: StageStore, clock: Clock) -> None:
@@ -42,7 +51,7 @@ class Gatherer:
         seen_messages = await self._store.remembered(keys, self._clock.now_ms()) if keys else {}
         return frozenset(keys[key] for key in seen_messages)
 
-    async def _matches_with_retry(self, account: Account, receipts: Sequence[Receipt]) -> list[Match | None]:
+    async def _matches_with_retry(self, account: Account, receipts: Sequence[Receipt]) -> list[ReceiptMatch | None]:
         now_ms = self._clock.now_ms()
         found = await self._matches(account, receipts, now_ms)
         if self._waiters >= RECEIPT_WAITERS_MAX:
@@ -60,12 +69,12 @@ class Gatherer:
             self._waiters -= 1
         return found
 
-    async def _matches(self, account: Account, receipts: Sequence[Receipt], now_ms: int) -> list[Match | None]:
+    async def _matches(self, account: Account, receipts: Sequence[Receipt], now_ms: int) -> list[ReceiptMatch | None]:
         partitions = self._store.partitions
         found = await self._look_up(account, lookups(account, receipts, now_ms, partitions))
         return [match(receipt, found, now_ms, partitions) for receipt in receipts]
 
-    async def _look_up(self, account: Account, wanted: Lookups) -> LookupResults:
+    async def _look_up(self, account: Account, wanted: ReceiptLookups) -> LookupResults:
         state, tenant = self._state, account.tenant
         known = await state.deliveries(tenant, list(wanted.delivery_ids)) if wanted.delivery_ids else {}
         parsed = (
@@ -74,7 +83,7 @@ class Gatherer:
             else {}
         )
         by_vendor_id = {
-            id_: Match(
+            id_: ReceiptMatch(
                 row.id,
                 None if row.chunk_id is None else (row.chunk_id, row.chunk_index),
                 True,

@@ -15,7 +15,7 @@ from clarion.ports.receipts import Receipt
 _UNPACK: Final = msgspec.msgpack.Decoder().decode
 
 
-class Match(NamedTuple):
+class ReceiptMatch(NamedTuple):
     """The delivery a receipt is about, and its place in a chunk. It is `known` once it has been recorded; `user_id` and
     `address` are those of a broadcast's delivery."""
 
@@ -34,7 +34,7 @@ class Members(NamedTuple):
     addresses: list[str] | None
 
 
-class Lookups(NamedTuple):
+class ReceiptLookups(NamedTuple):
     """The lookups needed to match receipts: deliveries by delivery id and by the vendor's id, and members of chunks."""
 
     delivery_ids: frozenset[bytes] = frozenset()
@@ -43,10 +43,10 @@ class Lookups(NamedTuple):
 
 
 class LookupResults(NamedTuple):
-    """The results of `Lookups`: the ids of recorded deliveries, matches by the vendor's ids, and chunks."""
+    """The results of `ReceiptLookups`: the ids of recorded deliveries, matches by the vendor's ids, and chunks."""
 
     delivery_ids: frozenset[bytes]
-    by_vendor_id: Mapping[str, Match]
+    by_vendor_id: Mapping[str, ReceiptMatch]
     chunks: Mapping[bytes, Members]
 
 
@@ -61,7 +61,7 @@ def partition_of(delivery_id: bytes, place: tuple[bytes, int] | None, partitions
     return ids.partition_of(delivery_id, partitions) if place is None else place[0][-1] % partitions
 
 
-def lookups(account: Account, receipts: Iterable[Receipt], now_ms: int, partitions: int) -> Lookups:
+def lookups(account: Account, receipts: Iterable[Receipt], now_ms: int, partitions: int) -> ReceiptLookups:
     """Return the lookups needed to match receipts."""
     deliveries: set[bytes] = set()
     vendor_ids: set[str] = set()
@@ -77,10 +77,10 @@ def lookups(account: Account, receipts: Iterable[Receipt], now_ms: int, partitio
                 deliveries.add(delivery_id)
             else:
                 chunks.add(place[0])
-    return Lookups(frozenset(deliveries), frozenset(vendor_ids), frozenset(chunks))
+    return ReceiptLookups(frozenset(deliveries), frozenset(vendor_ids), frozenset(chunks))
 
 
-def match(receipt: Receipt, found: LookupResults, now_ms: int, partitions: int) -> Match | None:
+def match(receipt: Receipt, found: LookupResults, now_ms: int, partitions: int) -> ReceiptMatch | None:
     """Return the match of a receipt, None when it is about no delivery of this tenant."""
     named = ids.read_reference(receipt.reference)
     if named is None:
@@ -89,18 +89,18 @@ def match(receipt: Receipt, found: LookupResults, now_ms: int, partitions: int) 
     if not _is_plausible(delivery_id, place, now_ms, partitions):
         return None
     if place is None:
-        return Match(delivery_id, None, delivery_id in found.delivery_ids)
+        return ReceiptMatch(delivery_id, None, delivery_id in found.delivery_ids)
     return _in_chunk(delivery_id, place, found.chunks.get(place[0]))
 
 
-def may_appear(account: Account, receipt: Receipt, matched: Match | None) -> bool:
+def may_appear(account: Account, receipt: Receipt, matched: ReceiptMatch | None) -> bool:
     """Return whether a receipt's delivery may be found later: its row or chunk is not recorded yet."""
     if matched is None:
         return not receipt.reference and bool(receipt.vendor_message_id) and account.vendor in BY_VENDOR_ID
     return matched.place is not None and not matched.known
 
 
-def early(account: Account, receipts: Sequence[Receipt], matches: Sequence[Match | None]) -> list[int]:
+def early(account: Account, receipts: Sequence[Receipt], matches: Sequence[ReceiptMatch | None]) -> list[int]:
     """Return the indexes of the receipts whose deliveries may be about to be recorded."""
     pairs = enumerate(zip(receipts, matches, strict=True))
     return [i for i, (receipt, matched) in pairs if may_appear(account, receipt, matched)]
@@ -111,14 +111,14 @@ def _is_plausible(delivery_id: bytes, place: tuple[bytes, int] | None, now_ms: i
     return ids.created_ms(delivery_id) <= now_ms + RECEIPT_AHEAD_MS_MAX
 
 
-def _in_chunk(delivery_id: bytes, place: tuple[bytes, int], members: Members | None) -> Match | None:
+def _in_chunk(delivery_id: bytes, place: tuple[bytes, int], members: Members | None) -> ReceiptMatch | None:
     """Return the match of a broadcast's delivery, None when the chunk does not hold it at that place."""
     if members is None:
-        return Match(delivery_id, place, False)
+        return ReceiptMatch(delivery_id, place, False)
     chunk_id, index = place
     if index >= len(members.user_ids):
         return None
     user_id, address = members.user_ids[index], members.addresses[index] if members.addresses else ""
     if ids.delivery_id(ids.notification_of(chunk_id), user_id, members.channel, address) != delivery_id:
         return None
-    return Match(delivery_id, place, True, user_id, address)
+    return ReceiptMatch(delivery_id, place, True, user_id, address)

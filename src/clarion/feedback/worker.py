@@ -11,8 +11,8 @@ from clarion.domain.errors import Malformed, Overloaded, Unauthorized
 from clarion.domain.limits_delivery import RECEIPT_WARNING_MS, RECEIPT_WARNINGS_MAX, RECEIPTS_REMEMBERED_MAX
 from clarion.domain.limits_processes import FRAME_RECORDS_MAX, SECRET_RETRY_MS
 from clarion.domain.security_events import SecurityEvent
-from clarion.feedback.decide import Result, SuppressionChanges, decide
-from clarion.feedback.gather import Gatherer
+from clarion.feedback.decide import FeedbackResult, SuppressionChanges, decide
+from clarion.feedback.gather import FeedbackGatherer
 from clarion.feedback.worker_keys import KeyFetcher
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppressions
@@ -62,7 +62,7 @@ class Feedback:
         self._clock = clock
         self._telemetry = telemetry
         self._secrets = secrets
-        self._gatherer = Gatherer(state, store, clock)
+        self._gatherer = FeedbackGatherer(state, store, clock)
         self._keys = KeyFetcher(http, clock)
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._warned: dict[tuple[str, str, str], int] = {}
@@ -120,7 +120,7 @@ class Feedback:
         self._count(account, result)
         self._remember(account, fresh)
 
-    async def _commit(self, account: Account, result: Result) -> None:
+    async def _commit(self, account: Account, result: FeedbackResult) -> None:
         """Store frames first, then the changes they imply. An inbound message is stored as seen after it was applied:
         the provider repeats a call that was interrupted in between."""
         stored = result.stored
@@ -142,7 +142,7 @@ class Feedback:
         if changed.added:
             await self._suppressions.add_missing(account.tenant, changed.added)
 
-    def _count(self, account: Account, result: Result) -> None:
+    def _count(self, account: Account, result: FeedbackResult) -> None:
         for word in result.words:
             self._telemetry.count("inbound", 1, vendor=account.vendor, word=word)
         for (kind, known), number in Counter(result.receipts).items():

@@ -29,7 +29,7 @@ from clarion.gateway.codes import UNREADABLE, Closing
 from clarion.gateway.hub import Hub
 from clarion.gateway.messages import Hello
 from clarion.gateway.refusals import Refusals, Waits
-from clarion.gateway.sessions import Session
+from clarion.gateway.sessions import LiveSession
 from clarion.identity.tickets import Tickets
 from clarion.identity.user_tokens import TokenClaims
 from clarion.ports.clock import Clock
@@ -65,7 +65,7 @@ class Door:
         self._clock = clock
         self._telemetry = telemetry
         self._refusals = Refusals(checks.waits, time.monotonic_ns)
-        self._sessions: set[Session] = set()
+        self._sessions: set[LiveSession] = set()
         self._some = asyncio.Event()
         """Whether there may be somebody: an idle gateway does nothing."""
 
@@ -75,7 +75,7 @@ class Door:
             return None
         origin = handshake.headers.get(b"origin", b"").decode("latin-1")
         host = handshake.headers.get(b"host", b"").decode("latin-1")
-        session = Session(
+        session = LiveSession(
             self._hello,
             self._ended,
             self._checks.client(handshake.address, handshake.fields),
@@ -125,10 +125,10 @@ class Door:
         """Return a client's position. Raises `InvalidField` for one that is not of its inbox."""
         return None if text is None else self._checks.seen(grant, text)
 
-    def _hello(self, session: Session, hello: Hello) -> None:
+    def _hello(self, session: LiveSession, hello: Hello) -> None:
         session.task = asyncio.get_running_loop().create_task(self._enter(session, hello))
 
-    async def _enter(self, session: Session, hello: Hello) -> None:
+    async def _enter(self, session: LiveSession, hello: Hello) -> None:
         origin = "" if session.own_origin else session.origin
         try:
             found = await self.admit(hello.token, hello.ticket, session.address, origin)
@@ -144,7 +144,7 @@ class Door:
         finally:
             session.task = None
 
-    def _ended(self, session: Session) -> None:
+    def _ended(self, session: LiveSession) -> None:
         self._sessions.discard(session)
         self._hub.leave(session)
         if not session.tenant and session.code in UNREADABLE:

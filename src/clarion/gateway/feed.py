@@ -22,7 +22,7 @@ from clarion.gateway.hub import News, Step, User
 from clarion.gateway.messages import opened, opened_as
 from clarion.identity.user_tokens import TokenClaims
 from clarion.inbox.gather import InboxReader, open_reader
-from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, Filter, arrived_of, entry_of
+from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, ItemFilter, arrived_of, entry_of
 from clarion.inbox.rules.positions import EPOCH_BYTES, position_tag, read_position, tagged_bytes
 from clarion.inbox.shapes import InboxCounts, InboxItemOut, item_out
 from clarion.ports.clock import Clock
@@ -175,7 +175,7 @@ class InboxNews:
     async def _read_all(self, wanted: Wanted, missed: Missed, now_ms: int) -> bytes:
         """Return the frame for a user who has read everything: all items but those that are still unread."""
         reader = await self._reader(wanted, now_ms)
-        page = await reader.page(Filter(UNREAD), None, PAGE_ITEMS_MAX)
+        page = await reader.page(ItemFilter(UNREAD), None, PAGE_ITEMS_MAX)
         except_ = [ids.write(ids.DELIVERY_PREFIX, entry.item.item_id) for entry in page.entries]
         at = missed.horizon.at_ms if missed.horizon is not None else now_ms
         return opened_as("item_state", all_read_at=shown(at), unread=except_)
@@ -193,7 +193,7 @@ class InboxNews:
 
     async def _counted(self, wanted: Wanted, now_ms: int) -> bytes:
         reader = await self._reader(wanted, now_ms)
-        found, more = await reader.counts(Filter())
+        found, more = await reader.counts(ItemFilter())
         user = wanted.tenant, wanted.user_id
         kept = self._kept[user] = Kept(reader.position, found, more, position_tag(*user))
         return _counts(kept)

@@ -30,7 +30,7 @@ _CLOSING_WAIT_S: Final = 1.0
 """How long a client has to answer a close frame."""
 
 
-class Session(Socket):
+class LiveSession(Socket):
     """A WebSocket of one client. It is a `Client` of the hub once its hello was accepted."""
 
     __slots__ = (
@@ -40,15 +40,15 @@ class Session(Socket):
 
     def __init__(
         self,
-        hello: Callable[["Session", Hello], None],
-        leave: Callable[["Session"], None],
+        hello: Callable[["LiveSession", Hello], None],
+        leave: Callable[["LiveSession"], None],
         address: str,
         origin: str,
         own_origin: bool,
         now_s: float,
     ) -> None:
         """`hello` is called with the client's first message, `leave` when the connection has ended."""
-        self._hello: Callable[[Session, Hello], None] | None = hello
+        self._hello: Callable[[LiveSession, Hello], None] | None = hello
         self._leave = leave
         self._transport: WSTransport | None = None
         self._begun_s = self._last_s = now_s

@@ -107,7 +107,7 @@ class EventStream:
         return events
 
 
-class Streams:
+class EventStreams:
     """The ASGI application of streams."""
 
     def __init__(self, hub: Hub, door: Door, refuse: Refuse) -> None:

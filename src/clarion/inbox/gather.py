@@ -14,7 +14,7 @@ from clarion.inbox.rules.inbox import (
     UNREAD_SOURCE,
     Counts,
     Entry,
-    Filter,
+    ItemFilter,
     Source,
     counts,
     edge_of,
@@ -51,7 +51,7 @@ class InboxReader:
         self.position = head.position
 
     async def page(
-        self, only: Filter, before: ItemPlace | None, limit: int, examined: int = INBOX_COUNT_MAX
+        self, only: ItemFilter, before: ItemPlace | None, limit: int, examined: int = INBOX_COUNT_MAX
     ) -> ItemPage:
         """Return up to `limit` items of a list below a place: fewer where so many items were examined, or
         `INBOX_SCAN_MAX` broadcasts."""
@@ -69,13 +69,13 @@ class InboxReader:
                 break
         return ItemPage(found, rest)
 
-    async def counts(self, only: Filter) -> tuple[Counts, bool]:
+    async def counts(self, only: ItemFilter) -> tuple[Counts, bool]:
         """Return the counts of a list, and whether it has more items than were counted."""
         page = await self.page(only, None, INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX)
         return counts(page.entries), page.rest is not None
 
     async def _pieces(
-        self, only: Filter, before: ItemPlace | None, at_a_time: int
+        self, only: ItemFilter, before: ItemPlace | None, at_a_time: int
     ) -> AsyncIterator[tuple[list[Entry], ItemPlace | None, int]]:
         """Yield the items of a list below `before`, newest first, with the place at and above which all were read, and how
         many were examined."""
@@ -121,7 +121,7 @@ class InboxReader:
     def _arrived(self, items: Sequence[Item]) -> list[Item]:
         return [item for item in items if self.position.passed(item.place)]
 
-    async def _shown(self, items: list[Item], only: Filter) -> list[Entry]:
+    async def _shown(self, items: list[Item], only: ItemFilter) -> list[Entry]:
         facts = await self._inbox.facts(self._tenant, self._user_id, [item.item_id for item in items])
         keys = {item.collapse_key for item in items if item.collapse_key}
         newest: Mapping[str, ItemPlace] = {}

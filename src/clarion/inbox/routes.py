@@ -10,7 +10,7 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.domain.inbox import Item, Position
 from clarion.domain.limits_processes import INBOX_WAIT_MS_MAX
 from clarion.inbox.gather import InboxReader, open_reader
-from clarion.inbox.rules.inbox import ACTIVE, SHOWS, Filter
+from clarion.inbox.rules.inbox import ACTIVE, SHOWS, ItemFilter
 from clarion.inbox.rules.marks import mark_of
 from clarion.inbox.rules.positions import cursor_bytes, position_bytes, read_cursor, read_position
 from clarion.inbox.shapes import Action, InboxCounts, InboxPage, item_out
@@ -95,7 +95,7 @@ class _Inbox:
             raise not_a_cursor()
         usable = since is None or since.precedes(reader.position)
         page = await reader.page(
-            Filter(only.show, only.category, only.workflow, since if usable else None), before, limit
+            ItemFilter(only.show, only.category, only.workflow, since if usable else None), before, limit
         )
         rest = None if page.rest is None else cursor_text(cursor_bytes(tenant, user_id, epoch, page.rest))
         position = cursor_text(position_bytes(tenant, user_id, reader.position))
@@ -142,12 +142,12 @@ async def ordinal_of(directory: Directory, call: Call) -> int | None:
     return (await directory.ordinals(call.caller.tenant, [user_id])).get(user_id)
 
 
-def filter_of(call: Call) -> Filter:
+def filter_of(call: Call) -> ItemFilter:
     """Return the filter in a query. Raises `InvalidField`."""
     show = call.query.get("show", ACTIVE)
     if show not in SHOWS:
         raise InvalidField(f"must be one of {', '.join(SHOWS)}", field="show")
-    return Filter(show, call.query.get("category"), call.query.get("workflow"))
+    return ItemFilter(show, call.query.get("category"), call.query.get("workflow"))
 
 
 def wait_of(call: Call) -> int:

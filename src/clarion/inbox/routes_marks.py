@@ -7,7 +7,7 @@ from clarion.domain.limits_processes import INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINE
 from clarion.domain.times import check_time
 from clarion.inbox.gather import InboxReader, open_reader
 from clarion.inbox.routes import ordinal_of, position_of, user_of
-from clarion.inbox.rules.inbox import Filter
+from clarion.inbox.rules.inbox import ItemFilter
 from clarion.inbox.rules.marks import changes, list_for, mark_of
 from clarion.inbox.shapes import MarksIn, MarksOut
 from clarion.inbox.worker_marks import Marking
@@ -76,7 +76,7 @@ class _Marks:
         until = position_of(tenant, user_id, body.position, "position")
         if until is not None and not until.precedes(reader.position):
             raise InvalidField("is over: read the list again", field="position", code="position_over")
-        only = Filter(list_for(body.action, body.show), body.category, body.workflow, until=until)
+        only = ItemFilter(list_for(body.action, body.show), body.category, body.workflow, until=until)
         if body.action == "read" and (body.show, body.category, body.workflow) == (None, None, None):
             return MarksOut(await self._read_all(call, reader, until or reader.position), more=False)
         page = await reader.page(only, None, INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX)
@@ -87,7 +87,7 @@ class _Marks:
 
     async def _read_all(self, call: Call, reader: InboxReader, until: Position) -> int:
         """Mark everything up to a position as read; return how many were unread, of as many as are counted."""
-        page = await reader.page(Filter("unread", until=until), None, INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX)
+        page = await reader.page(ItemFilter("unread", until=until), None, INBOX_COUNT_MAX, INBOX_ITEMS_EXAMINED_MAX)
         unseen = [entry.item.item_id for entry in page.entries if entry.seen_ms is None][:READ_ALL_SEEN_MAX]
         await self._marking.read_all(call.caller.tenant, user_of(call), until, unseen, self._clock.now_ms())
         return len(page.entries)

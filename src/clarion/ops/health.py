@@ -17,17 +17,17 @@ class HealthCheck(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Report(msgspec.Struct, frozen=True):
+class HealthReport(msgspec.Struct, frozen=True):
     """All checks; `ready` if every one passed."""
 
     ready: bool
     checks: list[HealthCheck]
 
 
-def report(checks: Iterable[HealthCheck]) -> Report:
+def report(checks: Iterable[HealthCheck]) -> HealthReport:
     """Return the report of these checks."""
     found = list(checks)
-    return Report(ready=all(check.ok for check in found), checks=found)
+    return HealthReport(ready=all(check.ok for check in found), checks=found)
 
 
 def disk(directory: Path) -> HealthCheck:

@@ -40,7 +40,7 @@ class StepFacts(NamedTuple):
     sends: SendFacts
 
 
-class StepResult(NamedTuple):
+class PlanStepResult(NamedTuple):
     """The result of one step. `fetches` are the calls to make, and `notes` the counts and log lines to write, once it
     is durable."""
 
@@ -70,7 +70,7 @@ class StepResult(NamedTuple):
         return any((self.frames, self.timers, self.cells, self.cursors))
 
 
-def decide(work: Work, facts: StepFacts, expressions: Expressions, now_ms: int) -> StepResult | Need:
+def decide(work: Work, facts: StepFacts, expressions: Expressions, now_ms: int) -> PlanStepResult | Need:
     """Return the result of a batch at a time (Unix ms), or the missing facts. `expressions` only compiles texts, so the
     result depends on the arguments alone."""
     step = _Step(facts, expressions, now_ms)
@@ -147,11 +147,11 @@ class _Step:
         # Routes get shorter and digests collect, so this is a bug; continuing would drop the remaining items.
         raise RuntimeError(f"a planning step led to more planning {ROUNDS_MAX} times")
 
-    def result(self) -> StepResult:
+    def result(self) -> PlanStepResult:
         """Return the result of the step."""
         instance_step, resumed, notes = self.turn, self.resumed, self._notes
         instance_step.finish()
-        return StepResult(
+        return PlanStepResult(
             frames=[*self._frames, *instance_step.frames],
             timers=[*self._timers, *instance_step.timers, *resumed.timers],
             cursors=self._cursors,

@@ -10,7 +10,7 @@ from clarion.plan.gather import StepGatherer
 from clarion.plan.gather_frames import FrameReader, Frames
 from clarion.plan.notes import Notes
 from clarion.plan.rules.need import NEED_ROUNDS_MAX, Need
-from clarion.plan.step import StepResult, decide
+from clarion.plan.step import PlanStepResult, decide
 from clarion.plan.work import Work, work_of
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
@@ -183,11 +183,11 @@ class PlanWorker:
             self._telemetry.log("error", "plan_stopped", partition=partition, detail=str(unknown))
             return None
 
-    async def _plan(self, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, StageResult]:
+    async def _plan(self, lease: Lease, frames: Frames, now_ms: int) -> tuple[PlanStepResult, StageResult]:
         result = await self._decide(work_of(frames.batch, now_ms), lease, now_ms)
         return result, result.stored(lease, frames.commits(lease))
 
-    async def _decide(self, work: Work, lease: Lease, now_ms: int) -> StepResult:
+    async def _decide(self, work: Work, lease: Lease, now_ms: int) -> PlanStepResult:
         """Gather and decide; gather more and decide again for as long as facts are missing."""
         facts = await self._gatherer.gather(work, lease, now_ms)
         for rounds in range(NEED_ROUNDS_MAX):

@@ -23,7 +23,7 @@ class SyntaxProblem(ValueError):
         self.column = column
 
 
-class Usage(msgspec.Struct, frozen=True):
+class TemplateReads(msgspec.Struct, frozen=True):
     """Which names a template reads: `data` names at the top level that it needs, whether it reads `user`, every path below
     `data` that it needs (`order.number`, `order.lines[].name`), and every one it reads at all."""
 
@@ -45,7 +45,7 @@ class Renderer(Protocol):
         `html`. Raises `SyntaxProblem`."""
         ...
 
-    def usage(self, source: Any) -> Usage:
+    def usage(self, source: Any) -> TemplateReads:
         """Return the names a source reads. Raises `SyntaxProblem`."""
         ...
 

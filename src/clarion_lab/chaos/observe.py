@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.cli.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Remote, RequestRefused, Unreachable
 from clarion_lab.chaos.oracle import TERMINAL, Account
 from clarion_lab.chaos.store import ENDING
 
@@ -43,7 +43,7 @@ class Observer:
             try:
                 if self._is_idle():
                     return True
-            except (Refused, Unreachable):
+            except (RequestRefused, Unreachable):
                 pass
             time.sleep(POLL_S)
         return False

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clarion.app.cli.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Remote, RequestRefused, Unreachable
 from clarion.app.processes.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
 from clarion_lab.demo import decisions, report, scenario, seed
@@ -144,7 +144,7 @@ def _wait_ready(process: subprocess.Popen[bytes], remote: Remote, folder: Path) 
             raise OperatorError(f"Clarion did not start: {last or f'exit code {process.returncode}'}")
         try:
             remote.call("GET", "/readyz")
-        except (Unreachable, Refused):
+        except (Unreachable, RequestRefused):
             time.sleep(_POLL_S)
         else:
             return

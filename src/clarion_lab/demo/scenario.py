@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.cli.remote import Refused, Remote
+from clarion.app.cli.remote import Remote, RequestRefused
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import NAMES, TERMINAL
 from clarion.domain.errors import OperatorError
@@ -91,7 +91,7 @@ def _notification(demo: Remote, id_: str) -> tuple[list[Delivery], bool]:
     """Return a notification's deliveries so far and whether all of them are terminal."""
     try:
         answer = demo.get(f"/v1/notifications/{id_}")
-    except Refused as refused:
+    except RequestRefused as refused:
         if refused.status == 404:
             return [], False
         raise

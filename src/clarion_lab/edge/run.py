@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 import psutil
 
-from clarion.app.cli.remote import CA_FILE_VARIABLE, Refused, Unreachable
+from clarion.app.cli.remote import CA_FILE_VARIABLE, RequestRefused, Unreachable
 from clarion_lab.edge import offers, verdict
 from clarion_lab.edge.attacker import AttackResult, AttackSpec
 from clarion_lab.edge.attacks import OPEN, TLS, Attack
@@ -117,7 +117,7 @@ class ApiWatch:
         does not respond in time has been busy for that time."""
         try:
             page = self._system.client(timeout_s=METRICS_S_MAX).call("GET", "/metrics")
-        except (Refused, Unreachable):
+        except (RequestRefused, Unreachable):
             return METRICS_S_MAX * 1000, UNANSWERED
         before, self._stretches = self._stretches, stretches(page.decode(), API)
         return verdict.lag_ms(before, self._stretches)
@@ -131,7 +131,7 @@ class ApiWatch:
             try:
                 client.get("/healthz")
                 quick += 1
-            except (Refused, Unreachable):
+            except (RequestRefused, Unreachable):
                 quick = 0
             time.sleep(RECOVER_PAUSE_S)
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 import msgspec
 import psutil
 
-from clarion.app.cli.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Remote, RequestRefused, Unreachable
 from clarion_lab.load.accounting import Reading, busy, facts, stage_cpu_s, tree
 from clarion_lab.machine.ports import free_port
 
@@ -153,7 +153,7 @@ class System:
             try:
                 for client in clients:
                     client.get("/readyz")
-            except (Refused, Unreachable):
+            except (RequestRefused, Unreachable):
                 return False
             return True
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from clarion.app.cli.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Remote, RequestRefused, Unreachable
 from clarion.identity.user_tokens import UserTokens
 from clarion.outbound.secrets.master_key import FileVault
 from clarion_lab.load import seed_data
@@ -56,7 +56,7 @@ def answers(port: int) -> bool:
     """Return whether a gateway answers."""
     try:
         Remote(f"http://{HOST}:{port}", "", 2.0).get("/healthz")
-    except (Refused, Unreachable):
+    except (RequestRefused, Unreachable):
         return False
     return True
 

@@ -10,7 +10,7 @@ import pytest
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
-from clarion.deliver.rules.retry import Policy
+from clarion.deliver.rules.retry import RetryPolicy
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
@@ -82,7 +82,7 @@ class Running:
         self._stop = asyncio.Event()
         timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
         self._waiting = asyncio.create_task(timers.run(self._stop))
-        self._pool = await world.pool(accounts=used, policy=Policy((1_000, 2_000, 4_000, 8_000), 3_600_000))
+        self._pool = await world.pool(accounts=used, policy=RetryPolicy((1_000, 2_000, 4_000, 8_000), 3_600_000))
         return world
 
     async def __aexit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.accounts.worker_pace import Pace
 from clarion.deliver.partition.results import Result, timers_of
 from clarion.deliver.rules.answer import Answer
-from clarion.deliver.rules.retry import Next, Policy
+from clarion.deliver.rules.retry import Next, RetryPolicy
 from clarion.domain import ids
 from clarion.domain.account_health import AccountHealth
 from clarion.domain.channel import CHANNELS, Channel, Lane
@@ -42,7 +42,7 @@ from tests.stages.world import TENANT, World, address
 from tests.unit.deliver.test_failover import FINE, EditableDirectory, account, always, recorded_attempts, settled
 
 A, B = address("a", 1), address("a", 2)
-PATIENT = Policy((1_000, 2_000, 4_000, 8_000), 24 * 3_600_000)
+PATIENT = RetryPolicy((1_000, 2_000, 4_000, 8_000), 24 * 3_600_000)
 
 
 class Fleet:
@@ -308,7 +308,7 @@ def test_a_pass_ends_also_with_more_accounts_than_it_tries(directory):
         stop = asyncio.Event()
         timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
         firing = asyncio.create_task(timers.run(stop))
-        holder = await fleet.holder(policy=Policy((1_000_000,), 10**8))
+        holder = await fleet.holder(policy=RetryPolicy((1_000_000,), 10**8))
         await asyncio.sleep(60)
         await holder.crash()
         await kill(firing)

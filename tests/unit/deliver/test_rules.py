@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clarion.deliver.rules.choice import chance_of, in_order
 from clarion.deliver.rules.lost_attempt import after_loss
-from clarion.deliver.rules.retry import Policy, Turn, after, parked, pause_ms
+from clarion.deliver.rules.retry import RetryPolicy, Turn, after, parked, pause_ms
 from clarion.deliver.rules.window import Done, FrameWindow
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Account
@@ -30,7 +30,7 @@ from tests.strategies import outcomes
 NOW_MS = 1_700_000_000_000
 
 policies = st.builds(
-    Policy,
+    RetryPolicy,
     pauses_ms=st.lists(st.integers(1, 3_600_000), min_size=1, max_size=6).map(tuple),
     age_max_ms=st.integers(1_000, 7 * 86_400_000),
 )
@@ -55,7 +55,7 @@ turns = st.builds(
 )
 
 
-def deadline_ms(been: Trail, policy: Policy, turn: Turn) -> int:
+def deadline_ms(been: Trail, policy: RetryPolicy, turn: Turn) -> int:
     return min((been.since_ms or NOW_MS) + policy.age_max_ms, turn.expires_ms or 1 << 60)
 
 
@@ -121,7 +121,7 @@ def test_each_outcome_has_one_meaning(been, policy, jitter):
 
 @given(st.integers(1, 10), st.lists(jitters, min_size=10, max_size=10))
 def test_passes_can_be_bounded_by_number(most, draws):
-    policy, been = Policy((1,), 86_400_000, most), Trail()
+    policy, been = RetryPolicy((1,), 86_400_000, most), Trail()
     for number, jitter in enumerate(draws[:most], 1):
         records = after(Transient(), been, policy, Turn(NOW_MS, jitter, "main"))
         assert (records.event is Event.EXHAUSTED) == (number == most)
@@ -133,7 +133,7 @@ def test_without_any_account_a_delivery_does_not_wait():
     assert (records.event, records.reason) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
 
 
-_DAY = Policy((30_000, 300_000, 1_800_000, 3_600_000), 86_400_000)
+_DAY = RetryPolicy((30_000, 300_000, 1_800_000, 3_600_000), 86_400_000)
 
 
 @given(st.lists(st.floats(0.2, 0.99), min_size=200, max_size=200), st.none() | st.integers(60_000, 20 * 3_600_000))
@@ -195,7 +195,7 @@ def test_a_delivery_that_waited_a_day_is_checked_less_often():
     day_ms = 86_400_000
     been = Trail(since_ms=NOW_MS - day_ms, parked_ms=NOW_MS - day_ms, parks=300)
     turn = Turn(NOW_MS, 0.99, "main")
-    records = parked(Reason.PROVIDER_DOWN, NOW_MS, Lane.BULK, been, Policy((1_000,), 7 * day_ms), turn)
+    records = parked(Reason.PROVIDER_DOWN, NOW_MS, Lane.BULK, been, RetryPolicy((1_000,), 7 * day_ms), turn)
     assert PARK_MS_MAX < records.retry_ms - NOW_MS <= day_ms // PARK_GROWTH
 
 

@@ -5,7 +5,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits_delivery import RECEIPT_AHEAD_MS_MAX, WORD_ONCE_MS
 from clarion.feedback.decide import FeedbackFacts, Lift, SuppressionChanges, decide
-from clarion.feedback.match import LookupResults, Lookups, Match, Members, early, lookups, match
+from clarion.feedback.match import LookupResults, Members, ReceiptLookups, ReceiptMatch, early, lookups, match
 from clarion.journal.codec import decode
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.receipts import Inbound, Receipt, Suppress
@@ -25,7 +25,7 @@ FOREIGN = Receipt("delivered", "e3", "", vendor_message_id="m-1")
 NOTHING = LookupResults(frozenset(), {}, {})
 
 
-def matched(receipt: Receipt, found: LookupResults) -> Match | None:
+def matched(receipt: Receipt, found: LookupResults) -> ReceiptMatch | None:
     return match(receipt, found, NOW_MS, PARTITIONS)
 
 
@@ -33,16 +33,16 @@ def test_lookups_name_each_thing_once_and_nothing_unbelievable():
     later = ids.notification_id(NOW_MS + RECEIPT_AHEAD_MS_MAX + 1, 1, b"f" * 9) + b"8" * 8
     parsed = [SINGLE, SINGLE, OF_CHUNK, FOREIGN, Receipt("delivered", "e4", ids.reference(later, None))]
     wanted = lookups(SES, parsed, NOW_MS, PARTITIONS)
-    assert wanted == Lookups(frozenset({DELIVERY}), frozenset({"m-1"}), frozenset({CHUNK}))
+    assert wanted == ReceiptLookups(frozenset({DELIVERY}), frozenset({"m-1"}), frozenset({CHUNK}))
     by_reference_only = Account("acme", "mail", Channel.EMAIL, "sendgrid", 0, {}, {})
-    assert lookups(by_reference_only, [FOREIGN], NOW_MS, PARTITIONS) == Lookups()
+    assert lookups(by_reference_only, [FOREIGN], NOW_MS, PARTITIONS) == ReceiptLookups()
 
 
 def test_found_rows_make_the_match():
-    assert matched(SINGLE, NOTHING) == Match(DELIVERY, None, False)
-    assert matched(SINGLE, NOTHING._replace(delivery_ids=frozenset({DELIVERY}))) == Match(DELIVERY, None, True)
+    assert matched(SINGLE, NOTHING) == ReceiptMatch(DELIVERY, None, False)
+    assert matched(SINGLE, NOTHING._replace(delivery_ids=frozenset({DELIVERY}))) == ReceiptMatch(DELIVERY, None, True)
     whole = NOTHING._replace(chunks={CHUNK: MEMBERS})
-    assert matched(OF_CHUNK, whole) == Match(MEMBER, (CHUNK, 1), True, "bo", "bo@example.com")
+    assert matched(OF_CHUNK, whole) == ReceiptMatch(MEMBER, (CHUNK, 1), True, "bo", "bo@example.com")
     assert matched(Receipt("delivered", "e", ids.reference(MEMBER, (CHUNK, 0))), whole) is None
     assert matched(FOREIGN, NOTHING) is None
 
@@ -59,7 +59,12 @@ def test_a_call_becomes_frames_by_partition_and_suppressions_in_their_order():
         Receipt("resubscribed", "e6", suppress=Suppress("ada@example.com", "unsubscribed", lift=True)),
         Receipt("bounced", "e7", suppress=Suppress("no address", "hard_bounce")),
     ]
-    matches = [Match(DELIVERY, None, True), Match(MEMBER, (CHUNK, 1), True, "bo", "bo@example.com"), None, None]
+    matches = [
+        ReceiptMatch(DELIVERY, None, True),
+        ReceiptMatch(MEMBER, (CHUNK, 1), True, "bo", "bo@example.com"),
+        None,
+        None,
+    ]
     result = decide(SES, parsed, FeedbackFacts(matches, frozenset(), PARTITIONS), b"digest", NOW_MS)
     frames = {frame.partition: decode(frame.payload) for frame in result.stored.frames}
     assert [frames[3].delivery_ids, frames[2].user_ids] == [[DELIVERY], ["bo"]]

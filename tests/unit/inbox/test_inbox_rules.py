@@ -13,7 +13,7 @@ from clarion.inbox.rules.inbox import (
     UNREAD,
     UNREAD_SOURCE,
     Entry,
-    Filter,
+    ItemFilter,
     Source,
     arrived_of,
     counts,
@@ -106,17 +106,17 @@ def test_lists_apply_their_filters():
         Entry(item(1), snoozed_ms=9),
     )
     entries = (fresh, read, away, later)
-    assert [is_shown(entry, Filter(ACTIVE)) for entry in entries] == [True, True, False, False]
-    assert [is_shown(entry, Filter(UNREAD)) for entry in entries] == [True, False, False, False]
-    assert [is_shown(entry, Filter(ARCHIVED)) for entry in entries] == [False, False, True, False]
-    assert [is_shown(entry, Filter(SNOOZED)) for entry in entries] == [False, False, False, True]
-    assert [is_shown(entry, Filter(ALL)) for entry in entries] == [True, True, True, True]
+    assert [is_shown(entry, ItemFilter(ACTIVE)) for entry in entries] == [True, True, False, False]
+    assert [is_shown(entry, ItemFilter(UNREAD)) for entry in entries] == [True, False, False, False]
+    assert [is_shown(entry, ItemFilter(ARCHIVED)) for entry in entries] == [False, False, True, False]
+    assert [is_shown(entry, ItemFilter(SNOOZED)) for entry in entries] == [False, False, False, True]
+    assert [is_shown(entry, ItemFilter(ALL)) for entry in entries] == [True, True, True, True]
     seen = Position(b"", own=0, shared=2)
-    assert [is_shown(entry, Filter(ALL, since=seen)) for entry in entries] == [True, True, False, False]
-    assert [is_shown(entry, Filter(ALL, until=seen)) for entry in entries] == [False, False, True, True]
+    assert [is_shown(entry, ItemFilter(ALL, since=seen)) for entry in entries] == [True, True, False, False]
+    assert [is_shown(entry, ItemFilter(ALL, until=seen)) for entry in entries] == [False, False, True, True]
     news = Entry(item(1, category="news"))
-    assert (is_shown(news, Filter(category="news")), is_shown(fresh, Filter(category="news"))) == (True, False)
-    assert (is_shown(news, Filter(workflow="w"), "w"), is_shown(news, Filter(workflow="w"))) == (True, False)
+    assert (is_shown(news, ItemFilter(category="news")), is_shown(fresh, ItemFilter(category="news"))) == (True, False)
+    assert (is_shown(news, ItemFilter(workflow="w"), "w"), is_shown(news, ItemFilter(workflow="w"))) == (True, False)
 
 
 def test_counts_are_of_the_list():

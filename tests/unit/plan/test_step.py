@@ -20,7 +20,7 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.notes import Notes
 from clarion.plan.rules.need import MissingFacts, Need
 from clarion.plan.schedules.firing import fire
-from clarion.plan.step import StepFacts, StepResult, decide
+from clarion.plan.step import PlanStepResult, StepFacts, decide
 from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, NewCancellations, Unreadable, WaitFacts
 from clarion.plan.work import work_of
 from clarion.plan.workflow.instance import INSTANCE_CELL, instance_id
@@ -41,7 +41,7 @@ def accepted(number: int, **request: Any) -> AcceptedFrame:
     return AcceptedFrame([bytes([number]) * 16], [TENANT], [NOW_MS], [Request(to=to, **values)])
 
 
-def decided(*frames: Any, waits: WaitFacts) -> StepResult | Need:
+def decided(*frames: Any, waits: WaitFacts) -> PlanStepResult | Need:
     work = work_of([(Lane.NORMAL, frame) for frame in frames], NOW_MS)
     return decide(work, StepFacts(waits, SendFacts()), EXPRESSIONS, NOW_MS)
 
@@ -59,7 +59,7 @@ def test_all_missing_facts_of_a_batch_are_named_at_once():
 
 def test_an_empty_batch_decides_nothing():
     result = decided(waits=WaitFacts(0, 1, {}))
-    assert isinstance(result, StepResult)
+    assert isinstance(result, PlanStepResult)
     assert not result.changes()
 
 
@@ -99,7 +99,7 @@ def test_a_workflow_that_cannot_be_read_fails_its_instances_alone():
         DEFINITIONS: {(TENANT, Workflow, "w", 1): Unreadable(ValueError("what is this"))},
     }
     result = decided(accepted(1, workflow="w", workflow_version=1), waits=WaitFacts(0, 1, known))
-    assert isinstance(result, StepResult)
+    assert isinstance(result, PlanStepResult)
     assert [line.event for line in result.notes.lines] == ["workflow_crashed"]
     assert result.notes.counts["workflow_events", (("event", "failed"),)] == 1
     assert result.cells == []

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from clarion.domain.history import Changes, InboxItem
-from clarion.inbox.rules.inbox import UNREAD, Filter
+from clarion.inbox.rules.inbox import UNREAD, ItemFilter
 from clarion.stores.postgres.migrate import upgrade as upgrade_postgres
 from clarion.stores.postgres.pool import Database
 from clarion.stores.postgres.state_rows import fold_rows
@@ -47,12 +47,12 @@ async def check(state) -> None:
     assert (before.own, before.shared, len(before.epoch)) == (3, 2, 8)
     assert await inboxes.titles() == ["own 50", "40", "own 30", "20", "own 10"]
     assert await inboxes.titles(limit=1) == ["own 50", "40", "own 30", "20", "own 10"]
-    assert await inboxes.titles(Filter(UNREAD)) == ["own 50", "40", "20"]
+    assert await inboxes.titles(ItemFilter(UNREAD)) == ["own 50", "40", "20"]
     assert [entry.read_ms for entry in await inboxes.listed()][2] == 77
     assert await inboxes.titles(ordinal=2) == ["own 50", "own 30", "own 10"]
     assert (await inboxes.reader(tenant="other")).position[1:] == (3, 0)
     await inboxes.arrive(own(5), *broadcast(6, 100))
-    assert await inboxes.titles(Filter("all", since=before)) == ["own 5", "6"]
+    assert await inboxes.titles(ItemFilter("all", since=before)) == ["own 5", "6"]
     assert (await inboxes.titles())[:3] == ["own 5", "6", "own 50"]
     held = broadcast(40, 100)[0]
     held.chunk_id, held.ordinals = old.broadcast_id(40) + b"chunk-01", [1, 2]

@@ -14,7 +14,7 @@ from clarion.domain.delivery_state import Event
 from clarion.domain.errors import AlreadyStored, DurabilityError, Overloaded, StaleLease
 from clarion.domain.history import Attempt, Changes, HealthChange
 from clarion.domain.inbox import Horizon, Mark
-from clarion.inbox.rules.inbox import Filter
+from clarion.inbox.rules.inbox import ItemFilter
 from clarion.ports.history import DeadLetterFilter, ListWindow
 from clarion.ports.inbox_feed import Wanted
 from clarion.ports.stage_store import Position
@@ -205,7 +205,7 @@ async def test_an_item_that_is_stored_beside_a_chunk_is_not_missed(state, tmp_pa
     seen = (await inboxes.reader()).position
     await begun.commit()
     await other.close()
-    assert await inboxes.titles(Filter("all", since=seen)) == ["beside"]
+    assert await inboxes.titles(ItemFilter("all", since=seen)) == ["beside"]
     (now,) = await feed.positions([(world.TENANT, "user-1")])
     (missed,) = await feed.missed([Wanted(world.TENANT, "user-1", 1, seen, now)])
     assert [one.item_id for one in missed.items] == [b"i" * 24]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from clarion.app.cli.options import Key, Url, remote
-from clarion.app.cli.remote import Refused, Remote
+from clarion.app.cli.remote import Remote, RequestRefused
 from clarion.domain.duration import check_duration
 from clarion.domain.limits import KEY_OVERLAP_S_MAX, KEY_TTL_MS_MAX
 
@@ -50,7 +50,7 @@ def make_tenant(operator: Remote, tenant: str) -> None:
     """Create a tenant unless there is one."""
     try:
         operator.get(f"/v1/tenants/{tenant}")
-    except Refused as refused:
+    except RequestRefused as refused:
         if refused.status != 404:
             raise
         operator.put(f"/v1/tenants/{tenant}", {"name": tenant})

@@ -17,7 +17,7 @@ import typer
 from clarion.app.cli.options import ConfigFile, DataDir, configuration
 from clarion.app.config.loading import defaults_text
 from clarion.app.config.settings import Config
-from clarion.app.processes.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
+from clarion.app.processes.supervisor import PARENT_VARIABLE, SupervisedRole, Supervisor, die_with_parent, only_one
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import OperatorError
 from clarion.ops import logging
@@ -192,7 +192,7 @@ def prepare(config: Config, *, takes_operator_key: bool = False) -> None:
             change_in_files(config)
 
 
-def roles(config: Config, config_file: Path | None) -> list[Role]:
+def roles(config: Config, config_file: Path | None) -> list[SupervisedRole]:
     """Return the processes of an installation, in the order they are started."""
     options = ["--config", str(config_file)] if config_file is not None else []
     if config.store == "memory":
@@ -204,8 +204,8 @@ def roles(config: Config, config_file: Path | None) -> list[Role]:
     return [_role("api", "api", *options), *workers, _role("scheduler", "scheduler", *options), *gateways]
 
 
-def _role(name: str, *words: str) -> Role:
-    return Role(name, [sys.executable, "-m", "clarion", *words], list(words))
+def _role(name: str, *words: str) -> SupervisedRole:
+    return SupervisedRole(name, [sys.executable, "-m", "clarion", *words], list(words))
 
 
 def _env(config: Config) -> dict[str, str]:

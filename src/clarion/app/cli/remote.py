@@ -22,7 +22,7 @@ _PAGE_ITEMS: Final = 200
 _PEM_START: Final = b"-----BEGIN CERTIFICATE-----"
 
 
-class Refused(OperatorError):
+class RequestRefused(OperatorError):
     """The API refused a call: its `status` and `code`, with the reason in `detail` and `field`."""
 
     def __init__(self, text: str, status: int, code: str, detail: str = "", field: str | None = None) -> None:
@@ -38,7 +38,7 @@ class Unreachable(OperatorError):
 
 
 class Remote:
-    """One API and one credential. Every call raises `Refused` or `Unreachable`."""
+    """One API and one credential. Every call raises `RequestRefused` or `Unreachable`."""
 
     def __init__(self, url: str, key: str = "", timeout_s: float = TIMEOUT_S) -> None:
         self.url = url.rstrip("/")
@@ -87,7 +87,7 @@ class Remote:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Return the body of the response to one request. Raises `Refused`, `Unreachable` or `OperatorError` for a URL
+        """Return the body of the response to one request. Raises `RequestRefused`, `Unreachable` or `OperatorError` for a URL
         or key that cannot be sent."""
         try:
             request = self._client.request(method, self.url + path).headers(dict(headers or {}))
@@ -151,11 +151,11 @@ class _Problem(msgspec.Struct):
     field: str | None = None
 
 
-def _refused(method: str, path: str, status: int, content: bytes) -> Refused:
+def _refused(method: str, path: str, status: int, content: bytes) -> RequestRefused:
     try:
         problem = msgspec.json.decode(content, type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem(detail=content[:200].decode(errors="replace"))
     where = f" ({problem.field})" if problem.field else ""
     text = f"{method} {path}: {status} {problem.code}: {problem.detail}{where}"
-    return Refused(text, status, problem.code, problem.detail, problem.field)
+    return RequestRefused(text, status, problem.code, problem.detail, problem.field)

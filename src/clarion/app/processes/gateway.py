@@ -36,7 +36,7 @@ from clarion.gateway.door import Checks, Door
 from clarion.gateway.feed import InboxNews
 from clarion.gateway.hub import Hub
 from clarion.gateway.presence import PresenceKeeper
-from clarion.gateway.streams import STREAM_PATH, Streams
+from clarion.gateway.streams import STREAM_PATH, EventStreams
 from clarion.identity.operator_keys import operator_keys
 from clarion.identity.tickets import Tickets
 from clarion.identity.user_tokens import TokenClaims, UserTokens, check_generation
@@ -180,7 +180,7 @@ def _application(parts: Parts, hub: Hub, door: Door, connections: Connections) -
         origins=Origins(parts.directory, config.public_url),
         is_operator=lambda _secret: False,
     )
-    streams = Streams(hub, door, _refuse)
+    streams = EventStreams(hub, door, _refuse)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_stream = scope["path"] == STREAM_PATH and scope["method"] == "GET"

@@ -22,7 +22,7 @@ import structlog
 
 from clarion.app.cli import main as cli
 from clarion.app.processes.command_line import show
-from clarion.app.processes.supervisor import HANDLED, Child, Role, Start, start_interpreter
+from clarion.app.processes.supervisor import HANDLED, Child, Start, SupervisedRole, start_interpreter
 from clarion.ops.crashes import write_crash
 from clarion.providers import catalogue
 
@@ -82,7 +82,7 @@ class CopyStarter:
         self._main = main
         self._reported = ""
 
-    def __call__(self, role: Role, env: Mapping[str, str]) -> Child:
+    def __call__(self, role: SupervisedRole, env: Mapping[str, str]) -> Child:
         """Start a role with these environment variables. Raises `OSError` when no further process can be started."""
         try:
             return self._copy(role, env)
@@ -92,7 +92,7 @@ class CopyStarter:
                 structlog.get_logger().warning("process shares no memory", process=role.name, reason=self._reported)
             return start_interpreter(role, env)
 
-    def _copy(self, role: Role, env: Mapping[str, str]) -> "Copy":
+    def _copy(self, role: SupervisedRole, env: Mapping[str, str]) -> "Copy":
         if (threads := _threads()) > 1:  # a copy has one thread, and would keep the locks that other threads held
             raise OSError(f"the supervisor has {threads} threads")
         for stream in (sys.stdout, sys.stderr):
@@ -133,7 +133,7 @@ class Copy:
 
 
 def _run_copy(
-    role: Role, env: Mapping[str, str], main: Callable[[], object], blocked: set[int | signal.Signals]
+    role: SupervisedRole, env: Mapping[str, str], main: Callable[[], object], blocked: set[int | signal.Signals]
 ) -> NoReturn:
     """Run the copied process to its end. It never returns into the code of its parent."""
     code = 1

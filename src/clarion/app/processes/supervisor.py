@@ -45,7 +45,7 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class Role(msgspec.Struct, frozen=True):
+class SupervisedRole(msgspec.Struct, frozen=True):
     """A process to keep running: its name, the command that starts it, and the arguments of that command."""
 
     name: str
@@ -64,7 +64,7 @@ class Child(Protocol):
         """Return its exit code, negative when a signal ended it; None while it runs."""
 
 
-Start = Callable[[Role, Mapping[str, str]], Child]
+Start = Callable[[SupervisedRole, Mapping[str, str]], Child]
 """Starts a role with these environment variables. Raises `OSError` when no further process can be started."""
 
 
@@ -97,7 +97,7 @@ class Supervisor:
 
     def __init__(
         self,
-        roles: Sequence[Role],
+        roles: Sequence[SupervisedRole],
         run_dir: Path,
         *,
         drain_timeout_ms: int,
@@ -185,7 +185,7 @@ class Supervisor:
 class _ManagedProcess:
     """One role: its child, or the time of its next start."""
 
-    def __init__(self, role: Role, run_dir: Path, env: Mapping[str, str], start: Start) -> None:
+    def __init__(self, role: SupervisedRole, run_dir: Path, env: Mapping[str, str], start: Start) -> None:
         self.role = role
         self.backoff = Backoff()
         self.child: Child | None = None
@@ -224,7 +224,7 @@ class _ManagedProcess:
                 os.kill(self.child.pid, number)
 
 
-def start_interpreter(role: Role, env: Mapping[str, str]) -> Child:
+def start_interpreter(role: SupervisedRole, env: Mapping[str, str]) -> Child:
     """Start a role as a program of its own. Raises `OSError`."""
     return subprocess.Popen(role.command, env=env, stdin=subprocess.DEVNULL)  # noqa: S603 - Clarion's own command
 

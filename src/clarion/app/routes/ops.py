@@ -32,6 +32,15 @@ def routes(parts: Parts, connections: Connections) -> list[Route]:
     tag = "about"
     return [
         Route("GET", "/healthz", healthz, PUBLIC, "Whether the process lives", tag=tag, health=True),
-        Route("GET", "/readyz", readyz, PUBLIC, "Whether it can take work", reply=health.Report, tag=tag, health=True),
+        Route(
+            "GET",
+            "/readyz",
+            readyz,
+            PUBLIC,
+            "Whether it can take work",
+            reply=health.HealthReport,
+            tag=tag,
+            health=True,
+        ),
         Route("GET", "/metrics", metrics, PUBLIC, "Metrics of all processes (Prometheus)", tag=tag, health=True),
     ]

@@ -15,7 +15,7 @@ from clarion.app.wiring.stores import open_stores, postgres
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.unsubscribe.links import SealedUnsubscribeLinks
-from clarion.deliver.rules.retry import Policy
+from clarion.deliver.rules.retry import RetryPolicy
 from clarion.domain.channel import Channel
 from clarion.identity.identify import Identity
 from clarion.identity.operator_keys import OperatorKeys
@@ -89,10 +89,10 @@ class Shared:
         """Return a renderer of deliveries; each stage has its own, with its own cache."""
         return Contents(self.directory, self.engines, self.links)
 
-    def policy(self, channel: Channel) -> Policy:
+    def policy(self, channel: Channel) -> RetryPolicy:
         """Return the retry policy of a channel."""
         deliver = self.config.deliver
-        return Policy(
+        return RetryPolicy(
             tuple(getattr(deliver.retry_pauses_ms, channel.value)),
             getattr(deliver.age_max_ms, channel.value),
             deliver.passes_max or None,

@@ -15,7 +15,7 @@ _QUOTES: Final = ('"""', "'''")
 _LINE: Final = re.compile(r"line (\d+)(?:, column (\d+))?:? ?(.*)", re.DOTALL)
 
 
-class Places:
+class FileLocations:
     """The places where the fields of one definition begin. An unknown field has the place of its nearest known
     parent."""
 

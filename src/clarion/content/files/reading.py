@@ -24,7 +24,7 @@ from clarion.content.files.folder import (
     Files,
     Folder,
 )
-from clarion.content.files.places import Places
+from clarion.content.files.places import FileLocations
 from clarion.domain.address import key as checked_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import PARTS
@@ -51,7 +51,7 @@ class Reading:
 
     def __init__(self, files: Files) -> None:
         self.folder = Folder()
-        self.places: dict[tuple[str, str], Places] = {}
+        self.places: dict[tuple[str, str], FileLocations] = {}
         self.problems: list[FileProblem] = []
         items: dict[tuple[str, str], Files] = defaultdict(dict)
         for path in sorted(files):
@@ -73,7 +73,7 @@ class Reading:
             kind, key, path = "layout", source.layout, path.removeprefix("layout.")
         elif path.startswith("partials.") and (partial := path.removeprefix("partials.")) in self.folder.partials:
             kind, key, path = "partial", partial, "source"
-        places = self.places.get((kind, key)) or Places(" ".join(filter(None, (kind, key))))
+        places = self.places.get((kind, key)) or FileLocations(" ".join(filter(None, (kind, key))))
         return FileProblem(*places.explain(path, detail))
 
     def _file(self, path: str, text: str, items: dict[tuple[str, str], Files]) -> None:
@@ -85,7 +85,7 @@ class Reading:
             case ["partials", name]:
                 self._partial(path, name, text)
             case [name] if name == BRAND_FILE:
-                places = self.places["brand", ""] = Places(path)
+                places = self.places["brand", ""] = FileLocations(path)
                 places.add_toml(path, text)
                 brand = _as(Brand, toml(path, text), places)
                 self.folder = msgspec.structs.replace(self.folder, brand=brand)
@@ -103,14 +103,14 @@ class Reading:
                 if key in self.folder.partials:
                     raise FileProblem(FileLocation(path), "exists in another language, too")
                 self.folder.partials[key] = Partial(_unended(text), engine)
-                places = self.places["partial", key] = Places(path)
+                places = self.places["partial", key] = FileLocations(path)
                 places.add_file(path, ("source",))
                 return
         raise FileProblem(FileLocation(path), f"has none of the extensions {', '.join(PARTIAL_ENDINGS.values())}")
 
     def _categories(self, path: str, text: str) -> None:
         for key, value in toml(path, text).items():
-            places = self.places["category", key] = Places(path)
+            places = self.places["category", key] = FileLocations(path)
             places.add_toml(path, text)
             self.folder.categories[_key(path, key)] = _as(FileCategory, value, places, key)
 
@@ -131,7 +131,7 @@ class Definition:
         self._files = files
         self._rest = set(files)
         self._main = TEMPLATE_FILE if kind == "template" else LAYOUT_FILE
-        self.places = Places(self._path(self._main))
+        self.places = FileLocations(self._path(self._main))
         _key(self._root, key)
         if self._main not in files:
             raise FileProblem(FileLocation(self._root), f"has no {self._main}")
@@ -252,7 +252,7 @@ def toml(path: str, text: str) -> dict[str, Any]:
         raise FileProblem(FileLocation(path), "is nested too deeply") from None
 
 
-def _as(kind: type[T], values: Any, places: Places, field: str = "") -> T:
+def _as(kind: type[T], values: Any, places: FileLocations, field: str = "") -> T:
     """Return the value of a field converted to its type. Raises `FileProblem`."""
     try:
         return msgspec.convert(values, kind)

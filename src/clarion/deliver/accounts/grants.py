@@ -15,7 +15,7 @@ class Grant(NamedTuple):
     detail: str = ""
 
 
-class HealthChange(NamedTuple):
+class HealthTransition(NamedTuple):
     """A change of an account's health at `at_ms` (Unix ms), and why."""
 
     account: Account

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
-from clarion.deliver.accounts.grants import Grant, HealthChange
+from clarion.deliver.accounts.grants import Grant, HealthTransition
 from clarion.deliver.accounts.local_health import LocalHealth, LocalHealths, UnreportedTally
 from clarion.deliver.rules import breaker as rules
 from clarion.deliver.rules.account_tally import is_lasting
@@ -54,7 +54,7 @@ class Breakers:
         self._recent: dict[LocalHealth, int] = {}
         """Accounts that are in use, and when they were last used."""
         self._refreshed_ms = self._logged_ms = -HEALTH_LOG_MS
-        self._changes: deque[HealthChange] = deque(maxlen=HEALTH_CHANGES_MAX)
+        self._changes: deque[HealthTransition] = deque(maxlen=HEALTH_CHANGES_MAX)
         self._noted: dict[asyncio.Event, None] = {}
 
     async def refresh(self, accounts: Sequence[Account] = ()) -> None:
@@ -165,7 +165,7 @@ class Breakers:
         """Return whether `changes` returns any."""
         return bool(self._changes)
 
-    def changes(self) -> list[HealthChange]:
+    def changes(self) -> list[HealthTransition]:
         """Return and clear the health changes that this process stored. Each is returned by one process alone, as long
         as the shared store works."""
         result = list(self._changes)
@@ -279,7 +279,7 @@ class Breakers:
 
     def _note_change(self, account: Account, before: HealthState, health: AccountHealth) -> None:
         state, detail = health.state, health.detail
-        self._changes.append(HealthChange(account, before, state, detail, self._clock.now_ms()))
+        self._changes.append(HealthTransition(account, before, state, detail, self._clock.now_ms()))
         for changed in self._noted:
             changed.set()
         level = "warning" if (before, state) == ("half_open", "open") else _LEVELS.get(state, "info")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from clarion.deliver.accounts.grants import HealthChange
+from clarion.deliver.accounts.grants import HealthTransition
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.domain.channel import Channel, Lane
@@ -180,7 +180,7 @@ def intents_of(
     return records
 
 
-def health_frames(partition: int, changes: Sequence[HealthChange]) -> list[Frame]:
+def health_frames(partition: int, changes: Sequence[HealthTransition]) -> list[Frame]:
     """Return the frames with the changes of account health. Probes and their failures are left out: nothing changed."""
     changes = [one for one in changes if one.state != "half_open" and (one.before, one.state) != ("half_open", "open")]
     if not changes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import CancellationCache
 from clarion.deliver.partition.worker_handover import Handovers
-from clarion.deliver.rules.retry import Policy
+from clarion.deliver.rules.retry import RetryPolicy
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.domain.planned import PlannedDelivery
@@ -33,7 +33,7 @@ class ChannelContext:
     cancelled: CancellationCache
     clock: Clock
     telemetry: Telemetry
-    policy: Policy
+    policy: RetryPolicy
     accounts: Accounts
     worker: str
     window: int

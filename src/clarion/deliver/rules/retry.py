@@ -26,7 +26,7 @@ _THROTTLE_MS = 1_000
 """The pause for a provider that asks for one without a length."""
 
 
-class Policy(msgspec.Struct, frozen=True):
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How long and how often a channel tries. `pauses_ms` are the longest pauses after the first, second, ... failed
     pass over its accounts; the last one applies to all later passes. A delivery is given up `age_max_ms` after its
     round began, and after `passes_max` failed passes if that bound is set."""
@@ -64,7 +64,7 @@ ACCEPTED: Final = Next(Event.ACCEPTED)
 """The decision after any successful attempt."""
 
 
-def pause_ms(failures: int, policy: Policy, jitter: float) -> int:
+def pause_ms(failures: int, policy: RetryPolicy, jitter: float) -> int:
     """Return the pause after failed pass number `failures` (from 1): full jitter, uniform between zero and the pause of
     the schedule.
 
@@ -73,7 +73,7 @@ def pause_ms(failures: int, policy: Policy, jitter: float) -> int:
     return int(_ceiling_ms(failures, policy) * jitter)
 
 
-def after(outcome: Outcome, been: Trail, policy: Policy, turn: Turn) -> Next:
+def after(outcome: Outcome, been: Trail, policy: RetryPolicy, turn: Turn) -> Next:
     """Return the decision after an attempt with this outcome."""
     been = _begin(been, turn)
     match outcome:
@@ -95,7 +95,7 @@ def after(outcome: Outcome, been: Trail, policy: Policy, turn: Turn) -> Next:
 _REFUSALS = {"render_failed": Reason.RENDER_FAILED, "egress_blocked": Reason.EGRESS_BLOCKED}
 
 
-def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: Policy, turn: Turn) -> Next:
+def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: RetryPolicy, turn: Turn) -> Next:
     """Return the decision after a turn in which no account could take the delivery before `until_ms`.
 
     A delivery that waits for a provider that is down, or for room in the retry budget, tries again at growing
@@ -126,7 +126,7 @@ def _begin(been: Trail, turn: Turn) -> Trail:
     return been if been.since_ms else msgspec.structs.replace(been, since_ms=turn.now_ms)
 
 
-def _after_unsent(outcome: Throttled | Transient | Misconfigured, been: Trail, policy: Policy, turn: Turn) -> Next:
+def _after_unsent(outcome: Throttled | Transient | Misconfigured, been: Trail, policy: RetryPolicy, turn: Turn) -> Next:
     if turn.others:
         trail = _after_attempt(been, tried=(*been.tried, turn.provider))
         return Next(Event.RETRY, Reason.FAILED_OVER, turn.now_ms, trail)
@@ -142,7 +142,7 @@ def _after_unsent(outcome: Throttled | Transient | Misconfigured, been: Trail, p
     return _again(Event.RETRY, Reason.NONE, been, policy, turn, outcome.after_ms or 0)
 
 
-def _after_ambiguous(been: Trail, policy: Policy, turn: Turn, asked_ms: int) -> Next:
+def _after_ambiguous(been: Trail, policy: RetryPolicy, turn: Turn, asked_ms: int) -> Next:
     if turn.on_ambiguous == "assume_sent":
         return Next(Event.ACCEPTED, Reason.ASSUMED_SENT)
     if turn.on_ambiguous == "stop":
@@ -151,7 +151,7 @@ def _after_ambiguous(been: Trail, policy: Policy, turn: Turn, asked_ms: int) -> 
     return _again(Event.AMBIGUOUS, Reason.NONE, pinned, policy, turn, asked_ms)
 
 
-def _paused(reason: Reason, been: Trail, policy: Policy, turn: Turn, asked_ms: int | None) -> Next:
+def _paused(reason: Reason, been: Trail, policy: RetryPolicy, turn: Turn, asked_ms: int | None) -> Next:
     """Return the next attempt after a pause the provider asked for: all deliveries got the same one, so it is a floor
     and the jitter is added to it."""
     floor_ms = _THROTTLE_MS if asked_ms is None else asked_ms
@@ -161,7 +161,7 @@ def _paused(reason: Reason, been: Trail, policy: Policy, turn: Turn, asked_ms: i
     return _due(Event.RETRY, reason, trail, policy, turn, turn.now_ms + floor_ms + int(floor_ms * turn.jitter / 8))
 
 
-def _again(event: Event, reason: Reason, been: Trail, policy: Policy, turn: Turn, floor_ms: int) -> Next:
+def _again(event: Event, reason: Reason, been: Trail, policy: RetryPolicy, turn: Turn, floor_ms: int) -> Next:
     trail = _after_attempt(been, failures=been.failures + 1, reason=int(reason))
     if _gives_up(trail, policy, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
@@ -174,7 +174,7 @@ def _again(event: Event, reason: Reason, been: Trail, policy: Policy, turn: Turn
     return _due(event, reason, trail, policy, turn, due_ms)
 
 
-def _due(event: Event, reason: Reason, trail: Trail, policy: Policy, turn: Turn, due_ms: int) -> Next:
+def _due(event: Event, reason: Reason, trail: Trail, policy: RetryPolicy, turn: Turn, due_ms: int) -> Next:
     if due_ms < _deadline_ms(trail, policy, turn):
         return Next(event, reason, due_ms, trail)
     if turn.expires_ms is not None and due_ms >= turn.expires_ms:
@@ -188,15 +188,15 @@ def _after_attempt(been: Trail, **changes: object) -> Trail:
     return msgspec.structs.replace(been, **{"tried": (), "parked_ms": None, "parks": 0, "reason": 0, **changes})
 
 
-def _gives_up(trail: Trail, policy: Policy, turn: Turn) -> bool:
+def _gives_up(trail: Trail, policy: RetryPolicy, turn: Turn) -> bool:
     most = FALLBACK_TRIES_MAX if turn.falls_back else policy.passes_max
     return most is not None and trail.failures >= min(most, policy.passes_max or most)
 
 
-def _deadline_ms(trail: Trail, policy: Policy, turn: Turn) -> int:
+def _deadline_ms(trail: Trail, policy: RetryPolicy, turn: Turn) -> int:
     deadline_ms = trail.since_ms + policy.age_max_ms
     return deadline_ms if turn.expires_ms is None else min(deadline_ms, turn.expires_ms)
 
 
-def _ceiling_ms(failures: int, policy: Policy) -> int:
+def _ceiling_ms(failures: int, policy: RetryPolicy) -> int:
     return policy.pauses_ms[min(failures, len(policy.pauses_ms)) - 1]

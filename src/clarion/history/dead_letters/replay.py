@@ -141,7 +141,7 @@ def addresses_of(letters: Sequence[Letter], edit: Edit) -> dict[str, set[str]]:
     return addresses
 
 
-class Tally:
+class ReplayTally:
     """Counts of a dry run."""
 
     def __init__(self) -> None:

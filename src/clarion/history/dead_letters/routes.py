@@ -18,7 +18,7 @@ from clarion.domain.permissions import CONTACTS
 from clarion.domain.times import shown
 from clarion.history.dead_letters.edit import edit_of
 from clarion.history.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
-from clarion.history.dead_letters.replay import Replays, ReplayVerdicts, Tally
+from clarion.history.dead_letters.replay import Replays, ReplayTally, ReplayVerdicts
 from clarion.history.dead_letters.search import LetterPage, LetterQuery, not_replayed, open_letter, query_of
 from clarion.history.dead_letters.shapes import (
     DeadLetterDetail,
@@ -167,7 +167,7 @@ class _DeadLetters:
     async def _by_ids(self, tenant: str, texts: Sequence[str], replays: Replays, edit: Edit, *, dry_run: bool) -> Reply:
         found = [open_letter(stored) for stored in await gather_letters(self._state, tenant, texts)]
         statuses: dict[str, str] = dict.fromkeys(texts, Status.NOT_FOUND.value)
-        tally = Tally()
+        tally = ReplayTally()
         tally.unknown(len(texts) - len(found))
         for start in range(0, len(found), REPLAY_PAGE_LETTERS):
             verdicts = await self._judge(tenant, found[start : start + REPLAY_PAGE_LETTERS], replays, edit)
@@ -182,7 +182,7 @@ class _DeadLetters:
         self, tenant: str, asked: _Asked, replays: Replays, edit: Edit, pace: ReplayRate, limit: int, *, dry_run: bool
     ) -> Reply:
         statuses: dict[str, str] = {}
-        tally, below, looked, following = Tally(), asked.below, 0, asked.below
+        tally, below, looked, following = ReplayTally(), asked.below, 0, asked.below
         for _ in range(_PAGES_MAX):
             found = await self._page(tenant, asked, below, limit - looked)
             verdicts = await self._judge(tenant, found.letters, replays, edit)

@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True):
     snoozed_ms: int | None = None
 
 
-class Filter(msgspec.Struct, frozen=True):
+class ItemFilter(msgspec.Struct, frozen=True):
     """What a list holds: `show` is one of `SHOWS`; items that arrived after `since`, up to `until`."""
 
     show: str = ACTIVE
@@ -133,7 +133,7 @@ def arrived_of(items: Sequence[Item], marks: Iterable[Mark], horizon: Horizon | 
     return entries_of(items, ItemFacts({mark.item_id: mark for mark in marks}, ()), newest, horizon, now_ms)
 
 
-def is_shown(entry: Entry, only: Filter, workflow: str = "") -> bool:
+def is_shown(entry: Entry, only: ItemFilter, workflow: str = "") -> bool:
     """Return whether a list holds an item, which a workflow sent. `archived` and `snoozed` lists have only those, `all`
     has all kinds; every other list leaves both out."""
     place = entry.item.place

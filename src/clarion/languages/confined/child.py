@@ -29,7 +29,7 @@ class Broken(Exception):
     """Raised when the process has ended or sends an invalid message."""
 
 
-class Child:
+class ConfinedChild:
     """A process that does one job at a time."""
 
     def __init__(self, process: Process) -> None:
@@ -40,7 +40,7 @@ class Child:
         self._asked = 0
 
     @classmethod
-    async def start(cls, command: Command) -> "Child":
+    async def start(cls, command: Command) -> "ConfinedChild":
         """Return a process that is ready. Raises `Broken` when it ends or sends an invalid message, `TimeoutError` when
         it is not ready in time, and `OSError` when no further process can be started."""
         process = await asyncio.create_subprocess_exec(

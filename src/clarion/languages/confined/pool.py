@@ -9,7 +9,7 @@ from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, Overloaded
 from clarion.domain.limits_content import CONFINED_CHILDREN_MAX, CONFINED_WAITING_MAX, CONFINED_WAITING_PER_TENANT_MAX
 from clarion.languages.confined import wire
-from clarion.languages.confined.child import Broken, Child, Command
+from clarion.languages.confined.child import Broken, Command, ConfinedChild
 from clarion.languages.confined.turns import Turns
 from clarion.languages.confined.wire import BOUNDS, PipeMessage
 from clarion.ports.drafting import BuildJob, Rendered, RenderJob
@@ -25,7 +25,7 @@ class ConfinedDrafting:
     def __init__(self, command: Command, telemetry: Telemetry) -> None:
         self._command = command
         self._telemetry = telemetry
-        self._idle: list[Child] = []
+        self._idle: list[ConfinedChild] = []
         self._turns = Turns(
             CONFINED_CHILDREN_MAX,
             waiting_max=CONFINED_WAITING_MAX,
@@ -80,14 +80,14 @@ class ConfinedDrafting:
             await child.end()
         return answer
 
-    async def _child(self) -> Child:
+    async def _child(self) -> ConfinedChild:
         while self._idle:
             child = self._idle.pop()
             if child.usable:
                 return child
             await child.end()
         try:
-            return await Child.start(self._command)
+            return await ConfinedChild.start(self._command)
         except (Broken, OSError, TimeoutError) as error:
             self._telemetry.log("error", "drafting_unavailable", error=repr(error))
             raise Overloaded("templates cannot be processed now; try again", retry_after_s=5) from error

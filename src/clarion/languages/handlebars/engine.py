@@ -7,8 +7,8 @@ from typing import Any
 from clarion.content.trees import compile_tree, texts
 from clarion.languages.handlebars.plain import compile_plain
 from clarion.languages.handlebars.sandbox import Sandboxes
-from clarion.languages.handlebars.template import Template
-from clarion.ports.renderer import Render, Usage
+from clarion.languages.handlebars.template import HandlebarsTemplate
+from clarion.ports.renderer import Render, TemplateReads
 
 
 class HandlebarsRenderer:
@@ -23,10 +23,10 @@ class HandlebarsRenderer:
         unchanged. Raises `SyntaxProblem` when the source is invalid."""
         return compile_tree(source, partial(self._compile_text, html=html))
 
-    def usage(self, source: Any) -> Usage:
+    def usage(self, source: Any) -> TemplateReads:
         """Return the names a source reads. Raises `SyntaxProblem` when the source is invalid."""
-        read = [Template(text, self._sandboxes, html=False).usage for text in texts(source)]
-        return Usage(
+        read = [HandlebarsTemplate(text, self._sandboxes, html=False).usage for text in texts(source)]
+        return TemplateReads(
             variables=tuple(dict.fromkeys(name for usage in read for name in usage.variables)),
             uses_user=any(usage.uses_user for usage in read),
             needed_paths=tuple(dict.fromkeys(path for usage in read for path in usage.needed_paths)),
@@ -34,7 +34,7 @@ class HandlebarsRenderer:
         )
 
     def _compile_text(self, source: str, *, html: bool) -> Render:
-        template = Template(source, self._sandboxes, html=html)
+        template = HandlebarsTemplate(source, self._sandboxes, html=html)
         plain = compile_plain(source, template.render, html=html)
         if plain is not None:
             return plain

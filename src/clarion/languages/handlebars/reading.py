@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from clarion.content.formatters import FORMATTERS
 from clarion.languages.handlebars.language import Node
-from clarion.ports.renderer import Usage
+from clarion.ports.renderer import TemplateReads
 
 Place = tuple[str, ...]
 """The path from a render's context to a value: `("order", "lines[]", "name")`."""
@@ -42,10 +42,10 @@ class PathReader:
         self._program(program, Scope())
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> TemplateReads:
         """The names and paths that the template reads, in the order of its text."""
         names = dict.fromkeys(path.partition(".")[0].removesuffix("[]") for path in self._needed)
-        return Usage(tuple(names), self._uses_user, tuple(self._needed), tuple(self._read))
+        return TemplateReads(tuple(names), self._uses_user, tuple(self._needed), tuple(self._read))
 
     def _program(self, program: Node | None, scope: Scope) -> None:
         for node in program["body"] if program else ():

@@ -42,7 +42,7 @@ class TemplateProblem(Exception):
         self.column = column
 
 
-class Code(msgspec.Struct, frozen=True):
+class HandlebarsCode(msgspec.Struct, frozen=True):
     """A compiled template: a unique number, the code that a runtime loads, the names of a render's context that it may
     read (None: any), and whether its text depends on the time of the notification."""
 
@@ -81,7 +81,7 @@ class Sandbox:
             raise TemplateProblem(**msgspec.json.decode(answer[len(_PROBLEM) :]))
         return answer if isinstance(answer, str) else ""
 
-    def load(self, code: Code) -> int:
+    def load(self, code: HandlebarsCode) -> int:
         """Load a template into this runtime if it is not loaded yet, and return its number. Raises `TemplateProblem`."""
         if code.id in self._loaded:
             self._loaded.move_to_end(code.id)

@@ -31,8 +31,8 @@ from clarion.languages.handlebars.language import check
 from clarion.languages.handlebars.payload import UNWANTED, encode
 from clarion.languages.handlebars.plain import bounded, escape
 from clarion.languages.handlebars.reading import PathReader
-from clarion.languages.handlebars.sandbox import Code, Sandbox, Sandboxes, TemplateProblem
-from clarion.ports.renderer import RenderError, SyntaxProblem, Usage
+from clarion.languages.handlebars.sandbox import HandlebarsCode, Sandbox, Sandboxes, TemplateProblem
+from clarion.ports.renderer import RenderError, SyntaxProblem, TemplateReads
 from clarion.runtime.allowance import end_ns
 
 _OPEN: Final = "\ufdd0"
@@ -69,7 +69,7 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
 _ASKED: Final = msgspec.json.Decoder(Asked)
 
 
-class Template:
+class HandlebarsTemplate:
     """A text that any thread may render. The constructor raises `SyntaxProblem` for characters and delimiters that no
     template may hold, and for a text that is too long."""
 
@@ -80,17 +80,17 @@ class Template:
         self._html = html
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> TemplateReads:
         """The names and paths that the source reads. Raises `SyntaxProblem` when the source is invalid."""
         return self._read(_Deadline(HANDLEBARS_COMPILE_CPU_MS_MAX)).usage
 
     @cached_property
-    def code(self) -> Code:
+    def code(self) -> HandlebarsCode:
         """The code that a sandbox loads. Raises `SyntaxProblem` when the source is invalid."""
         deadline = _Deadline(HANDLEBARS_COMPILE_CPU_MS_MAX)
         reader = self._read(deadline)
         text = self._compiler("compile", deadline, _FORMATTERS)
-        return Code(next(_ids), text, None if reader.roots is None else frozenset(reader.roots), reader.timed)
+        return HandlebarsCode(next(_ids), text, None if reader.roots is None else frozenset(reader.roots), reader.timed)
 
     def _read(self, deadline: "_Deadline") -> PathReader:
         tree = msgspec.json.decode(self._compiler("parse", deadline))

@@ -18,7 +18,7 @@ from clarion.languages.liquid.fast_nodes import speed_up
 from clarion.languages.liquid.parsing import parse
 from clarion.languages.liquid.plain import compile_plain
 from clarion.languages.liquid.scanning import place, scan
-from clarion.ports.renderer import Render, RenderError, Usage
+from clarion.ports.renderer import Render, RenderError, TemplateReads
 
 # Errors that a filter or a comparison can raise for ill-typed data; python-liquid does not wrap all of them.
 _DATA_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
@@ -44,12 +44,12 @@ class LiquidRenderer:
         compiled = self._compile_liquid(source, html=html)  # always, because this reports the errors of a source
         return compiled if html else compile_branching(source, compiled) or compiled
 
-    def usage(self, source: Any) -> Usage:
+    def usage(self, source: Any) -> TemplateReads:
         """Return the names a source reads. Raises `SyntaxProblem` when the source is invalid."""
         sources = list(texts(source))
         scan(sources)
         found = [reading.usage(parse(text, self._text)) for text in sources]
-        return Usage(
+        return TemplateReads(
             variables=_each_once(usage.variables for usage in found),
             uses_user=any(usage.uses_user for usage in found),
             needed_paths=_each_once(usage.needed_paths for usage in found),

@@ -15,7 +15,7 @@ from liquid.template import BoundTemplate
 
 from clarion.content.formatters import FORMATTERS
 from clarion.languages.liquid.bounded import BoundedContext
-from clarion.ports.renderer import Usage
+from clarion.ports.renderer import TemplateReads
 
 _ZONED: Final = frozenset(name for name, formatter in FORMATTERS.items() if formatter.zoned)
 _CONDITIONS: Final = (IfNode, UnlessNode, ConditionalBlockNode)
@@ -32,7 +32,7 @@ Names = Mapping[str, Place | None]
 """The places of names that the template assigns; None for a name without a place in the data."""
 
 
-def usage(template: BoundTemplate) -> Usage:
+def usage(template: BoundTemplate) -> TemplateReads:
     """Return the names and paths that a checked template reads.
 
     A place is not needed where a condition tests it first (`{% if data.x %}{{ data.x }}{% endif %}`) or where it has a
@@ -42,7 +42,7 @@ def usage(template: BoundTemplate) -> Usage:
     reader = _Reader(BoundedContext(template))
     for node in template.nodes:
         reader.node(node, {}, frozenset())
-    return Usage(
+    return TemplateReads(
         variables=tuple(dict.fromkeys(place[0] for place in reader.needed)),
         uses_user=reader.uses_user,
         needed_paths=tuple(dict.fromkeys(map(_written, reader.needed))),

@@ -77,7 +77,7 @@ SET_DEVICES: Final = Many(
 )
 
 
-class Batch:
+class UserBatch:
     """Users of one tenant to be stored at a time (Unix ms), with what becomes of their preferences."""
 
     def __init__(self, tenant: str, users: Sequence[UserWrite], source: str, now_ms: int) -> None:

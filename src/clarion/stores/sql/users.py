@@ -19,7 +19,7 @@ from clarion.stores.sql.engine import Engine, Row, Transaction, first
 from clarion.stores.sql.profiles import ProfileKey, Profiles
 from clarion.stores.sql.statement import Statement, page_after
 from clarion.stores.sql.tables import CONSENTS, PROFILES, TOPIC_MEMBERS, USERS
-from clarion.stores.sql.user_batch import SET_DEVICES, Batch, packed
+from clarion.stores.sql.user_batch import SET_DEVICES, UserBatch, packed
 
 _U: Final = USERS.c
 _P: Final = PROFILES.c
@@ -66,7 +66,7 @@ class SqlUsers:
 
     async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
         """Create or replace users in one transaction."""
-        batch = Batch(tenant, users, source, self._clock.now_ms())
+        batch = UserBatch(tenant, users, source, self._clock.now_ms())
         self._profiles.remember(await self._engine.run(tenant, lambda tx: batch.store(tx, self._profiles)))
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:

@@ -21,9 +21,9 @@ from clarion.ports.clock import Clock
 from clarion.stores.sqlite.audience_pages import AudienceReader
 from clarion.stores.sqlite.connection import connect, fetch_all
 from clarion.stores.sqlite.migrate import path_of
-from clarion.stores.sqlite.segment_sql import Condition, condition, install
+from clarion.stores.sqlite.segment_sql import SqlCondition, condition, install
 
-_EVERYONE: Final = Condition("1", ())
+_EVERYONE: Final = SqlCondition("1", ())
 _COUNT: Final = "SELECT count(*) FROM {where}"
 
 
@@ -64,7 +64,7 @@ class SqliteAudiences:
         return last
 
     def _spans(
-        self, tenant: str, topic: str | None, matching: Condition, most: int | None, sample: int
+        self, tenant: str, topic: str | None, matching: SqlCondition, most: int | None, sample: int
     ) -> Iterator[Count]:
         """Yield what is counted after each span; the last one is the answer."""
         deadline_ms = self._clock.monotonic_ms() + AUDIENCE_COUNT_MS_MAX

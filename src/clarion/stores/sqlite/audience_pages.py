@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from clarion.domain.limits_processes import SEGMENT_LOOK_MS, SEGMENT_SCAN_USERS_MAX
 from clarion.ports.directory import UserPage
-from clarion.stores.sqlite.segment_sql import Condition
+from clarion.stores.sqlite.segment_sql import SqlCondition
 
 _COLUMNS: Final = frozenset(
     {"email", "phone", "whatsapp", "chat", "webhook", "devices", "attributes", "more_contacts"}
@@ -54,7 +54,7 @@ class AudienceReader:
         after: int,
         limit: int,
         columns: Sequence[str] = (),
-        matching: Condition | None = None,
+        matching: SqlCondition | None = None,
     ) -> UserPage:
         """Return up to `limit` users of the tenant or topic with ordinals above `after`, with `matching` only those
         that match. A filtered page ends early once `SEGMENT_SCAN_USERS_MAX` users were scanned or `SEGMENT_LOOK_MS`
@@ -73,7 +73,7 @@ class AudienceReader:
                 return UserPage(found, matches.last, False, SEGMENT_SCAN_USERS_MAX)
         return UserPage(found, found[-1][0] if found else after, True, scanned)
 
-    def matches(self, tenant: str, topic: str | None, after: int, matching: Condition) -> Iterator[AudienceMatches]:
+    def matches(self, tenant: str, topic: str | None, after: int, matching: SqlCondition) -> Iterator[AudienceMatches]:
         """Yield the matching users, one span at a time. The caller reads each span before it asks for the next: the
         time this took determines the size of the next span."""
         users, last = min(_FIRST_LOOK_USERS, SEGMENT_SCAN_USERS_MAX), after

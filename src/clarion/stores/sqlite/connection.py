@@ -71,7 +71,7 @@ def connect(
     return db
 
 
-class Readers:
+class ReadConnections:
     """Read-only connections to a file that a writer has opened, one for each thread that reads."""
 
     def __init__(self, path: Path, cache_kib: int = 65_536) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import sqlite
 from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.stores.sql.engine import Row, Tenants, Transaction
 from clarion.stores.sql.statement import Many, Query, Statement
-from clarion.stores.sqlite.connection import Readers, connect
+from clarion.stores.sqlite.connection import ReadConnections, connect
 
 T = TypeVar("T")
 Work = Callable[[Transaction], Awaitable[T]]
@@ -84,7 +84,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
         self._db = self._thread.submit(connect, path).result()
-        self._readers = Readers(path, _READER_CACHE_KIB)
+        self._readers = ReadConnections(path, _READER_CACHE_KIB)
         self.changes = RevisionCounter()
 
     async def run(self, _tenants: Tenants, work: Work[T], /, *, locked: str | None = None) -> T:

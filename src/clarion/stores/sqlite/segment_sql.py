@@ -37,7 +37,7 @@ _CONTAINS: Final = f"(CASE {_TYPE} WHEN 'text' THEN instr({_VALUE}, ?) > 0 WHEN 
 _MEMBER: Final = "EXISTS (SELECT 1 FROM topic_members m WHERE m.tenant = ? AND m.topic = ? AND m.ordinal = u.ordinal)"
 
 
-class Condition(NamedTuple):
+class SqlCondition(NamedTuple):
     """The text after WHERE, and the values of its placeholders in order."""
 
     text: str
@@ -49,7 +49,7 @@ def install(db: apsw.Connection) -> None:
     db.create_scalar_function("has_device", _has_device, 2, deterministic=True)
 
 
-def condition(filter_: Filter, tenant: str, now_ms: int) -> Condition:
+def condition(filter_: Filter, tenant: str, now_ms: int) -> SqlCondition:
     """Return a checked filter as a condition over the users of a tenant at a time (Unix ms)."""
     (kind,) = given(filter_, KINDS)
     says = operand(filter_, kind)
@@ -58,25 +58,27 @@ def condition(filter_: Filter, tenant: str, now_ms: int) -> Condition:
             return _joined([condition(part, tenant, now_ms) for part in says], "AND" if kind == "all" else "OR")
         case "not":
             inner = condition(says, tenant, now_ms)
-            return Condition(f"NOT {inner.text}", inner.values)
+            return SqlCondition(f"NOT {inner.text}", inner.values)
         case "attribute":
             return _attribute(filter_, _json_path(says))
         case "locale":
-            return Condition("(u.locale = ? OR substr(u.locale, 1, ?) = ?)", (says, len(says) + 1, f"{says}-"))
+            return SqlCondition("(u.locale = ? OR substr(u.locale, 1, ?) = ?)", (says, len(says) + 1, f"{says}-"))
         case "zone":
-            return Condition("(u.zone = ?)", (says,))
+            return SqlCondition("(u.zone = ?)", (says,))
         case "topic":
-            return Condition(_MEMBER, (tenant, says))
+            return SqlCondition(_MEMBER, (tenant, says))
         case "reachable":
             return _reachable(says)
         case _:
             text = "(u.last_seen_ms >= ?) IS TRUE"
-            return Condition(f"({text})" if kind == "seen_within" else f"NOT ({text})", (now_ms - duration_ms(says),))
+            return SqlCondition(
+                f"({text})" if kind == "seen_within" else f"NOT ({text})", (now_ms - duration_ms(says),)
+            )
 
 
-def _joined(parts: Sequence[Condition], word: str) -> Condition:
+def _joined(parts: Sequence[SqlCondition], word: str) -> SqlCondition:
     text = f" {word} ".join(part.text for part in parts) or ("1" if word == "AND" else "0")
-    return Condition(f"({text})", tuple(value for part in parts for value in part.values))
+    return SqlCondition(f"({text})", tuple(value for part in parts for value in part.values))
 
 
 def _json_path(path: str) -> str:
@@ -84,49 +86,49 @@ def _json_path(path: str) -> str:
     return "$" + "".join(f'."{name}"' for name in path.split("."))
 
 
-def _attribute(node: Filter, path: str) -> Condition:
+def _attribute(node: Filter, path: str) -> SqlCondition:
     (how,) = given(node, COMPARISONS)
     against = operand(node, how)
     match how:
         case "exists":
-            return Condition(f"({_TYPE} IS {'NOT NULL' if against else 'NULL'})", (path,))
+            return SqlCondition(f"({_TYPE} IS {'NOT NULL' if against else 'NULL'})", (path,))
         case "is":
             return _one_of(path, [against])
         case "in":
             return _one_of(path, against)
         case "contains":
-            return Condition(_CONTAINS, (path, path, against, msgspec.json.encode(against).decode(), path, against))
+            return SqlCondition(_CONTAINS, (path, path, against, msgspec.json.encode(against).decode(), path, against))
         case _:
-            return Condition(f"(({_NUMBER} AND {_VALUE} {_SIGNS[how]} ?) IS TRUE)", (path, path, against))
+            return SqlCondition(f"(({_NUMBER} AND {_VALUE} {_SIGNS[how]} ?) IS TRUE)", (path, path, against))
 
 
-def _one_of(path: str, wanted: Sequence[Any]) -> Condition:
+def _one_of(path: str, wanted: Sequence[Any]) -> SqlCondition:
     """Return the condition that an attribute equals one of the values and has its type: a text never equals a
     number."""
     texts = [one for one in wanted if type_name(one) == "text"]
     numbers = [one for one in wanted if type_name(one) == "number"]
     names = [type_name(one) for one in wanted if type_name(one) not in ("text", "number")]
     parts = [
-        Condition(f"{test} AND {_VALUE} IN ({_marks(values)})", (path, path, *values))
+        SqlCondition(f"{test} AND {_VALUE} IN ({_marks(values)})", (path, path, *values))
         for test, values in ((f"{_TYPE} = 'text'", texts), (_NUMBER, numbers))
         if values
     ]
     if names:
-        parts.append(Condition(f"{_TYPE} IN ({_marks(names)})", (path, *names)))
+        parts.append(SqlCondition(f"{_TYPE} IN ({_marks(names)})", (path, *names)))
     joined = _joined(parts, "OR")
-    return Condition(f"({joined.text} IS TRUE)", joined.values)
+    return SqlCondition(f"({joined.text} IS TRUE)", joined.values)
 
 
 def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _reachable(channel: Channel) -> Condition:
+def _reachable(channel: Channel) -> SqlCondition:
     if channel is Channel.INAPP:
-        return Condition("(1)", ())
+        return SqlCondition("(1)", ())
     if channel in (Channel.PUSH, Channel.WEBPUSH):
-        return Condition(f"({_DEVICE})", (channel.value, channel.value))
-    return Condition(f"({_CONTACTS[channel]} OR {_MORE})", (f"$.{channel.value}",))
+        return SqlCondition(f"({_DEVICE})", (channel.value, channel.value))
+    return SqlCondition(f"({_CONTACTS[channel]} OR {_MORE})", (f"$.{channel.value}",))
 
 
 def _has_device(*values: Any) -> bool:

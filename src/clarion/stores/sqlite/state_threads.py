@@ -15,7 +15,7 @@ import apsw
 
 from clarion.domain.errors import DurabilityError, NoRoom
 from clarion.ports.telemetry import Telemetry
-from clarion.stores.sqlite.connection import Readers, connect
+from clarion.stores.sqlite.connection import ReadConnections, connect
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class Threads:
         self._telemetry = telemetry
         # The executor starts its thread with the first job.
         self._own = ThreadPoolExecutor(1, thread_name_prefix="state")
-        self._readers = Readers(path)
+        self._readers = ReadConnections(path)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[apsw.Connection] = []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clarion.languages.handlebars.plain import compile_plain
 from clarion.languages.handlebars.sandbox import Sandboxes
-from clarion.languages.handlebars.template import Template
+from clarion.languages.handlebars.template import HandlebarsTemplate
 from clarion.ports.renderer import RenderError
 from tests.unit.languages.handlebars.rendering import RENDERER
 
@@ -48,7 +48,7 @@ def outcome(render, context):
 @given(sources(), st.booleans())
 def test_the_fast_path_renders_what_handlebars_renders(case, html):
     source, context = case
-    template = Template(source, SANDBOXES, html=html) if "\0" not in source else None
+    template = HandlebarsTemplate(source, SANDBOXES, html=html) if "\0" not in source else None
     plain = compile_plain(source, template.render, html=html) if template else None
     if plain is not None:
         assert outcome(plain, context) == outcome(template.render, context)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
-from clarion.app.cli.remote import Refused
+from clarion.app.cli.remote import RequestRefused
 from clarion.app.cli.template_files.definitions import BRAND, Definitions, Name, title
 from clarion.app.cli.template_files.tenant import Tenant
 from clarion.content.files.reading import Reading
@@ -63,7 +63,7 @@ class TemplateSync:
         for name in reversed(list(names)):
             try:
                 self._tenant.remove(name)
-            except Refused as error:
+            except RequestRefused as error:
                 self._refuse(name, error)
             else:
                 self._counts["removed"] += 1
@@ -72,7 +72,7 @@ class TemplateSync:
     def _store(self, name: Name, wanted: Definitions) -> None:
         try:
             answer = self._tenant.put(name, wanted[name], publish=self._publish)
-        except Refused as error:
+        except RequestRefused as error:
             self._refuse(name, error)
             return
         self._counts["stored"] += 1
@@ -80,7 +80,7 @@ class TemplateSync:
         state = f" {answer['status']}" if "status" in answer else ""
         self._report(f"{title(name)}: {f'version {version}{state}' if version else 'stored'}")
 
-    def _refuse(self, name: Name, error: Refused) -> None:
+    def _refuse(self, name: Name, error: RequestRefused) -> None:
         if error.status not in _MENDABLE:
             raise error
         self._counts["refused"] += 1

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from clarion.app.cli.remote import Refused, Remote
+from clarion.app.cli.remote import Remote, RequestRefused
 from clarion.app.cli.template_files.definitions import BRAND, Definition, Definitions, Name
 from clarion.domain.template import Brand, Layout, Partial, Source
 
@@ -22,7 +22,7 @@ D = TypeVar("D", Brand, Partial, Layout, Source)
 
 
 class Tenant:
-    """Reads and writes definitions. Calls raise `Refused` and `Unreachable`."""
+    """Reads and writes definitions. Calls raise `RequestRefused` and `Unreachable`."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
@@ -59,7 +59,7 @@ class Tenant:
     def _draft(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
             found: dict[str, Any] = self._remote.get(_path(("template", row["key"])), version="draft")
-        except Refused as error:
+        except RequestRefused as error:
             if error.status != _NOT_FOUND:
                 raise
             return row
