@@ -74,6 +74,9 @@ class Metrics:
         self._backlog = Gauge(
             "clarion_backlog_events", "Events not yet processed", ["group"], multiprocess_mode="mostrecent", **own
         )
+        self._missing = Gauge(
+            "clarion_role_missing", "Whether nobody does a role", ["role"], multiprocess_mode="mostrecent", **own
+        )
         self._connections = Gauge(
             "clarion_gateway_connections", "Open connections of users", multiprocess_mode="sum", **own
         )
@@ -106,6 +109,10 @@ class Metrics:
     def backlog(self, group: str, events: int) -> None:
         """Set the number of events that a group has not processed."""
         self._backlog.labels(group).set(events)
+
+    def role_missing(self, role: str, is_missing: bool) -> None:
+        """Set whether nobody does a role."""
+        self._missing.labels(role).set(is_missing)
 
     def connections(self, number: int) -> None:
         """Set the number of users' connections that this process has."""
