@@ -89,3 +89,18 @@ async def test_a_process_learns_the_level_when_it_enrolls(open_store):
 async def test_a_process_enrolls_for_a_bounded_time(store, ttl_ms):
     with pytest.raises(ValueError, match=f"1 to {ENROLLED_MS} ms"):
         await store.enroll("worker", OURS, ttl_ms)
+
+
+async def test_who_is_at_work_is_known_until_it_ends_or_runs_out(store, clock):
+    assert await store.at_work() == (set(), set())
+    lease = await held(store, "plan")
+    await held(store, "record")
+    await held(store, "record", 1)
+    await store.enroll("scheduler-a", OURS, TTL_MS)
+    await store.enroll("api-a", OURS, ENROLLED_MS)
+    assert await store.at_work() == ({"plan", "record"}, {"scheduler-a", "api-a"})
+    await store.release([lease])
+    await store.withdraw("api-a")
+    assert await store.at_work() == ({"record"}, {"scheduler-a"})
+    clock.pass_ms(ENROLLED_MS)
+    assert await store.at_work() == (set(), set())

@@ -130,3 +130,23 @@ def test_roles_alone_are_one_installation(machines):
     assert states(other, id_) == all_sent
     assert machines.stop() == dict.fromkeys(ROLES.keys() - {"api-1"}, 0)
     assert not machines.failures()
+
+
+@pytest.mark.waits
+def test_a_role_that_nobody_does_is_named_until_somebody_does(machines):
+    assert machines.run("migrate") == 0
+    machines.start("api-1")
+    client = machines.api("api-1")
+
+    def missing():
+        return {one["role"] for one in client.get("/readyz")["missing"]}
+
+    until(lambda: {"scheduler", "plan", "deliver.sms"} <= missing(), "what nobody does is named", 60)
+    assert 'clarion_role_missing{role="scheduler"} 1.0' in client.call("GET", "/metrics").body.decode()
+    machines.start("scheduler")
+    until(lambda: "scheduler" not in missing(), "the scheduler is back", 60)
+    assert "plan" in missing()
+    assert 'clarion_role_missing{role="scheduler"} 0.0' in client.call("GET", "/metrics").body.decode()
+    log = (machines._folder / "api-1.log").read_text()
+    assert log.count("role_missing") == len(missing()) + 1
+    assert "role_back" in log

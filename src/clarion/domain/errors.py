@@ -180,6 +180,10 @@ class Overloaded(CallerError):
         self.retry_after_s = retry_after_s
 
 
+class StoreAway(Overloaded):
+    """A store on a server could not be reached; nothing was stored."""
+
+
 class Unverified(CallerError):
     """An account could not be verified with its provider; nothing was stored."""
 

@@ -28,6 +28,10 @@ ENROLLED_MS: Final = 60_000
 """How long a process counts as at work after it last said so."""
 ENROLLMENT_MS: Final = 20_000
 """How often a process says that it is at work, and asks up to which level all read."""
+ROLE_MISSING_MS: Final = 10_000
+"""How long nobody does a role before it is missing: a process that starts again takes less."""
+ROLES_LOOK_MS: Final = 5_000
+"""How often an API process looks who is at work."""
 CARRIED_ROWS_MAX: Final = 2_000
 """Rows that one transaction of a migration to another store holds."""
 CARRIED_BYTES_MAX: Final = 8 * 1024 * 1024

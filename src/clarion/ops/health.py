@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from clarion.domain.limits_processes import DISK_FREE_BYTES_MIN
+from clarion.domain.times import Time
 
 
 class HealthCheck(msgspec.Struct, frozen=True):
@@ -17,17 +18,26 @@ class HealthCheck(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class MissingRole(msgspec.Struct, frozen=True):
+    """A role that nobody does on any machine: a stage, a channel of delivery or the scheduler. What is for it waits."""
+
+    role: str
+    since: Time
+    """When this process saw that first."""
+
+
 class HealthReport(msgspec.Struct, frozen=True):
-    """All checks; `ready` if every one passed."""
+    """All checks; `ready` if every one passed. A missing role changes nothing about that: what is accepted waits for it."""
 
     ready: bool
     checks: list[HealthCheck]
+    missing: list[MissingRole] = []
 
 
-def report(checks: Iterable[HealthCheck]) -> HealthReport:
+def report(checks: Iterable[HealthCheck], missing: Iterable[MissingRole] = ()) -> HealthReport:
     """Return the report of these checks."""
     found = list(checks)
-    return HealthReport(ready=all(check.ok for check in found), checks=found)
+    return HealthReport(ready=all(check.ok for check in found), checks=found, missing=list(missing))
 
 
 def disk(directory: Path) -> HealthCheck:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -63,6 +63,7 @@ class Metrics:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+            mark_process_dead(role, str(directory))  # type: ignore[no-untyped-call]  # what a killed predecessor showed
             values.ValueClass = values.MultiProcessValue(lambda: role)  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         if directory is not None:
@@ -72,10 +73,13 @@ class Metrics:
             name: Counter(f"clarion_{name}_total", about, labels, **own) for name, (about, labels) in COUNTERS.items()
         }
         self._backlog = Gauge(
-            "clarion_backlog_events", "Events not yet processed", ["group"], multiprocess_mode="mostrecent", **own
+            "clarion_backlog_events", "Events not yet processed", ["group"], multiprocess_mode="livemostrecent", **own
+        )
+        self._missing = Gauge(
+            "clarion_role_missing", "Whether nobody does a role", ["role"], multiprocess_mode="livemostrecent", **own
         )
         self._connections = Gauge(
-            "clarion_gateway_connections", "Open connections of users", multiprocess_mode="sum", **own
+            "clarion_gateway_connections", "Open connections of users", multiprocess_mode="livesum", **own
         )
         self._cpu = Counter("clarion_stage_cpu_seconds_total", "CPU time spent in a stage", ["stage"], **own)
         self._stage = _Histogram(
@@ -88,6 +92,7 @@ class Metrics:
             buckets=_STRETCHES,
             **own,
         )
+        self._directory, self._role = directory, role
         self._process = role.partition("-")[0]
         self._children: dict[tuple[Any, ...], Counter] = {}
         """Counters by name and labels, cached like those of stages below: a lookup costs more than counting."""
@@ -106,6 +111,10 @@ class Metrics:
     def backlog(self, group: str, events: int) -> None:
         """Set the number of events that a group has not processed."""
         self._backlog.labels(group).set(events)
+
+    def role_missing(self, role: str, is_missing: bool) -> None:
+        """Set whether nobody does a role."""
+        self._missing.labels(role).set(is_missing)
 
     def connections(self, number: int) -> None:
         """Set the number of users' connections that this process has."""
@@ -139,6 +148,11 @@ class Metrics:
     def busy(self, by: str, seconds: float) -> None:
         """Add a block or turn of this process's event loop; `by` is its stage, or `turn`."""
         self._busy.labels(self._process, by).observe(seconds)
+
+    def end(self) -> None:
+        """Take back what this process shows as long as it lives (gauges); what it counted stays."""
+        if self._directory is not None:
+            mark_process_dead(self._role, str(self._directory))  # type: ignore[no-untyped-call]
 
     def exposition(self) -> bytes:
         """Return the sums over all processes in Prometheus' text format (`CONTENT_TYPE`)."""

@@ -25,6 +25,13 @@ class Lease(msgspec.Struct, frozen=True):
     fence: int
 
 
+class AtWork(NamedTuple):
+    """Who is at work on a store: the groups of which a lease is held, and the processes that are enrolled."""
+
+    groups: frozenset[str]
+    processes: frozenset[str]
+
+
 class Commit(msgspec.Struct, frozen=True):
     """A position: the lease's group is done with everything up to and including `offset` of the topic. `numbers` are
     the highest sequence done of each producer, by which repeated frames are recognized; empty where nothing repeats. A
@@ -237,6 +244,10 @@ class StageStore(FeatureLevels, Protocol):
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire at once every lease of owners that are known to be dead, and return how many had not expired. An owner
         that is alive after all is refused from then on, as after any takeover."""
+        ...
+
+    async def at_work(self) -> AtWork:
+        """Return who is at work. What ended without a word counts until its lease or its enrollment runs out."""
         ...
 
     async def fire(self, now_ms: int, limit: int) -> int:

@@ -22,14 +22,18 @@ class StoreWait:
         self._telemetry = telemetry
         self._loop = loop
         self._first_ms = self._pause_ms = first_ms
+        self._paused_ms = 0
 
     def answered(self) -> None:
-        """Note that a step succeeded: the next pause is short again."""
-        self._pause_ms = self._first_ms
+        """Note that a step succeeded: the next pause is short again, and after a pause the log says so."""
+        if self._paused_ms:
+            self._telemetry.log("info", "store_answers", loop=self._loop, paused_ms=self._paused_ms)
+        self._pause_ms, self._paused_ms = self._first_ms, 0
 
     async def pause(self, error: Exception, stop: asyncio.Event | None = None) -> None:
         """Log an error and wait, at most until `stop` is set."""
         self._telemetry.log("warning", "store_unavailable", loop=self._loop, detail=str(error))
+        self._paused_ms += self._pause_ms
         pause_s, self._pause_ms = self._pause_ms / 1000, min(2 * self._pause_ms, STORE_WAIT_MS_MAX)
         if stop is None:
             await asyncio.sleep(pause_s)
@@ -53,4 +57,5 @@ async def until_answered(
         except (*UNANSWERED, OutcomeUnknown) as error:
             await waits.pause(error)
         else:
+            waits.answered()
             return

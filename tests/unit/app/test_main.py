@@ -81,6 +81,10 @@ def test_errors_that_users_can_fix_are_reported_in_sentences(monkeypatch, capsys
             ["worker", "--stages", "plan,delivery"],
             "clarion: There is no stage 'delivery'. --stages takes plan, deliver, record, separated by commas.\n",
         ),
+        (
+            ["worker", "--stages", "plan,record", "--channels", "sms"],
+            "clarion: --channels is for the stage deliver, and this worker does plan, record: add deliver.\n",
+        ),
     ],
 )
 def test_a_name_that_does_not_exist_is_refused(monkeypatch, capsys, tmp_path, words, refusal):

@@ -27,6 +27,16 @@ def test_the_address_comes_from_a_variable_or_a_file(tmp_path):
         load(None, {"CLARION_POSTGRES_DSN_FROM": f"file:{tmp_path}/nothing"})
 
 
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o644])
+def test_a_file_with_the_address_that_every_user_can_read_is_refused(tmp_path, mode):
+    (tmp_path / "dsn").write_text(DSN)
+    (tmp_path / "dsn").chmod(mode)
+    with pytest.raises(OperatorError, match=r"owner_dsn: .*/dsn can be used by other users: chmod 600"):
+        load(None, {"CLARION_POSTGRES_OWNER_DSN_FROM": f"file:{tmp_path}/dsn"})
+    (tmp_path / "dsn").chmod(0o640)
+    assert load(None, {"CLARION_POSTGRES_OWNER_DSN_FROM": f"file:{tmp_path}/dsn"}).postgres.owner_dsn == DSN
+
+
 def test_the_address_is_in_no_text():
     config = load(None, {"CLARION_POSTGRES_DSN": DSN})
     assert "hunter2" not in f"{config!r} {config} {config.postgres!r} {config.postgres}"

@@ -1,5 +1,6 @@
 """Readiness checks as data."""
 
+from clarion.domain.times import shown
 from clarion.ops import health
 
 
@@ -8,6 +9,13 @@ def test_ready_only_if_every_check_holds(tmp_path):
     full = health.report([health.disk(tmp_path), health.backlog(11, 10)])
     assert not full.ready
     assert full.checks[1].detail == "11 events wait, at most 10 may"
+
+
+def test_a_missing_role_is_named_and_changes_nothing_else(tmp_path):
+    missing = health.MissingRole("plan", shown(0))
+    report = health.report([health.disk(tmp_path)], [missing])
+    assert report.ready
+    assert report.missing == [missing]
 
 
 def test_a_missing_data_directory_is_named(tmp_path):

@@ -84,3 +84,26 @@ def test_counts_of_processes_are_summed_and_a_restarted_one_continues(tmp_path):
     assert 'clarion_accepted_total{lane="normal"} 15.0' in text
     assert 'clarion_backlog_events{group="plan"} 4.0' in text
     assert 'clarion_stage_seconds_count{stage="plan"} 3.0' in text
+
+
+SHOW_AND_END = """
+import os, sys
+from pathlib import Path
+from clarion.ops.metrics import Metrics
+metrics = Metrics(Path(sys.argv[1]), sys.argv[2])
+metrics.count("accepted", 5, lane="normal")
+metrics.connections(7)
+if sys.argv[3] == "killed":
+    os._exit(0)
+metrics.end()
+"""
+
+
+@pytest.mark.parametrize("how", ["ended", "killed"])
+def test_what_a_process_showed_goes_with_it_or_with_its_successor_and_what_it_counted_stays(tmp_path, how):
+    subprocess.run([sys.executable, "-c", SHOW_AND_END, str(tmp_path), "gateway", how], check=True)
+    assert bool(list(tmp_path.glob("gauge_*_gateway.db"))) == (how == "killed")
+    successor = [sys.executable, "-c", COUNT_IN_A_PROCESS, str(tmp_path), "gateway", "0"]
+    text = subprocess.run(successor, check=True, capture_output=True, text=True).stdout
+    assert 'clarion_accepted_total{lane="normal"} 10.0' in text
+    assert "clarion_gateway_connections 7.0" not in text

@@ -119,6 +119,10 @@ def worker(
     from clarion.app.processes.workers import STAGES, run
 
     wanted = _named("stage", "stages", stages, STAGES)
+    if channels and "deliver" not in wanted:
+        raise OperatorError(
+            f"--channels is for the stage deliver, and this worker does {', '.join(wanted)}: add deliver."
+        )
     run(config, index, wanted, [Channel(name) for name in _named("channel", "channels", channels, CHANNELS)])
 
 

@@ -5,6 +5,7 @@ first. The operator writes the settings, so no permission is needed.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from clarion.domain.errors import InvalidField, OperatorError
@@ -23,6 +24,9 @@ SECRET_SETTINGS: Final = (
     "secrets.vault.token",
     "secrets.vault.secret_id",
 )
+_GUARDED: Final = "postgres."
+"""Addresses hold a password that works from any machine, so their files are refused when every user can read them."""
+_OF_OTHERS: Final = 0o007
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
 """The variable in which systemd names the folder of a service's credentials."""
 
@@ -64,6 +68,11 @@ def _value(given: dict[str, Any], path: str, stores: Mapping[str, SecretStore]) 
         known = ", ".join(stores)
         raise OperatorError(f"Setting {path}: a setting cannot be read from the store of {reference} (only {known}).")
     try:
-        return text_of(store.read(reference.place, ""))
+        text = text_of(store.read(reference.place, ""))
     except SecretUnavailable as error:
         raise OperatorError(f"Setting {path}: the secret {reference} {error.words} ({error.code}).") from None
+    if path.startswith(_GUARDED) and reference.store == "file" and Path(reference.place).stat().st_mode & _OF_OTHERS:
+        raise OperatorError(
+            f"Setting {path}: {reference.place} can be used by other users: chmod 600 {reference.place}."
+        )
+    return text

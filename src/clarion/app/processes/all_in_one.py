@@ -23,7 +23,7 @@ async def _run(config: Config) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(workers.work(parts, 0, workers.STAGES, stop))
-            group.create_task(scheduler.timers(parts).run(stop))
+            group.create_task(scheduler.work(parts, stop))
             if config.gateway.port:
                 group.create_task(gateway.serve(parts))
             try:

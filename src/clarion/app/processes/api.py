@@ -31,6 +31,7 @@ from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import DurabilityError, OperatorError, StoreRewound, StoreUnavailable
 from clarion.domain.limits_processes import (
     INTERPRETER_SWITCH_MS,
+    ROLES_LOOK_MS,
     SCHEDULE_REPAIR_MS,
 )
 from clarion.edge.connections import Connections
@@ -45,6 +46,7 @@ from clarion.journal import topics
 from clarion.ports.web import Route
 from clarion.runtime.definition_refresh import keep_definitions_fresh
 from clarion.runtime.enrollment import Enrollment
+from clarion.runtime.missing_roles import MissingRoles
 from clarion.ways_in.http.application import application
 from clarion.ways_in.http.health_listener import HealthListener
 from clarion.ways_in.http.known_quotas import KnownQuotas
@@ -81,7 +83,8 @@ async def serve(parts: Parts) -> None:
     permitted = raise_open_files(parts.telemetry)
     arrivals = arrivals_of(parts, permitted)
     connections = Connections(parts.telemetry, permitted, arrivals=arrivals)
-    ops_routes = ops.routes(parts, connections)
+    roles = MissingRoles(parts.store, parts.clock, parts.telemetry, parts.telemetry.metrics.role_missing)
+    ops_routes = ops.routes(parts, connections, roles)
 
     def fail(error: DurabilityError | OperatorError) -> None:
         failures.append(error)
@@ -96,7 +99,7 @@ async def serve(parts: Parts) -> None:
         uvicorn.Config(app, host=at.host, port=at.port, headers=hsts(config), **settings(connections)), parts, served
     )
     check_host("api.host", config.api.host, config.api.port)
-    jobs = (_refresh(parts), _gauge(parts), _repair(parts), identity.follow(), stop_on(failed, server))
+    jobs = (_refresh(parts), _gauge(parts), _look(roles), _repair(parts), identity.follow(), stop_on(failed, server))
     beside = [asyncio.create_task(job) for job in (*jobs, stay_enrolled(enrollment, fail))]
     if tls is not None:
         beside.append(asyncio.create_task(tls.keep_fresh()))
@@ -166,6 +169,13 @@ async def _gauge(parts: Parts) -> None:
             for group, events in (await parts.store.backlog_of(topics.GROUP_TOPICS)).items():
                 parts.telemetry.metrics.backlog(group, events)
         await asyncio.sleep(BACKLOG_GAUGE_S)
+
+
+async def _look(roles: MissingRoles) -> None:
+    while True:
+        with contextlib.suppress(StoreUnavailable):  # the next round retries
+            await roles.look()
+        await asyncio.sleep(ROLES_LOOK_MS / 1000)
 
 
 async def _repair(parts: Parts) -> None:

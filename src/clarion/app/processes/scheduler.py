@@ -27,14 +27,19 @@ async def _run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    enrollment = Enrollment(parts.store, this_start("scheduler", os.environ, parts.clock).owner, parts.telemetry)
     try:
-        await enrollment.begin()
-        async with asyncio.TaskGroup() as jobs:
-            jobs.create_task(timers(parts).run(stop))
-            jobs.create_task(enrollment.keep(stop))
+        await work(parts, stop)
     finally:
         await parts.close()
+
+
+async def work(parts: Parts, stop: asyncio.Event) -> None:
+    """Fire timers until `stop` is set, enrolled, so that others know that somebody does."""
+    enrollment = Enrollment(parts.store, this_start("scheduler", os.environ, parts.clock).owner, parts.telemetry)
+    await enrollment.begin()
+    async with asyncio.TaskGroup() as jobs:
+        jobs.create_task(timers(parts).run(stop))
+        jobs.create_task(enrollment.keep(stop))
 
 
 def timers(parts: Shared) -> TimerWorker:

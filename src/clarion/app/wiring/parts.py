@@ -118,6 +118,11 @@ class Parts(Shared):
         if lab.DELAYS_VARIABLE in os.environ:
             lab.part("load.delays", lab.DELAYS_VARIABLE).delay_ports(self, role)
 
+    async def close(self) -> None:
+        """Close the parts that hold files, and take back what this process shows as long as it lives."""
+        self.telemetry.metrics.end()
+        await super().close()
+
     @classmethod
     async def open(cls, config: Config, role: str) -> "Parts":
         """Open the parts of a process. Raises `OperatorError` when a store or a key cannot be used."""

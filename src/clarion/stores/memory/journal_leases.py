@@ -65,6 +65,10 @@ class MemoryLeases:
         """Return the owners of leases that are held."""
         return {one.lease.owner for one in self._holdings.values() if self._holds(one.lease)}
 
+    def groups(self) -> frozenset[str]:
+        """Return the groups of which a lease is held."""
+        return frozenset(one.lease.group for one in self._holdings.values() if self._holds(one.lease))
+
     def check_free(self) -> None:
         """Raise `OperatorError` while a lease is held."""
         for holding in self._holdings.values():

@@ -25,6 +25,11 @@ class MemoryProcesses:
         if all(owner in self._enrolled for owner in owners):
             self.level = max(self.level, min(level for level, _ in self._enrolled.values()))
 
+    def names(self) -> frozenset[str]:
+        """Return the processes that are enrolled."""
+        now_ms = self._clock.monotonic_ms()
+        return frozenset(name for name, row in self._enrolled.items() if row[1] > now_ms)
+
     def withdraw(self, process: str) -> None:
         """Forget a process."""
         self._enrolled.pop(process, None)

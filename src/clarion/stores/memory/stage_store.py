@@ -21,6 +21,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
 from clarion.ports.regroup import Placement, check_ready
 from clarion.ports.stage_store import (
+    AtWork,
     Cancellation,
     Commit,
     Committed,
@@ -135,6 +136,10 @@ class MemoryStageStore:
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire the leases of dead owners at once and return how many had not expired yet."""
         return self._leases.vacate(owners)
+
+    async def at_work(self) -> AtWork:
+        """Return who is at work."""
+        return AtWork(self._leases.groups(), self._processes.names())
 
     def feature_level(self) -> int:
         """Return the level up to which every process reads."""

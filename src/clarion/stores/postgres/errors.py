@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from clarion.domain.errors import ClarionError, OutcomeUnknown, Overloaded, StoreUnavailable
+from clarion.domain.errors import ClarionError, OutcomeUnknown, Overloaded, StoreAway, StoreUnavailable
 
 RETRIED: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """The server rolled the transaction back because of a concurrent one; run again as a whole, it may succeed."""
@@ -67,7 +67,7 @@ def unwritten(error: Exception, *, sent: bool) -> ClarionError | None:
     if isinstance(error, LOST):
         if sent:
             return OutcomeUnknown(f"the outcome of a commit is not known: {words(error)}")
-        return Overloaded(f"PostgreSQL cannot be reached now: {words(error)}")
+        return StoreAway(f"PostgreSQL cannot be reached now: {words(error)}")
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from clarion.domain.errors import ClarionError, DurabilityError, OutcomeUnknown, Overloaded
+from clarion.domain.errors import ClarionError, DurabilityError, OutcomeUnknown, Overloaded, StoreAway
 from clarion.domain.limits_postgres import (
     POSTGRES_DOUBT_S_MAX,
     POSTGRES_GROUP_BYTES_MAX,
@@ -239,7 +239,7 @@ class GroupCommit:
 
 
 def _unreachable() -> Overloaded:
-    return Overloaded("PostgreSQL cannot be reached now for a commit", retry_after_s=5)
+    return StoreAway("PostgreSQL cannot be reached now for a commit", retry_after_s=5)
 
 
 def _ended() -> DurabilityError:

@@ -20,6 +20,7 @@ from clarion.ports.feature_level import check_enrolled, check_level
 from clarion.ports.journal_cells import Wait
 from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import (
+    AtWork,
     Committed,
     Cursor,
     IdempotencyEntry,
@@ -59,6 +60,10 @@ _RELEASE_DEAD: Final = """WITH now AS MATERIALIZED (SELECT journal.lease_time($2
         UPDATE journal.leases l SET expires_ms = 0 FROM now
         WHERE l.owner = ANY ($1::text[]) AND l.expires_ms > now.ms AND l.expires_ms <= now.ms + $3::bigint RETURNING 1
     ) SELECT count(*) FROM gone"""
+_AT_WORK: Final = """WITH now AS MATERIALIZED (SELECT journal.lease_time($1) AS ms)
+    SELECT ARRAY(SELECT DISTINCT l."group" FROM journal.leases l, now
+        WHERE l.expires_ms > now.ms AND l.expires_ms <= now.ms + $2::bigint),
+    ARRAY(SELECT p.process FROM journal.processes p, now WHERE p.expires_ms > now.ms AND p.expires_ms <= now.ms + $3::bigint)"""
 _ENROLL: Final = "SELECT journal.enroll($1, $2, $3, $4, $5, $6)"
 _WITHDRAW: Final = "DELETE FROM journal.processes WHERE process = $1"
 _FIRE: Final = "SELECT journal.fire($1, $2, $3, $4)"
@@ -162,6 +167,12 @@ class PostgresStageStore:
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire the leases of dead owners at once and return how many had not expired yet."""
         return int(await self._value(_RELEASE_DEAD, list(owners), self._lease_time(), LEASE_TTL_MS_MAX))
+
+    async def at_work(self) -> AtWork:
+        """Return who is at work."""
+        times = self._lease_time(), LEASE_TTL_MS_MAX, ENROLLED_MS
+        groups, processes = await self._database.fetchrow(NO_TENANT, _AT_WORK, *times)
+        return AtWork(frozenset(groups), frozenset(processes))
 
     def feature_level(self) -> int:
         """Return the level up to which every process reads, as this process last read it."""

@@ -7,10 +7,15 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from clarion.domain.limits_processes import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
+from clarion.domain.limits_processes import (
+    CANCELLATIONS_PER_READ_MAX,
+    ENROLLED_MS,
+    JOURNAL_READ_BYTES_MAX,
+    LEASE_TTL_MS_MAX,
+)
 from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, TIMERS, URGENCIES
 from clarion.ports.journal_cells import Wait
-from clarion.ports.stage_store import Cursor, IdempotencyEntry, IntentEntry, Position
+from clarion.ports.stage_store import AtWork, Cursor, IdempotencyEntry, IntentEntry, Position
 from clarion.ports.streams import StoredFrame
 from clarion.stores.sqlite import journal_cells as cells
 from clarion.stores.sqlite.connection import fetch_all, fetch_one
@@ -32,6 +37,8 @@ _CANCELLED: Final = "SELECT sequence, subject_id FROM cancellations WHERE sequen
 _IDEMPOTENCY: Final = "SELECT * FROM idempotency WHERE tenant = ? AND key = ? AND expires_ms > ?"
 _CURSORS: Final = """SELECT * FROM cursors WHERE (?1 IS NULL OR partition = ?1) AND (?2 IS NULL OR status = ?2)
     ORDER BY created_ms, cursor_id"""
+_GROUPS: Final = 'SELECT DISTINCT "group" FROM leases WHERE expires_monotonic_ms > ? AND expires_monotonic_ms <= ?'
+_PROCESSES: Final = "SELECT process FROM processes WHERE expires_monotonic_ms > ? AND expires_monotonic_ms <= ?"
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
@@ -49,6 +56,12 @@ class JournalReader:
         self._closed = False
         self._stream_ids: dict[tuple[str, int], int] = {}
         self._data_version = 0
+
+    def at_work(self, monotonic_ms: int) -> AtWork:
+        """Return who is at work at a time of the monotonic clock."""
+        groups = fetch_all(self._db, _GROUPS, (monotonic_ms, monotonic_ms + LEASE_TTL_MS_MAX))
+        processes = fetch_all(self._db, _PROCESSES, (monotonic_ms, monotonic_ms + ENROLLED_MS))
+        return AtWork(frozenset(row[0] for row in groups), frozenset(row[0] for row in processes))
 
     def read(self, topic: str, partition: int, after: int, limit_frames: int) -> list[StoredFrame]:
         """Return frames with offsets above `after`, up to the limits, and at least one if any exists."""

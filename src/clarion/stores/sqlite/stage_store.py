@@ -8,6 +8,7 @@ from clarion.ports.feature_level import check_level
 from clarion.ports.journal_cells import Wait
 from clarion.ports.regroup import Placement
 from clarion.ports.stage_store import (
+    AtWork,
     Committed,
     Cursor,
     IdempotencyEntry,
@@ -70,6 +71,10 @@ class SqliteStageStore:
     async def release_dead(self, owners: Collection[str]) -> int:
         """Expire the leases of dead owners at once and return how many had not expired yet."""
         return await self._writer.run(lambda tx: leases.vacate(tx.db, owners, tx.monotonic_ms))
+
+    async def at_work(self) -> AtWork:
+        """Return who is at work."""
+        return self._reader.at_work(self._clock.monotonic_ms())
 
     def feature_level(self) -> int:
         """Return the level up to which every process reads, as this process last read it."""
