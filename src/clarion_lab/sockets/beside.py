@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import psutil
 
-from clarion.app.cli.remote import Refused, Remote, Unreachable
+from clarion.app.cli.remote import Remote, RequestRefused, Unreachable
 from clarion_lab.load import people
 from clarion_lab.load.programs import HOST, READY_TIMEOUT_S, wait_for
 from clarion_lab.machine.ports import free_port
@@ -99,7 +99,7 @@ def _send(client: Remote, channels: list[str], seconds: int) -> None:
 def _answers(client: Remote) -> bool:
     try:
         client.get("/health")
-    except (Refused, Unreachable):
+    except (RequestRefused, Unreachable):
         return False
     return True
 
