@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deselect cases whose trait a backend does not declare, and note port and backend on each case: on one over a server,
     whose cases run by themselves, the number of cases of each other backend, too."""
-    model = Counter(port_of(item) for item in items if backend_of(item) == EVERY_PORT[0])
+    model = Counter(counted(item) for item in items if backend_of(item) == EVERY_PORT[0])
     for item in items:
         backend = backend_of(item)
         port = port_of(item)
@@ -39,6 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         missing = missing_trait(item, backend) if backend else ""
         if missing:
             item.add_marker(pytest.mark.skip(reason=f"{backend} does not declare {missing}"))
+        port = counted(item)
         if port and backend:
             expected = model[port] if backend in ENGINES else 0
             item.user_properties.append((CASE, [port, backend, missing, expected]))
@@ -48,6 +49,11 @@ def port_of(item: pytest.Item) -> str | None:
     """Return the port that a case's module names, None without one."""
     port: str | None = getattr(getattr(item, "module", None), "PORT", None)
     return port
+
+
+def counted(item: pytest.Item) -> str | None:
+    """Return the port that a case is counted for, None for a longer search of the same by night."""
+    return None if item.get_closest_marker("nightly") else port_of(item)
 
 
 def backend_of(item: pytest.Item) -> str | None:
