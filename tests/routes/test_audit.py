@@ -32,7 +32,7 @@ async def test_a_change_is_shown_with_who_made_it(control_plane):
 
 async def test_the_operators_path_shows_the_installation_alone(control_plane):
     await control_plane.call("PUT", "/v1/brand", {"name": "Acme"})
-    assert (await ask(control_plane, "/v1/operator/audit"))["data"] == []
+    assert (await ask(control_plane, "/v1/operators/audit"))["data"] == []
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/v1/roles/{key}"): _THING,
     ("DELETE", "/v1/roles/{key}"): _THING,
     ("GET", "/v1/audit"): _at(),
-    ("GET", "/v1/operator/audit"): _at(),
+    ("GET", "/v1/operators/audit"): _at(),
     ("GET", "/v1/members"): _at(),
     ("PUT", "/v1/members/{key}"): Example({"key": "thing"}, {"role": "auditor"}),
     ("GET", "/v1/members/{key}"): _THING,

@@ -102,6 +102,6 @@ def routes(documents: Documents) -> list[Route]:
     return [
         Route("GET", "/v1/audit", do.of_tenant, READ_AUDIT, "Read the audit", reply=Page[AuditRowView],
               queries=queries, tag="audit", description=about),
-        Route("GET", "/v1/operator/audit", do.of_installation, "operator-audit:read", "Read the audit of the installation",
+        Route("GET", "/v1/operators/audit", do.of_installation, "operator-audit:read", "Read the audit of the installation",
               reply=Page[AuditRowView], queries=queries, tag="audit", description=about),
     ]  # fmt: skip
