@@ -116,7 +116,15 @@ SIGNED = {
 """Routes for providers and mail clients: `test_receipts.py` and the contract tests of unsubscribing have their stories, those of two
 tenants too."""
 OPERATORS = "/v1/tenants"
-PEOPLE = ("/v1/roles", "/v1/members", "/v1/invitations", "/v1/session", "/v1/operators", "/v1/tenants/{id}/invitations")
+PEOPLE = (
+    "/v1/audit",
+    "/v1/roles",
+    "/v1/members",
+    "/v1/invitations",
+    "/v1/session",
+    "/v1/operators",
+    "/v1/tenants/{id}/invitations",
+)
 """Routes for people who are signed in: `test_roles.py` calls them with each role, and with what belongs to another tenant."""
 PAGES = ("/sign-in", "/sign-out", "/tenant", "/invitations/", "/reset/", "/account")
 """Pages on which people sign in: `tests/security/test_people_accounts.py`."""

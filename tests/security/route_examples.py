@@ -100,6 +100,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("PUT", "/v1/roles/{key}"): Example({"key": "thing"}, {"permissions": ["topics:read"]}, upserts=True),
     ("GET", "/v1/roles/{key}"): _THING,
     ("DELETE", "/v1/roles/{key}"): _THING,
+    ("GET", "/v1/audit"): _at(),
+    ("GET", "/v1/operators/audit"): _at(),
     ("GET", "/v1/members"): _at(),
     ("PUT", "/v1/members/{key}"): Example({"key": "thing"}, {"role": "auditor"}),
     ("GET", "/v1/members/{key}"): _THING,

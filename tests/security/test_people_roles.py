@@ -59,7 +59,7 @@ def test_what_built_in_roles_hold_is_a_members():
     assert (
         BUILT_IN[OWNER]
         == OF_MEMBER
-        == OF_TENANT - {"keys:rotate"} | {"members:read", "members:write", "roles:read", "roles:write"}
+        == OF_TENANT - {"keys:rotate"} | {"audit:read", "members:read", "members:write", "roles:read", "roles:write"}
     )
     assert not OF_MEMBER & (OF_OPERATOR | OF_PERSON | OF_USER - {"seen:write"})
     for name, held in BUILT_IN.items():

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from clarion.control.audit import routes as audit
 from clarion.control.brand.resource import BRAND
 from clarion.control.categories.resource import CATEGORIES
 from clarion.control.event_rules import routes as event_rules
@@ -71,5 +72,6 @@ def routes(
         *templates.routes(documents, changing, schemas),
         *previews.routes(control, drafting, clock),
         *providers.routes(control.providers, vendors, verifier, secrets, telemetry),
+        *audit.routes(documents),
         *suppressions.routes(control.suppressions, clock, vault),
     ]

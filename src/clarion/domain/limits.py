@@ -132,6 +132,10 @@ REFERRERS_SHOWN_MAX: Final = 5
 REASON_CHARS_MAX: Final = 500
 AUDITED_TEXT_CHARS_MAX: Final = 1_000
 """A text in the audit; of a longer one, its digest is stored."""
+AUDIT_ROWS_READ_MAX: Final = 10_000
+"""Rows of the audit that one page looks at for those asked for."""
+AUDIT_PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What the rows of a page of the audit say of before and after, together; one row may be larger."""
 DEFINITION_BYTES_MAX: Final = 256 * 1024
 EXPRESSION_CHARS_MAX: Final = 1_000
 EXPRESSION_WORK_MAX: Final = 20_000_000

@@ -12,6 +12,7 @@ PUBLIC: Final = ""
 """In the place of a permission: the route needs no credential."""
 
 CONTACTS: Final = "contacts:read"
+READ_AUDIT: Final = "audit:read"
 READ_MEMBERS: Final = "members:read"
 WRITE_MEMBERS: Final = "members:write"
 READ_ROLES: Final = "roles:read"
@@ -21,6 +22,7 @@ READ_USERS: Final = "users:read"
 WRITE_PROVIDERS: Final = "providers:write"
 
 PERMISSIONS: Final[Mapping[str, str]] = {
+    READ_AUDIT: "read the audit of the tenant",
     "brand:read": "read the brand",
     "brand:write": "replace the brand",
     "broadcasts:read": "read broadcasts and their deliveries",
@@ -49,6 +51,7 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "notifications:read": "read and explain notifications",
     "notifications:send": "send notifications",
     "notifications:write": "cancel and withdraw notifications",
+    "operator-audit:read": "read the audit of the installation",
     "operators:read": "read who is an operator",
     "operators:write": "invite operators, end what they may, and make links to new passwords",
     "origins:read": "read the allowed origins",
@@ -151,14 +154,14 @@ OF_USER: Final = frozenset({
 
 OF_OPERATOR: Final = frozenset({
     "tenants:read", "tenants:write", "tenant-keys:read", "tenant-keys:write", "tenant-quotas:read", "tenant-quotas:write",
-    "tenant-members:write", "operators:read", "operators:write",
+    "tenant-members:write", "operators:read", "operators:write", "operator-audit:read",
 })  # fmt: skip
 """What the operator may do, for every tenant."""
 
 OF_PERSON: Final = frozenset({"sessions:read", "sessions:write"})
 """What everybody who is signed in may do, with the sessions of their own alone."""
 
-OF_MEMBER: Final = OF_TENANT - {"keys:rotate"} | {READ_MEMBERS, WRITE_MEMBERS, READ_ROLES, WRITE_ROLES}
+OF_MEMBER: Final = OF_TENANT - {"keys:rotate"} | {READ_AUDIT, READ_MEMBERS, WRITE_MEMBERS, READ_ROLES, WRITE_ROLES}
 """What the roles of a tenant may hold: what its keys may do, but for what only a key has a use for, and what people may do with
 people."""
 

@@ -27,7 +27,7 @@ _OF_DELIVERY: Final = frozenset({
 
 BUILT_IN: Final[Mapping[str, frozenset[str]]] = {
     OWNER: OF_MEMBER,
-    "developer": OF_MEMBER - {"members:write", "roles:write", "users:erase"},
+    "developer": OF_MEMBER - {"audit:read", "members:write", "roles:write", "users:erase"},
     "content-editor": _OF_CONTENT | {
         "templates:write", "templates:publish", "templates:send", "translations:write", "layouts:write", "partials:write",
         "brand:write",
@@ -44,7 +44,7 @@ BUILT_IN: Final[Mapping[str, frozenset[str]]] = {
 
 ABOUT: Final[Mapping[str, str]] = {
     OWNER: "everything that people may do in a tenant",
-    "developer": "everything but people: members, roles and the erasure of users",
+    "developer": "everything but people: members, roles, the erasure of users and the audit",
     "content-editor": "templates and what belongs to them, with publishing and tests",
     "campaign-manager": "broadcasts and schedules, and whom they go to; contacts masked",
     "support": "what became of notifications, and repairing it for a user; contacts masked",

@@ -111,6 +111,25 @@ class AuditRow(msgspec.Struct, frozen=True):
     reason: str
 
 
+class AuditFilter(msgspec.Struct, frozen=True):
+    """Which rows of the audit are asked for: those of an actor's id, an action, a target's kind and key, from `since_ms` on and
+    before `until_ms`. None asks for all."""
+
+    actor: str | None = None
+    action: str | None = None
+    kind: str | None = None
+    key: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+class AuditPage(NamedTuple):
+    """Rows of the audit, the newest first. `before` is the number before which to continue, None at the end."""
+
+    rows: list[AuditRow]
+    before: int | None
+
+
 class DocumentPage(NamedTuple):
     """Documents in the order of their keys, and whether there are more."""
 
@@ -150,6 +169,12 @@ class Documents(Protocol):
 
     async def audit(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
         """Return rows of the audit in their order, the operator's for an empty tenant."""
+        ...
+
+    async def audit_page(self, tenant: str, wanted: AuditFilter, before: int | None, limit: int) -> AuditPage:
+        """Return the rows asked for, the newest first, with numbers below `before` if given: up to `limit`, fewer or even none
+        where more than `AUDIT_ROWS_READ_MAX` rows would have to be looked at, or where they are larger than
+        `AUDIT_PAGE_BYTES_MAX` together."""
         ...
 
 

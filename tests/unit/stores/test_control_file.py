@@ -15,6 +15,7 @@ from clarion.domain.segment import Filter
 from clarion.domain.user import UserWrite
 from clarion.outbound.secrets.master_key import FileVault
 from clarion.ports.control_accounts import ProviderWrite
+from clarion.ports.documents import AuditFilter
 from clarion.ports.secrets import SealBroken
 from clarion.stores.sql import document_statements
 from clarion.stores.sql.profiles import ProfileKey
@@ -217,3 +218,24 @@ async def test_slow_scans_of_users_are_made_smaller(installation, monkeypatch):
         found, pages = found + [row[1] for row in rows], pages + 1
     assert found == [f"u{number}" for number in range(USERS) if number % 2]
     assert pages == USERS // 4 + 1
+
+
+async def test_pages_of_the_audit_read_a_range_of_numbers_and_sort_nothing(installation, monkeypatch):
+    """Whichever filters are given: what a page costs is bounded by the range."""
+    engine, texts = installation.control._engine, []
+    read, dialect = type(engine).read, sqlite.dialect(paramstyle="qmark")
+
+    async def traced(self, tenant, statement, **values):
+        texts.append(statement.bound(dialect, values))
+        return await read(self, tenant, statement, **values)
+
+    await templates_of(installation.control).put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    monkeypatch.setattr(type(engine), "read", traced)
+    for wanted in (AuditFilter(), AuditFilter("key", "template.publish", "template", "hello", 0, 2**60)):
+        await installation.control.documents.audit_page(T, wanted, 9, 9)
+    db = connect(path_of(installation.data_dir, "control"), readonly=True)
+    plans = [[step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)] for sql, values in texts]
+    db.close()
+    assert len(plans) >= 3
+    own = "SEARCH audit USING INDEX sqlite_autoindex_audit_1 (tenant=? AND number>? AND number<?)"
+    assert plans == [[own]] * len(plans)

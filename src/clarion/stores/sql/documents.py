@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import and_, or_, select
 
-from clarion.domain.actor import Actor, ActorKind
 from clarion.domain.limits import DOCUMENTS_PAGE_BYTES_MAX
 from clarion.ports.documents import (
+    AuditFilter,
+    AuditPage,
     AuditRow,
     Author,
     Bound,
@@ -31,7 +32,7 @@ from clarion.ports.documents import (
     tenant_of,
 )
 from clarion.stores.sql import document_statements as sql
-from clarion.stores.sql.audit_rows import add_audit_row
+from clarion.stores.sql.audit_rows import add_audit_row, audited_row, page_of_audit
 from clarion.stores.sql.engine import Engine, Row, Transaction
 from clarion.stores.sql.statement import Query
 from clarion.stores.sql.tables import ARTIFACTS, DOCUMENTS, REFERENCES
@@ -117,8 +118,16 @@ class SqlDocuments:
     async def audit(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
         """Return rows of the audit in their order."""
         return [
-            _audited(row) for row in await self._engine.read(tenant, sql.TRAIL, tenant=tenant, after=after, limit=limit)
+            audited_row(row)
+            for row in await self._engine.read(tenant, sql.TRAIL, tenant=tenant, after=after, limit=limit)
         ]
+
+    async def audit_page(self, tenant: str, wanted: AuditFilter, before: int | None, limit: int) -> AuditPage:
+        """Return the rows asked for, the newest first."""
+        if before is None:
+            ((last,),) = await self._engine.read(tenant, sql.LAST, tenant=tenant)
+            before = (last or 0) + 1
+        return await page_of_audit(self._engine, tenant, wanted, before, limit)
 
 
 class _Writing:
@@ -245,13 +254,3 @@ def _referrers(keys: Collection[DocumentKey], rows: list[Row]) -> dict[DocumentK
 def _document(row: Row) -> Document:
     tenant, kind, key, version, body, created_ms, updated_ms, removed = row
     return Document(DocumentKey(tenant, kind, key), version, body.encode(), created_ms, updated_ms, bool(removed))
-
-
-def _audited(row: Row) -> AuditRow:
-    tenant, number, at_ms, actor_kind, actor_id, action, kind, key, before, after, *rest = row
-    actor = Actor(ActorKind(actor_kind), actor_id)
-    return AuditRow(tenant, number, at_ms, actor, action, kind, key, _bytes(before), _bytes(after), *rest)
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else text.encode()
