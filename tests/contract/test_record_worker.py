@@ -266,7 +266,7 @@ async def test_no_batch_waits_for_the_commit_to_the_journal(journal, state, mach
         let.set()
         assert not await record.step(thread)
     assert record.folded == 3
-    assert (await Look(journal).committed(GROUP_RECORD, 0))[OUTCOMES].offset in (1, 2)
+    assert (await Look(journal).committed(GROUP_RECORD, 0))[OUTCOMES].offset in (1, 2, 3)
 
 
 def count_calls(port, monkeypatch, *names, calls=None) -> list[str]:
@@ -296,9 +296,9 @@ async def test_it_does_not_wait_for_more_while_a_user_is_looking(journal, state,
     running = asyncio.create_task(record.run(stop))
     for number in range(2):
         await put(journal, world.planned(number))
-        onlookers.hurry()
         async with asyncio.timeout(10):
             while record.folded <= number:
+                onlookers.hurry()  # one that comes before the frame has nothing to hurry
                 await watch.wait(20)
     stop.set()
     onlookers.hurry()
