@@ -39,7 +39,7 @@ async def test_every_route_needs_what_its_kind_of_caller_has(control_plane):
     assert [path for (_, path), kind in kinds.items() if not kind] == ["/v1/workflows/schema"]
     for (_, path), kind in kinds.items():
         assert (kind == "user") == path.startswith(("/v1/me/", "/v1/live/")), path
-        assert (kind == "operator") == path.startswith("/v1/tenants"), path
+        assert (kind == "operator") == path.startswith(("/v1/tenants", "/v1/operators")), path
     assert all(
         route.permission.endswith(":read")
         for route in control_plane.routes
