@@ -22,7 +22,7 @@ from clarion.gateway.hub import News, Step, User
 from clarion.gateway.messages import opened, opened_as
 from clarion.identity.user_tokens import TokenClaims
 from clarion.inbox.gather import InboxReader, open_reader
-from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, Filter, arrived_of, entry_of
+from clarion.inbox.rules.inbox import UNREAD, Counts, Entry, Filter, entries_of, entry_of
 from clarion.inbox.rules.positions import EPOCH_BYTES, position_tag, read_position, tagged_bytes
 from clarion.inbox.shapes import InboxCounts, InboxItemOut, item_out
 from clarion.ports.clock import Clock
@@ -46,11 +46,13 @@ class CountsFrame(InboxCounts, frozen=True, tag="counts"):
 
 
 class Kept(msgspec.Struct):
-    """The counts of a user at a position, and whether there are more items. `tag` ties positions to the user's inbox."""
+    """The counts of a user at a position, and whether there are more items. They are true until a snooze ends or an item
+    expires. `tag` ties positions to the user's inbox."""
 
     position: Position
     counts: Counts
     more: bool
+    until_ms: int | None
     tag: bytes
 
 
@@ -103,7 +105,9 @@ class InboxNews:
         wanted = [Wanted(*user, ordinals.get(user), seen, now) for user, (seen, now) in moved.items()]
         found, others = dict[User, News](), list[tuple[User, Wanted, Missed]]()
         for user, one, missed in zip(moved, wanted, await self._feed.missed(wanted), strict=True):
-            news = self._simple(user, missed)
+            # One that was cut amid a replay stands where no inbox has been: its items may be marked or replaced already.
+            is_plain = not (missed.items and user in joining)
+            news = self._simple(user, missed, now_ms) if is_plain else None
             if news is None:
                 others.append((user, one, missed))
             else:
@@ -128,11 +132,13 @@ class InboxNews:
         """Return where users stand."""
         return await self._feed.positions(users)
 
-    def _simple(self, user: User, missed: Missed) -> News | None:
+    def _simple(self, user: User, missed: Missed, now_ms: int) -> News | None:
         """Return what is new where items have only been added, and stay until their user does something, to counts that are
         known."""
         kept = self._kept.get(user)
-        if kept is None or missed.reload or missed.marks or missed.horizon or missed.withdrawn:
+        if kept is None or missed.reload or missed.marks or missed.horizon or missed.withdrawn or missed.dropped:
+            return None
+        if kept.until_ms is not None and kept.until_ms <= now_ms:
             return None
         before, new = kept.position, 0
         if not before.precedes(missed.position):
@@ -153,11 +159,31 @@ class InboxNews:
         if wanted.ordinal is None:  # it was not needed before
             ordinals = await self._directory.ordinals(wanted.tenant, [wanted.user_id])
             wanted = wanted._replace(ordinal=ordinals.get(wanted.user_id))
-        if missed.reload:
+        arrived = None if missed.reload else await self._arrived(wanted, missed, now_ms)
+        if arrived is None:
             return News(missed.position, None, await self._counted(wanted, now_ms))
-        steps = [_step(entry) for entry in arrived_of(missed.items, missed.marks, missed.horizon, now_ms)]
+        steps = [_step(entry) for entry in arrived]
         counted, states = await self._counted(wanted, now_ms), await self._states(wanted, missed, now_ms)
         return News(missed.position, steps, counted, states)
+
+    async def _arrived(self, wanted: Wanted, missed: Missed, now_ms: int) -> list[Entry] | None:
+        """Return the items that arrived as the inbox shows them now. None when one of them that is gone again has replaced
+        others, which the client may still have."""
+        tenant, user_id, ordinal, *_ = wanted
+        keys = {item.collapse_key for item in missed.items if item.collapse_key}.union(missed.dropped)
+        newest = await self._inbox.newest_of(tenant, user_id, ordinal, keys) if keys else {}
+        if not missed.items:
+            entries = []
+        else:
+            facts = await self._inbox.facts(tenant, user_id, [item.item_id for item in missed.items])
+            horizon = (await self._inbox.head(tenant, user_id)).horizon
+            entries = entries_of(missed.items, facts, newest, horizon, now_ms)
+        told = {entry.item.place for entry in entries}
+        for key in keys:
+            place = newest.get(key)
+            if place is None or (wanted.covers(place) and place not in told):
+                return None
+        return entries
 
     async def _states(self, wanted: Wanted, missed: Missed, now_ms: int) -> list[bytes]:
         frames = []
@@ -195,7 +221,7 @@ class InboxNews:
         reader = await self._reader(wanted, now_ms)
         found, more = await reader.counts(Filter())
         user = wanted.tenant, wanted.user_id
-        kept = self._kept[user] = Kept(reader.position, found, more, position_tag(*user))
+        kept = self._kept[user] = Kept(reader.position, found, more, reader.until_ms, position_tag(*user))
         return _counts(kept)
 
     async def _reader(self, wanted: Wanted, now_ms: int) -> InboxReader:
