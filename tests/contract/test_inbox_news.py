@@ -2,7 +2,10 @@
 
 import pytest
 
+from clarion.domain.errors import StoreUnavailable
+from clarion.domain.ids import DELIVERY_PREFIX, write
 from clarion.domain.inbox import Horizon, Mark
+from clarion.domain.limits_gateway import TIMED_ITEMS_MAX
 from clarion.gateway.feed import InboxNews
 from clarion.gateway.hub import Hub
 from tests.contract import ledgers as world
@@ -188,3 +191,66 @@ async def test_counts_are_read_again_once_a_snooze_has_ended_or_an_item_has_expi
         await live.told(tab)
         assert titles(tab) == [f"own {number}"]
         assert counts(tab) == (total,) * 3, after_ms
+
+
+async def test_what_changes_by_itself_is_told_at_that_time(live):
+    await live.inboxes.arrive(own(1), own(2, expires_ms=NOW_MS + 2_000), own(3))
+    ids = await live.ids()
+    await live.mark(Mark(ids[0], snoozed_ms=NOW_MS + 1_000))
+    tab = await live.tab()
+    tab.frames.clear()
+    for after_ms, items, gone, total in ((999, None, None, None), (1_000, [0], [], 3), (2_000, [], [1], 2)):
+        live.time.ms = NOW_MS + after_ms
+        assert live.news.due() == ([USER] if total else [])
+        told = await live.told(tab) if total else []
+        if total:
+            assert tab.kinds() == ["item_state", "counts"]
+            assert [one["id"] for one in told[0]["items"]] == [text_of(ids[number]) for number in items]
+            assert told[0]["gone"] == [text_of(ids[number]) for number in gone]
+            assert counts(tab) == (total,) * 3
+    assert (live.news.due(), await live.told(tab)) == ([], [])
+
+
+async def test_what_changed_by_itself_while_the_store_was_away_is_told_afterwards(live, monkeypatch):
+    await live.inboxes.arrive(own(1, expires_ms=NOW_MS + 1_000))
+    tab = await live.tab()
+    live.time.ms += 1_000
+    with monkeypatch.context() as patch:
+        patch.setattr(live.news, "_counted", _away)
+        with pytest.raises(StoreUnavailable):
+            await live.told(tab)
+    assert [frame["type"] for frame in await live.told(tab)] == ["item_state", "counts"]
+    assert counts(tab) == (0, 0, 0)
+
+
+async def test_where_more_changes_by_itself_than_is_kept_clients_reload(live):
+    await live.inboxes.arrive(*(own(number, expires_ms=NOW_MS + 1_000) for number in range(1, TIMED_ITEMS_MAX + 2)))
+    tab = await live.tab()
+    live.time.ms += 1_000
+    assert [frame["type"] for frame in await live.told(tab)] == ["reload", "counts"]
+    assert counts(tab) == (0, 0, 0)
+
+
+async def test_nothing_is_kept_of_one_who_left(live, monkeypatch):
+    await live.inboxes.arrive(own(1, expires_ms=NOW_MS + 1_000))
+    live.hub.leave(await live.tab())
+    tab, count = Page(USER), live.news._counted
+
+    async def leave(*given):
+        live.hub.leave(tab)
+        return await count(*given)
+
+    monkeypatch.setattr(live.news, "_counted", leave)
+    live.hub.join(tab, None)
+    await live._round()
+    live.time.ms += 1_000
+    assert live.news.due() == []
+    assert not live.news._kept
+
+
+async def _away(*_):
+    raise StoreUnavailable("away")
+
+
+def text_of(item_id):
+    return write(DELIVERY_PREFIX, item_id)

@@ -49,8 +49,8 @@ class InboxReader:
         self._horizon = head.horizon
         self._now_ms = now_ms
         self.position = head.position
-        self.until_ms: int | None = None
-        """When the first of the items that were read comes back from a snooze or expires: what was read is not true any more."""
+        self.times: list[tuple[int, bytes]] = []
+        """When items that were read come back from a snooze or expire: what was read is true until the first of these times."""
 
     async def page(
         self, only: Filter, before: ItemPlace | None, limit: int, examined: int = INBOX_COUNT_MAX
@@ -130,8 +130,8 @@ class InboxReader:
         if keys:
             newest = await self._inbox.newest_of(self._tenant, self._user_id, self._ordinal, keys)
         entries = entries_of(items, facts, newest, self._horizon, self._now_ms)
-        for at_ms in (at_ms for entry in entries for at_ms in (entry.snoozed_ms, entry.item.expires_ms) if at_ms):
-            self.until_ms = at_ms if self.until_ms is None else min(self.until_ms, at_ms)
+        for entry in entries:
+            self.times += [(at_ms, entry.item.item_id) for at_ms in (entry.snoozed_ms, entry.item.expires_ms) if at_ms]
         workflows = await self._workflows(entries) if only.workflow is not None else {}
         return [entry for entry in entries if is_shown(entry, only, workflows.get(entry.item.item_id, ""))]
 
