@@ -150,3 +150,11 @@ async def test_a_stream_that_is_not_read_is_closed(live, monkeypatch):
         assert sent < 50_000_000
     await until(lambda: not live.state.connections)
     assert live.notes.counts["gateway_closed", "events", str(int(Closing.SLOW_READER))] == 1
+
+
+async def test_what_a_browser_has_seen_since_goes_before_the_address_that_it_comes_back_to(live):
+    for name in "abc":
+        live.add(name)
+    reader, _ = await asked(live, "?position=epoch-01.1.0", bearer(live), "last-event-id: epoch-01.2.0")
+    assert (await reader.message())["recovered"] is True
+    assert (await reader.message())["id"] == "c"

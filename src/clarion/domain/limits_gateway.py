@@ -33,6 +33,10 @@ JOINING_USERS_MAX: Final = 200
 """Users among them who join: their counts are read, so more of them would wait long for all."""
 COUNTED_AT_ONCE_MAX: Final = 8
 """Users whose counts are read concurrently."""
+TIMED_CHECK_MS: Final = 1_000
+"""How often it is looked for users of whose items one has come back from a snooze or expired."""
+TIMED_ITEMS_MAX: Final = 100
+"""Items of a connected user whose next times are kept, the earliest. Where more change at once, its clients reload."""
 CHECKED_USERS_MAX: Final = 500
 """Users who are looked at in the same round although nothing is known to be new."""
 ROUND_MS: Final = 50

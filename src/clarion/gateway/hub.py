@@ -21,6 +21,7 @@ from clarion.domain.limits_gateway import (
     ROUND_MS,
     SOCKETS_PER_TENANT_MAX,
     SOCKETS_PER_USER_MAX,
+    TIMED_CHECK_MS,
 )
 from clarion.gateway.client import Client
 from clarion.gateway.credentials import Credentials
@@ -45,13 +46,14 @@ class News(NamedTuple):
     """What lies between two positions of a user, as open frames: items that arrived, in order, `states` of items as they are now,
     and the counts now. `steps` is None when they cannot be told any more: the client has to reload.
 
-    States come first, with the position before: a client that is cut between them gets them again, which changes nothing.
+    `by_time` says that something has changed although the position is the same. States come first, with the position before: a client that is cut between them gets them again, which changes nothing.
     """
 
     position: Position
     steps: Sequence[Step] | None
     counts: bytes
     states: Sequence[bytes] = ()
+    by_time: bool = False
 
 
 class Feed(Protocol):
@@ -64,6 +66,10 @@ class Feed(Protocol):
 
     async def positions(self, users: Sequence[User]) -> Sequence[Position]:
         """Return where users stand. Raises `StoreUnavailable`."""
+        ...
+
+    def due(self) -> Sequence[User]:
+        """Return the users in whose inbox something has changed by itself since it was read."""
         ...
 
     def shown(self, user: User, position: Position) -> str:
@@ -201,6 +207,12 @@ class Hub:
             await asyncio.sleep(RETRY_S)
             self._awake.set()
 
+    async def keep_time(self) -> None:
+        """Look for inboxes that change by themselves, until the task is cancelled."""
+        while True:
+            await asyncio.sleep(TIMED_CHECK_MS / 1000)
+            self.changed(self._feed.due())
+
     async def _serve(self) -> None:
         while self._joining or self._changed or self._to_check:
             began_s = asyncio.get_running_loop().time()
@@ -217,6 +229,9 @@ class Hub:
             except BaseException:
                 self.changed(asked)
                 raise
+            finally:
+                for user in asked.keys() - self._users.keys():  # left meanwhile
+                    self._feed.forget(user)
             ready = list[tuple[Client, list[bytes]]]()
             for user, news in found.items():
                 here = self._users.get(user, ())
@@ -268,7 +283,7 @@ class Hub:
         """Return what a client is sent to be where its user is, and record that it is there."""
         joins = client in self._joining
         seen = self._joining.pop(client) if joins else client.position
-        if not joins and (seen is None or seen == news.position):
+        if not joins and (seen is None or (seen == news.position and not news.by_time)):
             return []
         user = client.tenant, client.user_id
         missed = None if seen is None else after(seen, news, asked)

@@ -179,7 +179,8 @@ def _asked(scope: Scope, headers: dict[str, str]) -> tuple[str | None, str | Non
     token = bearer.removeprefix(_BEARER) if bearer.startswith(_BEARER) else None
     if (token is None) is (query.get("ticket") is None):
         raise Malformed("needs either a ticket or 'Authorization: Bearer <token>'")
-    return token, query.get("ticket"), query.get("position") or headers.get("last-event-id") or None
+    # A browser that comes back asks for the address that it has, and says in the header what it has seen since.
+    return token, query.get("ticket"), headers.get("last-event-id") or query.get("position") or None
 
 
 def _event(frame: bytes) -> bytes:

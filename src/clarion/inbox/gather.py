@@ -49,6 +49,8 @@ class InboxReader:
         self._horizon = head.horizon
         self._now_ms = now_ms
         self.position = head.position
+        self.times: list[tuple[int, bytes]] = []
+        """When items that were read come back from a snooze or expire: what was read is true until the first of these times."""
 
     async def page(
         self, only: ItemFilter, before: ItemPlace | None, limit: int, examined: int = INBOX_COUNT_MAX
@@ -128,6 +130,8 @@ class InboxReader:
         if keys:
             newest = await self._inbox.newest_of(self._tenant, self._user_id, self._ordinal, keys)
         entries = entries_of(items, facts, newest, self._horizon, self._now_ms)
+        for entry in entries:
+            self.times += [(at_ms, entry.item.item_id) for at_ms in (entry.snoozed_ms, entry.item.expires_ms) if at_ms]
         workflows = await self._workflows(entries) if only.workflow is not None else {}
         return [entry for entry in entries if is_shown(entry, only, workflows.get(entry.item.item_id, ""))]
 

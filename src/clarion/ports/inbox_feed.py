@@ -42,7 +42,8 @@ class Missed(NamedTuple):
     """What changed in one inbox up to `position`. With `reload` the given position is of another epoch, ahead of the
     store's, or too far behind, and the rest is empty.
 
-    `items` arrived, in that order, those of withdrawn notifications left out. `marks` are the marks of items, old and new
+    `items` arrived, in that order, those of withdrawn notifications left out: `dropped` are the collapse keys of these, as they
+    have replaced older items all the same. `marks` are the marks of items, old and new
     ones, that the user changed. `horizon` is set when it moved. `withdrawn` are notifications of the tenant, of which the
     user may have no item.
     """
@@ -53,10 +54,11 @@ class Missed(NamedTuple):
     marks: Sequence[Mark] = ()
     horizon: Horizon | None = None
     withdrawn: Sequence[bytes] = ()
+    dropped: Sequence[str] = ()
 
     def is_empty(self) -> bool:
         """Return whether nothing changed."""
-        return not (self.reload or self.items or self.marks or self.horizon or self.withdrawn)
+        return not (self.reload or self.items or self.marks or self.horizon or self.withdrawn or self.dropped)
 
 
 class InboxFeed(Protocol):

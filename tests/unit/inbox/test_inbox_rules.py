@@ -15,7 +15,6 @@ from clarion.inbox.rules.inbox import (
     Entry,
     ItemFilter,
     Source,
-    arrived_of,
     counts,
     edge_of,
     entries_of,
@@ -121,14 +120,6 @@ def test_lists_apply_their_filters():
 
 def test_counts_are_of_the_list():
     assert counts([Entry(item(3)), Entry(item(2), seen_ms=1), Entry(item(1), 1, 1)]) == (3, 1, 2)
-
-
-def test_missed_items_have_their_marks_and_only_the_last_of_a_collapse_key():
-    items = [item(1, collapse_key="k"), item(2), item(3, collapse_key="k"), item(4), item(5, expires_ms=10)]
-    marks = [Mark(item(2).item_id, read_ms=7), Mark(item(4).item_id, deleted_ms=8)]
-    found = arrived_of(items, marks, None, 10)
-    assert [(entry.item.place.shared, entry.read_ms) for entry in found] == [(2, 7), (3, None)]
-    assert [entry.read_ms for entry in arrived_of(items, [], Horizon(0, 2, 9), 0)] == [9, None, None, None]
 
 
 def test_a_position_is_reached_when_each_source_is_behind_its_own_sequence():

@@ -92,6 +92,7 @@ async def serve(parts: Parts) -> None:
     parts.state.inbox_signal.listen(partial(_heard, hub))
     jobs = (
         hub.run(),
+        hub.keep_time(),
         door.watch(),
         presence.run(),
         _gauge(parts, hub),

@@ -126,13 +126,6 @@ def entries_of(
     return found
 
 
-def arrived_of(items: Sequence[Item], marks: Iterable[Mark], horizon: Horizon | None, now_ms: int) -> list[Entry]:
-    """Return items that a client has missed, in the order of their arrival, as it shows them: with the marks that were
-    changed meanwhile, and without those that are gone again or were replaced by a later one of them."""
-    newest = {item.collapse_key: item.place for item in items if item.collapse_key}
-    return entries_of(items, ItemFacts({mark.item_id: mark for mark in marks}, ()), newest, horizon, now_ms)
-
-
 def is_shown(entry: Entry, only: ItemFilter, workflow: str = "") -> bool:
     """Return whether a list holds an item, which a workflow sent. `archived` and `snoozed` lists have only those, `all`
     has all kinds; every other list leaves both out."""

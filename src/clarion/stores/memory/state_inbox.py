@@ -171,7 +171,8 @@ class MemoryInbox:
             return Missed(now, reload=True)
         kept = [item for item in items if (tenant, notification_of(item.item_id)) not in tables.withdrawals]
         moved = horizon if horizon is not None and before.own < horizon.seq <= now.own else None
-        return Missed(now, False, kept, sorted(marks, key=lambda mark: mark.item_id), moved, sorted(withdrawn))
+        dropped = [item.collapse_key for item in items if item.collapse_key and item not in kept]
+        return Missed(now, False, kept, sorted(marks, key=lambda mark: mark.item_id), moved, sorted(withdrawn), dropped)
 
     def _spans(self, tenant: str) -> Iterator[tuple[bytes, Span]]:
         spans = self._tables.spans.get(tenant)

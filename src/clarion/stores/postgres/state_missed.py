@@ -102,13 +102,16 @@ class _Read:
         counted = (self._items, self._marks, self._broadcasts, self._withdrawals)
         if not before.precedes(now) or max(len(found.get(number, ())) for found in counted) > INBOX_MISSED_MAX:
             return Missed(now, reload=True)
-        items = [
-            item for item in self._arrived(number) if (tenant, notification_of(item.item_id)) not in self._withdrawn
-        ]
-        items.sort(key=lambda item: item.place)
+        items, dropped = list[Item](), list[str]()
+        for item in sorted(self._arrived(number), key=lambda item: item.place):
+            if (tenant, notification_of(item.item_id)) not in self._withdrawn:
+                items.append(item)
+            elif item.collapse_key:
+                dropped.append(item.collapse_key)
         horizon = next(iter(self._horizons.get(number, ())), None)
         moved = horizon if horizon is not None and before.own < horizon.seq <= now.own else None
-        return Missed(now, False, items, self._marks.get(number, []), moved, self._withdrawals.get(number, []))
+        marks, withdrawn = self._marks.get(number, []), self._withdrawals.get(number, [])
+        return Missed(now, False, items, marks, moved, withdrawn, dropped)
 
     def _arrived(self, number: int) -> list[Item]:
         """Return what arrived for one user between the positions."""

@@ -1,7 +1,7 @@
 """What lies after the positions of many users, read in one turn of the store's thread. What is shared by users of a tenant is
 read once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -92,7 +92,8 @@ def _missed(db: apsw.Connection, wanted: Wanted, items: list[Item], shared: Shar
         return Missed(now, reload=True)
     all_items = now.own - before.own == len(items) <= INBOX_MISSED_MAX
     if all_items and now.shared == before.shared:
-        return Missed(now, False, _kept(tenant, items, shared))
+        kept, dropped = _kept(tenant, items, shared)
+        return Missed(now, False, kept, dropped=dropped)
     marks: list[Mark] = []
     horizon = None
     if not all_items:
@@ -109,13 +110,16 @@ def _missed(db: apsw.Connection, wanted: Wanted, items: list[Item], shared: Shar
     if spans:
         found = (shared.chunks.find(tenant, user_id, ordinal or 0, id_, widest) for id_, widest, *_ in spans)
         items += [item for item in found if item and wanted.covers(item.place)]
-    kept = _kept(tenant, items, shared)
+    kept, dropped = _kept(tenant, items, shared)
     moved = horizon if horizon is not None and before.own < horizon.seq <= now.own else None
-    return Missed(now, False, kept, marks, moved, withdrawn)
+    return Missed(now, False, kept, marks, moved, withdrawn, dropped)
 
 
-def _kept(tenant: str, items: Iterable[Item], shared: Shared) -> list[Item]:
-    """Return items in the order of their arrival, without those of withdrawn notifications."""
+def _kept(tenant: str, items: Sequence[Item], shared: Shared) -> tuple[list[Item], list[str]]:
+    """Return items in the order of their arrival, without those of withdrawn notifications, and the collapse keys of these."""
+    dropped: list[str] = []
     if shared.has_withdrawals(tenant):
-        items = (item for item in items if not shared.is_withdrawn(tenant, notification_of(item.item_id)))
-    return sorted(items, key=_PLACE)
+        withdrawn = {item.item_id for item in items if shared.is_withdrawn(tenant, notification_of(item.item_id))}
+        dropped = [item.collapse_key for item in items if item.item_id in withdrawn and item.collapse_key]
+        items = [item for item in items if item.item_id not in withdrawn]
+    return sorted(items, key=_PLACE), dropped
