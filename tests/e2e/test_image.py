@@ -22,7 +22,7 @@ TIMEOUT_S = 20
 COPY = """
 import os, sys, time
 from clarion.app.processes.image import CopyStarter
-from clarion.app.processes.supervisor import Role
+from clarion.app.processes.supervisor import SupervisedRole
 
 def main():
 {body}
@@ -30,7 +30,7 @@ def main():
 lock = open(sys.argv[1], "w")
 sys.stdout.write("before ")
 copies = CopyStarter(main)
-role = Role("child", [sys.executable, "-m", "clarion", "worker"], ["worker", "--index", "7"])
+role = SupervisedRole("child", [sys.executable, "-m", "clarion", "worker"], ["worker", "--index", "7"])
 for number in range({times}):
     child = copies(role, {{"CLARION_START": str(number)}})
     while (code := child.poll()) is None:
@@ -115,10 +115,10 @@ def test_what_has_a_second_thread_is_not_copied(tmp_path):
     script = """
 import sys, threading, time
 from clarion.app.processes.image import CopyStarter
-from clarion.app.processes.supervisor import Role
+from clarion.app.processes.supervisor import SupervisedRole
 stop = threading.Event()
 threading.Thread(target=stop.wait).start()
-child = CopyStarter()(Role("child", [sys.executable, "-c", "print('an interpreter of its own')"]), {})
+child = CopyStarter()(SupervisedRole("child", [sys.executable, "-c", "print('an interpreter of its own')"]), {})
 while child.poll() is None:
     time.sleep(0.01)
 stop.set()

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.processes
 SUPERVISE = """
 import sys
 from pathlib import Path
-from clarion.app.processes.supervisor import Role, Supervisor, only_one
+from clarion.app.processes.supervisor import SupervisedRole, Supervisor, only_one
 from clarion.domain.errors import OperatorError
 
 run_dir, script, drain_ms = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 try:
     with only_one(run_dir, "up"):
-        role = Role("child", [sys.executable, "-c", script])
+        role = SupervisedRole("child", [sys.executable, "-c", script])
         sys.exit(Supervisor([role], run_dir, drain_timeout_ms=drain_ms).run())
 except OperatorError as error:
     sys.exit(f"operator: {error}")

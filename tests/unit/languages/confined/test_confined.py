@@ -263,13 +263,13 @@ async def test_a_process_ends_with_its_caller(tmp_path):
 
 ASKER = """
 import asyncio, os, sys
-from clarion.languages.confined.child import Child, Command
+from clarion.languages.confined.child import ConfinedChild, Command
 from clarion.languages.confined.wire import job_frame
 from clarion.domain.template import Source
 from clarion.ports.drafting import BuildJob
 
 async def main():
-    child = await Child.start(Command((sys.executable, "-P", sys.argv[1], "flag"), dict(os.environ)))
+    child = await ConfinedChild.start(Command((sys.executable, "-P", sys.argv[1], "flag"), dict(os.environ)))
     os.write(int(sys.argv[2]), str(child.pid).encode())
     await child.ask(job_frame(BuildJob("spin", Source({}))))
 
