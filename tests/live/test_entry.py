@@ -47,6 +47,17 @@ async def test_a_ticket_is_used_once_by_whoever_comes_first(live):
     assert await code_of(live, ticket=ticket) == Closing.UNAUTHORIZED
 
 
+async def test_a_ticket_of_a_token_that_was_revoked_since_lets_nobody_in(live):
+    ticket = live.ticket()
+    live.key = TokenKey(1)
+    assert await code_of(live, ticket=ticket) == Closing.UNAUTHORIZED
+    assert live.events[-1][1]["reason"] == "token_revoked"
+    assert len(live.hub) == 0
+    client = await live.client()
+    client.say(type="hello", ticket=live.ticket())
+    assert await client.kind() == "welcome"
+
+
 def altered(ticket):
     """Return a ticket changed in each of its characters, and others that are none."""
     for at in range(0, len(ticket), 7):

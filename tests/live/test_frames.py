@@ -37,6 +37,7 @@ BAD = {
     "empty": (frame(b""), Closing.MALFORMED),
     "no such type": (frame(b'{"type":"subscribe"}'), Closing.MALFORMED),
     "unknown field": (frame(b'{"type":"ping","user":"ben"}'), Closing.MALFORMED),
+    "ping before the hello": (frame(b'{"type":"ping"}'), Closing.MALFORMED),
     "hello without a credential": (frame(b'{"type":"hello"}'), Closing.MALFORMED),
     "hello with two": (frame(b'{"type":"hello","token":"a","ticket":"b"}'), Closing.MALFORMED),
     "long position": (
@@ -85,7 +86,7 @@ async def test_a_client_need_not_wait_for_the_answer(live):
 
 
 async def test_a_message_ping_is_answered(live):
-    client = await live.client()
+    client = await live.greeted()
     client.say(type="ping")
     assert await client.message() == {"type": "pong"}
 

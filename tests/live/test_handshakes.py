@@ -8,7 +8,7 @@ from clarion.edge.tls.listener import TlsListener
 from clarion.edge.tls.renewal import ServerTls
 from clarion.gateway.codes import Closing
 from tests.certificates import ServerFiles
-from tests.live.gateways import HEAD, KEY, PONG, TEXT, frame, gateway
+from tests.live.gateways import HEAD, KEY, PING, PONG, TEXT, frame, gateway
 from tests.security.served import hello, until
 from tests.security.test_tls import Running, trusting
 
@@ -86,16 +86,16 @@ async def test_the_answer_is_the_one_of_the_rfc(live):
 
 async def test_a_request_may_come_before_on_the_same_connection(live):
     client = await live.connect()
-    client.writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" + HEAD + b"\r\n" + frame(b'{"type":"ping"}'))
+    client.writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" + HEAD + b"\r\n" + frame(b"?", PING))
     assert (await client.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
     await client.switched()
-    assert await client.message() == {"type": "pong"}
+    assert await client.frame() == (PONG, b"?")
 
 
 async def test_a_token_in_the_address_lets_nobody_in(live):
     client = await live.client(HEAD.replace(b"/v1/live", f"/v1/live?token={live.token()}".encode()))
-    client.say(type="ping")
-    assert await client.message() == {"type": "pong"}
+    client.writer.write(frame(b"?", PING))
+    assert await client.frame() == (PONG, b"?")
     assert len(live.hub) == 0
     client.say(type="hello")
     assert await client.closed() == Closing.MALFORMED

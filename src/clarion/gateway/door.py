@@ -31,7 +31,7 @@ from clarion.gateway.messages import Hello
 from clarion.gateway.refusals import Refusals, Waits
 from clarion.gateway.sessions import LiveSession
 from clarion.identity.tickets import Tickets
-from clarion.identity.user_tokens import TokenClaims
+from clarion.identity.user_tokens import TokenClaims, token_revoked
 from clarion.ports.clock import Clock
 from clarion.ports.telemetry import Telemetry
 
@@ -94,7 +94,7 @@ class Door:
         the peer has to wait."""
         try:
             self._refusals.check(address, token or "")
-            found = await (self._checks.identify(token or "") if ticket is None else self._tickets.redeem(ticket))
+            found = await (self._checks.identify(token or "") if ticket is None else self._redeem(ticket))
         except RequestLimited:
             self._telemetry.security(SecurityEvent.CREDENTIAL_DELAYED, peer=peer_of((address, 0)), route=LIVE_PATH)
             raise
@@ -119,6 +119,13 @@ class Door:
         if token is not None:
             self._refusals.accept(token)
         self._some.set()
+        return found
+
+    async def _redeem(self, ticket: str) -> TokenClaims:
+        """Return for whom a ticket was issued, by a token that is still valid."""
+        found = await self._tickets.redeem(ticket)
+        if not (await self._checks.token_key(found.tenant)).permits(found.generation, self._clock.now_ms()):
+            raise token_revoked()
         return found
 
     def seen(self, grant: TokenClaims, text: str | None) -> Position | None:

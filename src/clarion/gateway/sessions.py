@@ -136,13 +136,13 @@ class LiveSession(Socket):
         except CallerError:
             self.close(Closing.MALFORMED)
             return
-        if not isinstance(message, Hello):
-            self.send([PONG])
-        elif self._hello is None:
-            self.close(Closing.MALFORMED)
-        else:
+        if isinstance(message, Hello) and self._hello is not None:
             hello, self._hello = self._hello, None
             hello(self, message)
+        elif isinstance(message, Hello) or self._hello is not None:  # the hello is the first message, and comes once
+            self.close(Closing.MALFORMED)
+        else:
+            self.send([PONG])
 
     def pause_writing(self) -> None:
         """Record that the client does not read."""

@@ -131,7 +131,12 @@ def generation_of(token: str) -> int:
 def check_generation(token: str, key: TokenKey, now_ms: int) -> None:
     """Raise `Unauthorized` when the key of a verified token was replaced, and the overlap has ended."""
     if not key.permits(generation_of(token), now_ms):
-        raise _refused(TokenRefusal.REVOKED, counts=False)
+        raise token_revoked()
+
+
+def token_revoked() -> Unauthorized:
+    """Return the error of a token whose key was replaced."""
+    return _refused(TokenRefusal.REVOKED, counts=False)
 
 
 def _grant(signed: dict[str, Any], generation: int, now_s: int) -> TokenClaims:
