@@ -1,5 +1,6 @@
 """The lock files pin every distribution by hash, contain no address, and satisfy pyproject.toml."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -85,3 +86,11 @@ def test_the_lock_of_peers_holds_what_is_asked_for_there():
 
 def test_what_runs_in_production_is_what_was_tested():
     assert pins("requirements.lock") < pins("requirements-postgres.lock") <= pins("requirements-dev.lock")
+
+
+def test_the_lock_of_the_identity_provider_has_digests_and_no_address():
+    text = (ROOT / "tests" / "e2e" / "oidc" / "package-lock.json").read_text(encoding="utf-8")
+    packages = {name: one for name, one in json.loads(text)["packages"].items() if name}
+    assert packages
+    assert "://" not in text
+    assert [name for name, one in packages.items() if not one["integrity"].startswith("sha512-")] == []
