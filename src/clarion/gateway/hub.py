@@ -46,7 +46,8 @@ class News(NamedTuple):
     """What lies between two positions of a user, as open frames: items that arrived, in order, `states` of items as they are now,
     and the counts now. `steps` is None when they cannot be told any more: the client has to reload.
 
-    `by_time` says that something has changed although the position is the same. States come first, with the position before: a client that is cut between them gets them again, which changes nothing.
+    `by_time` says that something has changed although the position is the same. States come first, with the position before:
+    a client that is cut between them gets them again, which changes nothing.
     """
 
     position: Position
@@ -230,8 +231,10 @@ class Hub:
                 self.changed(asked)
                 raise
             finally:
-                for user in asked.keys() - self._users.keys():  # left meanwhile
-                    self._feed.forget(user)
+                # Not a difference of sets, which would go through all users who are connected.
+                for user in asked:
+                    if user not in self._users:  # left meanwhile
+                        self._feed.forget(user)
             ready = list[tuple[Client, list[bytes]]]()
             for user, news in found.items():
                 here = self._users.get(user, ())
